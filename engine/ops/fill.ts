@@ -1,0 +1,45 @@
+import { d, tgpu } from "typegpu";
+import source from "../../shaders/fill.wgsl" with { type: "text" };
+import type { DType } from "../dtype.ts";
+import { OptionError } from "../errors.ts";
+import { defineKernel } from "../kernel.ts";
+import type { Program } from "../program.ts";
+import type { Shape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+
+const Params = d.struct({ count: d.u32, bits: d.u32 }).$name("Params");
+const layout = tgpu.bindGroupLayout({
+  params: { uniform: Params },
+  y: { storage: d.arrayOf(d.u32), access: "mutable" },
+});
+export const fillKernel = defineKernel({ name: "fill", source, params: Params, layout });
+
+/** More workgroups than this gain nothing: each invocation then strides over the rest. */
+const maxWorkgroups = 4096;
+
+/**
+ * A tensor with the same value everywhere; no gradient.
+ *
+ * @throws OptionError if the value does not fit the dtype
+ */
+export function full(program: Program, shape: Shape, value: number, dtype: DType = "f32"): Tensor {
+  const y = program.empty(shape, dtype);
+  fill(y, value);
+  return y;
+}
+
+/** Overwrites `y` (state or virtual) with one value. */
+export function fill(y: Tensor, value: number): void {
+  const count = Math.ceil(y.sizeBytes / 4);
+  const groups = Math.min(maxWorkgroups, Math.ceil(count / 64));
+  y.program.dispatch(fillKernel, { count, bits: bitPattern(value, y.dtype) }, { y }, [groups]);
+}
+
+function bitPattern(value: number, dtype: DType): number {
+  const bytes = new DataView(new ArrayBuffer(4));
+  if (dtype === "f32") bytes.setFloat32(0, value, true);
+  else if ((dtype === "u32" || dtype === "i32") && Number.isInteger(value)) bytes.setInt32(0, value | 0, true);
+  else if (value !== 0)
+    throw new OptionError(`full: ${value} cannot be written as ${dtype}; f16 and u8 tensors can only be zeroed`);
+  return bytes.getUint32(0, true);
+}

@@ -1,0 +1,19 @@
+import process from "node:process";
+import { readCache, writeCache } from "./cache_node.ts";
+import type { Platform } from "./platform.ts";
+import { chooseAdapter, noAdapter, noticeSoftware } from "./web.ts";
+
+/** Deno: its own `navigator.gpu`. */
+export const platform: Platform = {
+  name: "deno",
+  get environmentAdapter() {
+    return process.env.MIMREFINE_ADAPTER || undefined;
+  },
+  async openAdapter(request) {
+    const opened = await chooseAdapter(globalThis.navigator?.gpu, request);
+    if (!opened) throw noAdapter(request, "Deno");
+    return noticeSoftware(request, opened);
+  },
+  readCache,
+  writeCache,
+};

@@ -1,0 +1,76 @@
+import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { readCache, writeCache } from "./cache_node.ts";
+import type { AdapterRequest, OpenedAdapter, Platform } from "./platform.ts";
+import { findSwiftShader, type SoftwareDriver } from "./swiftshader_node.ts";
+import { chooseAdapter, noAdapter, noticeSoftware } from "./web.ts";
+
+// Dawn aborts or hangs in mapAsync once an object that create() returned is collected, so all are kept.
+const kept: GPU[] = [];
+
+/** Node: Dawn from the npm package `webgpu`. */
+export const platform: Platform = {
+  name: "node",
+  get environmentAdapter() {
+    return process.env.MIMREFINE_ADAPTER || undefined;
+  },
+  async openAdapter(request) {
+    // The Vulkan loader prints a warning on every start without it.
+    process.env.XDG_RUNTIME_DIR ??= tmpdir();
+    const opened = (await openSystem(request)) ?? (await openSwiftShader(request));
+    if (!opened) throw noAdapter(request, "Node");
+    return noticeSoftware(request, opened);
+  },
+  readCache,
+  writeCache,
+};
+
+async function openSystem(request: AdapterRequest): Promise<OpenedAdapter | undefined> {
+  if (/swiftshader/i.test(request.adapter) && !process.env.VK_DRIVER_FILES && !process.env.VK_ICD_FILENAMES)
+    return undefined;
+  return chooseAdapter(await createGpu(request.robust), request);
+}
+
+async function openSwiftShader(request: AdapterRequest): Promise<OpenedAdapter | undefined> {
+  if (request.adapter === "hardware") return undefined;
+  const driver = await findSwiftShader();
+  if (!driver) return undefined;
+  await loadVulkanLoader(driver);
+  const before = process.env.VK_DRIVER_FILES;
+  process.env.VK_DRIVER_FILES = driver.manifest;
+  try {
+    return await chooseAdapter(await createGpu(request.robust), request);
+  } finally {
+    if (before === undefined) delete process.env.VK_DRIVER_FILES;
+    else process.env.VK_DRIVER_FILES = before;
+  }
+}
+
+async function createGpu(robust: boolean): Promise<GPU> {
+  const { create } = await import("webgpu");
+  // disable_robustness: kernels are in bounds by construction; clamping costs up to 1.7 times on software adapters.
+  const enabled = ["allow_unsafe_apis", ...(robust ? [] : ["disable_robustness"])];
+  const gpu = create([`enable-dawn-features=${enabled.join(",")}`, "disable-dawn-features=timestamp_quantization"]);
+  kept.push(gpu);
+  return gpu;
+}
+
+/** Loads the bundled Vulkan loader where the system has none: Dawn then finds it by its name. */
+async function loadVulkanLoader(driver: SoftwareDriver): Promise<void> {
+  if (systemHasLoader()) return;
+  const { default: koffi } = await import("koffi");
+  koffi.load(driver.loader, { global: true });
+}
+
+function systemHasLoader(): boolean {
+  const folders = [
+    ...(process.env.LD_LIBRARY_PATH ?? "").split(":"),
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+  ];
+  return folders.some((folder) => folder !== "" && existsSync(join(folder, "libvulkan.so.1")));
+}

@@ -1,0 +1,49 @@
+/** How an adapter came to be chosen. */
+export type AdapterType = "discrete" | "integrated" | "software" | "unknown";
+
+/** What `openDevice` asks of a platform. */
+export interface AdapterRequest {
+  /** `auto`, `hardware`, `software`, or a part of an adapter's name. */
+  readonly adapter: string;
+  /** Keep the driver's index clamping on (see `DeviceOptions.robust`). */
+  readonly robust: boolean;
+  /** Receives one line when a software adapter is used. */
+  readonly notice: (line: string) => void;
+}
+
+export interface OpenedAdapter {
+  readonly adapter: GPUAdapter;
+  /** Whether a CPU does the work. */
+  readonly isSoftware: boolean;
+}
+
+/** The few things that differ between Node, Deno and browsers. */
+export interface Platform {
+  readonly name: "node" | "deno" | "browser";
+  /** @throws NoAdapterError */
+  openAdapter(request: AdapterRequest): Promise<OpenedAdapter>;
+  /** The adapter choice and cache folder that the environment asks for. */
+  readonly environmentAdapter: string | undefined;
+  /** Text kept in the user's cache folder, or undefined where there is none. */
+  readCache(name: string): Promise<string | undefined>;
+  /** Keeps text in the user's cache folder; where there is none, nothing is kept. */
+  writeCache(name: string, text: string): Promise<void>;
+}
+
+/** Names under which drivers that run on the CPU present themselves. */
+const softwareNames = /llvmpipe|lavapipe|swiftshader|software|basic render|warp/i;
+
+/** Whether the adapter is a CPU implementation. */
+export function isSoftwareAdapter(adapter: GPUAdapter): boolean {
+  const { description, device, architecture, isFallbackAdapter } = adapter.info;
+  return isFallbackAdapter === true || softwareNames.test(`${description} ${device} ${architecture}`);
+}
+
+export function adapterName(adapter: GPUAdapter): string {
+  const { description, device, architecture, vendor } = adapter.info;
+  return description || device || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
+}
+
+/** The remedies of a NoAdapterError. */
+export const adapterRemedies =
+  "remedies: install a Vulkan driver of the GPU's vendor; or install Mesa's software driver (package mesa-vulkan-drivers); or run `npm install @sparticuz/chromium`, which holds the SwiftShader software driver";

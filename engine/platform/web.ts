@@ -1,0 +1,47 @@
+import { NoAdapterError } from "../errors.ts";
+import {
+  type AdapterRequest,
+  adapterName,
+  adapterRemedies,
+  isSoftwareAdapter,
+  type OpenedAdapter,
+} from "./platform.ts";
+
+/** Picks an adapter from a `GPU` object by the rules of `openDevice`. */
+export async function chooseAdapter(gpu: GPU | undefined, request: AdapterRequest): Promise<OpenedAdapter | undefined> {
+  if (!gpu) return undefined;
+  const wanted = request.adapter;
+  const attempts: GPURequestAdapterOptions[] = [
+    { powerPreference: "high-performance" },
+    { powerPreference: "low-power" },
+    { forceFallbackAdapter: true },
+  ];
+  let software: OpenedAdapter | undefined;
+  for (const attempt of attempts) {
+    const adapter = await gpu.requestAdapter(attempt);
+    if (!adapter) continue;
+    const isSoftware = isSoftwareAdapter(adapter);
+    if (wanted === "auto" || wanted === "hardware") {
+      if (!isSoftware) return { adapter, isSoftware };
+      software ??= { adapter, isSoftware };
+    } else if (wanted === "software" ? isSoftware : adapterName(adapter).toLowerCase().includes(wanted.toLowerCase())) {
+      return { adapter, isSoftware };
+    }
+  }
+  return wanted === "auto" ? software : undefined;
+}
+
+/** @throws NoAdapterError with what was asked for and three remedies */
+export function noAdapter(request: AdapterRequest, where: string): NoAdapterError {
+  const asked = request.adapter === "auto" ? "no WebGPU adapter" : `no WebGPU adapter for --adapter ${request.adapter}`;
+  return new NoAdapterError(`openDevice: ${asked} in ${where}; ${adapterRemedies}`);
+}
+
+/** Tells the user that a CPU does the work. */
+export function noticeSoftware(request: AdapterRequest, opened: OpenedAdapter): OpenedAdapter {
+  if (opened.isSoftware)
+    request.notice(
+      `mimrefine: using the software adapter ${adapterName(opened.adapter)} (CPU); a GPU would be far faster`,
+    );
+  return opened;
+}

@@ -1,0 +1,96 @@
+import type { HostArray } from "./dtype.ts";
+import { ReusedTensorError } from "./errors.ts";
+import { Executable, readBackBytes, splitReadBack } from "./executable.ts";
+import type { Program } from "./program.ts";
+import { runnerOf } from "./recorded.ts";
+import { showShape } from "./shape.ts";
+import { alignUp, StateStorage } from "./storage.ts";
+import { stateOf, Tensor } from "./tensor.ts";
+
+/** Copies a tensor to the host; see `Tensor.read`. */
+export async function readTensor(x: Tensor): Promise<HostArray> {
+  x.device.throwIfLost();
+  if (!stateOf(x)) {
+    const program = x.program;
+    if (program.eager) await runEager(program, x);
+    else return readOutput(program, x);
+  }
+  const storage = stateOf(x);
+  if (!storage) throw new ReusedTensorError(`read: a tensor of shape ${showShape(x.shape)} is never computed`);
+  return readState(x, storage);
+}
+
+async function readState(x: Tensor, storage: StateStorage): Promise<HostArray> {
+  const flags = storage.flagsOf?.flags;
+  const tensors = flags && flags !== x ? [x, flags] : [x];
+  const [values] = await copyOut(
+    x,
+    tensors,
+    (tensor) => ({ buffer: (stateOf(tensor) ?? storage).buffer, offset: tensor.byteOffset }),
+    storage.flagsOf,
+  );
+  if (!values) throw new ReusedTensorError("read: nothing came back");
+  return values;
+}
+
+async function readOutput(program: Program, x: Tensor): Promise<HostArray> {
+  const executable = runnerOf(program);
+  if (!executable) throw new ReusedTensorError(`read: the program "${program.name}" has not run yet; call run first`);
+  if (x.storage.kind === "virtual" && executable.plan.reused.has(x.storage)) {
+    throw new ReusedTensorError(
+      `read: the memory of this ${showShape(x.shape)} tensor of "${program.name}" was given to another one; return it from the recording function to declare it an output`,
+    );
+  }
+  const tensors = program.flags ? [x, program.flags] : [x];
+  const [values] = await copyOut(x, tensors, (tensor) => executable.locate(tensor), program);
+  if (!values) throw new ReusedTensorError("read: nothing came back");
+  return values;
+}
+
+async function copyOut(
+  x: Tensor,
+  tensors: readonly Tensor[],
+  locate: (tensor: Tensor) => { buffer: GPUBuffer; offset: number },
+  program: Program | undefined,
+): Promise<HostArray[]> {
+  const { device } = x;
+  const bytes = readBackBytes(tensors);
+  const staging = device.staging.take(bytes);
+  const encoder = device.gpu.createCommandEncoder({ label: "read" });
+  let to = 0;
+  for (const tensor of tensors) {
+    const { buffer, offset } = locate(tensor);
+    encoder.copyBufferToBuffer(buffer, offset, staging, to, alignUp(tensor.sizeBytes, 4));
+    to += alignUp(tensor.sizeBytes, 8);
+  }
+  device.submit(encoder.finish());
+  const data = await device.staging.collect(staging, bytes);
+  device.throwIfLost();
+  return splitReadBack(program, tensors, data);
+}
+
+/** Runs what `x` needs of an eager recording and gives it a buffer of its own. */
+async function runEager(program: Program, x: Tensor): Promise<void> {
+  const { device } = x;
+  const storage = x.storage;
+  if (storage.kind !== "virtual") return;
+  const own = new StateStorage(device, `value ${showShape(x.shape)}`, storage.sizeBytes, undefined, program);
+  const commands = [...program.commands];
+  const target = new Tensor(device, [storage.sizeBytes / 4], "u32", own);
+  const source = new Tensor(device, [storage.sizeBytes / 4], "u32", storage);
+  program.assign(target, source);
+  const executable = await Executable.create(program, []);
+  program.commands.splice(0, program.commands.length, ...commands.filter((command) => !writesState(command)));
+  executable.submit();
+  storage.materialized = own;
+  executable.destroy();
+}
+
+function writesState(command: Program["commands"][number]): boolean {
+  if (command.type === "assign") return true;
+  return command.kernel.bindings.some(({ name, access }) => {
+    const operand = command.operands[name];
+    const state = access === "write" && operand ? stateOf(operand) : undefined;
+    return state !== undefined && state.name !== "index flags";
+  });
+}

@@ -1,0 +1,167 @@
+import type { Device } from "./device.ts";
+import type { HostArray } from "./dtype.ts";
+import { OptionError } from "./errors.ts";
+import { Executable, type Inputs, planFor, readBackBytes, splitReadBack } from "./executable.ts";
+import type { Plan } from "./planner.ts";
+import { Program, type ProgramOptions } from "./program.ts";
+import { type ProgramStats, printPlan, statsOf } from "./stats.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** Tensors that a recording function returns, by name. */
+export type Outputs = Readonly<Record<string, Tensor>>;
+
+const executables = new WeakMap<Program, Executable>();
+
+/** What runs a program, once it was compiled. */
+export function runnerOf(program: Program): Executable | undefined {
+  return executables.get(program);
+}
+
+/** Values of one run on their way to the host. */
+export interface Readback<Names extends string> {
+  /** @throws IndexError, DeviceLostError */
+  read(): Promise<Record<Names, HostArray>>;
+}
+
+/** Time of one kernel of a program. */
+export interface KernelTime {
+  readonly kernel: string;
+  readonly launches: number;
+  readonly milliseconds: number;
+  /** 10⁹ floating-point operations per second; 0 where the operation states none. */
+  readonly gflops: number;
+}
+
+/**
+ * Runs `build` once to record a program. Nothing is allocated or compiled until the first run.
+ *
+ * @param build - called with the program; returns the outputs by name
+ */
+export function recordProgram<T extends Outputs>(
+  device: Device,
+  build: (program: Program) => T,
+  options: ProgramOptions = {},
+): RecordedProgram<T> {
+  const program = new Program(device, options);
+  return new RecordedProgram(program, build(program));
+}
+
+/** A recorded program: statistics before it runs, then replays without creating anything. */
+export class RecordedProgram<T extends Outputs> {
+  #plan: Plan | undefined;
+  #executable: Executable | undefined;
+
+  constructor(
+    readonly program: Program,
+    readonly outputs: T,
+  ) {}
+
+  /** The memory plan; made on first use, without touching the device. */
+  get plan(): Plan {
+    this.#plan ??= planFor(this.program, Object.values(this.outputs));
+    return this.#plan;
+  }
+
+  get stats(): ProgramStats {
+    return statsOf(this.plan, this.program.device);
+  }
+
+  /** One line per command with shapes, bytes and FLOPs, and the totals. */
+  print(): string {
+    return printPlan(this.plan, this.stats);
+  }
+
+  /** Allocates the arenas and compiles all kernels in parallel. @throws OutOfMemoryError, ValidationError */
+  async compile(): Promise<Executable> {
+    if (!this.#executable) {
+      this.#executable = await Executable.create(this.program, Object.values(this.outputs), this.plan);
+      executables.set(this.program, this.#executable);
+    }
+    return this.#executable;
+  }
+
+  /**
+   * Uploads the inputs and submits the program once.
+   *
+   * @param read - outputs to copy to the host in the same submit
+   * @returns once submitted, not once finished; `read` of the result waits
+   * @throws OptionError, ShapeError, DTypeError, NonFiniteError, DeviceLostError
+   */
+  async run<Names extends Extract<keyof T, string> = never>(
+    inputs: Inputs = {},
+    read: readonly Names[] = [],
+  ): Promise<Readback<Names>> {
+    const executable = this.#executable ?? (await this.compile());
+    executable.upload(inputs);
+    if (read.length === 0) {
+      executable.submit();
+      return { read: async () => namedValues<Names>([], []) };
+    }
+    const tensors = read.map((name) => this.#output(name));
+    const { flags, device } = this.program;
+    const copied = flags ? [...tensors, flags] : tensors;
+    const bytes = readBackBytes(copied);
+    const staging = device.staging.take(bytes);
+    executable.submit(copied, staging);
+    const collected = device.staging.collect(staging, bytes, this.program.name);
+    collected.catch(() => undefined); // the caller sees the error when it reads
+    return {
+      read: async () => {
+        const data = await collected;
+        return namedValues(read, splitReadBack(this.program, copied, data));
+      },
+    };
+  }
+
+  #output(name: string): Tensor {
+    const tensor = this.outputs[name];
+    if (!tensor)
+      throw new OptionError(
+        `${this.program.name}: no output ${name}; expected ${Object.keys(this.outputs).join(", ")}`,
+      );
+    return tensor;
+  }
+
+  /**
+   * Runs once with a timestamp around every kernel.
+   *
+   * @throws MissingFeatureError without `timestamp-query`
+   */
+  async profile(inputs: Inputs = {}): Promise<KernelTime[]> {
+    this.program.device.requireFeature("profile", "timestamp-query");
+    const executable = await this.compile();
+    executable.upload(inputs);
+    const totals = new Map<string, { launches: number; nanoseconds: number; flops: number }>();
+    for (const { kernel, dispatch, nanoseconds } of await executable.time()) {
+      const sum = totals.get(kernel) ?? { launches: 0, nanoseconds: 0, flops: 0 };
+      totals.set(kernel, {
+        launches: sum.launches + 1,
+        nanoseconds: sum.nanoseconds + nanoseconds,
+        flops: sum.flops + (dispatch.options.flops ?? 0),
+      });
+    }
+    return [...totals]
+      .map(([kernel, { launches, nanoseconds, flops }]) => ({
+        kernel,
+        launches,
+        milliseconds: nanoseconds / 1e6,
+        gflops: nanoseconds > 0 ? flops / nanoseconds : 0,
+      }))
+      .sort((a, b) => b.milliseconds - a.milliseconds);
+  }
+
+  /** Frees the arenas; state stays. */
+  destroy(): void {
+    this.#executable?.destroy();
+    this.#executable = undefined;
+    executables.delete(this.program);
+  }
+}
+
+function namedValues<Names extends string>(
+  names: readonly Names[],
+  values: readonly HostArray[],
+): Record<Names, HostArray> {
+  const entries = names.map((name, i): [Names, HostArray] => [name, values[i] ?? new Float32Array()]);
+  return Object.fromEntries(entries) as Record<Names, HostArray>;
+}

@@ -1,0 +1,45 @@
+import type { Device } from "./device.ts";
+import { alignUp, GPUBufferUsageFlags } from "./storage.ts";
+
+const mapModeRead = 0x1; // GPUMapMode.READ
+
+/** Buffers that carry values to the host, kept for reuse. */
+export class StagingPool {
+  readonly #free: GPUBuffer[] = [];
+  static readonly #most = 16;
+
+  constructor(readonly device: Device) {}
+
+  /** A free buffer of at least `sizeBytes`. */
+  take(sizeBytes: number): GPUBuffer {
+    const index = this.#free.findIndex((buffer) => buffer.size >= sizeBytes && buffer.size <= 4 * sizeBytes + 4096);
+    const [found] = index < 0 ? [] : this.#free.splice(index, 1);
+    return (
+      found ??
+      this.device.createBuffer(
+        "staging",
+        alignUp(sizeBytes, 256),
+        GPUBufferUsageFlags.MAP_READ | GPUBufferUsageFlags.COPY_DST,
+      )
+    );
+  }
+
+  /** Maps the buffer, copies its first bytes out and returns it to the pool. */
+  async collect(buffer: GPUBuffer, sizeBytes: number, key = "read"): Promise<ArrayBuffer> {
+    try {
+      await this.device.settle(() => buffer.mapAsync(mapModeRead, 0, alignUp(sizeBytes, 8)), key);
+    } catch (cause) {
+      buffer.destroy();
+      throw this.device.describe(cause);
+    }
+    const bytes = buffer.getMappedRange(0, alignUp(sizeBytes, 8)).slice(0, sizeBytes);
+    buffer.unmap();
+    this.release(buffer);
+    return bytes;
+  }
+
+  release(buffer: GPUBuffer): void {
+    if (this.#free.length < StagingPool.#most) this.#free.push(buffer);
+    else buffer.destroy();
+  }
+}

@@ -1,0 +1,78 @@
+import type { Device } from "./device.ts";
+import { OverLimitError } from "./errors.ts";
+import type { Program } from "./program.ts";
+
+/** Offsets of bindings are multiples of this (the largest value WebGPU allows for `minStorageBufferOffsetAlignment`). */
+export const bindingAlignment = 256;
+
+export function alignUp(bytes: number, alignment: number): number {
+  return Math.ceil(bytes / alignment) * alignment;
+}
+
+/** Memory of a recorded program; the planner decides where it lies. */
+export interface VirtualStorage {
+  readonly kind: "virtual";
+  readonly sizeBytes: number;
+  /** The program that recorded it; follow `Program.resolve` for absorbed ones. */
+  readonly owner: Program;
+  /** Set for program inputs: their name. They keep their memory for the whole program. */
+  readonly inputName?: string;
+  /** Set once an eager read gave the tensor a buffer of its own. */
+  materialized?: StateStorage;
+}
+
+/** Memory that outlives programs; its buffer is created when it is first needed, so plans can be made without allocating. */
+export class StateStorage {
+  readonly kind = "state";
+  #buffer: GPUBuffer | undefined;
+
+  constructor(
+    readonly device: Device,
+    readonly name: string,
+    readonly sizeBytes: number,
+    buffer?: GPUBuffer,
+    /** The eager program that computed this value, whose index flags a read checks. */
+    readonly flagsOf?: Program,
+  ) {
+    const limit = Math.min(device.limits.maxBufferSize, Number.MAX_SAFE_INTEGER);
+    if (sizeBytes > limit) {
+      throw new OverLimitError(
+        `${name}: ${sizeBytes} bytes exceed maxBufferSize ${limit}; split the tensor or use f16`,
+      );
+    }
+    this.#buffer = buffer;
+  }
+
+  /** True once the buffer exists on the device. */
+  get allocated(): boolean {
+    return this.#buffer !== undefined;
+  }
+
+  /** The buffer, created (zeroed, as WebGPU does) on first use. */
+  get buffer(): GPUBuffer {
+    this.#buffer ??= this.device.createBuffer(
+      this.name,
+      alignUp(this.sizeBytes, 4),
+      GPUBufferUsageFlags.STORAGE | GPUBufferUsageFlags.COPY_SRC | GPUBufferUsageFlags.COPY_DST,
+    );
+    return this.#buffer;
+  }
+
+  /** Frees the memory; a later use starts from zeros again. */
+  destroy(): void {
+    this.#buffer?.destroy();
+    this.#buffer = undefined;
+  }
+}
+
+export type Storage = VirtualStorage | StateStorage;
+
+/** The usage bits of the WebGPU specification (§ GPUBufferUsage): Node has no such global and the library installs none. */
+export const GPUBufferUsageFlags = {
+  MAP_READ: 0x1,
+  COPY_SRC: 0x4,
+  COPY_DST: 0x8,
+  UNIFORM: 0x40,
+  STORAGE: 0x80,
+  QUERY_RESOLVE: 0x200,
+} as const;
