@@ -1,5 +1,5 @@
 import { platform } from "#platform";
-import { type DType, type HostArray, hostArray } from "./dtype.ts";
+import { bytesPerElement, type DType, hostArray } from "./dtype.ts";
 import {
   DeviceLostError,
   type EngineError,
@@ -154,7 +154,7 @@ export class Device {
 
   /** State of zeros; its memory is taken on first use. @throws OverLimitError */
   zeros(shape: Shape, dtype: DType = "f32", name = "state"): Tensor {
-    const bytes = { f32: 4, f16: 2, u32: 4, i32: 4, u8: 1 }[dtype] * sizeOf(shape);
+    const bytes = bytesPerElement[dtype] * sizeOf(shape);
     return new Tensor(this, shape, dtype, new StateStorage(this, `${name} ${showShape(shape)}`, bytes));
   }
 

@@ -1,4 +1,3 @@
-import type { Device } from "./device.ts";
 import { bytesPerElement, firstNonFinite, type HostArray, hostArray, viewAs } from "./dtype.ts";
 import { IndexError, NonFiniteError, OptionError, ReusedTensorError, ShapeError } from "./errors.ts";
 import type { Kernel } from "./kernel.ts";
@@ -347,6 +346,6 @@ function layOutUniforms(commands: readonly PlannedCommand[]) {
   });
   const stride = alignUp(Math.max(4, ...blocks.map((block) => block.byteLength)), bindingAlignment);
   const bytes = new Uint8Array(blocks.length * stride);
-  blocks.forEach((block, i) => bytes.set(new Uint8Array(block), i * stride));
+  for (const [i, block] of blocks.entries()) bytes.set(new Uint8Array(block), i * stride);
   return { bytes, ranges: ranges.map((range) => range && { offset: range.offset * stride, size: range.size }) };
 }

@@ -1,10 +1,8 @@
-import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import process from "node:process";
 import { readCache, writeCache } from "./cache_node.ts";
 import type { AdapterRequest, OpenedAdapter, Platform } from "./platform.ts";
-import { findSwiftShader, type SoftwareDriver } from "./swiftshader_node.ts";
+import { findSwiftShader } from "./swiftshader_node.ts";
 import { chooseAdapter, noAdapter, noticeSoftware } from "./web.ts";
 
 // Dawn aborts or hangs in mapAsync once an object that create() returned is collected, so all are kept.
@@ -37,10 +35,14 @@ async function openSwiftShader(request: AdapterRequest): Promise<OpenedAdapter |
   if (request.adapter === "hardware") return undefined;
   const driver = await findSwiftShader();
   if (!driver) return undefined;
-  await loadVulkanLoader(driver);
   const before = process.env.VK_DRIVER_FILES;
   process.env.VK_DRIVER_FILES = driver.manifest;
   try {
+    const opened = await chooseAdapter(await createGpu(request.robust), request);
+    if (opened) return opened;
+    // No Vulkan loader on this system: load the bundled one, which Dawn then finds by its name.
+    const { default: koffi } = await import("koffi");
+    koffi.load(driver.loader, { global: true });
     return await chooseAdapter(await createGpu(request.robust), request);
   } finally {
     if (before === undefined) delete process.env.VK_DRIVER_FILES;
@@ -55,22 +57,4 @@ async function createGpu(robust: boolean): Promise<GPU> {
   const gpu = create([`enable-dawn-features=${enabled.join(",")}`, "disable-dawn-features=timestamp_quantization"]);
   kept.push(gpu);
   return gpu;
-}
-
-/** Loads the bundled Vulkan loader where the system has none: Dawn then finds it by its name. */
-async function loadVulkanLoader(driver: SoftwareDriver): Promise<void> {
-  if (systemHasLoader()) return;
-  const { default: koffi } = await import("koffi");
-  koffi.load(driver.loader, { global: true });
-}
-
-function systemHasLoader(): boolean {
-  const folders = [
-    ...(process.env.LD_LIBRARY_PATH ?? "").split(":"),
-    "/usr/lib/x86_64-linux-gnu",
-    "/lib/x86_64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-  ];
-  return folders.some((folder) => folder !== "" && existsSync(join(folder, "libvulkan.so.1")));
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Device, fill, full, openDevice, recordProgram, reshape } from "../../engine/index.ts";
+import { type Device, full, openDevice, recordProgram, reshape } from "../../engine/index.ts";
 
 let device: Device;
 beforeAll(async () => {
