@@ -1,0 +1,62 @@
+import { open } from "node:fs/promises";
+import sharp from "sharp";
+import type { DecodeOptions, EncodedImage, RgbImage } from "./image_source.ts";
+
+sharp.cache(false); // each file is decoded once per epoch; a cache would only hold memory
+sharp.concurrency(1); // images are decoded side by side; threads within one image would only contend
+
+/** A decoded image with memory of its own, which can be transferred between threads. */
+export type DecodedImage = RgbImage & { readonly data: Uint8Array<ArrayBuffer> };
+
+/**
+ * Decodes JPEG, PNG, WebP, TIFF, GIF (first frame) or AVIF, by content, to 8-bit samples: upright (EXIF orientation),
+ * in sRGB (embedded profiles, CMYK and 16 bits are converted; grey is repeated over the channels), transparent parts
+ * over white, as on paper. Damaged pixel data is an error; harmless oddities (bytes after the end) are not.
+ *
+ * @throws Error with the decoder's or the file system's reason
+ */
+export async function decodeImage(encoded: EncodedImage, options: DecodeOptions): Promise<DecodedImage> {
+  const input = "bytes" in encoded ? encoded.bytes : await fileBytes(encoded);
+  let image = sharp(input, { failOn: "error" }).autoOrient().flatten({ background: "#ffffff" }).toColourspace("srgb");
+  if (options.resizeTo !== undefined) {
+    image = image.resize({
+      width: options.resizeTo,
+      height: options.resizeTo,
+      fit: "outside",
+      withoutEnlargement: true,
+    });
+  }
+  const { data, info } = await image.raw({ depth: "uchar" }).toUint8Array();
+  if (info.channels !== 3 || !(data.buffer instanceof ArrayBuffer)) {
+    throw new Error(`unexpected ${info.channels} channels after conversion to sRGB`);
+  }
+  const rgb = new Uint8Array(data.buffer, data.byteOffset, data.length);
+  const { width, height } = info;
+  return options.channels === 3
+    ? { width, height, channels: 3, data: rgb }
+    : { width, height, channels: 1, data: luma(rgb) };
+}
+
+async function fileBytes(file: { path: string; offset?: number; lengthBytes?: number }): Promise<Uint8Array> {
+  const handle = await open(file.path);
+  try {
+    if (file.lengthBytes === undefined) return await handle.readFile();
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(file.lengthBytes), 0, file.lengthBytes, file.offset);
+    if (bytesRead < file.lengthBytes) throw new Error(`the archive ends within the image, after ${bytesRead} bytes`);
+    return buffer;
+  } finally {
+    await handle.close();
+  }
+}
+
+// ITU-R BT.601 luma in the fixed point of Pillow's convert("L"): leaves grey exactly as it is.
+function luma(rgb: Uint8Array): Uint8Array<ArrayBuffer> {
+  const grey = new Uint8Array(rgb.length / 3);
+  for (let pixel = 0; pixel < grey.length; pixel++) {
+    const red = rgb[3 * pixel] ?? 0;
+    const green = rgb[3 * pixel + 1] ?? 0;
+    const blue = rgb[3 * pixel + 2] ?? 0;
+    grey[pixel] = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16;
+  }
+  return grey;
+}

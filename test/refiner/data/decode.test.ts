@@ -1,0 +1,97 @@
+import sharp, { type Sharp } from "sharp";
+import { describe, expect, it } from "vitest";
+import { decodeImage } from "../../../refiner/data/decode_node.ts";
+
+const bytesOf = async (image: Sharp) => ({ bytes: new Uint8Array(await image.toBuffer()) });
+const flat = (channels: 3 | 4, background: { r: number; g: number; b: number; alpha?: number }) =>
+  sharp({ create: { width: 4, height: 2, channels, background } });
+const firstPixel = (image: { data: Uint8Array }) => [...image.data.subarray(0, 3)];
+
+describe("decodeImage", () => {
+  it.each([
+    ["PNG", (image: Sharp) => image.png()],
+    ["lossless WebP", (image: Sharp) => image.webp({ lossless: true })],
+    ["TIFF", (image: Sharp) => image.tiff({ compression: "lzw" })],
+    ["palette PNG", (image: Sharp) => image.png({ palette: true })],
+  ])("keeps the values of a %s exactly", async (_, encode) => {
+    const image = await decodeImage(await bytesOf(encode(flat(3, { r: 10, g: 200, b: 30 }))), { channels: 3 });
+    expect([image.width, image.height, image.channels, image.data.length]).toEqual([4, 2, 3, 24]);
+    expect(firstPixel(image)).toEqual([10, 200, 30]);
+  });
+
+  it("keeps a JPEG within its quantisation", async () => {
+    const encoded = await bytesOf(flat(3, { r: 10, g: 200, b: 30 }).jpeg({ quality: 100, chromaSubsampling: "4:4:4" }));
+    const [red = 0, green = 0, blue = 0] = firstPixel(await decodeImage(encoded, { channels: 3 }));
+    // Quality 100 quantises coefficients to whole numbers; YCbCr → RGB rounds once more: within 2 per channel.
+    expect(Math.max(Math.abs(red - 10), Math.abs(green - 200), Math.abs(blue - 30))).toBeLessThanOrEqual(2);
+  });
+
+  it("turns an image upright by its EXIF orientation", async () => {
+    const halves = new Uint8Array(24).map((_, at) => (at % 12 < 6 ? 255 : 0)); // 4 × 2, left half white
+    const raw = sharp(halves, { raw: { width: 4, height: 2, channels: 3 } });
+    const image = await decodeImage(await bytesOf(raw.withMetadata({ orientation: 6 }).png()), { channels: 3 });
+    expect([image.width, image.height]).toEqual([2, 4]); // 6: turned by 90° clockwise, so left becomes top
+    expect([image.data[0], image.data[image.data.length - 1]]).toEqual([255, 0]);
+  });
+
+  it("repeats grey over three channels", async () => {
+    const grey = sharp(Uint8Array.of(7, 8, 9, 250), { raw: { width: 2, height: 2, channels: 1 } }).toColourspace("b-w");
+    const image = await decodeImage(await bytesOf(grey.png()), { channels: 3 });
+    expect([...image.data]).toEqual([7, 7, 7, 8, 8, 8, 9, 9, 9, 250, 250, 250]);
+  });
+
+  it("leaves grey values as they are when one channel is asked for", async () => {
+    const grey = sharp(Uint8Array.of(7, 8, 9, 250), { raw: { width: 2, height: 2, channels: 1 } }).toColourspace("b-w");
+    const image = await decodeImage(await bytesOf(grey.png()), { channels: 1 });
+    expect([image.channels, ...image.data]).toEqual([1, 7, 8, 9, 250]);
+  });
+
+  it("puts transparent parts over white", async () => {
+    const clear = await decodeImage(await bytesOf(flat(4, { r: 200, g: 0, b: 0, alpha: 0 }).png()), { channels: 3 });
+    expect(firstPixel(clear)).toEqual([255, 255, 255]);
+    const half = await decodeImage(await bytesOf(flat(4, { r: 200, g: 0, b: 0, alpha: 128 / 255 }).png()), {
+      channels: 3,
+    });
+    // 200·a + 255(1 - a) = 227.4 and 255(1 - a) = 127, truncated or rounded.
+    expect(firstPixel(half)).toEqual([227, 127, 127]);
+  });
+
+  it.each(["png", "tiff"] as const)("reduces 16-bit %s to its upper byte", async (format) => {
+    const deep = sharp(Uint16Array.of(0x8000, 0x1234, 0xffff), { raw: { width: 1, height: 1, channels: 3 } });
+    const image = await decodeImage(await bytesOf(deep.toColourspace("rgb16").toFormat(format)), { channels: 3 });
+    expect([...image.data]).toEqual([0x80, 0x12, 0xff]);
+  });
+
+  it("converts CMYK to RGB", async () => {
+    const encoded = await bytesOf(flat(3, { r: 255, g: 0, b: 0 }).toColourspace("cmyk").jpeg({ quality: 100 }));
+    expect((await sharp(encoded.bytes).metadata()).space).toBe("cmyk");
+    const [red = 0, green = 0, blue = 0] = firstPixel(await decodeImage(encoded, { channels: 3 }));
+    expect(red).toBeGreaterThan(200); // printing inks cannot reach pure red
+    expect(Math.max(green, blue)).toBeLessThan(60);
+  });
+
+  it("reduces the shorter side to resizeTo and keeps the proportions", async () => {
+    const large = sharp({ create: { width: 300, height: 200, channels: 3, background: "#808080" } });
+    const image = await decodeImage(await bytesOf(large.jpeg()), { channels: 3, resizeTo: 64 });
+    expect([image.width, image.height]).toEqual([96, 64]);
+  });
+
+  it("never enlarges to resizeTo", async () => {
+    const image = await decodeImage(await bytesOf(flat(3, { r: 1, g: 2, b: 3 }).png()), { channels: 3, resizeTo: 64 });
+    expect([image.width, image.height]).toEqual([4, 2]);
+  });
+
+  it("refuses a JPEG that is cut off", async () => {
+    const noise = new Uint8Array(64 * 64 * 3).map((_, at) => (at * 7919) % 251);
+    const { bytes } = await bytesOf(sharp(noise, { raw: { width: 64, height: 64, channels: 3 } }).jpeg());
+    await expect(decodeImage({ bytes: bytes.subarray(0, bytes.length / 2) }, { channels: 3 })).rejects.toThrow(
+      /end of/,
+    );
+  });
+
+  it("accepts a JPEG with bytes after its end", async () => {
+    const { bytes } = await bytesOf(flat(3, { r: 1, g: 2, b: 3 }).jpeg());
+    const longer = Uint8Array.of(...bytes, 1, 2, 3, 4);
+    await expect(decodeImage({ bytes: longer }, { channels: 3 })).resolves.toMatchObject({ width: 4, height: 2 });
+  });
+});

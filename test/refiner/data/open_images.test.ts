@@ -1,0 +1,187 @@
+import { existsSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
+import sharp from "sharp";
+import { beforeEach, describe, expect, it } from "vitest";
+import { DataFormatError, NoImagesError, UnreadableDataError } from "../../../refiner/data/index.ts";
+import { type OpenImagesOptions, openImages } from "../../../refiner/data/index_node.ts";
+import { tarOf } from "./tar_of.ts";
+
+let folder = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "images-"));
+  return () => rm(folder, { recursive: true });
+});
+
+const png = (value: number) =>
+  sharp({ create: { width: 2, height: 2, channels: 3, background: { r: value, g: 0, b: 0 } } })
+    .png()
+    .toBuffer();
+
+async function write(path: string, content: Uint8Array | string): Promise<string> {
+  const file = join(folder, path);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, content);
+  return file;
+}
+
+// Red value, label and class name of every image. Decodes in this thread: the threads have tests of their own.
+async function content(path: string, options: OpenImagesOptions = {}): Promise<string[]> {
+  const source = await openImages(path, { workers: 0, ...options });
+  const listed: string[] = [];
+  for (let index = 0; index < source.length; index++) {
+    const label = source.label(index);
+    const name = label === undefined ? "-" : (source.classNames?.[label] ?? `#${label}`);
+    listed.push(`${(await source.load(index)).data[0]} ${name}`);
+  }
+  await source.close?.();
+  return listed;
+}
+
+describe("openImages", () => {
+  it("reads a folder of class folders in sorted order", async () => {
+    await write("owl/1.png", await png(3));
+    await write("cat/deep/2.png", await png(2));
+    await write("cat/1.PNG", await png(1));
+    await write("cat/notes.txt", "not an image");
+    await write("cat/._1.png", "the twin that macOS leaves");
+    expect(await content(folder)).toEqual(["1 cat", "2 cat", "3 owl"]);
+  });
+
+  it("reads a flat folder without labels", async () => {
+    await write("b.png", await png(2));
+    await write("a.png", await png(1));
+    expect(await content(folder)).toEqual(["1 -", "2 -"]);
+  });
+
+  it("decodes by content where the ending is wrong", async () => {
+    await write("a.jpg", await png(9));
+    expect(await content(folder)).toEqual(["9 -"]);
+  });
+
+  it("follows links and does not run in circles", async () => {
+    await write("cat/a.png", await png(1));
+    await write("owl/b.png", await png(2));
+    await symlink(folder, join(folder, "owl", "loop"));
+    expect(await content(folder)).toEqual(["1 cat", "2 owl"]);
+  });
+
+  it("opens a single image", async () => {
+    expect(await content(await write("query", await png(5)))).toEqual(["5 -"]);
+  });
+
+  it("reads a list with paths relative to it", async () => {
+    await write("images/a.png", await png(1));
+    await write("images/b.png", await png(2));
+    const list = await write("lists/train.csv", "path,label\n../images/b.png,owl\n../images/a.png,cat\n");
+    expect(await content(list)).toEqual(["2 owl", "1 cat"]);
+  });
+
+  it("reads a WebDataset shard with classes beside the images", async () => {
+    const shard = tarOf({
+      "s/0001.png": await png(1),
+      "s/0001.cls": "7",
+      "s/0002.png": await png(2),
+      "s/0002.json": '{"label": 3}',
+    });
+    expect(await content(await write("x.tar", shard))).toEqual(["1 #7", "2 #3"]);
+  });
+
+  it("takes classes over all shards of a folder", async () => {
+    await write("shard-1.tar", tarOf({ "owl/b.png": await png(2) }));
+    await write("shard-0.tar", tarOf({ "cat/a.png": await png(1) }));
+    expect(await content(folder)).toEqual(["1 cat", "2 owl"]);
+  });
+
+  it("reads archives within an archive as class folders", async () => {
+    const outer = tarOf({ "n01.tar": tarOf({ "a.png": await png(1) }), "n02.tar": tarOf({ "b.png": await png(2) }) });
+    expect(await content(await write("train.tar", outer))).toEqual(["1 n01", "2 n02"]);
+  });
+
+  it("pairs IDX images with the labels beside them, compressed or not, and picks the split", async () => {
+    await write(
+      "train-images-idx3-ubyte.gz",
+      gzipSync(Uint8Array.of(0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 11, 12)),
+    );
+    await write("train-labels-idx1-ubyte", Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 5, 6));
+    const test = await write(
+      "t10k-images-idx3-ubyte",
+      Uint8Array.of(0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 13),
+    );
+    await write("t10k-labels-idx1-ubyte", Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 1, 7));
+    expect(await content(folder)).toEqual(["11 #5", "12 #6"]);
+    expect(await content(folder, { split: "test" })).toEqual(["13 #7"]);
+    expect(await content(test)).toEqual(["13 #7"]);
+  });
+
+  it("reads the batches of CIFAR in order, with class names", async () => {
+    await write("data_batch_2.bin", new Uint8Array(3073).fill(2));
+    await write("data_batch_1.bin", new Uint8Array(3073).fill(1));
+    await write("test_batch.bin", new Uint8Array(3073).fill(0));
+    await write("batches.meta.txt", "plane\ncar\nbird\n");
+    expect(await content(folder)).toEqual(["1 car", "2 bird"]);
+    expect(await content(folder, { split: "test" })).toEqual(["0 plane"]);
+  });
+
+  it("decodes to grey where one channel is asked for", async () => {
+    const source = await openImages(await write("a.png", await png(100)), { workers: 0, channels: 1 });
+    // 0.299 · 100 = 29.9, rounded.
+    expect([...(await source.load(0)).data]).toEqual([30, 30, 30, 30]);
+  });
+
+  it("names the file of a broken image", async () => {
+    const broken = await write("cat/a.png", (await png(1)).subarray(0, 40));
+    const source = await openImages(folder, { workers: 0 });
+    await expect(source.load(0)).rejects.toThrow(broken);
+  });
+
+  it("says that a path does not exist", async () => {
+    const opening = openImages(join(folder, "nowhere"), { workers: 0 });
+    await expect(opening).rejects.toThrow(UnreadableDataError);
+    await expect(opening).rejects.toThrow(/nowhere cannot be read \(ENOENT/);
+  });
+
+  it.skipIf(process.getuid?.() === 0)("says that a folder cannot be read", async () => {
+    await chmod(folder, 0o000);
+    await expect(openImages(folder, { workers: 0 })).rejects.toThrow(UnreadableDataError);
+    await chmod(folder, 0o700);
+  });
+
+  it("says that a folder holds no image, and what it holds", async () => {
+    await write("notes.txt", "hello");
+    const opening = openImages(folder, { workers: 0 });
+    await expect(opening).rejects.toThrow(NoImagesError);
+    await expect(opening).rejects.toThrow(/its top holds 1 files, such as .*notes.txt/);
+  });
+
+  it("refuses a file of no known kind", async () => {
+    const file = await write("x.h5", Uint8Array.of(0x89, 0x48, 0x44, 0x46, 0, 0, 0));
+    await expect(openImages(file, { workers: 0 })).rejects.toThrow(DataFormatError);
+  });
+
+  it("advises to unpack a compressed archive", async () => {
+    const file = await write("x.tar.gz", gzipSync(tarOf({ "a.png": await png(1) })));
+    await expect(openImages(file, { workers: 0 })).rejects.toThrow(/unpack it first/);
+  });
+
+  it("refuses a tar archive that is cut off", async () => {
+    const whole = tarOf({ "a.png": await png(1), "b.png": new Uint8Array(5000) });
+    await expect(openImages(await write("x.tar", whole.subarray(0, 4000)), { workers: 0 })).rejects.toThrow(/cut off/);
+  });
+});
+
+describe("Fashion-MNIST", () => {
+  const fashion = "/usr/share/datasets/fashion-mnist"; // package dataset-fashion-mnist
+
+  it.skipIf(!existsSync(fashion))(
+    "is opened from the distribution's folder with ten classes of equal size",
+    async () => {
+      const source = await openImages(fashion, { split: "test" });
+      expect([source.length, source.channels]).toEqual([10000, 1]);
+      const labels = Array.from({ length: source.length }, (_, index) => source.label(index));
+      for (let label = 0; label < 10; label++) expect(labels.filter((given) => given === label).length).toBe(1000);
+    },
+  );
+});
