@@ -1,0 +1,79 @@
+import { IndexError, RankError } from "../errors.ts";
+import type { Program } from "../program.ts";
+import { type Shape, showShape } from "../shape.ts";
+import { canViewRows, programOf, rows, stateOf, type Tensor } from "../tensor.ts";
+import { fill } from "./fill.ts";
+import { contiguousStrides } from "./permute.ts";
+import { stridedCopy } from "./strided_copy.ts";
+
+/** First index and the one after the last. */
+export type Range = readonly [from: number, to: number];
+
+/**
+ * A box out of a tensor. A range of the first axis alone of a recorded tensor is a free view if it starts at a multiple of
+ * 256 bytes. State is always copied, since a view of it would belong to no program that could keep its gradient rule.
+ *
+ * @param ranges - per axis, from the first; `undefined` or missing: the whole axis
+ * @throws RankError for more ranges than axes, IndexError for a range that is empty or outside
+ */
+export function slice(x: Tensor, ranges: readonly (Range | undefined)[]): Tensor {
+  if (ranges.length > x.shape.length) {
+    throw new RankError(`slice: ${ranges.length} ranges for the axes of ${showShape(x.shape)}; give at most one each`);
+  }
+  const box = x.shape.map((length, axis): Range => ranges[axis] ?? [0, length]);
+  box.forEach(([from, to], axis) => checkRange(x.shape, axis, from, to));
+  const program = programOf("slice", x);
+  const y = viewOf(x, box) ?? copyOf(program, x, box);
+  return program.record(y, [x], (dy) => [paste(dy, x.shape, box)]);
+}
+
+function checkRange(shape: Shape, axis: number, from: number, to: number): void {
+  const length = shape[axis] ?? 0;
+  if (Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from < to && to <= length) return;
+  throw new IndexError(
+    `slice: ${from} … ${to} is not a range of axis ${axis} of ${showShape(shape)}; expected 0 ≤ from < to ≤ ${length}`,
+  );
+}
+
+function viewOf(x: Tensor, box: readonly Range[]): Tensor | undefined {
+  const [leading, ...rest] = box;
+  const whole = rest.every(([from, to], i) => from === 0 && to === x.shape[i + 1]);
+  return leading && whole && !stateOf(x) && canViewRows(x, leading[0]) ? rows(x, leading[0], leading[1]) : undefined;
+}
+
+function copyOf(program: Program, x: Tensor, box: readonly Range[]): Tensor {
+  const y = program.empty(
+    box.map(([from, to]) => to - from),
+    x.dtype,
+  );
+  const { axes, offset } = boxAxes(x.shape, box);
+  const copied = axes.map(({ length, inner, outer }) => ({ length, xStride: outer, yStride: inner }));
+  stridedCopy("slice", program, x, y, copied, { x: offset, y: 0 });
+  return y;
+}
+
+/** The gradient of a slice: `x` inside the box of a tensor that is zero elsewhere. */
+function paste(x: Tensor, shape: Shape, box: readonly Range[]): Tensor {
+  const program = programOf("slice", x);
+  const y = program.empty(shape, x.dtype);
+  if (x.size < y.size) fill(y, 0);
+  pasteInto("slice", x, y, box);
+  return y;
+}
+
+/** Copies `x` into a box of `y`; the rest of `y` keeps its values. */
+export function pasteInto(operation: string, x: Tensor, y: Tensor, box: readonly Range[]): void {
+  const { axes, offset } = boxAxes(y.shape, box);
+  const copied = axes.map(({ length, inner, outer }) => ({ length, xStride: inner, yStride: outer }));
+  stridedCopy(operation, programOf(operation, x, y), x, y, copied, { x: 0, y: offset });
+}
+
+/** Lengths of a box with the strides inside the box and in the tensor around it. */
+function boxAxes(shape: Shape, box: readonly Range[]) {
+  const lengths = box.map(([from, to]) => to - from);
+  const inner = contiguousStrides(lengths);
+  const outer = contiguousStrides(shape);
+  const axes = lengths.map((length, axis) => ({ length, inner: inner[axis] ?? 0, outer: outer[axis] ?? 0 }));
+  const offset = box.reduce((sum, [from], axis) => sum + from * (outer[axis] ?? 0), 0);
+  return { axes, offset };
+}
