@@ -1,0 +1,183 @@
+import { d, tgpu } from "typegpu";
+import sameShapeSource from "../../shaders/binary.wgsl" with { type: "text" };
+import broadcastSource from "../../shaders/binary_broadcast.wgsl" with { type: "text" };
+import inPlaceSource from "../../shaders/binary_in_place.wgsl" with { type: "text" };
+import scalarSource from "../../shaders/binary_scalar.wgsl" with { type: "text" };
+import scalarInPlaceSource from "../../shaders/binary_scalar_in_place.wgsl" with { type: "text" };
+import { DTypeError } from "../errors.ts";
+import { defineKernel } from "../kernel.ts";
+import { checkDType } from "../shape.ts";
+import { programOf, type Tensor } from "../tensor.ts";
+import { broadcastLoop, broadcastShape } from "./broadcast.ts";
+import { greater, less } from "./compare.ts";
+import { elementTypes, elementwiseLaunch, stridingGroups } from "./elementwise.ts";
+import { sumTo } from "./reduce.ts";
+import { log, neg } from "./unary.ts";
+import { where } from "./where.ts";
+
+/** Operations of the binary kernels, in the order of their `operation` constant. */
+export const binaryOperations = ["add", "sub", "mul", "div", "maximum", "minimum", "pow"] as const;
+export type BinaryOperation = (typeof binaryOperations)[number];
+
+const Params = d.struct({ count: d.u32 }).$name("Params");
+const elements = d.arrayOf(d.vec4f);
+export const binaryKernel = defineKernel({
+  name: "binary",
+  source: sameShapeSource,
+  params: Params,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    a: { storage: elements },
+    b: { storage: elements },
+    y: { storage: elements, access: "mutable" },
+  }),
+});
+export const binaryInPlaceKernel = defineKernel({
+  name: "binary_in_place",
+  source: inPlaceSource,
+  params: Params,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    b: { storage: elements },
+    y: { storage: elements, access: "mutable" },
+  }),
+});
+
+const ScalarParams = d.struct({ count: d.u32, scalar: d.f32 }).$name("Params");
+export const binaryScalarKernel = defineKernel({
+  name: "binary_scalar",
+  source: scalarSource,
+  params: ScalarParams,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: ScalarParams },
+    x: { storage: elements },
+    y: { storage: elements, access: "mutable" },
+  }),
+});
+export const binaryScalarInPlaceKernel = defineKernel({
+  name: "binary_scalar_in_place",
+  source: scalarInPlaceSource,
+  params: ScalarParams,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: ScalarParams },
+    y: { storage: elements, access: "mutable" },
+  }),
+});
+
+const BroadcastParams = d
+  .struct({ count: d.u32, rank: d.u32, shape: d.vec4u, aStrides: d.vec4u, bStrides: d.vec4u })
+  .$name("Params");
+export const binaryBroadcastKernel = defineKernel({
+  name: "binary_broadcast",
+  source: broadcastSource,
+  params: BroadcastParams,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: BroadcastParams },
+    a: { storage: d.arrayOf(d.f32) },
+    b: { storage: d.arrayOf(d.f32) },
+    y: { storage: d.arrayOf(d.f32), access: "mutable" },
+  }),
+});
+
+type Operand = Tensor | number;
+
+/** a + b with numpy broadcasting. @throws ShapeError, DTypeError, RankError, ProgramMixError, DeviceMixError */
+export function add(a: Operand, b: Operand): Tensor {
+  return binary("add", a, b, (dy) => [() => dy, () => dy]);
+}
+
+/** a - b; broadcasting and errors as {@link add}. */
+export function sub(a: Operand, b: Operand): Tensor {
+  return binary("sub", a, b, (dy) => [() => dy, () => neg(dy)]);
+}
+
+/** a · b; broadcasting and errors as {@link add}. */
+export function mul(a: Operand, b: Operand): Tensor {
+  return binary("mul", a, b, (dy) => [() => mul(dy, b), () => mul(dy, a)]);
+}
+
+/** a / b; broadcasting and errors as {@link add}. */
+export function div(a: Operand, b: Operand): Tensor {
+  // d(a / b) = da / b - (a / b) db / b
+  return binary("div", a, b, (dy, y) => [() => div(dy, b), () => neg(div(mul(dy, y), b))]);
+}
+
+/** The larger of a and b; where they are equal each receives half of the gradient, as in PyTorch. Errors as {@link add}. */
+export function maximum(a: Operand, b: Operand): Tensor {
+  return binary("maximum", a, b, (dy) => [() => winner(dy, a, b), () => winner(dy, b, a)]);
+}
+
+/** The smaller of a and b; where they are equal each receives half of the gradient, as in PyTorch. Errors as {@link add}. */
+export function minimum(a: Operand, b: Operand): Tensor {
+  return binary("minimum", a, b, (dy) => [() => winner(dy, b, a), () => winner(dy, a, b)]);
+}
+
+/** a to the power b, for a > 0 (WGSL leaves other bases open); broadcasting and errors as {@link add}. */
+export function pow(a: Operand, b: Operand): Tensor {
+  // da: b a^(b-1) = b y / a; db: y ln a
+  return binary("pow", a, b, (dy, y) => [() => mul(dy, div(mul(y, b), a)), () => mul(dy, mul(y, naturalLog(a)))]);
+}
+
+/** dy where high > low, dy / 2 where equal, else 0. */
+function winner(dy: Tensor, high: Operand, low: Operand): Tensor {
+  return where(greater(high, low), dy, where(less(high, low), 0, mul(dy, 0.5)));
+}
+
+function naturalLog(a: Operand): Operand {
+  return typeof a === "number" ? Math.log(a) : log(a);
+}
+
+/** Gradients of both operands in the shape of the result, each recorded only where it is wanted. */
+type Rule = (dy: Tensor, y: Tensor) => readonly [() => Tensor, () => Tensor];
+
+function binary(name: BinaryOperation, a: Operand, b: Operand, rule: Rule): Tensor {
+  if (typeof a !== "number" && typeof b !== "number") return tensors(name, a, b, rule);
+  const [x, scalar, reversed] = typeof a === "number" ? [b, a, true] : [a, b, false];
+  if (typeof x === "number" || typeof scalar !== "number") {
+    throw new DTypeError(`${name}: got two numbers, expected at least one tensor; compute numbers in plain code`);
+  }
+  checkDType(name, reversed ? "b" : "a", x, ["f32", "f16"]);
+  const program = programOf(name, x);
+  const y = program.empty(x.shape, x.dtype);
+  const { count, workgroups, declarations } = elementwiseLaunch(x.size, x.dtype);
+  program.dispatch(binaryScalarKernel, { count, scalar }, { x, y }, workgroups, {
+    constants: { operation: binaryOperations.indexOf(name), reversed: Number(reversed) },
+    declarations,
+    flops: x.size,
+    inPlace: { kernel: binaryScalarInPlaceKernel, output: "y", operand: "x" },
+  });
+  return program.record(y, [x], (dy) => [rule(dy, y)[reversed ? 1 : 0]()]);
+}
+
+function tensors(name: BinaryOperation, a: Tensor, b: Tensor, rule: Rule): Tensor {
+  checkDType(name, "a", a, ["f32", "f16"]);
+  checkDType(name, "b", b, [a.dtype]);
+  const program = programOf(name, a, b);
+  const shape = broadcastShape(name, a.shape, b.shape);
+  const y = program.empty(shape, a.dtype);
+  const constants = { operation: binaryOperations.indexOf(name) };
+  if (a.size === y.size && b.size === y.size) {
+    const { count, workgroups, declarations } = elementwiseLaunch(y.size, y.dtype);
+    const inPlace = { kernel: binaryInPlaceKernel, output: "y", operand: "a" };
+    program.dispatch(binaryKernel, { count }, { a, b, y }, workgroups, {
+      constants,
+      declarations,
+      flops: y.size,
+      inPlace,
+    });
+  } else {
+    const { rank, shape: lengths, strides } = broadcastLoop(name, shape, [a.shape, b.shape]);
+    const [aStrides = [], bStrides = []] = strides;
+    const params = { count: y.size, rank, shape: lengths, aStrides, bStrides };
+    const declarations = elementTypes(false, y.dtype);
+    program.dispatch(binaryBroadcastKernel, params, { a, b, y }, stridingGroups(y.size), {
+      constants,
+      declarations,
+      flops: y.size,
+    });
+  }
+  return program.record(y, [a, b], (dy, [needsA, needsB]) => {
+    const [da, db] = rule(dy, y);
+    return [needsA ? sumTo(da(), a.shape) : undefined, needsB ? sumTo(db(), b.shape) : undefined];
+  });
+}

@@ -1,0 +1,62 @@
+import { RankError, ShapeError } from "../errors.ts";
+import { type Shape, showShape } from "../shape.ts";
+
+/** Most runs of axes that the broadcasting kernels walk over. */
+const mostAxes = 4;
+
+/** A loop nest over the result; per operand one stride in elements per axis, 0 where it repeats. Padded to four axes. */
+export interface BroadcastLoop {
+  readonly rank: number;
+  readonly shape: readonly number[];
+  readonly strides: readonly (readonly number[])[];
+}
+
+/**
+ * The shape that operands have together: aligned at the last axis, lengths equal or 1 (the rule of numpy).
+ *
+ * @throws ShapeError if two lengths differ and neither is 1
+ */
+export function broadcastShape(operation: string, ...shapes: readonly Shape[]): number[] {
+  const rank = Math.max(...shapes.map((shape) => shape.length));
+  return Array.from({ length: rank }, (_, axis) => {
+    const lengths = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1);
+    const length = Math.max(...lengths);
+    if (lengths.some((other) => other !== 1 && other !== length)) {
+      throw new ShapeError(
+        `${operation}: shapes ${shapes.map(showShape).join(" and ")} do not broadcast; aligned at the last axis, lengths must be equal or 1`,
+      );
+    }
+    return length;
+  });
+}
+
+/**
+ * Merges neighbouring axes on which every operand either moves on or repeats, so that few are left to walk over.
+ *
+ * @throws RankError if more than four runs of axes remain
+ */
+export function broadcastLoop(operation: string, result: Shape, operands: readonly Shape[]): BroadcastLoop {
+  const shape: number[] = [];
+  const strides: number[][] = operands.map(() => []);
+  const steps = operands.map(() => 1);
+  let pattern = "";
+  for (let axis = result.length - 1; axis >= 0; axis--) {
+    const length = result[axis] ?? 1;
+    if (length === 1) continue;
+    const moves = operands.map((operand) => (operand[axis - result.length + operand.length] ?? 1) !== 1);
+    if (shape.length > 0 && moves.join() === pattern) shape[0] = (shape[0] ?? 1) * length;
+    else {
+      shape.unshift(length);
+      for (const [k, stride] of strides.entries()) stride.unshift(moves[k] ? (steps[k] ?? 1) : 0);
+    }
+    pattern = moves.join();
+    for (const [k, move] of moves.entries()) if (move) steps[k] = (steps[k] ?? 1) * length;
+  }
+  if (shape.length > mostAxes) {
+    throw new RankError(
+      `${operation}: ${operands.map(showShape).join(" and ")} repeat along ${shape.length} separate runs of axes, at most ${mostAxes} are supported; permute the repeated axes together`,
+    );
+  }
+  const padded = (values: readonly number[], filler: number) => [0, 1, 2, 3].map((k) => values[k] ?? filler);
+  return { rank: shape.length, shape: padded(shape, 1), strides: strides.map((stride) => padded(stride, 0)) };
+}

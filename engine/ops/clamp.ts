@@ -1,0 +1,59 @@
+import { d, tgpu } from "typegpu";
+import source from "../../shaders/clamp.wgsl" with { type: "text" };
+import gradSource from "../../shaders/clamp_grad.wgsl" with { type: "text" };
+import { OptionError } from "../errors.ts";
+import { defineKernel } from "../kernel.ts";
+import { checkDType } from "../shape.ts";
+import { programOf, type Tensor } from "../tensor.ts";
+import { elementwiseLaunch } from "./elementwise.ts";
+
+const Params = d.struct({ count: d.u32, low: d.f32, high: d.f32 }).$name("Params");
+const elements = d.arrayOf(d.vec4f);
+export const clampKernel = defineKernel({
+  name: "clamp_values",
+  source,
+  params: Params,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    x: { storage: elements },
+    y: { storage: elements, access: "mutable" },
+  }),
+});
+export const clampGradKernel = defineKernel({
+  name: "clamp_grad",
+  source: gradSource,
+  params: Params,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    x: { storage: elements },
+    dy: { storage: elements },
+    dx: { storage: elements, access: "mutable" },
+  }),
+});
+
+/** Largest f32: stands for "no bound", because shaders cannot count on infinities. */
+const largest = 3.4028234663852886e38;
+
+/**
+ * min(max(x, low), high). The gradient passes where low ≤ x ≤ high.
+ *
+ * @param range - bounds in the unit of `x`; one may be left out
+ * @throws OptionError if low > high or a bound is NaN; DTypeError
+ */
+export function clamp(x: Tensor, range: { readonly low?: number; readonly high?: number }): Tensor {
+  const low = Math.max(range.low ?? -largest, -largest);
+  const high = Math.min(range.high ?? largest, largest);
+  if (!(low <= high)) throw new OptionError(`clamp: low ${low} is not below high ${high}; exchange or correct them`);
+  checkDType("clamp", "x", x, ["f32", "f16"]);
+  const program = programOf("clamp", x);
+  const y = program.empty(x.shape, x.dtype);
+  const { count, workgroups, declarations } = elementwiseLaunch(x.size, x.dtype);
+  const params = { count, low, high };
+  program.dispatch(clampKernel, params, { x, y }, workgroups, { declarations, flops: 2 * x.size });
+  return program.record(y, [x], (dy) => {
+    const owner = programOf("clamp", x, dy);
+    const dx = owner.empty(x.shape, x.dtype);
+    owner.dispatch(clampGradKernel, params, { x, dy, dx }, workgroups, { declarations, flops: 3 * x.size });
+    return [dx];
+  });
+}

@@ -1,0 +1,20 @@
+import { programOf, reshape, type Tensor } from "../tensor.ts";
+import { div, mul } from "./binary.ts";
+import { equal } from "./compare.ts";
+import { full } from "./fill.ts";
+import { keptShape, type ReduceOptions, reduceAxes, reducedAxes, sum, withoutAxes } from "./reduce.ts";
+import { where } from "./where.ts";
+
+/** Largest value over axes; elements that share it share the gradient, as in PyTorch's `amax`. @throws AxisError, DTypeError unless f32 */
+export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
+  const axes = reducedAxes("max", x, options.axes);
+  const kept = keptShape(x.shape, axes);
+  const y = reduceAxes("max", x, axes, { maximum: true, scale: 1 });
+  if (y.base === x.base) return reshape(x, options.keepDims ? kept : withoutAxes(x.shape, axes));
+  y.program.record(y, [x], (dy) => {
+    const program = programOf("max", x, dy);
+    const winners = where(equal(x, reshape(y, kept)), full(program, [1], 1), 0);
+    return [mul(winners, div(reshape(dy, kept), sum(winners, { axes, keepDims: true })))];
+  });
+  return reshape(y, options.keepDims ? kept : withoutAxes(x.shape, axes));
+}

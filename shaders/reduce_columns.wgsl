@@ -1,0 +1,35 @@
+// y[o, k, i] = sum or maximum over n in chunk k of x[o, n, i], x being [outer, length, inner]; one invocation per result. A second
+// pass reduces the chunks. Sums are blocked by 64, so that the rounding error grows with 64 + length / 64, not with length.
+override maximum: bool = false;
+struct Params { count: u32, length: u32, inner: u32, chunks: u32, chunkLength: u32, scale: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+fn combine(a: f32, b: f32) -> f32 {
+  if (maximum) { return max(a, b); }
+  return a + b;
+}
+
+@compute @workgroup_size(64)
+fn reduce_columns(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let first = select(0.0, -3.4028234e38, maximum);
+  for (var job = id.x; job < params.count; job += groups.x * 64u) {
+    let inner = job % params.inner;
+    let chunk = job / params.inner % params.chunks;
+    let outer = job / params.inner / params.chunks;
+    let start = min(chunk * params.chunkLength, params.length);
+    let end = min(start + params.chunkLength, params.length);
+    var i = (outer * params.length + start) * params.inner + inner;
+    var total = first;
+    for (var n = start; n < end; n += 64u) {
+      var block = first;
+      for (var k = n; k < min(n + 64u, end); k++) {
+        block = combine(block, x[i]);
+        i += params.inner;
+      }
+      total = combine(total, block);
+    }
+    y[job] = params.scale * total;
+  }
+}

@@ -1,0 +1,33 @@
+// y[r, k] = sum or maximum of chunk k of row r of x [rows, columns]; one invocation per chunk. A second pass reduces the chunks.
+// Sums are blocked: 64 values in four strands, then the blocks; the rounding error grows with 16 + columns / 64, not with columns.
+override maximum: bool = false;
+struct Params { rows: u32, columns: u32, chunks: u32, chunkLength: u32, scale: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+fn combine(a: vec4f, b: vec4f) -> vec4f {
+  if (maximum) { return max(a, b); }
+  return a + b;
+}
+
+@compute @workgroup_size(64)
+fn reduce_rows(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let first = select(0.0, -3.4028234e38, maximum);
+  for (var job = id.x; job < params.rows * params.chunks; job += groups.x * 64u) {
+    let row = job / params.chunks;
+    let start = (job % params.chunks) * params.chunkLength;
+    var i = row * params.columns + min(start, params.columns);
+    let end = row * params.columns + min(start + params.chunkLength, params.columns);
+    var total = vec4f(first);
+    while (i < end) {
+      let blockEnd = min(i + 64u, end);
+      var block = vec4f(first);
+      for (; i + 4u <= blockEnd; i += 4u) { block = combine(block, vec4f(x[i], x[i + 1u], x[i + 2u], x[i + 3u])); }
+      for (; i < blockEnd; i++) { block = combine(block, vec4f(x[i], first, first, first)); }
+      total = combine(total, block);
+    }
+    let pairs = combine(total, total.zwxy);
+    y[job] = params.scale * combine(pairs, pairs.yxwz).x;
+  }
+}

@@ -1,0 +1,30 @@
+// dx = dy f'(x) with f' written in the kept tensor: x itself, or y = f(x) where that is cheaper. The grid strides over the elements.
+alias Element = vec4f; // f32 where the number of elements is not a multiple of 4
+alias Stored = vec4f;  // as it lies in memory; f16 or vec4<f16> for half precision
+override operation: u32 = 0u; // index into `unaryOperations` of engine/ops/unary.ts
+struct Params { count: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> kept: array<Stored>;
+@group(0) @binding(2) var<storage, read> dy: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> dx: array<Stored>;
+
+fn slope(v: Element) -> Element {
+  switch operation {
+    case 0u: { return v; }                // exp, of y
+    case 1u: { return 1.0 / v; }          // log, of x
+    case 2u: { return 0.5 / v; }          // sqrt, of y
+    case 3u: { return -0.5 * v * v * v; } // rsqrt, of y
+    case 4u: { return 1.0 - v * v; }      // tanh, of y
+    case 6u: { return sign(v); }          // abs, of x
+    case 7u: { return 2.0 * v; }          // square, of x
+    case 8u: { return -v * v; }           // reciprocal, of y
+    default: { return Element(0.0); }
+  }
+}
+
+@compute @workgroup_size(64)
+fn unary_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  for (var i = id.x; i < params.count; i += groups.x * 64u) {
+    dx[i] = Stored(Element(dy[i]) * slope(Element(kept[i])));
+  }
+}

@@ -1,0 +1,83 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { recordProgram } from "../../engine/index.ts";
+import {
+  gelu,
+  geluGrad,
+  geluGradInPlaceKernel,
+  geluGradKernel,
+  geluInPlaceKernel,
+  geluKernel,
+} from "../../engine/ops/gelu.ts";
+import { checkGradient, oddLength, valueKind, valuesOf } from "../../engine/testing/index.ts";
+import { testDevice } from "../device.ts";
+import { geluReference, geluSlope } from "../reference/gelu.ts";
+
+const device = await testDevice();
+const grid = Float32Array.from({ length: 20_001 }, (_, i) => (i - 10_000) / 1250); // -8 … 8
+
+it("gelu is exact to 1e-7 of erf and the roundings of the product", async () => {
+  const y = await gelu(device.tensor(grid)).read();
+  const expected = geluReference(grid);
+  // erf within 1e-7 enters times |x| / 2; 1 + erf and two products round (3 half units of |y| <= |x|)
+  const excess = grid.map(
+    (v, i) => Math.abs((y[i] ?? Number.NaN) - (expected[i] ?? 0)) - Math.abs(v) * (0.5e-7 + 3 * 2 ** -24),
+  );
+  expect(Math.max(...excess)).toBeLessThanOrEqual(0);
+});
+
+it("the slope of gelu is exact to 2e-7", async () => {
+  const dx = await geluGrad(device.tensor(grid), device.tensor(new Float32Array(grid.length).fill(1))).read();
+  // 0.5e-7 of erf, one rounding of a value up to 1.13 and three of x phi(x) <= 0.25 (exp2 within 4 units)
+  const errors = grid.map((v, i) => Math.abs((dx[i] ?? Number.NaN) - geluSlope(v)));
+  expect(Math.max(...errors)).toBeLessThanOrEqual(2e-7);
+});
+
+it("gelu keeps its limits for large arguments", async () => {
+  const y = await gelu(device.tensor([-1e30, -1000, 0, 1000, 1e30])).read();
+  expect([...y]).toEqual([-0, -0, 0, 1000, Math.fround(1e30)]);
+});
+
+it("gelu agrees with float64 for all sizes, with and without four numbers per element", async () => {
+  await fc.assert(
+    fc.asyncProperty(oddLength(257), valueKind, fc.integer(), async (size, kind, seed) => {
+      const x = valuesOf(kind, seed, size);
+      const y = await gelu(device.tensor(x)).read();
+      const expected = geluReference(x);
+      x.forEach((v, i) => {
+        expect(Math.abs((y[i] ?? Number.NaN) - (expected[i] ?? 0))).toBeLessThanOrEqual(Math.abs(v) * 2.5e-7);
+      });
+    }),
+    { numRuns: 15 },
+  );
+});
+
+it("the gradient of gelu agrees with finite differences", async () => {
+  await checkGradient(device, {
+    cases: fc.record({ size: oddLength(67), seed: fc.integer() }),
+    operands: ({ size, seed }) => ({ x: { data: valuesOf("normal", seed, size), shape: [size] } }),
+    run: ({ x }) => {
+      if (!x) throw new Error("x is missing");
+      return gelu(x);
+    },
+    reference: ({ x }) => geluReference(x ?? []),
+    wrt: ["x"],
+  });
+});
+
+it("gelu writes over an operand that is not needed afterwards, with the same bits", async () => {
+  const x = valuesOf("normal", 3, 260);
+  const step = recordProgram(device, (p) => ({ y: gelu(gelu(p.input("x", [260]))) }), { inference: true });
+  expect(step.print()).toContain("gelu (in place)");
+  const { y } = await (await step.run({ x }, ["y"])).read();
+  expect(y).toEqual(await gelu(device.tensor(await gelu(device.tensor(x)).read())).read());
+});
+
+it("all kernels that need erf carry the same text", () => {
+  const text = (source: string) => source.match(/fn erf\([\s\S]*?\n}\n/)?.[0];
+  const canonical = text(geluKernel.source);
+  expect(canonical).toBeDefined();
+  for (const kernel of [geluInPlaceKernel, geluGradKernel, geluGradInPlaceKernel]) {
+    expect(text(kernel.source), kernel.name).toBe(canonical);
+  }
+});
