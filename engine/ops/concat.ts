@@ -28,7 +28,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
     boxes.push(y.shape.map((length, i): Range => (i === joined ? [from, to] : [0, length])));
     from = to;
   }
-  tensors.forEach((x, i) => pasteInto("concat", x, y, boxes[i] ?? []));
+  for (const [i, x] of tensors.entries()) pasteInto("concat", x, y, boxes[i] ?? []);
   // Each input is a box of y, so its gradient is that box of dy.
   return program.record(y, tensors, (dy, needs) => boxes.map((box, i) => (needs[i] ? slice(dy, box) : undefined)));
 }

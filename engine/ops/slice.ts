@@ -21,7 +21,7 @@ export function slice(x: Tensor, ranges: readonly (Range | undefined)[]): Tensor
     throw new RankError(`slice: ${ranges.length} ranges for the axes of ${showShape(x.shape)}; give at most one each`);
   }
   const box = x.shape.map((length, axis): Range => ranges[axis] ?? [0, length]);
-  box.forEach(([from, to], axis) => checkRange(x.shape, axis, from, to));
+  for (const [axis, [from, to]] of box.entries()) checkRange(x.shape, axis, from, to);
   const program = programOf("slice", x);
   const y = viewOf(x, box) ?? copyOf(program, x, box);
   return program.record(y, [x], (dy) => [paste(dy, x.shape, box)]);

@@ -123,7 +123,7 @@ function copyRuns(operation: string, program: Program, x: Tensor, y: Tensor, axe
 /** The largest group of neighbouring elements, of 16, 8 or 4 bytes, that moves as one; `width` 1 if there is none. */
 function widen(axes: readonly CopyAxis[], offsets: Offsets, elementBytes: number): { width: number; axes: CopyAxis[] } {
   const inner = axes.at(-1);
-  if (!inner || inner.xStride !== 1 || inner.yStride !== 1) return { width: 1, axes: [...axes] };
+  if (inner?.xStride !== 1 || inner.yStride !== 1) return { width: 1, axes: [...axes] };
   const outer = axes.slice(0, -1);
   const distances = [
     inner.length,

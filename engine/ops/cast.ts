@@ -1,0 +1,74 @@
+import { d, tgpu } from "typegpu";
+import source from "../../shaders/cast_elements.wgsl" with { type: "text" };
+import fromBytesSource from "../../shaders/cast_from_bytes.wgsl" with { type: "text" };
+import toBytesSource from "../../shaders/cast_to_bytes.wgsl" with { type: "text" };
+import type { DType } from "../dtype.ts";
+import { defineKernel } from "../kernel.ts";
+import { programOf, type Tensor } from "../tensor.ts";
+import { stridingGroups } from "./elementwise.ts";
+
+const Params = d.struct({ count: d.u32 }).$name("Params");
+const params = { uniform: Params } as const;
+export const castElementsKernel = defineKernel({
+  name: "cast_elements",
+  source,
+  params: Params,
+  layout: tgpu.bindGroupLayout({
+    params,
+    x: { storage: d.arrayOf(d.f32) },
+    y: { storage: d.arrayOf(d.u32), access: "mutable" },
+  }),
+});
+export const castFromBytesKernel = defineKernel({
+  name: "cast_from_bytes",
+  source: fromBytesSource,
+  params: Params,
+  layout: tgpu.bindGroupLayout({
+    params,
+    x: { storage: d.arrayOf(d.u32) },
+    y: { storage: d.arrayOf(d.f32), access: "mutable" },
+  }),
+});
+export const castToBytesKernel = defineKernel({
+  name: "cast_to_bytes",
+  source: toBytesSource,
+  params: Params,
+  layout: tgpu.bindGroupLayout({
+    params,
+    x: { storage: d.arrayOf(d.f32) },
+    y: { storage: d.arrayOf(d.u32), access: "mutable" },
+  }),
+});
+
+/**
+ * The same values in another type. Floats become integers by truncation; values outside the range of the type saturate
+ * (f16: become infinite). Differentiable between f32 and f16.
+ *
+ * @returns `x` itself if it has the type already
+ * @throws MissingFeatureError on first run for f16 without `shader-f16`
+ */
+export function cast(x: Tensor, dtype: DType): Tensor {
+  if (x.dtype === dtype) return x;
+  const program = programOf("cast", x);
+  if (x.dtype === "f16" || dtype === "f16") x.device.requireFeature("cast", "shader-f16");
+  const y = program.empty(x.shape, dtype);
+  const words = stridingGroups(Math.ceil(x.size / 4));
+  if (x.dtype === "u8") {
+    const declarations = { Destination: dtype };
+    program.dispatch(castFromBytesKernel, { count: x.size }, { x, y }, words, { declarations });
+  } else if (dtype === "u8") {
+    const declarations = { Source: x.dtype };
+    program.dispatch(castToBytesKernel, { count: x.size }, { x, y }, words, { declarations });
+  } else {
+    const [width, element] = x.size % 4 === 0 ? [4, (type: DType) => `vec4<${type}>`] : [1, (type: DType) => type];
+    const declarations = { Source: element(x.dtype), Destination: element(dtype) };
+    program.dispatch(castElementsKernel, { count: x.size / width }, { x, y }, stridingGroups(x.size / width), {
+      declarations,
+    });
+  }
+  return program.record(y, [x], (dy) => [isFloat(x.dtype) && isFloat(dtype) ? cast(dy, x.dtype) : undefined]);
+}
+
+function isFloat(dtype: DType): boolean {
+  return dtype === "f32" || dtype === "f16";
+}
