@@ -1,0 +1,110 @@
+import { DTypeError, RankError, ShapeError } from "../errors.ts";
+import type { Program } from "../program.ts";
+import { checkDType, checkSameShape, matrixShape, rowsAndColumns, showShape } from "../shape.ts";
+import { programOf, type Tensor } from "../tensor.ts";
+import { type Product, recordProduct, sumParts } from "./matmul_product.ts";
+
+export interface LinearOptions {
+  /** `[out]`, added to every row. */
+  readonly bias?: Tensor | undefined;
+  /** `gelu`: x cdf(x) with the exact erf, applied after the bias. */
+  readonly activation?: "gelu" | undefined;
+  /** `[..., out]`, added last: the skip connection. */
+  readonly residual?: Tensor | undefined;
+}
+
+/**
+ * `y = activation(x Wᵀ + bias) + residual` in one dispatch; the convention of `torch.nn.Linear`.
+ *
+ * @param x - `[..., in]`, f32 or f16; leading axes are flattened into rows
+ * @param weight - `[out, in]`, the type of `x`
+ * @returns `[..., out]`
+ * @throws RankError, ShapeError, DTypeError
+ */
+export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): Tensor {
+  const { bias, activation, residual } = options;
+  const program = programOf("linear", x, weight, bias, residual);
+  const { rows, inputs, outputs } = checkLinear(x, weight, options);
+  const y = program.empty([...x.shape.slice(0, -1), outputs], x.dtype);
+  const keepsPreactivation = activation === "gelu" && !program.inference;
+  const preactivation = keepsPreactivation ? program.empty(y.shape, y.dtype) : undefined;
+  const forward = product(x, weight, rows, outputs, inputs, false, true);
+  const gelu = activation === "gelu";
+  recordProduct(program, { ...forward, epilogue: { bias, gelu, preactivation, residual } }, y);
+  // With p = x Wᵀ + b:  dp = dy gelu'(p),  dx = dp W,  dW = dpᵀ x,  db = sum of dp over rows,  dresidual = dy.
+  return program.record(y, [x, weight, bias, residual], (dy, needs) => {
+    const [needsX, needsWeight, needsBias] = needs;
+    const target = program.resolve();
+    const dp = preactivation && (needsX || needsWeight || needsBias) ? geluGradient(target, preactivation, dy) : dy;
+    const [dWeight, dBias] =
+      needsWeight || needsBias ? parameterGradients(target, x, weight, needsBias ? bias : undefined, dp) : [];
+    return [needsX ? inputGradient(target, x, weight, dp) : undefined, dWeight, dBias, dy];
+  });
+}
+
+function checkLinear(x: Tensor, weight: Tensor, { bias, residual }: LinearOptions) {
+  checkDType("linear", "x", x, ["f32", "f16"]);
+  if (x.shape.length < 2) {
+    throw new RankError(`linear: x has shape ${showShape(x.shape)}, expected at least two axes; reshape it to [1, in]`);
+  }
+  const [rows, inputs] = rowsAndColumns("linear", "x", x);
+  const [outputs, weightInputs] = matrixShape("linear", "weight", weight);
+  if (inputs !== weightInputs) {
+    throw new ShapeError(
+      `linear: x ${showShape(x.shape)} has ${inputs} columns and weight ${showShape(weight.shape)} takes ${weightInputs}; expected weight [out, ${inputs}]`,
+    );
+  }
+  if (bias) {
+    checkSameShape("linear", "bias", bias.shape, [outputs]);
+    checkDType("linear", "bias", bias, ["f32", x.dtype]);
+  }
+  if (residual) checkSameShape("linear", "residual", residual.shape, [...x.shape.slice(0, -1), outputs]);
+  for (const [name, operand] of Object.entries({ weight, residual })) {
+    if (operand && operand.dtype !== x.dtype) {
+      throw new DTypeError(`linear: ${name} is ${operand.dtype} and x ${x.dtype}, expected one type; use cast`);
+    }
+  }
+  return { rows, inputs, outputs };
+}
+
+function product(
+  a: Tensor,
+  b: Tensor,
+  rows: number,
+  columns: number,
+  depth: number,
+  transposeA: boolean,
+  transposeB: boolean,
+): Product {
+  return { a, b, rows, columns, depth, transposeA, transposeB, batches: 1, aBatched: false, bBatched: false };
+}
+
+function geluGradient(program: Program, preactivation: Tensor, dy: Tensor): Tensor {
+  const dp = program.empty(preactivation.shape, preactivation.dtype);
+  const [rows, columns] = rowsAndColumns("linear", "dy", dy);
+  sumParts(program, { rows, columns, batches: 1, splits: 1 }, dy, dp, { geluSlopeAt: preactivation });
+  return dp;
+}
+
+function inputGradient(program: Program, x: Tensor, weight: Tensor, dp: Tensor): Tensor {
+  const [outputs, inputs] = matrixShape("linear", "weight", weight);
+  const dx = program.empty(x.shape, x.dtype);
+  recordProduct(program, product(dp, weight, x.size / inputs, inputs, outputs, false, false), dx);
+  return dx;
+}
+
+/** dW and, from the same pass over dp, db. */
+function parameterGradients(
+  program: Program,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  dp: Tensor,
+): [Tensor, Tensor | undefined] {
+  const [outputs, inputs] = matrixShape("linear", "weight", weight);
+  const dWeight = program.empty(weight.shape, weight.dtype);
+  const dBias = bias && program.empty(bias.shape, bias.dtype);
+  const transposed = product(dp, x, outputs, inputs, x.size / inputs, true, false);
+  recordProduct(program, { ...transposed, epilogue: { rowSums: dBias } }, dWeight);
+  return [dWeight, dBias];
+}

@@ -1,0 +1,150 @@
+import type { DType } from "../dtype.ts";
+import type { DispatchOptions, Program } from "../program.ts";
+import type { Tensor } from "../tensor.ts";
+import { stridingGroups } from "./elementwise.ts";
+import { chooseVariant, splitsOf } from "./matmul_choice.ts";
+import { type MatmulVariant, matmulSumKernel, minSplitDepth, type ProductShape } from "./matmul_kernels.ts";
+
+/** What happens to a sum before it is stored, in this order. */
+export interface Epilogue {
+  /** `[columns]`, added to every row. */
+  readonly bias?: Tensor | undefined;
+  /** Receives the value after the bias, `[rows, columns]`. */
+  readonly preactivation?: Tensor | undefined;
+  readonly gelu?: boolean;
+  /** `[rows, columns]`: multiplies by the slope of GELU at this value. */
+  readonly geluSlopeAt?: Tensor | undefined;
+  /** `[rows, columns]`, added last; not together with `geluSlopeAt`. */
+  readonly residual?: Tensor | undefined;
+  /** Receives the sum of each row of A, `[rows]`. */
+  readonly rowSums?: Tensor | undefined;
+}
+
+/** A product `y = epilogue(A B)`; A is `[rows, depth]`, B `[depth, columns]` after the named transposes. */
+export interface Product extends ProductShape {
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  /** Operands without batches are used for all of them. */
+  readonly aBatched: boolean;
+  readonly bBatched: boolean;
+  readonly epilogue?: Epilogue;
+}
+
+/** Records a product into `y`, `[batches, rows, columns]`, with the variant that the device chooses. */
+export function recordProduct(program: Program, product: Product, y: Tensor): void {
+  const { device } = program;
+  const shape: ProductShape = {
+    rows: product.rows,
+    columns: product.columns,
+    depth: product.depth,
+    batches: product.batches,
+  };
+  const variant = chooseVariant(device, shape, (trial, candidate) => recordTrial(trial, candidate, product));
+  launch(program, variant, product, y);
+}
+
+/** The same product on inputs of its own, for a measurement. */
+function recordTrial(program: Program, variant: MatmulVariant, product: Product): void {
+  const a = program.input("a", product.a.shape, product.a.dtype);
+  const b = program.input("b", product.b.shape, product.b.dtype);
+  const y = program.empty([product.batches, product.rows, product.columns], product.a.dtype);
+  launch(program, variant, { ...product, a, b, epilogue: {} }, y);
+}
+
+function launch(program: Program, variant: MatmulVariant, product: Product, y: Tensor): void {
+  const { batches, rows, columns, depth, epilogue = {} } = product;
+  const wanted = splitsOf(program.device, variant, product);
+  const splitDepth = Math.ceil(depth / wanted / minSplitDepth) * minSplitDepth;
+  const splits = Math.ceil(depth / splitDepth);
+  if (splits === 1) {
+    launchTiles(program, variant, product, { splits, splitDepth }, y, epilogue);
+    return;
+  }
+  const parts = program.empty([batches * splits, rows, columns]);
+  const rowSums = epilogue.rowSums && program.empty([batches * splits, rows]);
+  launchTiles(program, variant, product, { splits, splitDepth }, parts, { rowSums });
+  sumParts(program, { rows, columns, batches, splits }, parts, y, epilogue);
+  if (rowSums && epilogue.rowSums) {
+    sumParts(program, { rows: 1, columns: rows, batches, splits }, rowSums, epilogue.rowSums, {});
+  }
+}
+
+function launchTiles(
+  program: Program,
+  variant: MatmulVariant,
+  product: Product,
+  cut: { readonly splits: number; readonly splitDepth: number },
+  y: Tensor,
+  epilogue: Epilogue,
+): void {
+  const { a, b, transposeA, transposeB, aBatched, bBatched, rows, columns, depth, batches } = product;
+  const params = {
+    rows,
+    columns,
+    depth,
+    ...cut,
+    aRow: transposeA ? 1 : depth,
+    aDepth: transposeA ? rows : 1,
+    aBatch: aBatched ? rows * depth : 0,
+    bDepth: transposeB ? 1 : columns,
+    bColumn: transposeB ? depth : 1,
+    bBatch: bBatched ? depth * columns : 0,
+  };
+  const [tileRows, tileColumns] = variant.tile(program.device);
+  const groups = [Math.ceil(columns / tileColumns), Math.ceil(rows / tileRows), batches * cut.splits];
+  const { operands, constants, declarations } = describeEpilogue(program, a, y, epilogue);
+  program.dispatch(variant.kernel, params, { a, b, y, ...operands }, groups, {
+    constants: { ...constants, keepRowSums: epilogue.rowSums ? 1 : 0, ...variant.constants(program.device) },
+    declarations: { ...declarations, Operand: a.dtype, ...variant.declarations },
+    flops: 2 * rows * columns * depth * batches,
+  });
+}
+
+/**
+ * `y = epilogue(sum of parts)`, the parts added in their order.
+ *
+ * @param parts - `[batches, splits, rows, columns]` f32
+ */
+export function sumParts(
+  program: Program,
+  sizes: { readonly rows: number; readonly columns: number; readonly batches: number; readonly splits: number },
+  parts: Tensor,
+  y: Tensor,
+  epilogue: Epilogue,
+): void {
+  const { operands, constants, declarations } = describeEpilogue(program, parts, y, epilogue);
+  const groups = stridingGroups(sizes.rows * sizes.columns * sizes.batches);
+  program.dispatch(matmulSumKernel, sizes, { parts, y, ...operands }, groups, {
+    constants,
+    declarations: { ...declarations, Part: parts.dtype },
+    flops: sizes.rows * sizes.columns * sizes.batches * sizes.splits,
+  });
+}
+
+/** @param unused - a tensor that the launch reads anyway; bound where the epilogue reads nothing */
+function describeEpilogue(
+  program: Program,
+  unused: Tensor,
+  y: Tensor,
+  epilogue: Epilogue,
+): { operands: Record<string, Tensor> } & Required<Pick<DispatchOptions, "constants" | "declarations">> {
+  const { bias, preactivation, gelu, geluSlopeAt, residual, rowSums } = epilogue;
+  const extra = preactivation ?? rowSums;
+  const typeOf = (x: Tensor | undefined): DType => x?.dtype ?? "f32";
+  return {
+    operands: {
+      bias: bias ?? unused,
+      other: geluSlopeAt ?? residual ?? unused,
+      extra: extra ?? program.empty([1]), // written by nothing; a binding must have memory
+    },
+    constants: {
+      hasBias: bias ? 1 : 0,
+      activation: gelu ? 1 : geluSlopeAt ? 2 : 0,
+      addOther: residual ? 1 : 0,
+      keepPreactivation: preactivation ? 1 : 0,
+    },
+    declarations: { Bias: typeOf(bias), Result: typeOf(y), Extra: typeOf(extra) },
+  };
+}
