@@ -1,0 +1,101 @@
+import { d, tgpu } from "typegpu";
+import source from "../../shaders/layer_norm_grad.wgsl" with { type: "text" };
+import columnsSource from "../../shaders/layer_norm_grad_columns.wgsl" with { type: "text" };
+import { defineKernel } from "../kernel.ts";
+import { checkDType, checkSameShape, rowsAndColumns } from "../shape.ts";
+import { programOf, type Tensor } from "../tensor.ts";
+import { elementTypes, stridingGroups } from "./elementwise.ts";
+
+const Params = d.struct({ rows: d.u32, columns: d.u32, width: d.f32 }).$name("Params");
+const elements = d.arrayOf(d.vec4f);
+export const layerNormGradKernel = defineKernel({
+  name: "layer_norm_grad",
+  source,
+  params: Params,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    x: { storage: elements },
+    mean: { storage: d.arrayOf(d.f32) },
+    rstd: { storage: d.arrayOf(d.f32) },
+    weight: { storage: elements },
+    dy: { storage: elements },
+    residual: { storage: elements },
+    dx: { storage: elements, access: "mutable" },
+    partials: { storage: elements, access: "mutable" },
+  }),
+});
+const ColumnParams = d.struct({ groups: d.u32, columns: d.u32 }).$name("Params");
+export const layerNormGradColumnsKernel = defineKernel({
+  name: "layer_norm_grad_columns",
+  source: columnsSource,
+  params: ColumnParams,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: ColumnParams },
+    partials: { storage: d.arrayOf(d.f32) },
+    dWeight: { storage: d.arrayOf(d.f32), access: "mutable" },
+    dBias: { storage: d.arrayOf(d.f32), access: "mutable" },
+  }),
+});
+
+/** Rows that a workgroup takes at a time, by variant: a thread sums each on CPUs, sixteen threads on GPUs. */
+const blockRows: Readonly<Record<string, number>> = { rows64: 64, rows16: 16, rows4: 4 };
+/** Most workgroups, so that the second kernel adds up few partial sums; each takes several blocks. */
+const mostGroups = 256;
+
+export interface LayerNormGradOptions {
+  /** Added to dx: the gradient that reaches `x` around the norm in a residual block. */
+  readonly residual?: Tensor;
+}
+
+/**
+ * Gradients of layer norm in one pass over `x` and `dy`, and the sums over rows in a fixed order.
+ *
+ * @param x - the argument of layer norm, `[..., columns]`
+ * @param kept - mean, rstd and weight that the forward pass kept
+ * @param dy - gradient of the result
+ * @throws ShapeError, DTypeError, ProgramMixError
+ */
+export function layerNormGrad(
+  x: Tensor,
+  kept: { readonly mean: Tensor; readonly rstd: Tensor; readonly weight: Tensor },
+  dy: Tensor,
+  { residual }: LayerNormGradOptions = {},
+): { dx: Tensor; dWeight: Tensor; dBias: Tensor } {
+  const { mean, rstd, weight } = kept;
+  const [rows, columns] = rowsAndColumns("layerNormGrad", "x", x);
+  for (const [name, operand] of [
+    ["dy", dy],
+    ["residual", residual],
+  ] as const) {
+    if (!operand) continue;
+    checkDType("layerNormGrad", name, operand, [x.dtype]);
+    checkSameShape("layerNormGrad", name, operand.shape, x.shape);
+  }
+  const program = programOf("layerNormGrad", x, mean, rstd, weight, dy, residual);
+  const { device } = program;
+  const candidates = device.isSoftware ? ["rows64", "rows16", "rows4"] : ["rows4", "rows16", "rows64"];
+  const shapeClass = `rows ${2 ** Math.round(Math.log2(rows))} columns ${columns}`;
+  const block = blockRows[device.choose("layer_norm_grad", shapeClass, candidates)] ?? 64;
+  const groups = Math.min(mostGroups, Math.ceil(rows / block));
+  const dx = program.empty(x.shape, x.dtype);
+  const partials = program.empty([groups, 2, columns]);
+  const wide = columns % 4 === 0;
+  program.dispatch(
+    layerNormGradKernel,
+    { rows, columns: wide ? columns / 4 : columns, width: columns },
+    { x, mean, rstd, weight, dy, residual: residual ?? dy, dx, partials },
+    [groups],
+    {
+      constants: { addsResidual: Number(residual !== undefined) },
+      declarations: { ...elementTypes(wide, x.dtype), share: wide ? "1.0" : "0.25", blockRows: `${block}u` },
+      flops: 16 * x.size,
+    },
+  );
+  const dWeight = program.empty([columns]);
+  const dBias = program.empty([columns]);
+  const operands = { partials, dWeight, dBias };
+  program.dispatch(layerNormGradColumnsKernel, { groups, columns }, operands, stridingGroups(2 * columns), {
+    flops: partials.size,
+  });
+  return { dx, dWeight, dBias };
+}
