@@ -16,7 +16,7 @@ export type DecodedImage = RgbImage & { readonly data: Uint8Array<ArrayBuffer> }
  * @throws Error with the decoder's or the file system's reason
  */
 export async function decodeImage(encoded: EncodedImage, options: DecodeOptions): Promise<DecodedImage> {
-  const input = "bytes" in encoded ? encoded.bytes : await fileBytes(encoded);
+  const input = "bytes" in encoded ? encoded.bytes : await fileInput(encoded);
   let image = sharp(input, { failOn: "error" }).autoOrient().flatten({ background: "#ffffff" }).toColourspace("srgb");
   if (options.resizeTo !== undefined) {
     image = image.resize({
@@ -37,10 +37,11 @@ export async function decodeImage(encoded: EncodedImage, options: DecodeOptions)
     : { width, height, channels: 1, data: luma(rgb) };
 }
 
-async function fileBytes(file: { path: string; offset?: number; lengthBytes?: number }): Promise<Uint8Array> {
+// A whole file is left to the decoder, which reads it in its own thread.
+async function fileInput(file: { path: string; offset?: number; lengthBytes?: number }): Promise<string | Uint8Array> {
+  if (file.lengthBytes === undefined) return file.path;
   const handle = await open(file.path);
   try {
-    if (file.lengthBytes === undefined) return await handle.readFile();
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(file.lengthBytes), 0, file.lengthBytes, file.offset);
     if (bytesRead < file.lengthBytes) throw new Error(`the archive ends within the image, after ${bytesRead} bytes`);
     return buffer;

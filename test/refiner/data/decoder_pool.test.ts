@@ -57,7 +57,7 @@ describe("openDecoder", () => {
     await expect(decoding).rejects.toThrow(BrokenImageError);
     await expect(decoding).rejects.toThrow(path);
     const missing = decoder.decode("gone.png", { path: join(folder, "gone.png") }, { channels: 3 });
-    await expect(missing).rejects.toThrow(/gone.png cannot be decoded \(ENOENT/);
+    await expect(missing).rejects.toThrow(/gone.png cannot be decoded \(.*missing/);
     const whole = await decoder.decode("1", { path: join(folder, "01.png") }, { channels: 3 });
     expect(whole.data[0]).toBe(1);
     await decoder.close();

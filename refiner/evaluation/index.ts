@@ -1,0 +1,27 @@
+export {
+  adjustedMutualInformation,
+  adjustedRandIndex,
+  completeness,
+  entropy,
+  homogeneity,
+  mutualInformation,
+  normalisedMutualInformation,
+} from "./agreement.ts";
+export { colourMap } from "./colour_map.ts";
+export { type Contingency, contingency } from "./contingency.ts";
+export { EvaluationError } from "./errors.ts";
+export type { FeatureMatrix } from "./feature_matrix.ts";
+export { type KMeans, type KMeansOptions, kMeans, nearestCentroids } from "./kmeans.ts";
+export { accuracy, type VoteOptions, voteOfNeighbours } from "./knn.ts";
+export {
+  crossEntropy,
+  fitLogisticRegression,
+  type LogisticRegression,
+  type LogisticRegressionOptions,
+  logProbabilities,
+  mostProbable,
+} from "./logistic_regression.ts";
+export { matchingAccuracy } from "./matching.ts";
+export { componentScores, type PrincipalComponents, principalComponents } from "./principal_components.ts";
+export { calinskiHarabasz, daviesBouldin, silhouette, silhouetteSamples } from "./separation.ts";
+export { type FeatureStatistics, featureStatistics, standardise, unitRows } from "./standardise.ts";

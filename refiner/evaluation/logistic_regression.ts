@@ -1,0 +1,147 @@
+import { EvaluationError } from "./errors.ts";
+import { checkLabels, checkMatrix, classCount, type FeatureMatrix } from "./feature_matrix.ts";
+import { type MinimiseOptions, minimise } from "./lbfgs.ts";
+
+export interface LogisticRegressionOptions extends MinimiseOptions {
+  /** λ of the penalty λ/2 · ‖W‖², relative to the mean cross entropy. */
+  readonly l2: number;
+  /** An unpenalised bias per class, or none. */
+  readonly bias: "unpenalised" | "none";
+  /** Default: the largest label plus one. */
+  readonly classes?: number;
+}
+
+export interface LogisticRegression {
+  /** `[classes, columns]` */
+  readonly weight: FeatureMatrix;
+  /** `[classes]`, of mean zero (the soft-max leaves a constant free); zeros without bias. */
+  readonly bias: Float64Array;
+  /** Mean cross entropy plus penalty at the minimum. */
+  readonly objective: number;
+  readonly iterations: number;
+  /** Whether every partial derivative came below the tolerance. */
+  readonly converged: boolean;
+}
+
+/**
+ * Multinomial logistic regression: minimises `mean cross entropy + λ/2 · ‖W‖²` over weights (and bias), a convex
+ * problem, to convergence.
+ *
+ * @param labels - class of each row, from 0
+ * @throws EvaluationError if labels do not fit or λ is negative
+ */
+export function fitLogisticRegression(
+  x: FeatureMatrix,
+  labels: ArrayLike<number>,
+  options: LogisticRegressionOptions,
+): LogisticRegression {
+  checkMatrix("logisticRegression", x);
+  checkLabels("logisticRegression", labels, x.rows);
+  const { l2, bias, classes = classCount(labels) } = options;
+  if (!(l2 >= 0)) throw new EvaluationError(`logisticRegression: l2 is ${l2}; give 0 or more`);
+  if (classCount(labels) > classes) {
+    throw new EvaluationError(
+      `logisticRegression: label ${classCount(labels) - 1} with ${classes} classes; give more classes`,
+    );
+  }
+  const { rows, columns } = x;
+  const weights = classes * columns;
+  const objective = (parameters: Float64Array, gradient: Float64Array): number => {
+    const model = modelOf(parameters, classes, columns);
+    let loss = 0;
+    for (let at = 0; at < weights; at++) {
+      const weight = parameters[at] ?? 0;
+      loss += (l2 / 2) * weight * weight;
+      gradient[at] = l2 * weight;
+    }
+    const logits = new Float64Array(classes);
+    for (let row = 0; row < rows; row++) {
+      rowLogits(model, x, row, logits);
+      const label = labels[row] ?? 0;
+      const logSum = logSumExp(logits);
+      loss += (logSum - (logits[label] ?? 0)) / rows;
+      for (let k = 0; k < classes; k++) {
+        const dLogit = (Math.exp((logits[k] ?? 0) - logSum) - (k === label ? 1 : 0)) / rows;
+        for (let column = 0; column < columns; column++) {
+          const at = k * columns + column;
+          gradient[at] = (gradient[at] ?? 0) + dLogit * (x.data[row * columns + column] ?? 0);
+        }
+        if (bias === "unpenalised") gradient[weights + k] = (gradient[weights + k] ?? 0) + dLogit;
+      }
+    }
+    return loss;
+  };
+  const start = new Float64Array(weights + classes);
+  const { x: parameters, value, iterations, converged } = minimise(objective, start, options);
+  const fitted = modelOf(parameters, classes, columns);
+  const mean = fitted.bias.reduce((sum, each) => sum + each / classes, 0);
+  return { ...fitted, bias: fitted.bias.map((each) => each - mean), objective: value, iterations, converged };
+}
+
+/** Natural logarithms of the class probabilities, `[rows, classes]`. */
+export function logProbabilities(model: Pick<LogisticRegression, "weight" | "bias">, x: FeatureMatrix): FeatureMatrix {
+  checkMatrix("logProbabilities", x);
+  if (x.columns !== model.weight.columns) {
+    throw new EvaluationError(
+      `logProbabilities: features of width ${x.columns}, the model was fitted on ${model.weight.columns}; take both from the same block`,
+    );
+  }
+  const classes = model.weight.rows;
+  const data = new Float64Array(x.rows * classes);
+  for (let row = 0; row < x.rows; row++) {
+    const logits = data.subarray(row * classes, (row + 1) * classes);
+    rowLogits(model, x, row, logits);
+    const logSum = logSumExp(logits);
+    for (let k = 0; k < classes; k++) logits[k] = (logits[k] ?? 0) - logSum;
+  }
+  return { rows: x.rows, columns: classes, data };
+}
+
+/** The most probable class of each row; the smaller of equals. */
+export function mostProbable(logs: FeatureMatrix): Int32Array {
+  const { rows, columns, data } = logs;
+  return Int32Array.from({ length: rows }, (_, row) => {
+    let best = 0;
+    for (let k = 1; k < columns; k++) {
+      if ((data[row * columns + k] ?? 0) > (data[row * columns + best] ?? 0)) best = k;
+    }
+    return best;
+  });
+}
+
+/** Mean cross entropy in nats. */
+export function crossEntropy(logs: FeatureMatrix, labels: ArrayLike<number>): number {
+  checkLabels("crossEntropy", labels, logs.rows);
+  let sum = 0;
+  for (let row = 0; row < logs.rows; row++) sum -= logs.data[row * logs.columns + (labels[row] ?? 0)] ?? 0;
+  return sum / logs.rows;
+}
+
+// Parameters are the weights, row by row, then the bias.
+function modelOf(parameters: Float64Array, classes: number, columns: number) {
+  const weights = classes * columns;
+  return {
+    weight: { rows: classes, columns, data: parameters.subarray(0, weights) },
+    bias: parameters.subarray(weights),
+  };
+}
+
+function rowLogits(
+  { weight, bias }: Pick<LogisticRegression, "weight" | "bias">,
+  x: FeatureMatrix,
+  row: number,
+  logits: Float64Array,
+): void {
+  for (let k = 0; k < weight.rows; k++) {
+    let sum = bias[k] ?? 0;
+    for (let column = 0; column < x.columns; column++) {
+      sum += (weight.data[k * x.columns + column] ?? 0) * (x.data[row * x.columns + column] ?? 0);
+    }
+    logits[k] = sum;
+  }
+}
+
+function logSumExp(logits: Float64Array): number {
+  const most = logits.reduce((best, value) => Math.max(best, value));
+  return most + Math.log(logits.reduce((sum, value) => sum + Math.exp(value - most), 0));
+}
