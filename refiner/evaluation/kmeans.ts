@@ -6,6 +6,8 @@ import { groupMeans, squaredDistance } from "./groups.ts";
 export interface KMeansOptions {
   readonly clusters: number;
   readonly seed: number;
+  /** Centroids to begin with, `[clusters, columns]`, instead of drawn ones; there is then one start only. */
+  readonly start?: FeatureMatrix;
   /** Starts, of which the one of least inertia is kept. */
   readonly restarts?: number;
   readonly maxIterations?: number;
@@ -32,6 +34,15 @@ export function kMeans(x: FeatureMatrix, options: KMeansOptions): KMeans {
   const { clusters, seed, restarts = 10, maxIterations = 300 } = options;
   if (!Number.isInteger(clusters) || clusters < 1 || clusters > x.rows) {
     throw new EvaluationError(`kMeans: ${clusters} clusters for ${x.rows} rows; give 1 … ${x.rows}`);
+  }
+  if (options.start) {
+    checkMatrix("kMeans", options.start);
+    if (options.start.rows !== clusters || options.start.columns !== x.columns) {
+      throw new EvaluationError(
+        `kMeans: start of ${options.start.rows} × ${options.start.columns}; give ${clusters} centroids of width ${x.columns}`,
+      );
+    }
+    return lloyd(x, options.start, maxIterations);
   }
   let best: KMeans | undefined;
   for (let restart = 0; restart < restarts; restart++) {
@@ -80,7 +91,7 @@ function reviveEmpty(assignment: Int32Array, distances: Float64Array, clusters: 
     let farthest = -1;
     distances.forEach((distance, row) => {
       const shared = (sizes[assignment[row] ?? 0] ?? 0) > 1;
-      if (shared && (farthest < 0 || distance > (distances[farthest] ?? 0))) farthest = row;
+      if (shared && distance > (distances[farthest] ?? 0)) farthest = row; // a row at its centroid would gain nothing
     });
     if (farthest < 0) return;
     const left = assignment[farthest] ?? 0;

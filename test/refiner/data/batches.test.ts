@@ -125,11 +125,13 @@ describe("batches", () => {
 
   it("asks for no image after the loop was left", async () => {
     let asked = 0;
+    const signals: (AbortSignal | undefined)[] = [];
     const source = numbered(100, [], () => 1);
     const counting: ImageSource = {
       ...source,
       load: (index, options) => {
         asked++;
+        signals.push(options?.signal);
         return source.load(index, options);
       },
     };
@@ -137,6 +139,7 @@ describe("batches", () => {
       expect(batch.number).toBe(0);
       break;
     }
+    expect(signals.every((signal) => signal?.aborted)).toBe(true);
     const afterLeaving = asked;
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(asked).toBe(afterLeaving);

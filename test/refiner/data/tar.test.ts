@@ -38,6 +38,12 @@ describe("indexTar", () => {
     expect(entries.map((entry) => entry.name)).toEqual([long, `${long}-pax`, "short"]);
   });
 
+  it("takes a size from pax attributes for one entry only", async () => {
+    const [header = new Uint8Array(), content = new Uint8Array(), padding = new Uint8Array()] = tarEntry("a", "12345");
+    const bytes = archive(tarEntry("PaxHeader", "11 size=3\n", "x"), [header, content, padding], tarEntry("b", "12"));
+    expect((await indexTar(readerOf(bytes).reader)).map((entry) => entry.lengthBytes)).toEqual([3, 2]);
+  });
+
   it("passes over folders and links", async () => {
     const bytes = archive(tarEntry("d/", "", "5"), tarEntry("l", "", "2"), tarEntry("f", "x"));
     expect((await indexTar(readerOf(bytes).reader)).map((entry) => entry.name)).toEqual(["f"]);

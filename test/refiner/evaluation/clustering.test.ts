@@ -96,6 +96,12 @@ describe("edge cases", () => {
     expect(evaluation.adjustedRandIndex(both)).toBe(1);
   });
 
+  it("the silhouette of a sample alone in its group is 0", () => {
+    const points = { rows: 3, columns: 1, data: Float64Array.of(0, 1, 9) };
+    // First sample: a = 1, b = 9; second: a = 1, b = 8.
+    expect([...evaluation.silhouetteSamples(points, [0, 0, 1])]).toEqual([8 / 9, 7 / 8, 0]);
+  });
+
   it("a silhouette of one group is refused", () => {
     expect(() => evaluation.silhouette(x, new Int32Array(x.rows))).toThrow(/1 groups of 180 rows/);
   });
@@ -171,6 +177,19 @@ describe("kMeans", () => {
     const { assignment: found, inertia } = evaluation.kMeans({ rows: 5, columns: 1, data }, { clusters: 2, seed: 0 });
     expect(new Set(found).size).toBe(2);
     expect(inertia).toBe(0);
+  });
+
+  it("revives a cluster that has lost its rows", () => {
+    const points = { rows: 4, columns: 1, data: Float64Array.of(0, 1, 10, 11) };
+    const start = { rows: 3, columns: 1, data: Float64Array.of(0, 1e6, 10) };
+    const found = evaluation.kMeans(points, { clusters: 3, seed: 0, start });
+    expect(new Set(found.assignment).size).toBe(3);
+    expect(found.inertia).toBe(0.5); // one pair split, the other around its middle
+  });
+
+  it("stops where there are fewer different rows than clusters", () => {
+    const points = { rows: 4, columns: 1, data: Float64Array.of(1, 1, 5, 5) };
+    expect(evaluation.kMeans(points, { clusters: 3, seed: 0 })).toMatchObject({ inertia: 0, iterations: 1 });
   });
 
   it("refuses more clusters than rows", () => {
