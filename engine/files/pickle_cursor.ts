@@ -88,14 +88,14 @@ export class PickleCursor {
     return exactInteger(BigInt.asIntN(8 * length, value));
   }
 
-  /** Text up to the next line end. */
+  /** Text up to the next line end; protocols 0 and 1 write Latin-1 there. */
   line(): string {
     const end = this.bytes.indexOf(10, this.position);
     const length = (end < 0 ? this.bytes.byteLength : end) - this.position;
     if (length > longestLineBytes) throw new CorruptFileError(`unpickle: line of more than ${longestLineBytes} bytes`);
     if (end < 0) this.skip(length + 1);
-    const text = this.text(length);
+    const bytes = this.take(length);
     this.position += 1;
-    return text;
+    return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
   }
 }

@@ -82,7 +82,10 @@ export class PickleWriter {
   }
 
   tuple(items: readonly (() => void)[]): void {
-    if (items.length === 0) return this.emit(")");
+    if (items.length === 0) {
+      this.emit(")");
+      return;
+    }
     if (items.length > 3) this.emit("(");
     for (const item of items) item();
     this.emit(["t", "\x85", "\x86", "\x87"][items.length > 3 ? 0 : items.length] ?? "t");
