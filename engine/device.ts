@@ -234,9 +234,9 @@ export class Device {
     return this.#waiter.wait(key, wait);
   }
 
-  /** Resolves when all submitted work is done. @throws DeviceLostError */
-  async idle(): Promise<void> {
-    await this.settle(() => this.gpu.queue.onSubmittedWorkDone(), "idle");
+  /** Resolves when all submitted work is done; `key` names work that takes about as long each time. @throws DeviceLostError */
+  async idle(key = "idle"): Promise<void> {
+    await this.settle(() => this.gpu.queue.onSubmittedWorkDone(), key);
     this.throwIfLost();
   }
 

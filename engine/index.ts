@@ -4,9 +4,38 @@ export { Device, type DeviceInfo, type DeviceOptions, openDevice } from "./devic
 export type { DType, HostArray } from "./dtype.ts";
 export * from "./errors.ts";
 export { defineKernel, type Kernel, type KernelFeature, shaderText } from "./kernel.ts";
+export { argmax } from "./ops/argmax.ts";
+export { assembleTokens } from "./ops/assemble_tokens.ts";
+export { add, div, maximum, minimum, mul, pow, sub } from "./ops/binary.ts";
+export { cast } from "./ops/cast.ts";
+export { clamp } from "./ops/clamp.ts";
+export { equal, greater, greaterEqual, less, lessEqual, notEqual } from "./ops/compare.ts";
+export { concat } from "./ops/concat.ts";
+export { type CrossEntropyOptions, crossEntropy, crossEntropyPerRow } from "./ops/cross_entropy.ts";
+export { dropPath } from "./ops/drop_path.ts";
+export { expand } from "./ops/expand.ts";
 export { fill, full } from "./ops/fill.ts";
+export { gather } from "./ops/gather.ts";
+export { gelu } from "./ops/gelu.ts";
+export { l2Normalize } from "./ops/l2_normalize.ts";
+export { type LayerNormOptions, layerNorm } from "./ops/layer_norm.ts";
+export { type LinearOptions, linear } from "./ops/linear.ts";
+export { type MatmulOptions, matmul } from "./ops/matmul.ts";
+export { max } from "./ops/max.ts";
+export { meanSquareError } from "./ops/mean_square_error.ts";
+export { type PatchOptions, patchify, unpatchify } from "./ops/patchify.ts";
+export { permute, transpose } from "./ops/permute.ts";
+export { type DeviceRandomKey, normal, permutation, randomBits, uniform } from "./ops/random.ts";
+export { mean, type ReduceOptions, sum } from "./ops/reduce.ts";
+export { type ResizeOptions, resizeGrid } from "./ops/resize_grid.ts";
+export { scatterAdd } from "./ops/scatter_add.ts";
+export { slice } from "./ops/slice.ts";
+export { softmax } from "./ops/softmax.ts";
+export { abs, exp, log, neg, reciprocal, rsqrt, sign, sqrt, square, tanh } from "./ops/unary.ts";
+export { where } from "./ops/where.ts";
 export { type DispatchOptions, Program, type ProgramOptions } from "./program.ts";
-export { type KernelTime, type Readback, RecordedProgram, recordProgram } from "./recorded.ts";
+export { hostBits, hostNormal, hostPermutation, hostUniform, philox, type RandomKey } from "./random.ts";
+export { type KernelTime, type Outputs, type Readback, RecordedProgram, recordProgram } from "./recorded.ts";
 export {
   checkDType,
   checkRank,

@@ -15,12 +15,18 @@ export class Waiter {
   async wait<T>(key: string, wait: () => Promise<T>): Promise<T> {
     const expected = this.#expectedMs.get(key) ?? 0;
     const start = performance.now();
-    if (expected > worthSleepingMs) await new Promise((resolve) => setTimeout(resolve, sleepShare * expected));
+    const sleepMs = expected > worthSleepingMs ? sleepShare * expected : 0;
+    if (sleepMs > 0) await new Promise((resolve) => setTimeout(resolve, sleepMs));
+    const woke = performance.now();
     const value = await wait();
-    const elapsed = performance.now() - start;
-    // The shorter of the last two waits: a sleep must never outlast the work.
+    const end = performance.now();
+    // If the work was done before the sleep ended, all that is known is that it takes less.
+    const overslept = sleepMs > 0 && end - woke < 1;
     this.#expectedMs.delete(key);
-    this.#expectedMs.set(key, expected === 0 ? elapsed : Math.min(elapsed, 2 * expected));
+    this.#expectedMs.set(
+      key,
+      overslept ? sleepMs / 4 : Math.min(end - start, expected === 0 ? Number.POSITIVE_INFINITY : 2 * expected),
+    );
     if (this.#expectedMs.size > mostKeys) this.#expectedMs.delete(this.#expectedMs.keys().next().value ?? "");
     return value;
   }

@@ -1,0 +1,26 @@
+export {
+  gridOf,
+  type PositionAxes,
+  type VitConfig,
+  type VitKind,
+  type VitPreset,
+  type VitSizes,
+  vitConfig,
+  vitPresets,
+} from "./config.ts";
+export { initializeParameters, startValues } from "./initialize.ts";
+export {
+  type MaeDecoderConfig,
+  type MaeResult,
+  MaskedAutoencoder,
+  type MaskIndices,
+  type MaskTensors,
+  maeDecoderParameters,
+  maskedLoss,
+  maskFromNoise,
+  type PixelNormalization,
+} from "./mae.ts";
+export { countParameters, type ParameterEntry, vitParameters } from "./parameters.ts";
+export { type Pooling, type PoolingTable, poolingTable, poolTokens } from "./pooling.ts";
+export { sincosPositions, splitFlatPositions } from "./positions.ts";
+export { type EncodedTokens, type ForwardOptions, segmentTokens, type TokenSegment, VisionTransformer } from "./vit.ts";

@@ -1,0 +1,83 @@
+import {
+  type Arena,
+  type AttentionSegment,
+  add,
+  attention,
+  layerNorm,
+  linear,
+  mul,
+  reshape,
+  type Tensor,
+} from "../engine/index.ts";
+import type { VitKind } from "./config.ts";
+
+/** What a block needs to know beside its parameters. */
+export interface BlockOptions {
+  readonly kind: VitKind;
+  readonly heads: number;
+  readonly epsilon: number;
+  /** Which rows attend to each other. */
+  readonly segments: readonly AttentionSegment[];
+  /** Factors `[R, 1]` per token row and residual branch, 0 or 1 / (1 - rate); undefined without drop path. */
+  readonly keep?: { readonly attention: Tensor; readonly mlp: Tensor };
+  /** Receives the output of the attention module, before the residual sum. */
+  readonly onAttention?: (output: Tensor) => void;
+}
+
+/**
+ * One transformer block on token rows `[R, D]`: pre-norm `x += attn(LN1 x); x += mlp(LN2 x)` or post-norm
+ * `x = LN1(x + attn x); x = LN2(x + mlp x)`.
+ */
+export function transformerBlock(parameters: Arena, prefix: string, x: Tensor, options: BlockOptions): Tensor {
+  const { kind, epsilon } = options;
+  const normalize = (name: string, value: Tensor): Tensor => norm(parameters, `${prefix}.${name}`, value, epsilon);
+  if (kind === "prenorm") {
+    const attended = selfAttention(parameters, prefix, normalize("norm1", x), x, options);
+    return mlp(parameters, prefix, normalize("norm2", attended), attended, options);
+  }
+  const attended = normalize("norm1", selfAttention(parameters, prefix, x, x, options));
+  return normalize("norm2", mlp(parameters, prefix, attended, attended, options));
+}
+
+/** residual + attention(x) */
+function selfAttention(parameters: Arena, prefix: string, x: Tensor, residual: Tensor, options: BlockOptions): Tensor {
+  const { heads, segments, keep, onAttention } = options;
+  const project = dense(parameters, `${prefix}.attn.proj`);
+  const qkv = dense(parameters, `${prefix}.attn.qkv`);
+  const mixed = attention(linear(x, qkv.weight, { bias: qkv.bias }), { heads, segments });
+  if (onAttention) onAttention(linear(mixed, project.weight, { bias: project.bias }));
+  return addBranch(residual, keep?.attention, (sum) => linear(mixed, project.weight, { bias: project.bias, ...sum }));
+}
+
+/** residual + fc2(gelu(fc1(x))) */
+function mlp(parameters: Arena, prefix: string, x: Tensor, residual: Tensor, options: BlockOptions): Tensor {
+  const first = dense(parameters, `${prefix}.mlp.fc1`);
+  const second = dense(parameters, `${prefix}.mlp.fc2`);
+  const hidden = linear(x, first.weight, { bias: first.bias, activation: "gelu" });
+  return addBranch(residual, options.keep?.mlp, (sum) => linear(hidden, second.weight, { bias: second.bias, ...sum }));
+}
+
+/** Adds a branch to the residual stream, fused into the branch's last linear layer unless drop path scales it first. */
+function addBranch(residual: Tensor, keep: Tensor | undefined, branch: (sum: { residual?: Tensor }) => Tensor): Tensor {
+  return keep ? add(residual, mul(branch({}), keep)) : branch({ residual });
+}
+
+/** Layer norm with the parameters of that name. */
+export function norm(parameters: Arena, name: string, x: Tensor, epsilon: number): Tensor {
+  return layerNorm(x, { weight: parameters.get(`${name}.weight`), bias: parameters.get(`${name}.bias`), epsilon });
+}
+
+export function dense(parameters: Arena, name: string): { weight: Tensor; bias: Tensor } {
+  return { weight: parameters.get(`${name}.weight`), bias: parameters.get(`${name}.bias`) };
+}
+
+/** Patches `[B, N, C·p·p]` times the patch embedding: `[B·N, D]` rows. */
+export function embedPatches(parameters: Arena, patches: Tensor, residual?: Tensor): Tensor {
+  const weight = parameters.get("patch_embed.proj.weight");
+  const columns = weight.size / (weight.shape[0] ?? 1);
+  const rows = reshape(patches, [-1, columns]);
+  return linear(rows, reshape(weight, [-1, columns]), {
+    bias: parameters.get("patch_embed.proj.bias"),
+    ...(residual ? { residual } : {}),
+  });
+}

@@ -1,0 +1,170 @@
+import {
+  Arena,
+  type AttentionSegment,
+  assembleTokens,
+  concat,
+  type Device,
+  OptionError,
+  patchify,
+  reshape,
+  resizeGrid,
+  ShapeError,
+  showShape,
+  slice,
+  type Tensor,
+} from "../engine/index.ts";
+import { gridOf, type VitConfig } from "./config.ts";
+import { embedPatches, norm, transformerBlock } from "./layers.ts";
+import { vitParameters } from "./parameters.ts";
+import { sincosPositions } from "./positions.ts";
+
+/** Token rows of images of one resolution inside a matrix of rows. */
+export interface TokenSegment extends AttentionSegment {
+  /** Patch grid. */
+  readonly rows: number;
+  readonly columns: number;
+}
+
+export interface ForwardOptions {
+  /** Blocks (0-based) whose raw output is wanted. */
+  readonly taps?: readonly number[];
+  /** Drop path: factors per block, `[R, 1]` each, 0 or 1 / (1 - rate). */
+  readonly keep?: readonly { readonly attention: Tensor; readonly mlp: Tensor }[];
+  /** Receives inner values, for inspection and tests. */
+  readonly observe?: (name: string, value: Tensor) => void;
+}
+
+/** Tokens of one or several resolutions as rows `[R, D]`: per segment image after image, class tokens first. */
+export interface EncodedTokens {
+  readonly rows: Tensor;
+  readonly segments: readonly TokenSegment[];
+  readonly taps: ReadonlyMap<number, Tensor>;
+}
+
+/**
+ * A vision transformer (arXiv 2010.11929) in pre-norm or post-norm form. Parameters and the fixed position embedding are
+ * state; `forward` records the computation into the program of its images.
+ */
+export class VisionTransformer {
+  /** Parameters under the authors' published names; zeros until initialised or loaded. */
+  readonly parameters: Arena;
+  /** Fixed position embedding `[1, rows, columns, D]` of the config's resolution; sin-cos unless overwritten. */
+  readonly positions: Tensor;
+
+  /** @throws OverLimitError if a parameter is over the device's limits */
+  constructor(
+    readonly device: Device,
+    readonly config: VitConfig,
+    parameters = new Arena(device, "encoder", vitParameters(config)),
+    positions?: Tensor,
+  ) {
+    this.parameters = parameters;
+    const [rows, columns] = gridOf(config, config.heightPixels, config.widthPixels);
+    this.positions = positions ?? device.zeros([1, rows, columns, config.width], "f32", "pos_embed.embed");
+  }
+
+  /** Writes the sin-cos position embedding. @throws ShapeError if the width is not a multiple of 4 */
+  writeSincosPositions(axes: "row-first" | "column-first" = "row-first"): void {
+    const [, rows = 1, columns = 1, width = 4] = this.positions.shape;
+    this.device.write(this.positions, sincosPositions(rows, columns, width, axes));
+  }
+
+  /**
+   * Encodes images of one or several resolutions; linear layers and norms run once over all rows, attention per resolution.
+   *
+   * @param images - `[B, C, H, W]` per resolution, normalised
+   * @throws ShapeError, RankError for images that do not fit; OptionError for a tap that is no block
+   */
+  forward(images: Tensor | readonly Tensor[], options: ForwardOptions = {}): EncodedTokens {
+    const list = "shape" in images ? [images] : images;
+    const { config, parameters } = this;
+    const { taps = [], observe } = options;
+    for (const tap of taps) {
+      if (!Number.isInteger(tap) || tap < 0 || tap >= config.blocks) {
+        throw new OptionError(`vit: block ${tap} does not exist; choose from 0 … ${config.blocks - 1}`);
+      }
+    }
+    const { embedded, segments } = this.#embed(list, observe);
+    observe?.("embedded", embedded);
+    let x = embedded;
+    if (config.kind === "postnorm") {
+      x = norm(parameters, "embed_norm", x, config.epsilon);
+      observe?.("embed_norm", x);
+    }
+    const tapped = new Map<number, Tensor>();
+    for (let j = 0; j < config.blocks; j++) {
+      const keep = options.keep?.[j];
+      x = transformerBlock(parameters, `blocks.${j}`, x, {
+        kind: config.kind,
+        heads: config.heads,
+        epsilon: config.epsilon,
+        segments,
+        ...(keep ? { keep } : {}),
+        ...(observe ? { onAttention: (output: Tensor) => observe(`block.${j}.attn`, output) } : {}),
+      });
+      observe?.(`block.${j}`, x);
+      if (taps.includes(j)) tapped.set(j, x);
+    }
+    if (config.kind === "prenorm") x = norm(parameters, "norm", x, config.epsilon);
+    return { rows: x, segments, taps: tapped };
+  }
+
+  #embed(
+    images: readonly Tensor[],
+    observe: ForwardOptions["observe"],
+  ): { embedded: Tensor; segments: TokenSegment[] } {
+    const { width, classTokens } = this.config;
+    const segments: TokenSegment[] = [];
+    let firstRow = 0;
+    const parts = images.map((batch) => {
+      const { patches, rows, columns } = this.patches(batch);
+      const count = batch.shape[0] ?? 1;
+      const tokens = rows * columns + classTokens;
+      const embedded = embedPatches(this.parameters, patches);
+      observe?.("patch_embed", reshape(embedded, [count, rows, columns, width]));
+      const positions = this.positionsFor(rows, columns);
+      segments.push({ firstRow, batch: count, tokens, rows, columns });
+      firstRow += count * tokens;
+      const classes =
+        classTokens > 0 ? reshape(this.parameters.get("cls_tokens.tokens"), [classTokens, width]) : undefined;
+      const assembled = assembleTokens(reshape(embedded, [count, rows * columns, width]), positions, classes);
+      return reshape(assembled, [count * tokens, width]);
+    });
+    const [first] = parts;
+    if (!first) throw new OptionError("vit: no images; give at least one batch");
+    return { embedded: parts.length === 1 ? first : concat(parts, 0), segments };
+  }
+
+  /** Flattened patches of a batch and its patch grid. @throws ShapeError */
+  patches(images: Tensor): { patches: Tensor; rows: number; columns: number } {
+    const [, channels, heightPixels = 0, widthPixels = 0] = images.shape;
+    if (channels !== this.config.channels) {
+      throw new ShapeError(
+        `vit: images ${showShape(images.shape)} have ${channels} channels, the model takes ${this.config.channels}; convert them`,
+      );
+    }
+    const [rows, columns] = gridOf(this.config, heightPixels, widthPixels);
+    return { patches: patchify(images, { patchPixels: this.config.patchPixels }), rows, columns };
+  }
+
+  /** Position embedding `[rows · columns, D]` of a grid: as stored, or resized bicubically (PyTorch's convention). */
+  positionsFor(rows: number, columns: number): Tensor {
+    const [, ownRows, ownColumns] = this.positions.shape;
+    const isOwn = rows === ownRows && columns === ownColumns;
+    const grid = isOwn ? this.positions : resizeGrid(this.positions, { rows, columns });
+    return reshape(grid, [rows * columns, this.config.width]);
+  }
+}
+
+/** Tokens `[B, T, D]` of one segment. @throws OptionError if there is no such segment */
+export function segmentTokens(encoded: EncodedTokens, index: number): Tensor {
+  const segment = encoded.segments[index];
+  if (!segment) throw new OptionError(`segmentTokens: no segment ${index} among ${encoded.segments.length}`);
+  const width = encoded.rows.shape.at(-1) ?? 1;
+  const { firstRow, batch, tokens } = segment;
+  const own =
+    encoded.segments.length === 1
+      ? encoded.rows
+      : slice(encoded.rows, [[firstRow, firstRow + batch * tokens], undefined]);
+  return reshape(own, [batch, tokens, width]);
+}

@@ -1,0 +1,190 @@
+import { Arena, nearest, type Outputs, recordProgram, type Tensor } from "../../engine/index.ts";
+import { summaryNames, type ViewLayout } from "../contrastive_loss.ts";
+import { ContrastiveHead, type HeadConfig, headParameters, headStatistics } from "../head.ts";
+import { NeighbourQueue, queueMetricNames } from "../queue.ts";
+import { type GoldenCase, goldenBounds, type Json } from "./fixture.ts";
+
+/** One contrastive head: projections, neighbours, losses and gradients of both indexings, queue and BN state afterwards. */
+export async function checkHead(golden: GoldenCase): Promise<void> {
+  const variants = golden.json.get("variants");
+  for (const variant of variants.keys()) {
+    for (const indexing of variants.get(variant, "losses").keys())
+      await checkVariant(golden, variant, variants.get(variant), indexing);
+  }
+}
+
+async function checkVariant(golden: GoldenCase, variant: string, json: Json, indexing: string): Promise<void> {
+  const { device } = golden;
+  const head = await loadHead(golden, variant);
+  const layout: ViewLayout = {
+    batch: golden.shape(`${variant}/idx`)[0] ?? 1,
+    globalViews: json.get("num_global_views").number(),
+    localViews: json.get("num_local_views").number(),
+    localIndexing: indexing === "official" ? "published" : "stated",
+  };
+  const anchors = layout.globalViews * layout.batch;
+  const training = json.get("training").value === true;
+  const topK = json.get("topk").number();
+  const gradients = `${variant}/grads.${indexing}/`;
+  const stored = golden.names(gradients).map((name) => name.slice(gradients.length));
+  const choice = golden.has(`${variant}/nn.choice`)
+    ? await golden.integers(`${variant}/nn.choice`)
+    : new Array<number>(anchors).fill(0);
+  const classes = device.tensor(Int32Array.from(await golden.integers(`${variant}/cls`)), [layout.batch], "i32");
+  const samples = device.tensor(Int32Array.from(await golden.integers(`${variant}/idx`)), [layout.batch], "i32");
+  const recorded = recordProgram<Outputs>(device, (p) => {
+    const x = p.input("x", golden.shape(`${variant}/x`));
+    const result = head.forward(x, {
+      layout,
+      training,
+      topK,
+      samples,
+      classes,
+      choice: device.tensor(Uint32Array.from(choice), [anchors], "u32"),
+      temperature: json.get("temperature").number(),
+      swap: golden.name.includes("allswap") ? "all" : "positives",
+    });
+    const targets = stored.map((name) => (name === "x" ? x : head.parameters.get(name)));
+    const list = p.gradients(result.loss, targets);
+    const { swapped, slots, indices, similarities, metrics } = result.neighbours;
+    return {
+      anchors: result.anchors,
+      predicted: result.predicted,
+      summary: result.summary,
+      swapped,
+      slots,
+      indices,
+      similarities,
+      metrics,
+      ...Object.fromEntries(list.map((gradient, i) => [`d${stored[i]}`, gradient])),
+    };
+  });
+  const names = [
+    "anchors",
+    "predicted",
+    "summary",
+    "swapped",
+    "slots",
+    "indices",
+    "similarities",
+    "metrics",
+    ...stored.map((name) => `d${name}`),
+  ];
+  const values = await (await recorded.run({ x: await golden.floats(`${variant}/x`) }, names)).read();
+  const compare = async (name: string, key: string, bound: number): Promise<void> => {
+    if (golden.has(`${variant}/${name}`)) await golden.compare(`${variant}/${name}`, values[key] ?? [], bound);
+  };
+  const isFirst = json.get("losses").keys()[0] === indexing;
+  if (isFirst) {
+    await compare("nn.topk_idx", "indices", goldenBounds.exact);
+    await compare("nn.topk_sim", "similarities", goldenBounds.forward);
+    await compare("nn.idx", "slots", goldenBounds.exact);
+    await compare("projected_preswap", "anchors", goldenBounds.forward);
+    await compare("projected_postswap", "swapped", goldenBounds.forward);
+    await compare("projected", "swapped", goldenBounds.forward);
+    await compare("predicted", "predicted", goldenBounds.forward);
+    if (training) await checkWithoutMask(golden, variant, values.anchors ?? [], head);
+    await checkStateAfter(golden, variant, head, training);
+    checkMetrics(golden, json.get("metrics"), values.metrics ?? []);
+  }
+  for (const name of stored) await golden.compareGradient(gradients + name, values[`d${name}`] ?? []);
+  checkLosses(golden, json.get("losses", indexing), values.summary ?? []);
+  recorded.destroy();
+}
+
+/** The best slots if own samples were not excluded: the exclusion must have mattered. */
+async function checkWithoutMask(
+  golden: GoldenCase,
+  variant: string,
+  anchors: ArrayLike<number>,
+  head: ContrastiveHead,
+): Promise<void> {
+  const name = `${variant}/nn.idx_without_mask`;
+  if (!golden.has(name)) return;
+  const entries = await golden.floats(`${variant}/before/queue.x`);
+  const found = nearest(
+    golden.device.tensor(Float32Array.from(anchors), [anchors.length / head.queue.columns, head.queue.columns]),
+    golden.device.tensor(entries, [head.queue.length, head.queue.columns]),
+    { k: 1, metric: "cosine" },
+  );
+  await golden.compare(name, await found.indices.read(), goldenBounds.exact);
+}
+
+async function checkStateAfter(
+  golden: GoldenCase,
+  variant: string,
+  head: ContrastiveHead,
+  training: boolean,
+): Promise<void> {
+  const after = `${variant}/after/`;
+  for (const stored of golden.names(after)) {
+    const name = stored.slice(after.length);
+    if (name.endsWith("num_batches_tracked")) {
+      const [before = 0] = await golden.integers(`${variant}/before/${name}`);
+      await golden.compare(stored, [before + (training ? 1 : 0)], goldenBounds.exact);
+    } else if (isQueueName(name)) {
+      await golden.compare(
+        stored,
+        await head.queue.state[name].read(),
+        name === "queue.x" ? goldenBounds.forward : goldenBounds.exact,
+      );
+    } else await golden.compare(stored, await head.statistics.get(name).read(), goldenBounds.forward);
+  }
+}
+
+function isQueueName(name: string): name is keyof NeighbourQueue["state"] {
+  return /^queue\.(x|idx|cls|age|ptr)$/.test(name);
+}
+
+function checkMetrics(golden: GoldenCase, json: Json, metrics: ArrayLike<number>): void {
+  const names = { nnSimilarity: "nn-similarity", nnAge: "nn-age", nnAccuracy: "nn-accuracy" } as const;
+  queueMetricNames.forEach((name, i) => {
+    if (json.has(names[name])) golden.addScalar(json.get(names[name]), metrics[i] ?? Number.NaN, goldenBounds.forward);
+  });
+}
+
+function checkLosses(golden: GoldenCase, json: Json, summary: ArrayLike<number>): void {
+  const names = {
+    total: "total",
+    globalLoss: "global_loss",
+    globalAlignment: "global_alignment",
+    localLoss: "local_loss",
+    localAlignment: "local_alignment",
+  } as const;
+  summaryNames.forEach((name, i) => {
+    if (json.has(names[name])) golden.addScalar(json.get(names[name]), summary[i] ?? Number.NaN, goldenBounds.forward);
+  });
+}
+
+async function loadHead(golden: GoldenCase, variant: string): Promise<ContrastiveHead> {
+  const hyper = golden.json.get("hyper");
+  const config: HeadConfig = {
+    inputWidth: hyper.get("input_dim").number(),
+    projectorWidth: hyper.get("proj_hidden_dim").number(),
+    predictorWidth: hyper.get("pred_hidden_dim").number(),
+    outputWidth: hyper.get("output_dim").number(),
+    queueLength: hyper.get("queue_size").number(),
+  };
+  const { device } = golden;
+  const head = new ContrastiveHead(
+    config,
+    new Arena(device, "head", headParameters(config)),
+    new Arena(device, "head statistics", headStatistics(config)),
+    new NeighbourQueue(device, config.queueLength, config.outputWidth),
+  );
+  const before = `${variant}/before/`;
+  for (const stored of golden.names(before)) {
+    const name = stored.slice(before.length);
+    if (isQueueName(name)) await writeQueue(golden, head.queue.state[name], stored);
+    else if (head.parameters.has(name)) device.write(head.parameters.get(name), await golden.floats(stored));
+    else if (head.statistics.has(name)) device.write(head.statistics.get(name), await golden.floats(stored));
+  }
+  return head;
+}
+
+/** Queue state from a stored tensor of floats or integers. */
+export async function writeQueue(golden: GoldenCase, target: Tensor, stored: string): Promise<void> {
+  if (target.dtype === "f32") golden.device.write(target, await golden.floats(stored));
+  else if (target.dtype === "u32") golden.device.write(target, Uint32Array.from(await golden.integers(stored)));
+  else golden.device.write(target, Int32Array.from(await golden.integers(stored)));
+}

@@ -1,0 +1,56 @@
+import type { Device } from "../../engine/index.ts";
+import { type FixtureFolder, GoldenCase, type GoldenRow } from "./fixture.ts";
+import { checkHead } from "./head.ts";
+import { checkMae } from "./mae.ts";
+import { checkPositions } from "./positions.ts";
+import { checkSchedule } from "./schedule.ts";
+import { checkVit } from "./vit.ts";
+
+export type { FixtureFolder, GoldenRow } from "./fixture.ts";
+export { goldenBounds } from "./fixture.ts";
+
+/** The checks by the name of their fixture case. */
+const checks: Readonly<Record<string, (golden: GoldenCase) => Promise<void>>> = {
+  "vit-prenorm": checkVit,
+  "vit-postnorm": checkVit,
+  mae: checkMae,
+  "pos-embed": checkPositions,
+  schedule: checkSchedule,
+  "nnclr-head": checkHead,
+  "nnclr-topk": checkHead,
+  "nnclr-allswap": checkHead,
+};
+
+export interface GoldenReport {
+  readonly rows: readonly GoldenRow[];
+  /** Cases of the folder that the code has no check for. */
+  readonly unsupported: readonly string[];
+}
+
+/** Runs every case of a fixture folder; `onRow` sees each comparison as it is made. */
+export async function checkFixtures(
+  device: Device,
+  folder: FixtureFolder,
+  only?: readonly string[],
+): Promise<GoldenReport> {
+  const cases = [
+    ...new Set(
+      (await folder.files()).filter((file) => file.endsWith(".json")).map((file) => file.slice(0, -".json".length)),
+    ),
+  ].sort();
+  const rows: GoldenRow[] = [];
+  const unsupported: string[] = [];
+  for (const name of cases) {
+    if (only && !only.includes(name)) continue;
+    const check = checks[name];
+    if (!check) unsupported.push(name);
+    else {
+      const golden = await GoldenCase.open(device, folder, name);
+      await check(golden);
+      rows.push(...golden.rows);
+    }
+  }
+  return { rows, unsupported };
+}
+/** Names of the cases that can be checked. */
+export const goldenCases: readonly string[] = Object.keys(checks);

@@ -1,0 +1,171 @@
+import {
+  type Arena,
+  type ArenaEntry,
+  batchNorm,
+  l2Normalize,
+  linear,
+  programOf,
+  rows,
+  type Tensor,
+} from "../engine/index.ts";
+import { type ContrastiveLoss, contrastiveLoss, type ViewLayout } from "./contrastive_loss.ts";
+import type { NeighbourQueue, Neighbours } from "./queue.ts";
+
+/** Widths of a contrastive head. */
+export interface HeadConfig {
+  /** Encoder width D. */
+  readonly inputWidth: number;
+  readonly projectorWidth: number;
+  readonly predictorWidth: number;
+  /** P, width of projections and predictions. */
+  readonly outputWidth: number;
+  readonly queueLength: number;
+}
+
+/** BN of the heads (PyTorch defaults, as published). */
+const batchNormEpsilon = 1e-5;
+const batchNormMomentum = 0.1;
+
+interface HeadLayer {
+  readonly name: string;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly activation: "gelu" | undefined;
+}
+
+/** Linear and BN layers of a head under their published names: `projector.i.0` linear, `projector.i.1` batch norm. */
+export function headLayers(config: HeadConfig): { projector: HeadLayer[]; predictor: HeadLayer[] } {
+  const { inputWidth, projectorWidth, predictorWidth, outputWidth } = config;
+  const layer = (name: string, inputs: number, outputs: number, activation?: "gelu"): HeadLayer => ({
+    name,
+    inputs,
+    outputs,
+    activation,
+  });
+  return {
+    projector: [
+      layer("projector.0", inputWidth, projectorWidth, "gelu"),
+      layer("projector.1", projectorWidth, projectorWidth, "gelu"),
+      layer("projector.2", projectorWidth, outputWidth),
+    ],
+    predictor: [
+      layer("predictor.0", outputWidth, predictorWidth, "gelu"),
+      layer("predictor.1", predictorWidth, outputWidth),
+    ],
+  };
+}
+
+/** Trained parameters of a head. */
+export function headParameters(config: HeadConfig, prefix = ""): ArenaEntry[] {
+  const { projector, predictor } = headLayers(config);
+  return [...projector, ...predictor].flatMap(({ name, inputs, outputs }) => [
+    { name: `${prefix}${name}.0.weight`, shape: [outputs, inputs] },
+    { name: `${prefix}${name}.1.weight`, shape: [outputs] },
+    { name: `${prefix}${name}.1.bias`, shape: [outputs] },
+  ]);
+}
+
+/** Running estimates of a head's batch norms. */
+export function headStatistics(config: HeadConfig, prefix = ""): ArenaEntry[] {
+  const { projector, predictor } = headLayers(config);
+  return [...projector, ...predictor].flatMap(({ name, outputs }) => [
+    { name: `${prefix}${name}.1.running_mean`, shape: [outputs] },
+    { name: `${prefix}${name}.1.running_var`, shape: [outputs] },
+  ]);
+}
+
+export type Swap = "positives" | "all" | "none";
+
+export interface HeadForwardOptions {
+  readonly layout: ViewLayout;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly swap: Swap;
+  readonly oracle?: boolean;
+  /** Batch statistics, own-sample exclusion and queue insertion; evaluation uses running estimates and changes nothing. */
+  readonly training: boolean;
+  /** Sample index and class of each batch entry, `[B]` i32. */
+  readonly samples: Tensor;
+  readonly classes: Tensor;
+  /** Rank of the neighbour to take per global row, `[V_g · B]` u32. */
+  readonly choice: Tensor;
+  /** Projections of a teacher's features to look up and align to, instead of the head's own (EMA teacher). */
+  readonly teacherProjections?: Tensor;
+}
+
+/** What one head computes for a batch. */
+export interface HeadResult extends ContrastiveLoss {
+  readonly projected: Tensor;
+  readonly predicted: Tensor;
+  /** The first V_g · B projections, detached: what is looked up and stored. */
+  readonly anchors: Tensor;
+  readonly neighbours: Neighbours;
+}
+
+/** Projector, predictor and queue on pooled features of one block (arXiv 2402.10093, § 3). */
+export class ContrastiveHead {
+  constructor(
+    readonly config: HeadConfig,
+    readonly parameters: Arena,
+    readonly statistics: Arena,
+    readonly queue: NeighbourQueue,
+    /** Prefix of this head's names in the arenas. */
+    readonly prefix = "",
+  ) {}
+
+  /** `[R, D]` → `[R, P]` */
+  project(x: Tensor, training: boolean): Tensor {
+    return this.#layers(headLayers(this.config).projector, x, training);
+  }
+
+  /** `[R, P]` → `[R, P]` */
+  predict(projected: Tensor, training: boolean): Tensor {
+    return this.#layers(headLayers(this.config).predictor, projected, training);
+  }
+
+  /**
+   * Loss and metrics of pooled features; in training the queue takes the projections of view 0 afterwards.
+   *
+   * @param features - pooled features of all views, `[V · B, D]`, view-major, global views first
+   */
+  forward(features: Tensor, options: HeadForwardOptions): HeadResult {
+    const { layout, training, samples, classes, choice, swap, temperature, topK, oracle } = options;
+    const projected = this.project(features, training);
+    const predicted = this.predict(projected, training);
+    const anchors = rows(options.teacherProjections ?? projected, 0, layout.globalViews * layout.batch);
+    const neighbours = this.queue.lookup(anchors, {
+      k: topK,
+      classes,
+      choice,
+      ...(training ? { samples } : {}),
+      ...(oracle ? { oracle } : {}),
+    });
+    const own = l2Normalize(anchors);
+    const swapped = l2Normalize(neighbours.swapped);
+    const loss = contrastiveLoss(
+      swap === "all" ? swapped : own,
+      swap === "none" ? own : swapped,
+      l2Normalize(predicted),
+      layout,
+      temperature,
+    );
+    if (training) this.queue.insert(programOf("head", anchors), rows(anchors, 0, layout.batch), samples, classes);
+    return { ...loss, projected, predicted, anchors, neighbours };
+  }
+
+  #layers(layers: readonly HeadLayer[], x: Tensor, training: boolean): Tensor {
+    return layers.reduce((value, { name, activation }) => {
+      const at = `${this.prefix}${name}`;
+      return batchNorm(linear(value, this.parameters.get(`${at}.0.weight`)), {
+        weight: this.parameters.get(`${at}.1.weight`),
+        bias: this.parameters.get(`${at}.1.bias`),
+        runningMean: this.statistics.get(`${at}.1.running_mean`),
+        runningVariance: this.statistics.get(`${at}.1.running_var`),
+        training,
+        epsilon: batchNormEpsilon,
+        momentum: batchNormMomentum,
+        ...(activation ? { activation } : {}),
+      });
+    }, x);
+  }
+}
