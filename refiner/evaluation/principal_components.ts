@@ -21,9 +21,10 @@ export interface PrincipalComponents {
  * covariance matrix is never formed. Depends on its arguments only.
  *
  * @param count - components wanted: 1 … columns (3 for a map of patch features in colour)
+ * @param maxIterations - reached only where variances hardly differ, so that the components are arbitrary anyway
  * @throws EvaluationError if there are fewer than 2 rows, or fewer columns than components
  */
-export function principalComponents(x: FeatureMatrix, count: number, maxIterations = 300): PrincipalComponents {
+export function principalComponents(x: FeatureMatrix, count: number, maxIterations = 60): PrincipalComponents {
   checkMatrix("principalComponents", x);
   const { rows, columns } = x;
   if (!Number.isInteger(count) || count < 1 || count > columns || rows < 2) {
