@@ -1,0 +1,93 @@
+import { d, tgpu } from "typegpu";
+import source from "../../shaders/cross_entropy.wgsl" with { type: "text" };
+import gradSource from "../../shaders/cross_entropy_grad.wgsl" with { type: "text" };
+import workgroupSource from "../../shaders/cross_entropy_workgroup.wgsl" with { type: "text" };
+import { OptionError } from "../errors.ts";
+import { defineKernel } from "../kernel.ts";
+import { checkDType, checkSameShape, matrixShape } from "../shape.ts";
+import { programOf, type Tensor } from "../tensor.ts";
+import { stridingGroups } from "./elementwise.ts";
+import { mean } from "./reduce.ts";
+import { rowGroups, rowVariant } from "./row_variant.ts";
+
+const Params = d.struct({ rows: d.u32, columns: d.u32, smoothing: d.f32, slot: d.u32 }).$name("Params");
+const layout = tgpu.bindGroupLayout({
+  params: { uniform: Params },
+  logits: { storage: d.arrayOf(d.f32) },
+  targets: { storage: d.arrayOf(d.u32) },
+  losses: { storage: d.arrayOf(d.f32), access: "mutable" },
+  logSum: { storage: d.arrayOf(d.f32), access: "mutable" },
+  flags: { storage: d.arrayOf(d.atomic(d.u32)), access: "mutable" },
+});
+/** By variant: a thread or a workgroup per row. */
+export const crossEntropyKernels = {
+  invocation: defineKernel({ name: "cross_entropy", source, params: Params, layout }),
+  workgroup: defineKernel({ name: "cross_entropy_workgroup", source: workgroupSource, params: Params, layout }),
+};
+const GradParams = d.struct({ count: d.u32, columns: d.u32, smoothing: d.f32 }).$name("Params");
+export const crossEntropyGradKernel = defineKernel({
+  name: "cross_entropy_grad",
+  source: gradSource,
+  params: GradParams,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: GradParams },
+    logits: { storage: d.arrayOf(d.f32) },
+    targets: { storage: d.arrayOf(d.u32) },
+    logSum: { storage: d.arrayOf(d.f32) },
+    dLosses: { storage: d.arrayOf(d.f32) },
+    dLogits: { storage: d.arrayOf(d.f32), access: "mutable" },
+  }),
+});
+
+export interface CrossEntropyOptions {
+  /** Share of the target that is spread evenly over all classes (arXiv 1512.00567, section 7). 0 … 1, default 0. */
+  readonly labelSmoothing?: number;
+}
+
+/**
+ * Mean soft-max cross-entropy over rows.
+ *
+ * @param logits - `[rows, classes]`, f32
+ * @param targets - class of each row, `[rows]`, u32; one outside the classes is clamped and reported by the next read
+ * @returns a scalar
+ * @throws ShapeError, DTypeError, OptionError; IndexError when the result is read
+ */
+export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  return mean(crossEntropyPerRow(logits, targets, options));
+}
+
+/** The loss of each row, `[rows]`; otherwise as {@link crossEntropy}. */
+export function crossEntropyPerRow(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  const { labelSmoothing: smoothing = 0 } = options;
+  const [rows, columns] = matrixShape("crossEntropy", "logits", logits);
+  checkDType("crossEntropy", "logits", logits, ["f32"]);
+  checkDType("crossEntropy", "targets", targets, ["u32"]);
+  checkSameShape("crossEntropy", "targets", targets.shape, [rows]);
+  if (!(smoothing >= 0 && smoothing <= 1)) {
+    throw new OptionError(`crossEntropy: labelSmoothing ${smoothing} is outside 0 … 1; a usual value is 0.1`);
+  }
+  const program = programOf("crossEntropy", logits, targets);
+  const losses = program.empty([rows]);
+  const logSum = program.empty([rows]);
+  const { tensor: flags, slot } = program.flag(`crossEntropy (${columns} classes)`);
+  const variant = rowVariant(program.device, "cross_entropy", rows, columns);
+  program.dispatch(
+    crossEntropyKernels[variant],
+    { rows, columns, smoothing, slot },
+    { logits, targets, losses, logSum, flags },
+    rowGroups(variant, rows),
+    { flops: 6 * logits.size },
+  );
+  return program.record(losses, [logits], (dLosses) => {
+    const owner = programOf("crossEntropy", logits, targets, logSum, dLosses);
+    const dLogits = owner.empty(logits.shape);
+    owner.dispatch(
+      crossEntropyGradKernel,
+      { count: logits.size, columns, smoothing },
+      { logits, targets, logSum, dLosses, dLogits },
+      stridingGroups(logits.size),
+      { flops: 5 * logits.size },
+    );
+    return [dLogits];
+  });
+}

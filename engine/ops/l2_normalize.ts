@@ -1,0 +1,72 @@
+import { d, tgpu } from "typegpu";
+import source from "../../shaders/l2_normalize.wgsl" with { type: "text" };
+import gradSource from "../../shaders/l2_normalize_grad.wgsl" with { type: "text" };
+import gradWorkgroupSource from "../../shaders/l2_normalize_grad_workgroup.wgsl" with { type: "text" };
+import workgroupSource from "../../shaders/l2_normalize_workgroup.wgsl" with { type: "text" };
+import { OptionError } from "../errors.ts";
+import { defineKernel } from "../kernel.ts";
+import { checkDType, rowsAndColumns } from "../shape.ts";
+import { programOf, type Tensor } from "../tensor.ts";
+import { rowGroups, rowVariant } from "./row_variant.ts";
+
+const Params = d.struct({ rows: d.u32, columns: d.u32, epsilon: d.f32 }).$name("Params");
+const layout = tgpu.bindGroupLayout({
+  params: { uniform: Params },
+  x: { storage: d.arrayOf(d.f32) },
+  y: { storage: d.arrayOf(d.f32), access: "mutable" },
+  scale: { storage: d.arrayOf(d.f32), access: "mutable" },
+});
+/** By variant: a thread or a workgroup per row. */
+export const l2NormalizeKernels = {
+  invocation: defineKernel({ name: "l2_normalize", source, params: Params, layout }),
+  workgroup: defineKernel({ name: "l2_normalize_workgroup", source: workgroupSource, params: Params, layout }),
+};
+const GradParams = d.struct({ rows: d.u32, columns: d.u32, floor: d.f32 }).$name("Params");
+const gradLayout = tgpu.bindGroupLayout({
+  params: { uniform: GradParams },
+  y: { storage: d.arrayOf(d.f32) },
+  scale: { storage: d.arrayOf(d.f32) },
+  dy: { storage: d.arrayOf(d.f32) },
+  dx: { storage: d.arrayOf(d.f32), access: "mutable" },
+});
+export const l2NormalizeGradKernels = {
+  invocation: defineKernel({ name: "l2_normalize_grad", source: gradSource, params: GradParams, layout: gradLayout }),
+  workgroup: defineKernel({
+    name: "l2_normalize_grad_workgroup",
+    source: gradWorkgroupSource,
+    params: GradParams,
+    layout: gradLayout,
+  }),
+};
+
+/**
+ * Scales each row along the last axis to unit length: v / max(‖v‖, epsilon).
+ *
+ * @param x - `[..., columns]`, f32
+ * @param epsilon - smallest norm divided by, in the unit of `x`; from 1e-30. Default 1e-12, as in PyTorch
+ * @returns the same shape; a row of zeros stays zero
+ * @throws DTypeError, RankError for a scalar, OptionError for a smaller epsilon
+ */
+export function l2Normalize(x: Tensor, epsilon = 1e-12): Tensor {
+  checkDType("l2Normalize", "x", x, ["f32"]);
+  if (!(epsilon >= 1e-30)) {
+    throw new OptionError(
+      `l2Normalize: epsilon ${epsilon} is below 1e-30, where f32 has no inverse; the usual value is 1e-12`,
+    );
+  }
+  const [rows, columns] = rowsAndColumns("l2Normalize", "x", x);
+  const program = programOf("l2Normalize", x);
+  const y = program.empty(x.shape);
+  const scale = program.empty([rows]);
+  const variant = rowVariant(program.device, "l2_normalize", rows, columns);
+  const groups = rowGroups(variant, rows);
+  const flops = 5 * x.size;
+  program.dispatch(l2NormalizeKernels[variant], { rows, columns, epsilon }, { x, y, scale }, groups, { flops });
+  return program.record(y, [x], (dy) => {
+    const owner = programOf("l2Normalize", y, dy);
+    const dx = owner.empty(x.shape);
+    const floor = Math.fround(1 / Math.fround(epsilon)) * (1 - 2 ** -20); // a few units below, since drivers divide within 2.5 units
+    owner.dispatch(l2NormalizeGradKernels[variant], { rows, columns, floor }, { y, scale, dy, dx }, groups, { flops });
+    return [dx];
+  });
+}

@@ -1,0 +1,9 @@
+import type { Tensor } from "../tensor.ts";
+import { sub } from "./binary.ts";
+import { mean } from "./reduce.ts";
+import { square } from "./unary.ts";
+
+/** Mean of (a − b)² over all elements, a scalar. @throws ShapeError if the shapes do not broadcast, DTypeError unless f32 */
+export function meanSquareError(a: Tensor, b: Tensor): Tensor {
+  return mean(square(sub(a, b)));
+}

@@ -1,0 +1,63 @@
+import { d, tgpu } from "typegpu";
+import source from "../../shaders/softmax.wgsl" with { type: "text" };
+import gradSource from "../../shaders/softmax_grad.wgsl" with { type: "text" };
+import gradWorkgroupSource from "../../shaders/softmax_grad_workgroup.wgsl" with { type: "text" };
+import workgroupSource from "../../shaders/softmax_workgroup.wgsl" with { type: "text" };
+import { defineKernel } from "../kernel.ts";
+import { checkDType, resolveAxis, rowsAndColumns } from "../shape.ts";
+import { programOf, type Tensor } from "../tensor.ts";
+import { transpose } from "./permute.ts";
+import { rowGroups, rowVariant } from "./row_variant.ts";
+
+const Params = d.struct({ rows: d.u32, columns: d.u32 }).$name("Params");
+const layout = tgpu.bindGroupLayout({
+  params: { uniform: Params },
+  x: { storage: d.arrayOf(d.f32) },
+  y: { storage: d.arrayOf(d.f32), access: "mutable" },
+});
+/** By variant: a thread or a workgroup per row. */
+export const softmaxKernels = {
+  invocation: defineKernel({ name: "softmax", source, params: Params, layout }),
+  workgroup: defineKernel({ name: "softmax_workgroup", source: workgroupSource, params: Params, layout }),
+};
+const gradLayout = tgpu.bindGroupLayout({
+  params: { uniform: Params },
+  y: { storage: d.arrayOf(d.f32) },
+  dy: { storage: d.arrayOf(d.f32) },
+  dx: { storage: d.arrayOf(d.f32), access: "mutable" },
+});
+export const softmaxGradKernels = {
+  invocation: defineKernel({ name: "softmax_grad", source: gradSource, params: Params, layout: gradLayout }),
+  workgroup: defineKernel({
+    name: "softmax_grad_workgroup",
+    source: gradWorkgroupSource,
+    params: Params,
+    layout: gradLayout,
+  }),
+};
+
+/**
+ * exp(x) / sum(exp(x)) along an axis, computed from differences to the maximum.
+ *
+ * @param x - f32 or f16, computed in f32
+ * @param axis - default the last; another one costs two transposed copies
+ * @throws AxisError, DTypeError, RankError for a scalar
+ */
+export function softmax(x: Tensor, axis = -1): Tensor {
+  checkDType("softmax", "x", x, ["f32", "f16"]);
+  const [rows, columns] = rowsAndColumns("softmax", "x", x);
+  const resolved = resolveAxis("softmax", axis, x.shape.length);
+  if (resolved !== x.shape.length - 1) return transpose(softmax(transpose(x, resolved, -1)), resolved, -1);
+  const program = programOf("softmax", x);
+  const y = program.empty(x.shape, x.dtype);
+  const variant = rowVariant(program.device, "softmax", rows, columns);
+  const options = { declarations: { Stored: x.dtype }, flops: 5 * x.size };
+  program.dispatch(softmaxKernels[variant], { rows, columns }, { x, y }, rowGroups(variant, rows), options);
+  // dx = y (dy - sum(y dy))
+  return program.record(y, [x], (dy) => {
+    const owner = programOf("softmax", y, dy);
+    const dx = owner.empty(x.shape, x.dtype);
+    owner.dispatch(softmaxGradKernels[variant], { rows, columns }, { y, dy, dx }, rowGroups(variant, rows), options);
+    return [dx];
+  });
+}

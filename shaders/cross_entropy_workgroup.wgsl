@@ -1,0 +1,65 @@
+// Soft-max cross-entropy of row r against q = (1 - s) onehot(targets[r]) + s / columns, s the label smoothing (arXiv 1512.00567):
+//   logSum[r] = log sum exp(logits[r, :]),   losses[r] = logSum[r] - (1 - s) logits[r, target] - s mean(logits[r, :]).
+// A target outside the row is clamped and raises the flag, bad index + 1. One workgroup per row, made for hardware.
+const lanes = 64u; // threads per row; a power of two, for the trees
+struct Params { rows: u32, columns: u32, smoothing: f32, slot: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> targets: array<u32>;
+@group(0) @binding(3) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(4) var<storage, read_write> logSum: array<f32>;
+@group(0) @binding(5) var<storage, read_write> flags: array<atomic<u32>>;
+var<workgroup> partial: array<f32, lanes>;
+
+fn row_sum(value: f32, lane: u32) -> f32 {
+  workgroupBarrier();
+  partial[lane] = value;
+  for (var stride = lanes / 2u; stride > 0u; stride /= 2u) {
+    workgroupBarrier();
+    if (lane < stride) { partial[lane] += partial[lane + stride]; }
+  }
+  workgroupBarrier();
+  return partial[0];
+}
+
+fn row_maximum(value: f32, lane: u32) -> f32 {
+  workgroupBarrier();
+  partial[lane] = value;
+  for (var stride = lanes / 2u; stride > 0u; stride /= 2u) {
+    workgroupBarrier();
+    if (lane < stride) { partial[lane] = max(partial[lane], partial[lane + stride]); }
+  }
+  workgroupBarrier();
+  return partial[0];
+}
+
+@compute @workgroup_size(lanes)
+fn cross_entropy_workgroup(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  for (var row = group.x; row < params.rows; row += groups.x) {
+    let first = row * params.columns;
+    let end = first + params.columns;
+    let origin = logits[first];
+    var largest = origin;
+    var excess = 0.0; // of the logits over the first one: small numbers keep their digits
+    for (var i = first + lane; i < end; i += lanes) {
+      largest = max(largest, logits[i]);
+      excess += logits[i] - origin;
+    }
+    largest = row_maximum(largest, lane);
+    let average = origin + row_sum(excess, lane) / f32(params.columns);
+    var sum = 0.0;
+    for (var i = first + lane; i < end; i += lanes) { sum += exp(logits[i] - largest); }
+    let level = log(row_sum(sum, lane));
+    if (lane == 0u) {
+      let wanted = targets[row];
+      if (wanted >= params.columns) { atomicMax(&flags[params.slot], min(wanted, 4294967294u) + 1u); }
+      let hit = logits[first + min(wanted, params.columns - 1u)];
+      losses[row] = level + (1.0 - params.smoothing) * (largest - hit) + params.smoothing * (largest - average);
+      logSum[row] = largest + level;
+    }
+  }
+}
