@@ -2,6 +2,7 @@ import { DTypeError, RankError, ShapeError } from "../errors.ts";
 import type { Program } from "../program.ts";
 import { checkDType, checkSameShape, matrixShape, rowsAndColumns, showShape } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
+import { foldIntoProduct } from "./matmul_fold.ts";
 import { type Product, recordProduct, sumParts } from "./matmul_product.ts";
 
 export interface LinearOptions {
@@ -79,7 +80,10 @@ function product(
   return { a, b, rows, columns, depth, transposeA, transposeB, batches: 1, aBatched: false, bBatched: false };
 }
 
+/** dp = dy gelu'(p), as part of the product that made dy where one did. */
 function geluGradient(program: Program, preactivation: Tensor, dy: Tensor): Tensor {
+  const folded = foldIntoProduct(program, dy, "geluSlope", preactivation);
+  if (folded) return folded;
   const dp = program.empty(preactivation.shape, preactivation.dtype);
   const [rows, columns] = rowsAndColumns("linear", "dy", dy);
   sumParts(program, { rows, columns, batches: 1, splits: 1 }, dy, dp, { geluSlopeAt: preactivation });

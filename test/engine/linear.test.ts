@@ -4,9 +4,17 @@ import type { Device, Tensor } from "../../engine/index.ts";
 import { recordProgram } from "../../engine/index.ts";
 import { linear } from "../../engine/ops/linear.ts";
 import { matmulVariants } from "../../engine/ops/matmul_kernels.ts";
-import { checkGradient, checkOperation, oddLength, roundOff, valueKind, valuesOf } from "../../engine/testing/index.ts";
+import {
+  checkGradient,
+  checkOperation,
+  maxError,
+  oddLength,
+  roundOff,
+  valueKind,
+  valuesOf,
+} from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
-import { linearReference } from "../reference/matmul.ts";
+import { linearReference, matmulReference } from "../reference/matmul.ts";
 
 let device: Device;
 beforeAll(async () => {
@@ -91,7 +99,7 @@ describe.each(matmulVariants.map((variant) => variant.name))("variant %s", (name
       // The product as in matmul.test.ts; bias, residual and GELU (erf within 8e-8, two products) add six roundings.
       bound: ({ inputs }) => (4 * (inputs + 4) + 6) * roundOff,
       floor: 1e-6,
-      runs: 12,
+      runs: 8,
     });
   });
 
@@ -133,6 +141,69 @@ it("computes the gradients of weight and bias in one dispatch", () => {
     return { dWeight: dWeight ?? y, dBias: dBias ?? y };
   });
   expect(step.outputs.dBias.shape).toEqual([33]);
+});
+
+interface Mlp {
+  readonly rows: number;
+  readonly width: number;
+  readonly hidden: number;
+}
+
+function mlpOperands({ rows, width, hidden }: Mlp) {
+  return {
+    x: { data: valuesOf("normal", 1, rows * width), shape: [rows, width] },
+    first: { data: valuesOf("normal", 2, hidden * width), shape: [hidden, width] },
+    second: { data: valuesOf("normal", 3, width * hidden), shape: [width, hidden] },
+  };
+}
+
+function mlp({ x, first, second }: Readonly<Record<string, Tensor>>): { hidden: Tensor; y: Tensor } {
+  if (!x || !first || !second) throw new Error("an operand is missing");
+  const hidden = linear(x, first, { activation: "gelu" });
+  return { hidden, y: linear(hidden, second) };
+}
+
+it("has the right gradients where the slope of GELU is folded into the next layer's product", async () => {
+  await checkGradient(device, {
+    cases: fc.record({ rows: oddLength(33), width: oddLength(17), hidden: oddLength(33) }),
+    operands: mlpOperands,
+    run: (operands) => mlp(operands).y,
+    reference: ({ x = [], first = [], second = [] }, { rows, width, hidden }) => {
+      const inner = linearReference(x, first, { rows, inputs: width, outputs: hidden }, { gelu: true });
+      return linearReference(inner, second, { rows, inputs: hidden, outputs: width });
+    },
+    wrt: ["x", "first", "second"],
+  });
+});
+
+it("runs the backward pass of a two-layer perceptron in four dispatches", () => {
+  const operands = mlpOperands({ rows: 40, width: 24, hidden: 48 });
+  const step = recordProgram(device, (program) => {
+    const x = program.input("x", operands.x.shape);
+    const first = device.tensor(operands.first.data, operands.first.shape);
+    const second = device.tensor(operands.second.data, operands.second.shape);
+    const { y } = mlp({ x, first, second });
+    const [dx, dFirst, dSecond] = program.gradients(y, [x, first, second], program.input("seed", y.shape));
+    return { dx: dx ?? y, dFirst: dFirst ?? y, dSecond: dSecond ?? y };
+  });
+  expect(step.plan.commands).toHaveLength(2 + 4);
+});
+
+it("keeps the gradient of the hidden layer intact when it is asked for beside the others", async () => {
+  const sizes = { rows: 5, width: 3, hidden: 7 };
+  const operands = mlpOperands(sizes);
+  const seed = Array.from({ length: 15 }, (_, i) => i / 7 - 1);
+  const step = recordProgram(device, (program) => {
+    const x = program.input("x", operands.x.shape);
+    const first = device.tensor(operands.first.data, operands.first.shape);
+    const second = device.tensor(operands.second.data, operands.second.shape);
+    const { hidden, y } = mlp({ x, first, second });
+    const [dHidden, dFirst] = program.gradients(y, [hidden, first], program.input("seed", y.shape));
+    return { dHidden: dHidden ?? y, dFirst: dFirst ?? y };
+  });
+  const { dHidden } = await (await step.run({ x: operands.x.data, seed }, ["dHidden", "dFirst"])).read();
+  const expected = matmulReference(seed, operands.second.data, { rows: 5, columns: 7, depth: 3 });
+  expect(maxError(dHidden, expected)).toBeLessThan(4 * 7 * roundOff);
 });
 
 it("keeps no pre-activation in an inference program", () => {

@@ -1,0 +1,37 @@
+import type { Dispatch, Program } from "../program.ts";
+import type { Tensor } from "../tensor.ts";
+import { matmulSumKernel, matmulVariants } from "./matmul_kernels.ts";
+
+const kernelsWithEpilogue = new Set([matmulSumKernel, ...matmulVariants.map(({ kernel }) => kernel)]);
+
+/**
+ * A step after a product, made part of it: records the launch that made `y` again, with one more epilogue. The first launch
+ * stays, and the planner drops it if nothing else reads its result.
+ *
+ * @param step - `geluSlope`: times the slope of GELU at `other`; `sum`: plus `other`
+ * @param other - in the shape and type of `y`
+ * @returns undefined if `y` is not the plain result of a product
+ */
+export function foldIntoProduct(
+  program: Program,
+  y: Tensor,
+  step: "geluSlope" | "sum",
+  other: Tensor,
+): Tensor | undefined {
+  const made = program.commands.findLast((command): command is Dispatch => isPlainProduct(command, y));
+  if (!made || other.dtype !== y.dtype) return undefined;
+  const { kernel, params, operands, workgroups, options } = made;
+  const folded = program.empty(y.shape, y.dtype);
+  const constants = { ...options.constants, ...(step === "sum" ? { addOther: 1 } : { activation: 2 }) };
+  program.dispatch(kernel, params, { ...operands, other, y: folded }, workgroups, { ...options, constants });
+  return folded;
+}
+
+function isPlainProduct(command: Program["commands"][number], y: Tensor): command is Dispatch {
+  if (command.type !== "dispatch" || !kernelsWithEpilogue.has(command.kernel)) return false;
+  const { operands, options } = command;
+  if (operands.y?.storage !== y.storage || operands.y.size !== y.size) return false;
+  // A launch with a second result is left alone: it would have to run twice.
+  const { activation, addOther, keepPreactivation, keepRowSums = 0 } = options.constants ?? {};
+  return activation === 0 && addOther === 0 && keepPreactivation === 0 && keepRowSums === 0;
+}
