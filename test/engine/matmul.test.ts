@@ -3,7 +3,15 @@ import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../engine/index.ts";
 import { matmul } from "../../engine/ops/matmul.ts";
 import { matmulVariants } from "../../engine/ops/matmul_kernels.ts";
-import { checkGradient, checkOperation, maxError, oddLength, roundOff, valueKind, valuesOf } from "../../engine/testing/index.ts";
+import {
+  checkGradient,
+  checkOperation,
+  maxError,
+  oddLength,
+  roundOff,
+  valueKind,
+  valuesOf,
+} from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
 import { batchedMatmulReference } from "../reference/matmul.ts";
 
