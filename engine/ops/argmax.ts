@@ -1,0 +1,31 @@
+import { d, tgpu } from "typegpu";
+import source from "../../shaders/argmax.wgsl" with { type: "text" };
+import { defineKernel } from "../kernel.ts";
+import { checkDType, resolveAxis, sizeOf } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { stridingGroups } from "./elementwise.ts";
+
+const Params = d.struct({ outputs: d.u32, length: d.u32, inner: d.u32 }).$name("Params");
+const layout = tgpu.bindGroupLayout({
+  params: { uniform: Params },
+  x: { storage: d.arrayOf(d.f32) },
+  y: { storage: d.arrayOf(d.u32), access: "mutable" },
+});
+export const argmaxKernel = defineKernel({ name: "argmax", source, params: Params, layout });
+
+/**
+ * Place of the largest element along an axis, the first one of equals. No gradient.
+ *
+ * @returns the shape of `x` without the axis, u32
+ * @throws AxisError, DTypeError
+ */
+export function argmax(x: Tensor, axis = -1): Tensor {
+  checkDType("argmax", "x", x, ["f32"]);
+  const at = resolveAxis("argmax", axis, x.shape.length);
+  const inner = sizeOf(x.shape.slice(at + 1));
+  const length = x.shape[at] ?? 1;
+  const { program } = x;
+  const y = program.empty(x.shape.toSpliced(at, 1), "u32");
+  program.dispatch(argmaxKernel, { outputs: y.size, length, inner }, { x, y }, stridingGroups(y.size));
+  return y;
+}

@@ -1,0 +1,66 @@
+import { d, tgpu } from "typegpu";
+import source from "../../shaders/scatter_add.wgsl" with { type: "text" };
+import type { Device } from "../device.ts";
+import { ShapeError } from "../errors.ts";
+import { defineKernel } from "../kernel.ts";
+import { checkDType, checkRank, showShape } from "../shape.ts";
+import { programOf, type Tensor } from "../tensor.ts";
+import { gather } from "./gather.ts";
+
+const Params = d
+  .struct({ sources: d.u32, columns: d.u32, rows: d.u32, rowsPerRange: d.u32, slot: d.u32 })
+  .$name("Params");
+const layout = tgpu.bindGroupLayout({
+  params: { uniform: Params },
+  indices: { storage: d.arrayOf(d.u32) },
+  values: { storage: d.arrayOf(d.f32) },
+  y: { storage: d.arrayOf(d.f32), access: "mutable" },
+  flags: { storage: d.arrayOf(d.atomic(d.u32)), access: "mutable" },
+});
+export const scatterAddKernel = defineKernel({ name: "scatter_add", source, params: Params, layout });
+
+/** Columns of a workgroup, as in the shader. */
+const lanes = 32;
+
+/**
+ * Adds rows into a table of zeros: `y[n, …] = Σ values[i, …]` over the i with `indices[i] = n`, in the order of i, so that two runs
+ * give the same bits. An index outside the table becomes an `IndexError` at the next read.
+ *
+ * @param indices - `[R]` u32 or i32
+ * @param values - `[R, …]` f32
+ * @param rows - rows of the table
+ * @returns `[rows, …]`
+ * @throws RankError, ShapeError, DTypeError
+ */
+export function scatterAdd(indices: Tensor, values: Tensor, rows: number): Tensor {
+  checkRank("scatterAdd", "indices", indices, 1);
+  checkDType("scatterAdd", "indices", indices, ["u32", "i32"]);
+  checkDType("scatterAdd", "values", values, ["f32"]);
+  const [sources, ...rest] = values.shape;
+  if (sources !== indices.size) {
+    throw new ShapeError(
+      `scatterAdd: ${indices.size} indices for values of shape ${showShape(values.shape)}; give one index per row`,
+    );
+  }
+  const program = programOf("scatterAdd", indices, values);
+  const y = program.empty([rows, ...rest]);
+  const columns = values.size / sources;
+  const flag = program.flag("scatterAdd");
+  const columnGroups = Math.ceil(columns / lanes);
+  const ranges = rangesFor(values.device, rows, columnGroups);
+  program.dispatch(
+    scatterAddKernel,
+    { sources, columns, rows, rowsPerRange: Math.ceil(rows / ranges), slot: flag.slot },
+    { indices, values, y, flags: flag.tensor },
+    [columnGroups, ranges],
+    { flops: values.size },
+  );
+  // dValues[i] = dy[indices[i]].
+  return program.record(y, [values], (dy) => [gather(dy, indices)]);
+}
+
+/** Each range of rows costs one more walk over the indices, and one more workgroup that can run beside the others. */
+function rangesFor(device: Device, rows: number, columnGroups: number): number {
+  const busyGroups = device.isSoftware ? 8 : 1024; // a few per core; a few per unit of a large GPU
+  return Math.min(rows, Math.ceil(busyGroups / columnGroups));
+}
