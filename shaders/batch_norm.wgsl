@@ -1,0 +1,80 @@
+// Batch norm in training (arXiv 1502.03167): y = (x - mean) / sqrt(variance + epsilon) * weight + bias per column, with mean and
+// biased variance of this batch; the running estimates move towards mean and unbiased variance. saved = [mean, 1 / deviation].
+// A workgroup takes a few columns whole, so that statistics and result need one launch.
+alias Element = vec4f;             // f32 where the number of columns is not a multiple of 4
+const lanes = 64u;
+const team = 8u;                   // threads that share a column; a power of two, for the tree
+const across = lanes / team;       // columns (Elements) per workgroup
+override activates: bool = false;  // GELU follows
+struct Params { rows: u32, columns: u32, epsilon: f32, momentum: f32 } // columns in Elements
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<Element>;
+@group(0) @binding(2) var<storage, read> weight: array<Element>;
+@group(0) @binding(3) var<storage, read> bias: array<Element>;
+@group(0) @binding(4) var<storage, read_write> y: array<Element>;
+@group(0) @binding(5) var<storage, read_write> saved: array<Element>;
+@group(0) @binding(6) var<storage, read_write> runningMean: array<Element>;
+@group(0) @binding(7) var<storage, read_write> runningVariance: array<Element>;
+@group(0) @binding(8) var<storage, read_write> batches: array<u32>;
+var<workgroup> partial: array<Element, lanes>;
+
+// Within 8e-8 of erf. Two fits of least maximum error (float64, own): an odd polynomial below 1; above it 1 - 2^p(|x|),
+// where exp2 gives values below 0.16 only, so that its error is damped. Every kernel that needs erf carries this text.
+fn erf(x: Element) -> Element {
+  let u = min(abs(x), Element(4.0)); // erf(4) is 1 in f32
+  let z = u * u;
+  let inner = ((((((7.6471100e-5 * z - 7.9423538e-4) * z + 5.1797493e-3) * z - 2.6848592e-2) * z + 1.1283430e-1) * z
+    - 3.7612605e-1) * z + 1.2837915e-1) * u + u; // the factor is split as 0.128 + 1: one rounding less
+  let p = (((((1.4518470e-4 * u - 3.0638007e-3) * u + 2.6850788e-2) * u - 1.3923740e-1) * u - 9.3136382e-1) * u
+    - 1.6197347) * u - 2.0131669e-3;
+  let outer = 1.0 - exp2(p);
+  return sign(x) * select(outer, inner, u < Element(1.0));
+}
+
+// Sum over the team of each column, in a fixed tree.
+fn column_sum(value: Element, lane: u32) -> Element {
+  workgroupBarrier();
+  partial[lane] = value;
+  for (var stride = lanes / 2u; stride >= across; stride /= 2u) {
+    workgroupBarrier();
+    if (lane < stride) { partial[lane] += partial[lane + stride]; }
+  }
+  workgroupBarrier();
+  return partial[lane % across];
+}
+
+@compute @workgroup_size(lanes)
+fn batch_norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let column = group.x * across + lane % across;
+  let c = min(column, params.columns - 1u); // threads beyond the last column repeat it and write nothing
+  let inside = column < params.columns;
+  let member = lane / across;
+  let rows = f32(params.rows);
+  var sum = Element(0.0);
+  for (var r = member; r < params.rows; r += team) { sum += x[r * params.columns + c]; }
+  let mean = column_sum(sum, lane) / rows;
+  var squares = Element(0.0);
+  for (var r = member; r < params.rows; r += team) {
+    let deviation = x[r * params.columns + c] - mean;
+    squares += deviation * deviation;
+  }
+  let total = column_sum(squares, lane);
+  let rstd = 1.0 / sqrt(total / rows + params.epsilon);
+  if (inside) {
+    let scale = weight[c];
+    let shift = bias[c];
+    for (var r = member; r < params.rows; r += team) {
+      let i = r * params.columns + c;
+      var z = (x[i] - mean) * rstd * scale + shift;
+      if (activates) { z = 0.5 * z * (1.0 + erf(z * 0.70710678)); }
+      y[i] = z;
+    }
+    if (member == 0u) {
+      saved[c] = mean;
+      saved[params.columns + c] = rstd;
+      runningMean[c] += params.momentum * (mean - runningMean[c]);
+      runningVariance[c] += params.momentum * (total / (rows - 1.0) - runningVariance[c]);
+    }
+  }
+  if (group.x == 0u && lane == 0u) { batches[0] += 1u; }
+}
