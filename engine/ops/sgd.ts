@@ -3,8 +3,7 @@ import source from "../../shaders/sgd.wgsl" with { type: "text" };
 import { defineKernel } from "../kernel.ts";
 import type { Program } from "../program.ts";
 import type { Tensor } from "../tensor.ts";
-import { stridingGroups } from "./elementwise.ts";
-import { checkStep, type GroupTables } from "./optimizer_checks.ts";
+import { checkStep, type GroupTables, stepGroups } from "./optimizer_checks.ts";
 import { Step } from "./step_scalars.ts";
 
 const Params = d.struct({ count: d.u32, groupCount: d.u32 }).$name("Params");
@@ -41,5 +40,5 @@ export function sgd(program: Program, operands: SgdOperands): void {
   const { parameters, gradients, velocity, blockGroups, groups, scalars } = operands;
   const params = checkStep("sgd", { parameters, gradients, velocity }, operands);
   const bound = { parameters, gradients, velocity, blockGroups, groups, scalars };
-  program.dispatch(sgdKernel, params, bound, stridingGroups(params.count), { flops: 7 * parameters.size });
+  program.dispatch(sgdKernel, params, bound, stepGroups(program.device, params.count), { flops: 7 * parameters.size });
 }
