@@ -74,6 +74,16 @@ export function headStatistics(config: HeadConfig, prefix = ""): ArenaEntry[] {
   ]);
 }
 
+/** Counters of a head's batch norms, `[1]` u32 each. */
+export function headCounters(config: HeadConfig, prefix = ""): ArenaEntry[] {
+  const { projector, predictor } = headLayers(config);
+  return [...projector, ...predictor].map(({ name }) => ({
+    name: `${prefix}${name}.1.num_batches_tracked`,
+    shape: [1],
+  }));
+}
+
+/** Which rows the neighbours replace in the logits: the positives (published), all columns, or none. */
 export type Swap = "positives" | "all" | "none";
 
 export interface HeadForwardOptions {
@@ -108,6 +118,8 @@ export class ContrastiveHead {
     readonly config: HeadConfig,
     readonly parameters: Arena,
     readonly statistics: Arena,
+    /** Numbers of batches that the running estimates have seen, u32. */
+    readonly batches: Arena,
     readonly queue: NeighbourQueue,
     /** Prefix of this head's names in the arenas. */
     readonly prefix = "",
@@ -157,11 +169,14 @@ export class ContrastiveHead {
     return layers.reduce((value, { name, activation }) => {
       const at = `${this.prefix}${name}`;
       return batchNorm(linear(value, this.parameters.get(`${at}.0.weight`)), {
+        statistics: {
+          batches: this.batches.get(`${at}.1.num_batches_tracked`),
+          mean: this.statistics.get(`${at}.1.running_mean`),
+          variance: this.statistics.get(`${at}.1.running_var`),
+        },
+        mode: training ? "training" : "evaluation",
         weight: this.parameters.get(`${at}.1.weight`),
         bias: this.parameters.get(`${at}.1.bias`),
-        runningMean: this.statistics.get(`${at}.1.running_mean`),
-        runningVariance: this.statistics.get(`${at}.1.running_var`),
-        training,
         epsilon: batchNormEpsilon,
         momentum: batchNormMomentum,
         ...(activation ? { activation } : {}),

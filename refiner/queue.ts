@@ -1,5 +1,6 @@
 import { d, tgpu } from "typegpu";
 import {
+  concat,
   type Device,
   defineKernel,
   nearest,
@@ -179,8 +180,9 @@ export class NeighbourQueue {
     const found = nearest(projections, this.entries, {
       k,
       metric: "cosine",
-      ...(samples ? { exclude: { queryIds: samples, bankIds: this.samples }, excludedSimilarity: -1 } : {}),
-      ...(options.oracle ? { sameClass: { queryClasses: classes, bankClasses: this.classes } } : {}),
+      excludedSimilarity: -1,
+      ...(samples ? { exclude: { queryIds: perRow(samples, rows), bankIds: this.samples } } : {}),
+      ...(options.oracle ? { sameClass: { queryClasses: perRow(classes, rows), bankClasses: this.classes } } : {}),
     });
     const swapped = program.empty([rows, columns]);
     const slots = program.empty([rows], "u32");
@@ -247,4 +249,9 @@ export function chooseRank(uniforms: Tensor, k: number): Tensor {
   const choice = program.empty([uniforms.size], "u32");
   program.dispatch(chooseRankKernel, { rows: uniforms.size, k }, { uniforms, choice }, [Math.ceil(uniforms.size / 64)]);
   return choice;
+}
+
+/** Values `[B]` of samples repeated for every view: `[V_g · B]`. */
+function perRow(values: Tensor, rows: number): Tensor {
+  return concat(new Array<Tensor>(rows / values.size).fill(values), 0);
 }

@@ -123,7 +123,8 @@ export class GoldenCase {
 
   /** Integers as numbers. */
   async integers(name: string): Promise<number[]> {
-    return Array.from((await this.#checkpoint().read(name)).data, Number);
+    const { data } = await this.#checkpoint().read(name);
+    return Array.from({ length: data.length }, (_, i) => Number(data[i]));
   }
 
   /** Bytes of a u8 tensor. */

@@ -1,6 +1,6 @@
 import { Arena, nearest, type Outputs, recordProgram, type Tensor } from "../../engine/index.ts";
 import { summaryNames, type ViewLayout } from "../contrastive_loss.ts";
-import { ContrastiveHead, type HeadConfig, headParameters, headStatistics } from "../head.ts";
+import { ContrastiveHead, type HeadConfig, headCounters, headParameters, headStatistics } from "../head.ts";
 import { NeighbourQueue, queueMetricNames } from "../queue.ts";
 import { type GoldenCase, goldenBounds, type Json } from "./fixture.ts";
 
@@ -84,7 +84,7 @@ async function checkVariant(golden: GoldenCase, variant: string, json: Json, ind
     await compare("projected", "swapped", goldenBounds.forward);
     await compare("predicted", "predicted", goldenBounds.forward);
     if (training) await checkWithoutMask(golden, variant, values.anchors ?? [], head);
-    await checkStateAfter(golden, variant, head, training);
+    await checkStateAfter(golden, variant, head);
     checkMetrics(golden, json.get("metrics"), values.metrics ?? []);
   }
   for (const name of stored) await golden.compareGradient(gradients + name, values[`d${name}`] ?? []);
@@ -110,18 +110,12 @@ async function checkWithoutMask(
   await golden.compare(name, await found.indices.read(), goldenBounds.exact);
 }
 
-async function checkStateAfter(
-  golden: GoldenCase,
-  variant: string,
-  head: ContrastiveHead,
-  training: boolean,
-): Promise<void> {
+async function checkStateAfter(golden: GoldenCase, variant: string, head: ContrastiveHead): Promise<void> {
   const after = `${variant}/after/`;
   for (const stored of golden.names(after)) {
     const name = stored.slice(after.length);
     if (name.endsWith("num_batches_tracked")) {
-      const [before = 0] = await golden.integers(`${variant}/before/${name}`);
-      await golden.compare(stored, [before + (training ? 1 : 0)], goldenBounds.exact);
+      await golden.compare(stored, await head.batches.get(name).read(), goldenBounds.exact);
     } else if (isQueueName(name)) {
       await golden.compare(
         stored,
@@ -170,6 +164,7 @@ async function loadHead(golden: GoldenCase, variant: string): Promise<Contrastiv
     config,
     new Arena(device, "head", headParameters(config)),
     new Arena(device, "head statistics", headStatistics(config)),
+    new Arena(device, "head counters", headCounters(config), "u32"),
     new NeighbourQueue(device, config.queueLength, config.outputWidth),
   );
   const before = `${variant}/before/`;
@@ -178,6 +173,7 @@ async function loadHead(golden: GoldenCase, variant: string): Promise<Contrastiv
     if (isQueueName(name)) await writeQueue(golden, head.queue.state[name], stored);
     else if (head.parameters.has(name)) device.write(head.parameters.get(name), await golden.floats(stored));
     else if (head.statistics.has(name)) device.write(head.statistics.get(name), await golden.floats(stored));
+    else device.write(head.batches.get(name), Uint32Array.from(await golden.integers(stored)));
   }
   return head;
 }
