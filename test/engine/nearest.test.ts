@@ -147,29 +147,34 @@ function rowLength(values: Float32Array, { columns }: Drawn): number {
   return longest;
 }
 
-it("finds rows on both sides of the end of a binding", async () => {
-  const columns = 1024;
-  const limit = device.limits.maxStorageBufferBindingSize / (4 * columns);
-  if (limit > 65536) return; // 256 MiB and more would not be a test's share of memory
-  const count = limit + 100;
-  const bank = device.zeros([count, columns], "f32", "large bank");
-  const planted = [3, limit - 1, limit, limit + 99];
-  for (const [i, row] of planted.entries()) {
-    const values = new Float32Array(columns);
-    values[0] = 1;
-    values[1] = i / 8; // the further from 0, the less similar
-    device.write(rows(bank, row, row + 1), values);
-  }
-  const query = new Float32Array(columns);
-  query[0] = 2;
-  const y = nearest(device.tensor(query, [1, columns]), bank, { k: 5 });
-  expect([...(await y.indices.read())]).toEqual([...planted, 0]);
-  const cosines = planted.map((_, i) => 1 / Math.hypot(1, i / 8));
-  (await y.similarities.read()).forEach((value, i) => {
-    expect(Math.abs(value - (cosines[i] ?? 0))).toBeLessThan(8 * roundOff); // two lengths, two scalings, exact sums
-  });
-  if (bank.storage.kind === "state") bank.storage.destroy();
-}, 120_000);
+const wideColumns = 1024;
+const bindingRows = Math.floor(device.limits.maxStorageBufferBindingSize / (4 * wideColumns));
+// Where a binding holds more than 256 MiB, the parts of the properties above stand for this one.
+it.skipIf(bindingRows > 65536)(
+  "finds rows on both sides of the end of a binding",
+  async () => {
+    const [columns, limit] = [wideColumns, bindingRows];
+    const count = limit + 100;
+    const bank = device.zeros([count, columns], "f32", "large bank");
+    const planted = [3, limit - 1, limit, limit + 99];
+    for (const [i, row] of planted.entries()) {
+      const values = new Float32Array(columns);
+      values[0] = 1;
+      values[1] = i / 8; // the further from 0, the less similar
+      device.write(rows(bank, row, row + 1), values);
+    }
+    const query = new Float32Array(columns);
+    query[0] = 2;
+    const y = nearest(device.tensor(query, [1, columns]), bank, { k: 5 });
+    expect([...(await y.indices.read())]).toEqual([...planted, 0]);
+    const cosines = planted.map((_, i) => 1 / Math.hypot(1, i / 8));
+    (await y.similarities.read()).forEach((value, i) => {
+      expect(Math.abs(value - (cosines[i] ?? 0))).toBeLessThan(8 * roundOff); // two lengths, two scalings, exact sums
+    });
+    if (bank.storage.kind === "state") bank.storage.destroy();
+  },
+  120_000,
+);
 
 it("treats rows of zeros as similar to nothing", async () => {
   const y = nearest(device.tensor([0, 0], [1, 2]), device.tensor([1, 0, 0, 0, -1, 0], [3, 2]), { k: 3 });
