@@ -3,7 +3,8 @@ import source from "../../shaders/adamw.wgsl" with { type: "text" };
 import { defineKernel } from "../kernel.ts";
 import type { Program } from "../program.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkStep, type GroupTables, stepGroups } from "./optimizer_checks.ts";
+import { gridOf } from "./grid.ts";
+import { checkStep, type GroupTables } from "./optimizer_checks.ts";
 import { Step } from "./step_scalars.ts";
 
 const Params = d.struct({ count: d.u32, groupCount: d.u32 }).$name("Params");
@@ -51,7 +52,7 @@ export function adamW(program: Program, operands: AdamWOperands): void {
     adamWKernel,
     params,
     { parameters, gradients, ...moments, average: average ?? unused(), blockGroups, groups, scalars },
-    stepGroups(program.device, params.count),
+    gridOf(program.device, params.count),
     { constants: { averages: average ? 1 : 0 }, flops: (average ? 16 : 13) * parameters.size },
   );
 }

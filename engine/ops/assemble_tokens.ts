@@ -4,7 +4,7 @@ import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../kernel.ts";
 import { checkDType, checkRank, checkSameShape, showShape, sizeOf } from "../shape.ts";
 import { programOf, reshape, type Tensor } from "../tensor.ts";
-import { stridingGroups } from "./elementwise.ts";
+import { gridOf } from "./grid.ts";
 import { sumTo } from "./reduce.ts";
 import { slice } from "./slice.ts";
 
@@ -63,7 +63,7 @@ export function assembleTokens(patches: Tensor, positions: Tensor | undefined, c
     assembleTokensKernel,
     { images, imagesPerRun, runs, patchCount, classCount, columns: width / vector },
     { patches, positions: places ?? patches, classTokens: classRows ?? patches, y },
-    stridingGroups((y.size / images / vector) * runs),
+    gridOf(program.device, (y.size / images / vector) * runs),
     {
       constants: { withPositions: places ? 1 : 0 },
       declarations: { Element: element(patches.dtype), Parameter: element(parameter), Wide: element("f32") },

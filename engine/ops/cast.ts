@@ -5,7 +5,7 @@ import toBytesSource from "../../shaders/cast_to_bytes.wgsl" with { type: "text"
 import type { DType } from "../dtype.ts";
 import { defineKernel } from "../kernel.ts";
 import { programOf, type Tensor } from "../tensor.ts";
-import { stridingGroups } from "./elementwise.ts";
+import { gridOf } from "./grid.ts";
 
 const Params = d.struct({ count: d.u32 }).$name("Params");
 const params = { uniform: Params } as const;
@@ -52,7 +52,7 @@ export function cast(x: Tensor, dtype: DType): Tensor {
   const program = programOf("cast", x);
   if (x.dtype === "f16" || dtype === "f16") x.device.requireFeature("cast", "shader-f16");
   const y = program.empty(x.shape, dtype);
-  const words = stridingGroups(Math.ceil(x.size / 4));
+  const words = gridOf(program.device, Math.ceil(x.size / 4));
   if (x.dtype === "u8") {
     const declarations = { Destination: dtype };
     program.dispatch(castFromBytesKernel, { count: x.size }, { x, y }, words, { declarations });
@@ -62,7 +62,7 @@ export function cast(x: Tensor, dtype: DType): Tensor {
   } else {
     const [width, element] = x.size % 4 === 0 ? [4, (type: DType) => `vec4<${type}>`] : [1, (type: DType) => type];
     const declarations = { Source: element(x.dtype), Destination: element(dtype) };
-    program.dispatch(castElementsKernel, { count: x.size / width }, { x, y }, stridingGroups(x.size / width), {
+    program.dispatch(castElementsKernel, { count: x.size / width }, { x, y }, gridOf(program.device, x.size / width), {
       declarations,
     });
   }

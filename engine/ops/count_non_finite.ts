@@ -3,8 +3,8 @@ import source from "../../shaders/count_non_finite.wgsl" with { type: "text" };
 import { defineKernel } from "../kernel.ts";
 import { checkDType } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
-import { stridingGroups } from "./elementwise.ts";
 import { full } from "./fill.ts";
+import { gridOf } from "./grid.ts";
 
 const Params = d.struct({ count: d.u32 }).$name("Params");
 export const countNonFiniteKernel = defineKernel({
@@ -32,6 +32,6 @@ export function countNonFinite(x: Tensor): Tensor {
   const isHalf = x.dtype === "f16";
   const words = isHalf ? Math.ceil(x.size / 2) : x.size;
   const options = { constants: { isHalf: isHalf ? 1 : 0 } };
-  program.dispatch(countNonFiniteKernel, { count: x.size }, { x, total }, stridingGroups(words), options);
+  program.dispatch(countNonFiniteKernel, { count: x.size }, { x, total }, gridOf(program.device, words), options);
   return total;
 }

@@ -5,7 +5,7 @@ import { defineKernel } from "../kernel.ts";
 import type { Program } from "../program.ts";
 import { checkDType, checkSameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { stepGroups } from "./optimizer_checks.ts";
+import { gridOf } from "./grid.ts";
 
 const Params = d.struct({ count: d.u32, factor: d.f32, oneMinusFactor: d.f32 }).$name("Params");
 export const movingAverageKernel = defineKernel({
@@ -38,5 +38,5 @@ export function movingAverage(program: Program, { average, x, factor }: MovingAv
   const count = x.size / width;
   const params = { count, factor, oneMinusFactor: 1 - factor };
   const options = { declarations: { Element: element }, flops: 3 * x.size };
-  program.dispatch(movingAverageKernel, params, { x, average }, stepGroups(program.device, count), options);
+  program.dispatch(movingAverageKernel, params, { x, average }, gridOf(program.device, count), options);
 }

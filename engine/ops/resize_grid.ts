@@ -5,7 +5,7 @@ import { OptionError } from "../errors.ts";
 import { defineKernel } from "../kernel.ts";
 import { checkDType, checkRank, sizeOf } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
-import { stridingGroups } from "./elementwise.ts";
+import { gridOf } from "./grid.ts";
 
 const Params = d
   .struct({
@@ -74,12 +74,19 @@ export function resizeGrid(grid: Tensor, { rows, columns, scaleOffset = 0 }: Res
   const scales = { rowScale: xRows / (rows + scaleOffset), columnScale: xColumns / (columns + scaleOffset) };
   const options = { declarations: { Element: vector === 4 ? "vec4f" : "f32" } };
   const count = y.size / vector;
-  program.dispatch(resizeGridKernel, { count, ...sizes, ...scales }, { x: grid, y }, stridingGroups(count), options);
+  program.dispatch(
+    resizeGridKernel,
+    { count, ...sizes, ...scales },
+    { x: grid, y },
+    gridOf(program.device, count),
+    options,
+  );
   return program.record(y, [grid], (dy) => {
-    const dx = programOf("resizeGrid", dy).empty(grid.shape);
+    const backward = programOf("resizeGrid", dy);
+    const dx = backward.empty(grid.shape);
     const places = sizeOf(grid.shape) / vector;
     const values = { count: places, ...sizes, ...scales };
-    programOf("resizeGrid", dy).dispatch(resizeGridGradKernel, values, { dy, dx }, stridingGroups(places), options);
+    backward.dispatch(resizeGridGradKernel, values, { dy, dx }, gridOf(dy.device, places), options);
     return [dx];
   });
 }

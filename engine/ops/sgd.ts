@@ -3,7 +3,8 @@ import source from "../../shaders/sgd.wgsl" with { type: "text" };
 import { defineKernel } from "../kernel.ts";
 import type { Program } from "../program.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkStep, type GroupTables, stepGroups } from "./optimizer_checks.ts";
+import { gridOf } from "./grid.ts";
+import { checkStep, type GroupTables } from "./optimizer_checks.ts";
 import { Step } from "./step_scalars.ts";
 
 const Params = d.struct({ count: d.u32, groupCount: d.u32 }).$name("Params");
@@ -40,5 +41,5 @@ export function sgd(program: Program, operands: SgdOperands): void {
   const { parameters, gradients, velocity, blockGroups, groups, scalars } = operands;
   const params = checkStep("sgd", { parameters, gradients, velocity }, operands);
   const bound = { parameters, gradients, velocity, blockGroups, groups, scalars };
-  program.dispatch(sgdKernel, params, bound, stepGroups(program.device, params.count), { flops: 7 * parameters.size });
+  program.dispatch(sgdKernel, params, bound, gridOf(program.device, params.count), { flops: 7 * parameters.size });
 }

@@ -6,7 +6,7 @@ import { DTypeError, RankError } from "../errors.ts";
 import { defineKernel } from "../kernel.ts";
 import type { Program } from "../program.ts";
 import type { Tensor } from "../tensor.ts";
-import { stridingGroups } from "./elementwise.ts";
+import { gridOf } from "./grid.ts";
 
 /** One axis of a strided copy; strides count elements. */
 export interface CopyAxis {
@@ -115,7 +115,7 @@ function copyRuns(operation: string, program: Program, x: Tensor, y: Tensor, axe
       ...axisParams(rest),
     },
     { x, y },
-    stridingGroups(count),
+    gridOf(program.device, count),
     { declarations: { Element: element } },
   );
 }
@@ -190,13 +190,38 @@ function transposeTiles(program: Program, x: Tensor, y: Tensor, axes: readonly C
     }
     return { length, xStride: xStride / 4, yStride: yStride / 4 };
   });
+  const blocked = blockTiles(tiled);
   const count = tiled.reduce((product, axis) => product * axis.length, 1);
   program.dispatch(
     stridedTransposeKernel,
-    { count, rank: tiled.length, xOffset: offsets.x / 4, yOffset: offsets.y / 4, xStep, yStep, ...axisParams(tiled) },
+    {
+      count,
+      rank: blocked.length,
+      xOffset: offsets.x / 4,
+      yOffset: offsets.y / 4,
+      xStep,
+      yStep,
+      ...axisParams(blocked),
+    },
     { x, y },
-    stridingGroups(count),
+    gridOf(program.device, count),
   );
+}
+
+/**
+ * Lets 4 × 4 neighbouring tiles follow each other, so that whole cache lines of both sides are used while they are there;
+ * as far as lengths divide and axes are left.
+ */
+function blockTiles(axes: readonly CopyAxis[]): CopyAxis[] {
+  const inner: CopyAxis[] = [];
+  const outer = axes.map((axis) => {
+    const divisor = largestDivisor(axis.length, 4);
+    const contiguous = axis.xStride === 1 || axis.yStride === 1;
+    if (!contiguous || divisor === 1 || axes.length + inner.length >= maxAxes) return axis;
+    inner.push({ ...axis, length: divisor });
+    return { length: axis.length / divisor, xStride: axis.xStride * divisor, yStride: axis.yStride * divisor };
+  });
+  return [...outer.filter(({ length }) => length > 1), ...inner];
 }
 
 /** The fastest axis first, as the kernels peel them off. */
