@@ -22,7 +22,7 @@ async function readWhole(archive: ZipArchive, entry: ZipEntry, largestBytes: num
 
 function findPickle(source: ByteSource, archive: ZipArchive): { pickle: ZipEntry; folder: string } {
   for (const [name, pickle] of archive.entries) {
-    const folder = /^([^/]*\/)data\.pkl$/.exec(name)?.[1];
+    const folder = /^((?:[^/]*\/)?)data\.pkl$/.exec(name)?.[1];
     if (folder !== undefined) return { pickle, folder };
   }
   throw new ForeignFileError(`${source.name}: a zip archive without data.pkl; torch.save did not write it`);
