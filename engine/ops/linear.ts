@@ -43,7 +43,8 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
   });
 }
 
-function checkLinear(x: Tensor, weight: Tensor, { bias, residual }: LinearOptions) {
+/** Sizes of a linear layer. @throws RankError, ShapeError, DTypeError */
+export function checkLinear(x: Tensor, weight: Tensor, { bias, residual }: LinearOptions) {
   checkDType("linear", "x", x, ["f32", "f16"]);
   if (x.shape.length < 2) {
     throw new RankError(`linear: x has shape ${showShape(x.shape)}, expected at least two axes; reshape it to [1, in]`);
@@ -81,7 +82,7 @@ function product(
 }
 
 /** dp = dy gelu'(p), as part of the product that made dy where one did. */
-function geluGradient(program: Program, preactivation: Tensor, dy: Tensor): Tensor {
+export function geluGradient(program: Program, preactivation: Tensor, dy: Tensor): Tensor {
   const folded = foldIntoProduct(program, dy, "geluSlope", preactivation);
   if (folded) return folded;
   const dp = program.empty(preactivation.shape, preactivation.dtype);
@@ -90,7 +91,8 @@ function geluGradient(program: Program, preactivation: Tensor, dy: Tensor): Tens
   return dp;
 }
 
-function inputGradient(program: Program, x: Tensor, weight: Tensor, dp: Tensor): Tensor {
+/** dx = dp W */
+export function inputGradient(program: Program, x: Tensor, weight: Tensor, dp: Tensor): Tensor {
   const [outputs, inputs] = matrixShape("linear", "weight", weight);
   const dx = program.empty(x.shape, x.dtype);
   recordProduct(program, product(dp, weight, x.size / inputs, inputs, outputs, false, false), dx);

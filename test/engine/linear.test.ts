@@ -16,6 +16,9 @@ import {
 import { testDevice } from "../device.ts";
 import { linearReference, matmulReference } from "../reference/matmul.ts";
 
+/** Each drawn epilogue is a pipeline of its own, and a busy two-core machine takes seconds for one with shared tiles. */
+const compileLimitMs = 150_000;
+
 let device: Device;
 beforeAll(async () => {
   device = await testDevice();
@@ -86,37 +89,45 @@ function reference(operands: Readonly<Record<string, Float64Array>>, drawn: Case
 }
 
 describe.each(matmulVariants.map((variant) => variant.name))("variant %s", (name) => {
-  it("equals the float64 layer with every epilogue", async (context) => {
-    const variant = matmulVariants.find((candidate) => candidate.name === name);
-    const reason = variant?.unsupported(device, { rows: 64, columns: 64, depth: 64, batches: 1 });
-    if (reason) context.skip(`${device.info.name}: ${reason}`);
-    device.tuning.force("matmul", name);
-    await checkOperation(device, {
-      cases: drawCase(131),
-      operands: operandsOf,
-      run: (operands, drawn) => ({ y: run(operands, drawn) }),
-      reference: (operands, drawn) => ({ y: reference(operands, drawn) }),
-      // The product as in matmul.test.ts; bias, residual and GELU (erf within 8e-8, two products) add six roundings.
-      bound: ({ inputs }) => (4 * (inputs + 4) + 6) * roundOff,
-      floor: 1e-6,
-      runs: 8,
-    });
-  });
+  it(
+    "equals the float64 layer with every epilogue",
+    async (context) => {
+      const variant = matmulVariants.find((candidate) => candidate.name === name);
+      const reason = variant?.unsupported(device, { rows: 64, columns: 64, depth: 64, batches: 1 });
+      if (reason) context.skip(`${device.info.name}: ${reason}`);
+      device.tuning.force("matmul", name);
+      await checkOperation(device, {
+        cases: drawCase(131),
+        operands: operandsOf,
+        run: (operands, drawn) => ({ y: run(operands, drawn) }),
+        reference: (operands, drawn) => ({ y: reference(operands, drawn) }),
+        // The product as in matmul.test.ts; bias, residual and GELU (erf within 8e-8, two products) add six roundings.
+        bound: ({ inputs }) => (4 * (inputs + 4) + 6) * roundOff,
+        floor: 1e-6,
+        runs: 8,
+      });
+    },
+    compileLimitMs,
+  );
 
-  it("has the gradients of central differences for input, weight, bias and residual", async (context) => {
-    const variant = matmulVariants.find((candidate) => candidate.name === name);
-    const reason = variant?.unsupported(device, { rows: 64, columns: 64, depth: 64, batches: 1 });
-    if (reason) context.skip(`${device.info.name}: ${reason}`);
-    device.tuning.force("matmul", name);
-    await checkGradient(device, {
-      cases: drawCase(37, fc.constantFrom("normal", "sparse")),
-      operands: operandsOf,
-      run,
-      reference,
-      wrt: ["x", "weight", "bias", "residual"],
-      runs: 8,
-    });
-  });
+  it(
+    "has the gradients of central differences for input, weight, bias and residual",
+    async (context) => {
+      const variant = matmulVariants.find((candidate) => candidate.name === name);
+      const reason = variant?.unsupported(device, { rows: 64, columns: 64, depth: 64, batches: 1 });
+      if (reason) context.skip(`${device.info.name}: ${reason}`);
+      device.tuning.force("matmul", name);
+      await checkGradient(device, {
+        cases: drawCase(37, fc.constantFrom("normal", "sparse")),
+        operands: operandsOf,
+        run,
+        reference,
+        wrt: ["x", "weight", "bias", "residual"],
+        runs: 8,
+      });
+    },
+    compileLimitMs,
+  );
 });
 
 it("is one dispatch with bias, GELU and residual", () => {

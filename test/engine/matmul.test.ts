@@ -15,6 +15,9 @@ import {
 import { testDevice } from "../device.ts";
 import { batchedMatmulReference } from "../reference/matmul.ts";
 
+/** Each drawn epilogue is a pipeline of its own, and a busy two-core machine takes seconds for one with shared tiles. */
+const compileLimitMs = 150_000;
+
 let device: Device;
 beforeAll(async () => {
   device = await testDevice();
@@ -79,21 +82,25 @@ function boundOf(depth: number): number {
 }
 
 describe.each(matmulVariants.map((variant) => variant.name))("variant %s", (name) => {
-  it("equals the float64 product for odd shapes, transposes, batches and extreme values", async (context) => {
-    const variant = matmulVariants.find((candidate) => candidate.name === name);
-    const reason = variant?.unsupported(device, { rows: 64, columns: 64, depth: 64, batches: 1 });
-    if (reason) context.skip(`${device.info.name}: ${reason}`);
-    device.tuning.force("matmul", name);
-    await checkOperation(device, {
-      cases: drawCase(131),
-      operands: operandsOf,
-      run: ({ a, b }, { transposeA, transposeB }) => ({ y: matmul(given(a), given(b), { transposeA, transposeB }) }),
-      reference: (operands, drawn) => ({ y: referenceOf(operands, drawn) }),
-      bound: ({ depth }) => boundOf(depth),
-      floor: 1e-12, // products of the tiny values
-      runs: 15,
-    });
-  });
+  it(
+    "equals the float64 product for odd shapes, transposes, batches and extreme values",
+    async (context) => {
+      const variant = matmulVariants.find((candidate) => candidate.name === name);
+      const reason = variant?.unsupported(device, { rows: 64, columns: 64, depth: 64, batches: 1 });
+      if (reason) context.skip(`${device.info.name}: ${reason}`);
+      device.tuning.force("matmul", name);
+      await checkOperation(device, {
+        cases: drawCase(131),
+        operands: operandsOf,
+        run: ({ a, b }, { transposeA, transposeB }) => ({ y: matmul(given(a), given(b), { transposeA, transposeB }) }),
+        reference: (operands, drawn) => ({ y: referenceOf(operands, drawn) }),
+        bound: ({ depth }) => boundOf(depth),
+        floor: 1e-12, // products of the tiny values
+        runs: 15,
+      });
+    },
+    compileLimitMs,
+  );
 });
 
 it("splits a long depth the same way in every run", async () => {

@@ -1,0 +1,163 @@
+import { d, tgpu } from "typegpu";
+import source from "../../shaders/norm_linear.wgsl" with { type: "text" };
+import gradSource from "../../shaders/norm_linear_grad.wgsl" with { type: "text" };
+import { OptionError } from "../errors.ts";
+import { defineKernel } from "../kernel.ts";
+import type { Program } from "../program.ts";
+import { checkDType, checkSameShape } from "../shape.ts";
+import { bindingAlignment } from "../storage.ts";
+import { programOf, rows as rowRange, type Tensor } from "../tensor.ts";
+import { layerNorm } from "./layer_norm.ts";
+import { layerNormGrad } from "./layer_norm_grad.ts";
+import { checkLinear, geluGradient, inputGradient, linear } from "./linear.ts";
+
+const Params = d
+  .struct({ rows: d.u32, columns: d.u32, depth: d.u32, statisticsStride: d.u32, epsilon: d.f32 })
+  .$name("Params");
+export const normLinearKernel = defineKernel({
+  name: "norm_linear",
+  source,
+  params: Params,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    x: { storage: d.arrayOf(d.f32) },
+    weight: { storage: d.arrayOf(d.f32) },
+    bias: { storage: d.arrayOf(d.f32) },
+    scale: { storage: d.arrayOf(d.f32) },
+    shift: { storage: d.arrayOf(d.f32) },
+    y: { storage: d.arrayOf(d.f32), access: "mutable" },
+    preactivation: { storage: d.arrayOf(d.f32), access: "mutable" },
+    statistics: { storage: d.arrayOf(d.f32), access: "mutable" },
+  }),
+  features: ["subgroups"],
+});
+const GradParams = d.struct({ rows: d.u32, columns: d.u32, depth: d.u32, statisticsStride: d.u32 }).$name("Params");
+export const normLinearGradKernel = defineKernel({
+  name: "norm_linear_grad",
+  source: gradSource,
+  params: GradParams,
+  layout: tgpu.bindGroupLayout({
+    params: { uniform: GradParams },
+    x: { storage: d.arrayOf(d.f32) },
+    dy: { storage: d.arrayOf(d.f32) },
+    scale: { storage: d.arrayOf(d.f32) },
+    shift: { storage: d.arrayOf(d.f32) },
+    statistics: { storage: d.arrayOf(d.f32) },
+    dWeight: { storage: d.arrayOf(d.f32), access: "mutable" },
+    dBias: { storage: d.arrayOf(d.f32), access: "mutable" },
+  }),
+  features: ["subgroups"],
+});
+
+/** Parameters of the layer norm in front. */
+export interface NormParameters {
+  /** Scale, `[in]` f32. */
+  readonly weight: Tensor;
+  /** Shift, `[in]` f32. */
+  readonly bias: Tensor;
+  /** Added to the variance. Default 1e-6, the value of the ViT family. */
+  readonly epsilon?: number;
+}
+
+export interface NormLinearOptions {
+  /** `[out]`, added to every row. */
+  readonly bias?: Tensor | undefined;
+  /** `gelu`: x cdf(x) with the exact erf, applied after the bias. */
+  readonly activation?: "gelu" | undefined;
+}
+
+/**
+ * `activation(layerNorm(x) Wᵀ + bias)`. Where subgroups allow it this is one dispatch that never stores the normalised rows;
+ * elsewhere it is layer norm followed by a linear layer.
+ *
+ * @param x - `[..., in]`, f32 or f16
+ * @param weight - `[out, in]`, the type of `x`
+ * @returns `[..., out]`
+ * @throws RankError, ShapeError, DTypeError, OptionError for an epsilon that is not positive
+ */
+export function normLinear(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLinearOptions = {}): Tensor {
+  const { device } = x;
+  const lanes = device.subgroupSize ?? 0;
+  const fuses = lanes >= 8 && x.dtype === "f32";
+  // Measured on lavapipe (1576 x 192 x 768): fused 23.5 ms, separate 18.1 + 0.6 ms. Fused saves a dispatch and the memory of
+  // the normalised rows; GPUs have the bandwidth to spare and run shared tiles faster.
+  const candidates = !fuses ? ["separate"] : device.isSoftware ? ["fused", "separate"] : ["separate", "fused"];
+  const { rows } = checkLinear(x, weight, options);
+  const shapeClass = `${2 ** Math.ceil(Math.log2(rows))}x${weight.shape[1]}x${weight.shape[0]}`;
+  if (device.choose("norm_linear", shapeClass, candidates) === "separate") {
+    return linear(layerNorm(x, norm), weight, options);
+  }
+  return fused(x, norm, weight, options, lanes);
+}
+
+const tileRows = 16; // of both shaders
+
+function fused(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLinearOptions, lanes: number): Tensor {
+  const { bias, activation } = options;
+  const { weight: scale, bias: shift, epsilon = 1e-6 } = norm;
+  if (!(epsilon > 0)) throw new OptionError(`normLinear: epsilon ${epsilon} is not positive; the usual value is 1e-6`);
+  const program = programOf("normLinear", x, scale, shift, weight, bias);
+  const { rows, inputs, outputs } = checkLinear(x, weight, options);
+  for (const [name, operand] of Object.entries({ "norm.weight": scale, "norm.bias": shift })) {
+    checkSameShape("normLinear", name, operand.shape, [inputs]);
+    checkDType("normLinear", name, operand, ["f32"]);
+  }
+  const y = program.empty([...x.shape.slice(0, -1), outputs]);
+  const keeps = activation === "gelu" && !program.inference;
+  const preactivation = keeps ? program.empty(y.shape) : undefined;
+  // Means and reciprocal deviations are bound one by one later, so both start at an aligned offset.
+  const statisticsStride = Math.ceil((rows * 4) / bindingAlignment) * (bindingAlignment / 4);
+  const statistics = program.empty([2, statisticsStride]);
+  program.dispatch(
+    normLinearKernel,
+    { rows, columns: outputs, depth: inputs, statisticsStride, epsilon },
+    { x, weight, bias: bias ?? scale, scale, shift, y, preactivation: preactivation ?? program.empty([1]), statistics },
+    [Math.ceil(outputs / (4 * lanes)), Math.ceil(rows / tileRows)],
+    {
+      constants: { lanes, hasBias: bias ? 1 : 0, gelu: activation ? 1 : 0, keepPreactivation: preactivation ? 1 : 0 },
+      flops: 2 * rows * inputs * outputs,
+    },
+  );
+  // With n = LN(x), p = n Wᵀ + b:  dp = dy gelu'(p),  dW = dpᵀ n,  db = sum of dp,  dn = dp W, and the layer norm's own rule.
+  return program.record(
+    y,
+    [x, scale, shift, weight, bias],
+    (dy, [needsX, needsScale, needsShift, needsWeight, needsBias]) => {
+      const target = program.resolve();
+      const dp = preactivation ? geluGradient(target, preactivation, dy) : dy;
+      const [dWeight, dBias] =
+        needsWeight || needsBias ? parameterGradients(target, { x, scale, shift, weight, statistics, dp, lanes }) : [];
+      if (!needsX && !needsScale && !needsShift) return [undefined, undefined, undefined, dWeight, dBias];
+      const dn = inputGradient(target, x, weight, dp);
+      const kept = { mean: rowRange(statistics, 0, 1), rstd: rowRange(statistics, 1, 2), weight: scale };
+      const normGradients = layerNormGrad(x, kept, dn);
+      return [normGradients.dx, normGradients.dWeight, normGradients.dBias, dWeight, dBias];
+    },
+  );
+}
+
+interface Kept {
+  readonly x: Tensor;
+  readonly scale: Tensor;
+  readonly shift: Tensor;
+  readonly weight: Tensor;
+  readonly statistics: Tensor;
+  readonly dp: Tensor;
+  readonly lanes: number;
+}
+
+function parameterGradients(program: Program, kept: Kept): [Tensor, Tensor] {
+  const { x, scale, shift, weight, statistics, dp, lanes } = kept;
+  const [columns = 1, depth = 1] = weight.shape;
+  const rows = x.size / depth;
+  const dWeight = program.empty(weight.shape);
+  const dBias = program.empty([columns]);
+  program.dispatch(
+    normLinearGradKernel,
+    { rows, columns, depth, statisticsStride: statistics.shape[1] ?? rows },
+    { x, dy: dp, scale, shift, statistics, dWeight, dBias },
+    [Math.ceil(depth / (4 * lanes)), Math.ceil(columns / tileRows)],
+    { constants: { lanes }, flops: 2 * rows * columns * depth },
+  );
+  return [dWeight, dBias];
+}
