@@ -1,0 +1,118 @@
+import { d, tgpu } from "typegpu";
+import keyRegister from "../../shaders/attention_grad_key_register.wgsl" with { type: "text" };
+import keyShared from "../../shaders/attention_grad_key_shared.wgsl" with { type: "text" };
+import keySubgroup from "../../shaders/attention_grad_key_subgroup.wgsl" with { type: "text" };
+import queryRegister from "../../shaders/attention_grad_query_register.wgsl" with { type: "text" };
+import queryShared from "../../shaders/attention_grad_query_shared.wgsl" with { type: "text" };
+import querySubgroup from "../../shaders/attention_grad_query_subgroup.wgsl" with { type: "text" };
+import register from "../../shaders/attention_register.wgsl" with { type: "text" };
+import shared from "../../shaders/attention_shared.wgsl" with { type: "text" };
+import subgroup from "../../shaders/attention_subgroup.wgsl" with { type: "text" };
+import type { Device } from "../device.ts";
+import { type Declarations, defineKernel, type Kernel, type KernelFeature } from "../kernel.ts";
+
+const Params = d
+  .struct({
+    tiles: d.u32,
+    heads: d.u32,
+    scale: d.f32,
+    depth: d.u32,
+    firstTile: d.vec4u,
+    firstRow: d.vec4u,
+    tokens: d.vec4u,
+  })
+  .$name("Params");
+const values = d.arrayOf(d.f32);
+const layouts = {
+  forward: tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    qkv: { storage: values },
+    y: { storage: values, access: "mutable" },
+    logSums: { storage: values, access: "mutable" },
+  }),
+  gradQuery: tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    qkv: { storage: values },
+    y: { storage: values },
+    logSums: { storage: values },
+    dy: { storage: values },
+    dqkv: { storage: values, access: "mutable" },
+    deltas: { storage: values, access: "mutable" },
+  }),
+  gradKey: tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    qkv: { storage: values },
+    logSums: { storage: values },
+    deltas: { storage: values },
+    dy: { storage: values },
+    dqkv: { storage: values, access: "mutable" },
+  }),
+};
+
+/** Segments that one launch serves: the lanes of the vectors in `Params`. */
+export const segmentsPerLaunch = 4;
+
+/** One way to compute attention and its gradient. All variants give the same values up to the order of additions. */
+export interface AttentionVariant {
+  readonly name: string;
+  readonly forward: Kernel;
+  /** The gradient of the queries; also writes `deltas` for `gradKey`. */
+  readonly gradQuery: Kernel;
+  /** The gradient of keys and values. */
+  readonly gradKey: Kernel;
+  /** Queries (or keys, for `gradKey`) that one workgroup serves. */
+  tileRows(device: Device): number;
+  /** Why it cannot run, or undefined. */
+  unsupported(device: Device): string | undefined;
+  constants(device: Device): Readonly<Record<string, number>>;
+  declarations(device: Device): Declarations;
+}
+
+function kernelsOf(name: string, sources: readonly [string, string, string], features: readonly KernelFeature[] = []) {
+  const [forward, gradQuery, gradKey] = sources;
+  const define = (kernel: string, source: string, layout: (typeof layouts)[keyof typeof layouts]): Kernel =>
+    defineKernel({ name: `${kernel}_${name}`, source, params: Params, layout, features });
+  return {
+    forward: define("attention", forward, layouts.forward),
+    gradQuery: define("attention_grad_query", gradQuery, layouts.gradQuery),
+    gradKey: define("attention_grad_key", gradKey, layouts.gradKey),
+  };
+}
+
+/** Subgroup sizes whose tiles fit in registers: 4 (SwiftShader, NEON), 8 (AVX2), 16 (AVX-512 and some GPUs). */
+const subgroupSizes: readonly number[] = [4, 8, 16];
+
+export const attentionVariants: readonly AttentionVariant[] = [
+  {
+    name: "subgroup",
+    ...kernelsOf("subgroup", [subgroup, querySubgroup, keySubgroup], ["subgroups"]),
+    tileRows: ({ subgroupSize = 0 }) => 2 * subgroupSize,
+    unsupported: ({ subgroupSize = 0 }) =>
+      subgroupSizes.includes(subgroupSize)
+        ? undefined
+        : `needs subgroups of one known size out of ${subgroupSizes.join(", ")}`,
+    constants: () => ({}),
+    declarations: ({ subgroupSize = 0 }) => ({ lanes: `${subgroupSize}u` }),
+  },
+  {
+    name: "register",
+    ...kernelsOf("register", [register, queryRegister, keyRegister]),
+    tileRows: (device) => 4 * registerLanes(device),
+    unsupported: () => undefined,
+    constants: (device) => ({ lanes: registerLanes(device) }),
+    declarations: () => ({}),
+  },
+  {
+    name: "shared",
+    ...kernelsOf("shared", [shared, queryShared, keyShared]),
+    tileRows: () => 32,
+    unsupported: () => undefined,
+    constants: () => ({}),
+    declarations: () => ({}),
+  },
+];
+
+/** One vector register of a CPU, or one wave of most GPUs. */
+function registerLanes(device: Device): number {
+  return device.isSoftware ? 8 : 32;
+}

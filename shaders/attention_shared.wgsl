@@ -1,0 +1,128 @@
+// y = softmax(scale q kT) v per image and head, in one pass over the keys (arXiv 2205.14135, algorithm 1); logSums = log of
+// the sums of exponentials, for the gradient. q, k, v are read from the rows [q | k | v] that one linear layer gives.
+// 64 invocations share a tile of 32 queries and 32 keys in workgroup memory; each computes four rows by four columns, and
+// four rows by every eighth dimension of the result. For GPUs.
+override keepLogSums: bool = true;
+const headDim = 64u;
+alias Operand = f32;
+struct Params {
+  tiles: u32, heads: u32, scale: f32,
+  depth: u32, // headDim again: as a uniform it keeps compilers from unrolling loops, whose loads are dear to compile
+  firstTile: vec4u, firstRow: vec4u, tokens: vec4u, // of up to four segments: runs of images with equally many tokens
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<Operand>;
+@group(0) @binding(2) var<storage, read_write> y: array<Operand>;
+@group(0) @binding(3) var<storage, read_write> logSums: array<f32>;
+
+const side = 32u; // rows and columns of a tile
+const pitch = side + 1u; // odd, so that the rows of a tile start in different memory banks
+const slice = 16u; // dimensions of q and k loaded at a time
+const parts = (headDim + side - 1u) / side; // slices of the result
+const masked = -1e30; // below every score, yet finite: compilers assume that there is no infinity
+var<workgroup> stage: array<f32, side * pitch>; // [dimension][query], then [dimension][key]; or [key][dimension] of v
+var<workgroup> weights: array<f32, side * pitch>; // [query][key]
+var<workgroup> partial: array<f32, side * 8u>; // [query][invocation]
+struct Place { firstRow: u32, tokens: u32, firstToken: u32 } // an image in qkv, and the first token of a tile of it
+
+fn placeOf(tile: u32) -> Place {
+  let passed = select(vec3u(0u), vec3u(1u), vec3u(tile) >= params.firstTile.yzw);
+  let segment = passed.x + passed.y + passed.z;
+  let tokens = params.tokens[segment];
+  let tilesPerImage = (tokens + side - 1u) / side;
+  let local = tile - params.firstTile[segment];
+  return Place(params.firstRow[segment] + local / tilesPerImage * tokens, tokens, local % tilesPerImage * side);
+}
+
+@compute @workgroup_size(64)
+fn attention_shared(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let tile = group.x + group.z * groups.x;
+  if (tile >= params.tiles) { return; }
+  let place = placeOf(tile);
+  let tokens = place.tokens;
+  let last = tokens - 1u;
+  let head = group.y;
+  let width = params.heads * headDim;
+  let stride = 3u * width; // of one row of qkv: q, k and v of all heads
+  let firstQuery = place.firstRow * stride + head * headDim;
+  let firstKey = firstQuery + width;
+  let row = lane / 8u; // and row + 8, + 16, + 24
+  let column = lane % 8u; // and column + 8, + 16, + 24
+  var sums: array<vec4f, 4u * parts>;
+  var top = vec4f(masked);
+  var total = vec4f();
+  for (var j = 0u; j < tokens; j += side) {
+    var score: array<vec4f, 4>;
+    for (var d = 0u; d < params.depth; d += slice) {
+      workgroupBarrier();
+      for (var e = lane; e < slice * side; e += 64u) {
+        let at = min(d + e % slice, headDim - 1u);
+        let q = f32(qkv[firstQuery + min(place.firstToken + e / slice, last) * stride + at]);
+        let k = f32(qkv[firstKey + min(j + e / slice, last) * stride + at]);
+        stage[(e % slice) * pitch + e / slice] = params.scale * q;
+        stage[(slice + e % slice) * pitch + e / slice] = k;
+      }
+      workgroupBarrier();
+      for (var e = 0u; e < min(slice, params.depth - d); e++) {
+        let q = e * pitch + row;
+        let k = (slice + e) * pitch + column;
+        let keys = vec4f(stage[k], stage[k + 8u], stage[k + 16u], stage[k + 24u]);
+        for (var r = 0u; r < 4u; r++) { score[r] += stage[q + 8u * r] * keys; }
+      }
+    }
+    let isKey = vec4u(j + column) + vec4u(0u, 8u, 16u, 24u) < vec4u(tokens);
+    for (var r = 0u; r < 4u; r++) {
+      score[r] = select(vec4f(masked), score[r], isKey);
+      let pair = max(score[r].xy, score[r].zw);
+      partial[(row + 8u * r) * 8u + column] = max(pair.x, pair.y);
+    }
+    workgroupBarrier();
+    for (var r = 0u; r < 4u; r++) {
+      var next = top[r];
+      for (var c = 0u; c < 8u; c++) { next = max(next, partial[(row + 8u * r) * 8u + c]); }
+      let shrink = exp(top[r] - next);
+      let weight = exp(score[r] - next);
+      top[r] = next;
+      total[r] = total[r] * shrink + (weight.x + weight.y) + (weight.z + weight.w);
+      for (var c = 0u; c < 4u; c++) { weights[(row + 8u * r) * pitch + column + 8u * c] = weight[c]; }
+      for (var part = 0u; part < parts; part++) { sums[4u * part + r] *= shrink; }
+    }
+    for (var part = 0u; part < parts; part++) {
+      workgroupBarrier();
+      for (var e = lane; e < side * side; e += 64u) {
+        let d = part * side + e % side;
+        let v = f32(qkv[firstKey + width + min(j + e / side, last) * stride + min(d, headDim - 1u)]);
+        stage[e / side * pitch + e % side] = v;
+      }
+      workgroupBarrier();
+      for (var t = 0u; t < min(side, tokens - j); t++) {
+        let v = t * pitch + column;
+        let values = vec4f(stage[v], stage[v + 8u], stage[v + 16u], stage[v + 24u]);
+        for (var r = 0u; r < 4u; r++) { sums[4u * part + r] += weights[(row + 8u * r) * pitch + t] * values; }
+      }
+    }
+  }
+  workgroupBarrier();
+  for (var r = 0u; r < 4u; r++) { partial[(row + 8u * r) * 8u + column] = total[r]; }
+  workgroupBarrier();
+  for (var r = 0u; r < 4u; r++) {
+    let token = place.firstToken + row + 8u * r;
+    var sum = 0.0;
+    for (var c = 0u; c < 8u; c++) { sum += partial[(row + 8u * r) * 8u + c]; }
+    if (token < tokens) {
+      for (var part = 0u; part < parts; part++) {
+        for (var c = 0u; c < 4u; c++) {
+          let d = part * side + column + 8u * c;
+          if (d < headDim) {
+            y[(place.firstRow + token) * width + head * headDim + d] = Operand(sums[4u * part + r][c] / sum);
+          }
+        }
+      }
+      if (keepLogSums && column == 0u) { logSums[(place.firstRow + token) * params.heads + head] = top[r] + log(sum); }
+    }
+  }
+}
