@@ -85,7 +85,7 @@ fn nearest(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   }
 
   for (var row = first; row < end; row += bankTile) {
-    var dots = array<vec4f, bankTile>();
+    var dots = array<vec4f, bankTile>(); // Dawn clears a variable without initialiser only once, not in every turn of a loop
     var rowStart = array<u32, bankTile>();
     for (var i = 0u; i < bankTile; i += 1u) { rowStart[i] = min(row + i, end - 1u) * columns; }
     for (var c = 0u; c < columns; c += 1u) {

@@ -87,7 +87,7 @@ fn nearest_subgroup(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
   }
 
   for (var row = first; row < end; row += bankTile) {
-    var dots = array<vec4f, bankTile>();
+    var dots = array<vec4f, bankTile>(); // Dawn clears a variable without initialiser only once, not in every turn of a loop
     var rowStart = array<u32, loads>();
     var held = array<f32, loads>();
     for (var i = 0u; i < loads; i += 1u) { rowStart[i] = min(row + i * lanes + lane, end - 1u) * columns; }
