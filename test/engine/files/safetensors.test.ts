@@ -1,0 +1,60 @@
+import { describe, expect, test } from "vitest";
+import { CorruptFileError, ForeignFileError, TruncatedFileError } from "../../../engine/files/errors.ts";
+import { open, safetensors } from "./file_bytes.ts";
+import { littleEndian, pickleBytes } from "./pickle_bytes.ts";
+
+describe("safetensors headers are checked before anything is read", () => {
+  const tensor = (shape: unknown, data_offsets: unknown, dtype: unknown = "F32"): unknown => ({
+    a: { dtype, shape, data_offsets },
+  });
+  const cases: readonly (readonly [string, Uint8Array, new (message: string) => Error, string])[] = [
+    ["a length beyond every file", pickleBytes(littleEndian(2 ** 60, 8), "{}"), CorruptFileError, "at most 100000000"],
+    ["a length beyond this file", pickleBytes(littleEndian(1000, 8), "{}"), TruncatedFileError, "outside the 10 bytes"],
+    ["text that is no JSON", safetensors('{"a'), CorruptFileError, "is not JSON"],
+    ["text that is no UTF-8", pickleBytes(littleEndian(3, 8), '{"', 0xff), CorruptFileError, "is not JSON"],
+    ["metadata that is no object", safetensors({ __metadata__: [] }), CorruptFileError, "not an object"],
+    ["metadata that is no text", safetensors({ __metadata__: { a: 1 } }), CorruptFileError, '"a" is not text'],
+    ["a tensor that is no object", safetensors({ a: 1 }), CorruptFileError, "not described by an object"],
+    ["a tensor without dtype", safetensors(tensor([1], [0, 4], 7), 4), CorruptFileError, "has no dtype"],
+    [
+      "an unknown dtype",
+      safetensors(tensor([1], [0, 1], "F8_E4M3"), 1),
+      ForeignFileError,
+      '"F8_E4M3", supported are F64',
+    ],
+    ["a shape that is no list", safetensors(tensor("1", [0, 4]), 4), CorruptFileError, "lacks shape"],
+    ["offsets that are no numbers", safetensors(tensor([1], ["0", 4]), 4), CorruptFileError, "lacks shape"],
+    ["a negative axis", safetensors(tensor([-1], [0, 4]), 4), CorruptFileError, "does not fit"],
+    ["a broken axis", safetensors(tensor([0.5], [0, 2]), 2), CorruptFileError, "does not fit"],
+    [
+      "axes whose product overflows",
+      safetensors(tensor([2 ** 40, 2 ** 40], [0, 4]), 4),
+      CorruptFileError,
+      "does not fit",
+    ],
+    ["offsets in reverse", safetensors(tensor([1], [4, 0]), 4), CorruptFileError, "does not fit"],
+    ["one offset", safetensors(tensor([1], [0]), 4), CorruptFileError, "does not fit"],
+    ["negative offsets", safetensors(tensor([1], [-4, 0]), 4), CorruptFileError, "does not fit"],
+    ["a gap", safetensors(tensor([1], [4, 8]), 8), CorruptFileError, "has a gap"],
+    [
+      "an overlap",
+      safetensors(
+        { a: { dtype: "U8", shape: [4], data_offsets: [0, 4] }, b: { dtype: "U8", shape: [4], data_offsets: [2, 6] } },
+        6,
+      ),
+      CorruptFileError,
+      "overlaps at byte 2",
+    ],
+    ["too little data", safetensors(tensor([2], [0, 8]), 7), TruncatedFileError, "8 bytes of tensor data declared, 7"],
+    ["too much data", safetensors(tensor([1], [0, 4]), 5), CorruptFileError, "1 bytes follow"],
+  ];
+  for (const [title, bytes, type, message] of cases) {
+    test(title, async () => {
+      await expect(open(bytes)).rejects.toThrow(type);
+      await expect(open(bytes)).rejects.toThrow(message);
+    });
+  }
+  test("a list instead of an object is not taken for safetensors", async () => {
+    await expect(open(safetensors("[]"))).rejects.toThrow(ForeignFileError);
+  });
+});
