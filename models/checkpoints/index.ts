@@ -1,0 +1,19 @@
+export { configKey, type StoredConfig } from "./encoder_config.ts";
+export { IncompleteWeightsError, UnknownModelError } from "./errors.ts";
+export { loadEncoder } from "./load_encoder.ts";
+export { loadMae, type MaeOptions } from "./load_mae.ts";
+export { completeConfig, type EncoderOptions, openEncoder, type StoredEncoder } from "./open_encoder.ts";
+export { formatReport, type LoadReport } from "./report.ts";
+export {
+  type EncoderContent,
+  encoderContent,
+  type NameStyle,
+  nameStyles,
+  saveEncoder,
+  type WeightDType,
+  type WeightFormat,
+  type WriteOptions,
+  weightDTypes,
+  weightFormats,
+  writeEncoder,
+} from "./write_encoder.ts";

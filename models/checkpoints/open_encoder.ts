@@ -1,0 +1,197 @@
+import type { Checkpoint } from "../../engine/files/index.ts";
+import { OptionError, sizeOf } from "../../engine/index.ts";
+import { type VitConfig, vitConfig } from "../config.ts";
+import { vitParameters } from "../parameters.ts";
+import {
+  checkedReader,
+  grid,
+  merged,
+  type ReadFloats,
+  type StoredParameter,
+  scaled,
+  tokens,
+  whole,
+} from "./assemble.ts";
+import { type PositionGrid, positionGrid, type StoredConfig, storedConfig } from "./encoder_config.ts";
+import { IncompleteWeightsError } from "./errors.ts";
+import { familyOf } from "./names.ts";
+import { type LoadReport, some } from "./report.ts";
+import { type SortedTensors, sortTensors } from "./sort_tensors.ts";
+import { findStateDict, pathOf } from "./state_dict.ts";
+
+export interface EncoderOptions {
+  /** Attention heads, where neither the file nor its width tells. */
+  readonly heads?: number;
+  /** LayerNorm epsilon; default: what the file states, else its family's. */
+  readonly epsilon?: number;
+  /**
+   * What to do with a non-zero position row of the class token: `exact` (default) adds it to the token, which leaves the
+   * model's function as it was; `as-published` drops it, as the authors' loader does.
+   */
+  readonly classPosition?: "exact" | "as-published";
+  /** Accept parameters without stored values; they get start values. */
+  readonly allowMissing?: boolean;
+  /** Accept tensors that nothing is known about. */
+  readonly allowLeftOver?: boolean;
+  /** Which encoder of the file, as `LoadReport.alternatives` lists them. */
+  readonly place?: string;
+}
+
+/** Name of the position grid, beside the parameters. */
+export const positionsName = "pos_embed.embed";
+
+/** An encoder in a file: its config, its parameters under the authors' names (each read when asked for), the report. */
+export interface StoredEncoder {
+  readonly config: StoredConfig;
+  /** `pos_embed.embed` is among them. */
+  readonly parameters: ReadonlyMap<string, StoredParameter>;
+  readonly report: LoadReport;
+}
+
+/**
+ * Recognises the encoder in a checkpoint by its tensors. Only the positions are read.
+ *
+ * @throws UnknownModelError, IncompleteWeightsError, OptionError, ShapeError
+ */
+export async function openEncoder(
+  checkpoint: Checkpoint,
+  options: EncoderOptions = {},
+  file = "checkpoint",
+): Promise<StoredEncoder> {
+  const dict = findStateDict(checkpoint, options.place);
+  const sorted = sortTensors(dict);
+  const warnings: string[] = [];
+  const notes: string[] = [];
+  const read = checkedReader(checkpoint, warnings);
+  const patchWeight = dict.tensors.get(dict.anchor)?.shape ?? [];
+  const classTokens = sorted.tokens.reduce((sum, { shape }) => sum + sizeOf(shape) / (shape.at(-1) ?? 1), 0);
+  const place =
+    sorted.positions &&
+    positionGrid(checkpoint, sorted.positions.path, sorted.positions.shape, { patchWeight, classTokens });
+  const parameters = plainParameters(read, sorted);
+  await addPositions(read, parameters, sorted, place, options.classPosition ?? "exact", notes);
+  const config = storedConfig(
+    checkpoint,
+    {
+      patchWeight,
+      mlpWidth: parameters.get("blocks.0.mlp.fc1.weight")?.shape[0],
+      blocks: countBlocks(parameters.keys()),
+      classTokens,
+      isPostnorm: parameters.has("embed_norm.weight"),
+      isTransformers: dict.anchor.startsWith("embeddings"),
+    },
+    place,
+    options,
+  );
+  const missing = checkShapes(config, parameters, file);
+  const report: LoadReport = {
+    file,
+    format: checkpoint.format,
+    family: familyOf(dict.anchor, [...dict.tensors.keys()], pathOf(dict, "")),
+    place: pathOf(dict, ""),
+    alternatives: dict.alternatives,
+    matched: [...parameters].map(([target, { sources }]) => ({ target, sources })),
+    dropped: sorted.dropped,
+    missing,
+    leftOver: sorted.leftOver,
+    notes,
+    warnings,
+  };
+  refuseIncomplete(report, options);
+  return { config, parameters, report };
+}
+
+/** The complete config. @throws OptionError if the number of heads is unknown */
+export function completeConfig(config: StoredConfig, file = "checkpoint"): VitConfig {
+  const { heads, ...rest } = config;
+  if (heads === undefined) {
+    throw new OptionError(
+      `${file}: nothing tells the number of attention heads of width ${config.width}; give it (--heads), a divisor of ${config.width}`,
+    );
+  }
+  return vitConfig({ ...rest, heads });
+}
+
+function plainParameters(read: ReadFloats, sorted: SortedTensors): Map<string, StoredParameter> {
+  const parameters = new Map<string, StoredParameter>();
+  for (const [target, source] of sorted.direct) {
+    const gain = sorted.gains.get(target.replace(/\.(weight|bias)$/, ""));
+    const plain = whole(read, source);
+    parameters.set(target, gain ? scaled(read, plain, gain) : plain);
+  }
+  for (const [target, thirds] of sorted.thirds) {
+    // Several families store no key bias, since soft-max does not see it; a matrix needs all three.
+    if (target.endsWith(".bias") || !thirds.includes(undefined)) parameters.set(target, merged(read, thirds));
+  }
+  return parameters;
+}
+
+async function addPositions(
+  read: ReadFloats,
+  parameters: Map<string, StoredParameter>,
+  sorted: SortedTensors,
+  place: PositionGrid | undefined,
+  classPosition: "exact" | "as-published",
+  notes: string[],
+): Promise<void> {
+  let added: { path: string; rows: Float32Array } | undefined;
+  const source = sorted.positions;
+  if (source && place) {
+    const { rows, columns, leadingRows } = place;
+    const width = source.shape.at(-1) ?? 1;
+    parameters.set(positionsName, grid(read, source, [1, rows, columns, width], leadingRows));
+    if (leadingRows > 0) {
+      const leading = (await read(source.path)).slice(0, leadingRows * width);
+      const isZero = leading.every((value) => value === 0);
+      if (!isZero && classPosition === "exact") added = { path: source.path, rows: leading };
+      const what = isZero
+        ? "is zero and was taken off"
+        : added
+          ? "was added to the class token, which is exact (the published loader drops it)"
+          : "was dropped, as the published loader does; this changes the model";
+      notes.push(`positions: the class row ${what}`);
+    }
+  }
+  if (sorted.tokens.length > 0) parameters.set("cls_tokens.tokens", tokens(read, sorted.tokens, added));
+}
+
+function countBlocks(names: Iterable<string>): number {
+  const indices = [...names].map((name) => Number(/^blocks\.(\d+)\./.exec(name)?.[1] ?? -1));
+  return Math.max(-1, ...indices) + 1;
+}
+
+/** Names without a stored value. @throws IncompleteWeightsError if a shape is another than the config's */
+function checkShapes(config: StoredConfig, parameters: ReadonlyMap<string, StoredParameter>, file: string): string[] {
+  const grid = [1, config.heightPixels / config.patchPixels, config.widthPixels / config.patchPixels, config.width];
+  const expected = [...vitParameters({ ...config, heads: 1 }), { name: positionsName, shape: grid }];
+  const wrong = expected.flatMap(({ name, shape }) => {
+    const stored = parameters.get(name)?.shape;
+    return stored && String(stored) !== String(shape) ? [`${name} is [${stored}], expected [${shape}]`] : [];
+  });
+  if (wrong.length > 0) {
+    throw new IncompleteWeightsError(
+      `${file}: the tensors do not fit each other: ${some(wrong)}; the file is damaged or of another architecture`,
+      [],
+      [],
+    );
+  }
+  return expected.map(({ name }) => name).filter((name) => !parameters.has(name));
+}
+
+function refuseIncomplete(report: LoadReport, options: EncoderOptions): void {
+  const { missing, leftOver, file } = report;
+  if (report.missing.length > 0 && !options.allowMissing) {
+    throw new IncompleteWeightsError(
+      `${file}: ${missing.length} of the encoder's parameters are not in the file: ${some(missing)}; give the whole checkpoint, or allow start values for them (--allow-missing)`,
+      missing,
+      leftOver,
+    );
+  }
+  if (report.leftOver.length > 0 && !options.allowLeftOver) {
+    throw new IncompleteWeightsError(
+      `${file}: ${leftOver.length} tensors have no place in the encoder: ${some(leftOver)}; the architecture differs (its features would be wrong), or leave them out knowingly (--allow-left-over)`,
+      missing,
+      leftOver,
+    );
+  }
+}

@@ -1,0 +1,145 @@
+import {
+  type ByteSink,
+  convertTensor,
+  hostTensor,
+  type PyTorchValue,
+  TensorItem,
+  writePyTorch,
+  writeSafetensors,
+} from "../../engine/files/index.ts";
+import { OptionError } from "../../engine/index.ts";
+import type { VisionTransformer } from "../vit.ts";
+import { configKey, type StoredConfig } from "./encoder_config.ts";
+import { positionsName } from "./open_encoder.ts";
+
+/** Whose parameter names a written file uses. */
+export type NameStyle = "authors" | "timm" | "mae";
+
+export const nameStyles: readonly NameStyle[] = ["authors", "timm", "mae"];
+
+/** Element types that weights can be written in. */
+export type WeightDType = "f32" | "f16" | "bf16";
+
+export const weightDTypes: readonly WeightDType[] = ["f32", "f16", "bf16"];
+
+/** Containers that weights can be written to; `pth` is what torch.load(weights_only=True) reads. */
+export type WeightFormat = "safetensors" | "pth";
+
+export const weightFormats: readonly WeightFormat[] = ["safetensors", "pth"];
+
+/** Parameters of an encoder, wherever they are. */
+export interface ReadableParameter {
+  readonly shape: readonly number[];
+  read(): Promise<Float32Array>;
+}
+
+/** An encoder to be written, under the authors' names with `pos_embed.embed` among them. */
+export interface EncoderContent {
+  readonly config: StoredConfig;
+  readonly parameters: ReadonlyMap<string, ReadableParameter>;
+}
+
+export interface WriteOptions {
+  readonly names?: NameStyle;
+  readonly dtype?: WeightDType;
+  readonly format?: WeightFormat;
+  /** Written into the metadata of safetensors files: what the weights were made from, and how. */
+  readonly source?: string;
+  readonly method?: string;
+}
+
+/** The content of a model on a device; each parameter is copied to the host when its turn comes. */
+export function encoderContent(model: VisionTransformer): EncoderContent {
+  const tensors = [...model.parameters.tensors, [positionsName, model.positions] as const];
+  return {
+    config: model.config,
+    parameters: new Map(
+      tensors.map(([name, tensor]) => [
+        name,
+        { shape: tensor.shape, read: async () => Float32Array.from(await tensor.read()) },
+      ]),
+    ),
+  };
+}
+
+/**
+ * Writes an encoder, one parameter in memory at a time. Safetensors carry the config, so that nothing has to be guessed
+ * when they are loaded.
+ *
+ * @throws OptionError for a post-norm encoder under names that have no such model
+ */
+export async function writeEncoder(sink: ByteSink, content: EncoderContent, options: WriteOptions = {}): Promise<void> {
+  const { names = "authors", dtype = "f32", format = "safetensors" } = options;
+  const { config } = content;
+  const parameters = names === "authors" ? content.parameters : flatNames(content, names);
+  const items = new Map([...parameters].map(([name, parameter]) => [name, itemOf(parameter, dtype)]));
+  if (format === "pth") return writePyTorch(sink, pytorchContent(items, config, names), "archive");
+  const { source, method } = options;
+  return writeSafetensors(sink, items, {
+    format: "pt", // what other readers ask for
+    [configKey]: JSON.stringify(config),
+    "mimrefine.names": names,
+    ...(source === undefined ? {} : { "mimrefine.source": source }),
+    ...(method === undefined ? {} : { "mimrefine.method": method }),
+  });
+}
+
+/** Writes the encoder of a model on a device; see {@link writeEncoder}. */
+export function saveEncoder(sink: ByteSink, model: VisionTransformer, options: WriteOptions = {}): Promise<void> {
+  return writeEncoder(sink, encoderContent(model), options);
+}
+
+function itemOf(parameter: ReadableParameter, dtype: WeightDType): TensorItem {
+  return new TensorItem(dtype, parameter.shape, async () =>
+    convertTensor(hostTensor("f32", parameter.shape, await parameter.read()), dtype),
+  );
+}
+
+/** Flat positions with a zero row for the class token, as timm and Facebook's MAE have them. */
+function flatNames({ config, parameters }: EncoderContent, names: NameStyle): Map<string, ReadableParameter> {
+  if (config.kind === "postnorm" || config.classTokens > 1) {
+    throw new OptionError(
+      `convert: names ${names} have no form for ${config.kind === "postnorm" ? "post-norm encoders" : `${config.classTokens} class tokens`}; use --names authors`,
+    );
+  }
+  const flat = new Map<string, ReadableParameter>();
+  for (const [name, parameter] of parameters) {
+    if (name === "cls_tokens.tokens") flat.set("cls_token", parameter);
+    else if (name === positionsName) flat.set("pos_embed", flatPositions(parameter, config));
+    else flat.set(name, parameter);
+  }
+  return flat;
+}
+
+function flatPositions(parameter: ReadableParameter, { classTokens, width }: StoredConfig): ReadableParameter {
+  const [, rows = 0, columns = 0] = parameter.shape;
+  return {
+    shape: [1, classTokens + rows * columns, width],
+    async read() {
+      const values = new Float32Array((classTokens + rows * columns) * width);
+      values.set(await parameter.read(), classTokens * width);
+      return values;
+    },
+  };
+}
+
+/** What each family's loaders expect to find: the authors' under `state_dict`, MAE's under `model`, timm's at the top. */
+function pytorchContent(items: ReadonlyMap<string, TensorItem>, config: StoredConfig, names: NameStyle): PyTorchValue {
+  if (names === "timm") return items;
+  if (names === "mae") return { model: items };
+  const { patchPixels, width, blocks, heads, mlpWidth, classTokens, channels, heightPixels, widthPixels } = config;
+  return {
+    state_dict: items,
+    ctor_kwargs: {
+      kind: config.kind === "postnorm" ? "vit.data2vec2_vit" : "vit.vit",
+      patch_size: patchPixels,
+      dim: width,
+      depth: blocks,
+      ...(heads === undefined ? {} : { num_heads: heads }),
+      mlp_hidden_dim: mlpWidth,
+      num_cls_tokens: classTokens,
+      input_shape: [channels, heightPixels, widthPixels],
+      eps: config.epsilon,
+    },
+  };
+}
