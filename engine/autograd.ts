@@ -14,23 +14,34 @@ export interface TapeEntry {
   readonly rule: GradientRule;
 }
 
+/** A result together with the gradient that arrives at it. */
+export interface SeededOutput {
+  readonly output: Tensor;
+  /** Gradient with respect to `output`, in its shape; 1 if left out, which needs a scalar. */
+  readonly gradient?: Tensor;
+}
+
 /**
  * Reverse-mode differentiation over the tape of a program.
  *
- * @param loss - a scalar (one element), or any tensor when `seed` gives its gradient
+ * @param outputs - where differentiation starts: one scalar, or results with gradients that came from elsewhere
  * @param targets - tensors to differentiate with respect to
- * @returns one gradient per target, in its shape; zeros where the loss does not depend on it
- * @throws ShapeError if the loss is not a scalar and no seed is given
+ * @returns one gradient per target, in its shape; zeros where no output depends on it
+ * @throws ShapeError if an output without a gradient is not a scalar
  */
-export function gradients(program: Program, loss: Tensor, targets: readonly Tensor[], seed?: Tensor): Tensor[] {
-  if (!seed && loss.size !== 1) {
-    throw new ShapeError(
-      `gradients: the loss has shape ${showShape(loss.shape)}, expected one element; reduce it with sum or mean, or give a seed`,
-    );
-  }
+export function gradients(program: Program, outputs: readonly SeededOutput[], targets: readonly Tensor[]): Tensor[] {
   const wanted = dependents(program, targets);
   const slots = new Map<Tensor, Tensor>();
-  slots.set(loss.base, reshape(seed ?? full(program, loss.shape, 1), loss.base.shape));
+  for (const { output, gradient } of outputs) {
+    if (!gradient && output.size !== 1) {
+      throw new ShapeError(
+        `gradients: the loss has shape ${showShape(output.shape)}, expected one element; reduce it with sum or mean, or give a seed`,
+      );
+    }
+    const seed = reshape(gradient ?? full(program, output.shape, 1), output.base.shape);
+    const known = slots.get(output.base);
+    slots.set(output.base, known ? add(known, seed) : seed);
+  }
   // The tape is copied because gradient rules may record further operations.
   for (const { y, inputs, rule } of [...program.tape].reverse()) {
     const dy = slots.get(y.base);

@@ -1,4 +1,4 @@
-import { type GradientRule, type TapeEntry, gradients as tapeGradients } from "./autograd.ts";
+import { type GradientRule, type SeededOutput, type TapeEntry, gradients as tapeGradients } from "./autograd.ts";
 import type { Device } from "./device.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";
 import { OptionError, OverLimitError, ProgramMixError, ShapeError, ValidationError } from "./errors.ts";
@@ -186,7 +186,12 @@ export class Program {
 
   /** Gradients of the scalar `loss` (or of `sum(loss * seed)`) with respect to `targets`, recorded into this program. */
   gradients(loss: Tensor, targets: readonly Tensor[], seed?: Tensor): Tensor[] {
-    return tapeGradients(this, loss, targets, seed);
+    return tapeGradients(this, [seed ? { output: loss, gradient: seed } : { output: loss }], targets);
+  }
+
+  /** Gradients with respect to `targets` where gradients arrive at several results, such as pooled features. */
+  pullBack(outputs: readonly SeededOutput[], targets: readonly Tensor[]): Tensor[] {
+    return tapeGradients(this, outputs, targets);
   }
 
   /** A slot that a kernel sets to `bad index + 1`; the next read then throws an IndexError that names `operation`. */

@@ -1,9 +1,11 @@
 import {
   type AdamWOperands,
   type Arena,
+  accumulate,
   adamW,
   arenaBlockElements,
   type Device,
+  fillState,
   type GradientNorm,
   gradientNorm,
   type Program,
@@ -71,6 +73,19 @@ export class ArenaOptimizer {
       const gradient = gradients[i];
       if (gradient) program.assign(this.gradients.get(name), gradient);
     });
+  }
+
+  /** Records "gradient arena += gradients" for the trained parameters, in their order. */
+  accumulate(program: Program, gradients: readonly Tensor[]): void {
+    this.trained.forEach((name, i) => {
+      const gradient = gradients[i];
+      if (gradient) accumulate(program, this.gradients.get(name), gradient);
+    });
+  }
+
+  /** Records "gradient arena ← 0". */
+  clear(program: Program): void {
+    for (const chunk of this.gradients.chunks) fillState(program, chunk, 0);
   }
 
   /** Records one step, with the moving average if its arena is given. */

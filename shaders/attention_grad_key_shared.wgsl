@@ -56,8 +56,8 @@ fn attention_grad_key_shared(
   var dk: array<vec4f, 4u * parts>;
   var dv: array<vec4f, 4u * parts>;
   for (var i = 0u; i < tokens; i += side) {
-    var score: array<vec4f, 4>;
-    var dWeight: array<vec4f, 4>;
+    var score = array<vec4f, 4>(); // Dawn clears a bare declaration only on the first turn of the loop
+    var dWeight = array<vec4f, 4>(); // Dawn clears a bare declaration only on the first turn of the loop
     for (var d = 0u; d < params.depth; d += slice) {
       workgroupBarrier();
       for (var e = lane; e < slice * side; e += 64u) {

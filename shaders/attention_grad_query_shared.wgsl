@@ -71,8 +71,8 @@ fn attention_grad_query_shared(
   }
   var dq: array<vec4f, 4u * parts>;
   for (var j = 0u; j < tokens; j += side) {
-    var score: array<vec4f, 4>;
-    var dWeight: array<vec4f, 4>;
+    var score = array<vec4f, 4>(); // Dawn clears a bare declaration only on the first turn of the loop
+    var dWeight = array<vec4f, 4>(); // Dawn clears a bare declaration only on the first turn of the loop
     for (var d = 0u; d < params.depth; d += slice) {
       workgroupBarrier();
       for (var e = lane; e < slice * side; e += 64u) {

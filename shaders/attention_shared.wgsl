@@ -56,7 +56,7 @@ fn attention_shared(
   var top = vec4f(masked);
   var total = vec4f();
   for (var j = 0u; j < tokens; j += side) {
-    var score: array<vec4f, 4>;
+    var score = array<vec4f, 4>(); // Dawn clears a bare declaration only on the first turn of the loop
     for (var d = 0u; d < params.depth; d += slice) {
       workgroupBarrier();
       for (var e = lane; e < slice * side; e += 64u) {

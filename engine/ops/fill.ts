@@ -24,15 +24,15 @@ const maxWorkgroups = 4096;
  */
 export function full(program: Program, shape: Shape, value: number, dtype: DType = "f32"): Tensor {
   const y = program.empty(shape, dtype);
-  fill(y, value);
+  fillState(program, y, value);
   return y;
 }
 
-/** Overwrites `y` (state or virtual) with one value. */
-export function fill(y: Tensor, value: number): void {
+/** Overwrites a tensor of the program, or state, with one value. */
+export function fillState(program: Program, y: Tensor, value: number): void {
   const count = Math.ceil(y.sizeBytes / 4);
   const groups = Math.min(maxWorkgroups, Math.ceil(count / 64));
-  y.program.dispatch(fillKernel, { count, bits: bitPattern(value, y.dtype) }, { y }, [groups]);
+  program.dispatch(fillKernel, { count, bits: bitPattern(value, y.dtype) }, { y }, [groups]);
 }
 
 function bitPattern(value: number, dtype: DType): number {

@@ -2,7 +2,7 @@ import { IndexError, RankError } from "../errors.ts";
 import type { Program } from "../program.ts";
 import { type Shape, showShape } from "../shape.ts";
 import { canViewRows, programOf, rows, stateOf, type Tensor } from "../tensor.ts";
-import { fill } from "./fill.ts";
+import { fillState } from "./fill.ts";
 import { contiguousStrides } from "./permute.ts";
 import { stridedCopy } from "./strided_copy.ts";
 
@@ -56,7 +56,7 @@ function copyOf(program: Program, x: Tensor, box: readonly Range[]): Tensor {
 function paste(x: Tensor, shape: Shape, box: readonly Range[]): Tensor {
   const program = programOf("slice", x);
   const y = program.empty(shape, x.dtype);
-  if (x.size < y.size) fill(y, 0);
+  if (x.size < y.size) fillState(y.program, y, 0);
   pasteInto("slice", x, y, box);
   return y;
 }
