@@ -1,12 +1,15 @@
-// y = f(a, b) with numpy broadcasting; the grid strides over the elements of y.
-alias Element = f32;
-alias Stored = f32; // as it lies in memory; f16 for half precision
+// y = f(a, b) with numpy broadcasting; the grid strides over the Elements of y. Where 4 divides the last axis an Element is four
+// numbers of it; an operand that repeats along it is then read one number at a time, else by fours as well.
+alias Element = vec4f; // f32 where 4 does not divide the last axis
+alias StoredA = vec4f; // as a, b and y lie in memory: a vector or a number of f32 or f16
+alias StoredB = vec4f;
+alias StoredY = vec4f;
 override operation: u32 = 0u; // index into `binaryOperations` of engine/ops/binary.ts
-struct Params { count: u32, rank: u32, shape: vec4u, aStrides: vec4u, bStrides: vec4u }
+struct Params { count: u32, shape: vec4u, aStrides: vec4u, bStrides: vec4u }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<Stored>;
-@group(0) @binding(2) var<storage, read> b: array<Stored>;
-@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(1) var<storage, read> a: array<StoredA>;
+@group(0) @binding(2) var<storage, read> b: array<StoredB>;
+@group(0) @binding(3) var<storage, read_write> y: array<StoredY>;
 
 fn apply(a: Element, b: Element) -> Element {
   switch operation {
@@ -20,23 +23,31 @@ fn apply(a: Element, b: Element) -> Element {
   }
 }
 
-// Offsets into the operands of element i: shape and strides hold up to 4 axes, the last one fastest; a stride of 0 repeats.
-fn offsets(i: u32) -> vec2u {
-  var rest = i;
-  var at = vec2u(0u);
-  for (var axis = params.rank; axis > 0u; axis--) {
-    let k = axis - 1u;
-    let length = params.shape[k];
-    at += (rest % length) * vec2u(params.aStrides[k], params.bStrides[k]);
-    rest /= length;
-  }
-  return at;
+// Coordinates of element i: four axes, the last one fastest.
+fn coordinates(i: u32) -> vec4u {
+  let z = i / params.shape.w;
+  let y = z / params.shape.z;
+  let x = y / params.shape.y;
+  return vec4u(x, y - x * params.shape.y, z - y * params.shape.z, i - z * params.shape.w);
+}
+
+// The sum of two coordinates with carries: cheaper than the divisions of `coordinates`.
+fn advance(at: vec4u, by: vec4u) -> vec4u {
+  let last = at.w + by.w;
+  let carry = u32(last >= params.shape.w);
+  let third = at.z + by.z + carry;
+  let carry2 = u32(third >= params.shape.z);
+  let second = at.y + by.y + carry2;
+  let carry3 = u32(second >= params.shape.y);
+  return vec4u(at.x + by.x + carry3, second - carry3 * params.shape.y, third - carry2 * params.shape.z, last - carry * params.shape.w);
 }
 
 @compute @workgroup_size(64)
 fn binary_broadcast(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  for (var i = id.x; i < params.count; i += groups.x * 64u) { 
-    let at = offsets(i);
-    y[i] = Stored(apply(Element(a[at.x]), Element(b[at.y])));
+  let stride = coordinates(groups.x * 64u);
+  var at = coordinates(id.x);
+  for (var i = id.x; i < params.count; i += groups.x * 64u) {
+    y[i] = StoredY(apply(Element(a[dot(at, params.aStrides)]), Element(b[dot(at, params.bStrides)])));
+    at = advance(at, stride);
   }
 }

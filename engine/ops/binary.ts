@@ -6,9 +6,10 @@ import scalarSource from "../../shaders/binary_scalar.wgsl" with { type: "text" 
 import scalarInPlaceSource from "../../shaders/binary_scalar_in_place.wgsl" with { type: "text" };
 import { DTypeError } from "../errors.ts";
 import { defineKernel } from "../kernel.ts";
+import type { Program } from "../program.ts";
 import { checkDType } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
-import { broadcastLoop, broadcastShape } from "./broadcast.ts";
+import { broadcastLoop, broadcastShape, widenLoop } from "./broadcast.ts";
 import { greater, less } from "./compare.ts";
 import { elementTypes, elementwiseLaunch, stridingGroups } from "./elementwise.ts";
 import { sumTo } from "./reduce.ts";
@@ -65,7 +66,7 @@ export const binaryScalarInPlaceKernel = defineKernel({
 });
 
 const BroadcastParams = d
-  .struct({ count: d.u32, rank: d.u32, shape: d.vec4u, aStrides: d.vec4u, bStrides: d.vec4u })
+  .struct({ count: d.u32, shape: d.vec4u, aStrides: d.vec4u, bStrides: d.vec4u })
   .$name("Params");
 export const binaryBroadcastKernel = defineKernel({
   name: "binary_broadcast",
@@ -73,9 +74,9 @@ export const binaryBroadcastKernel = defineKernel({
   params: BroadcastParams,
   layout: tgpu.bindGroupLayout({
     params: { uniform: BroadcastParams },
-    a: { storage: d.arrayOf(d.f32) },
-    b: { storage: d.arrayOf(d.f32) },
-    y: { storage: d.arrayOf(d.f32), access: "mutable" },
+    a: { storage: elements },
+    b: { storage: elements },
+    y: { storage: elements, access: "mutable" },
   }),
 });
 
@@ -139,7 +140,7 @@ function binary(name: BinaryOperation, a: Operand, b: Operand, rule: Rule): Tens
   checkDType(name, reversed ? "b" : "a", x, ["f32", "f16"]);
   const program = programOf(name, x);
   const y = program.empty(x.shape, x.dtype);
-  const { count, workgroups, declarations } = elementwiseLaunch(x.size, x.dtype);
+  const { count, workgroups, declarations } = elementwiseLaunch(x);
   program.dispatch(binaryScalarKernel, { count, scalar }, { x, y }, workgroups, {
     constants: { operation: binaryOperations.indexOf(name), reversed: Number(reversed) },
     declarations,
@@ -157,7 +158,7 @@ function tensors(name: BinaryOperation, a: Tensor, b: Tensor, rule: Rule): Tenso
   const y = program.empty(shape, a.dtype);
   const constants = { operation: binaryOperations.indexOf(name) };
   if (a.size === y.size && b.size === y.size) {
-    const { count, workgroups, declarations } = elementwiseLaunch(y.size, y.dtype);
+    const { count, workgroups, declarations } = elementwiseLaunch(y);
     const inPlace = { kernel: binaryInPlaceKernel, output: "y", operand: "a" };
     program.dispatch(binaryKernel, { count }, { a, b, y }, workgroups, {
       constants,
@@ -165,19 +166,29 @@ function tensors(name: BinaryOperation, a: Tensor, b: Tensor, rule: Rule): Tenso
       flops: y.size,
       inPlace,
     });
-  } else {
-    const { rank, shape: lengths, strides } = broadcastLoop(name, shape, [a.shape, b.shape]);
-    const [aStrides = [], bStrides = []] = strides;
-    const params = { count: y.size, rank, shape: lengths, aStrides, bStrides };
-    const declarations = elementTypes(false, y.dtype);
-    program.dispatch(binaryBroadcastKernel, params, { a, b, y }, stridingGroups(y.size), {
-      constants,
-      declarations,
-      flops: y.size,
-    });
-  }
+  } else broadcast(program, name, a, b, y);
   return program.record(y, [a, b], (dy, [needsA, needsB]) => {
     const [da, db] = rule(dy, y);
     return [needsA ? sumTo(da(), a.shape) : undefined, needsB ? sumTo(db(), b.shape) : undefined];
   });
+}
+
+function broadcast(program: Program, name: BinaryOperation, a: Tensor, b: Tensor, y: Tensor): void {
+  const loop = widenLoop(broadcastLoop(name, y.shape, [a.shape, b.shape]), y.dtype === "f32"); // vec4f(f16) does not exist
+  const { shape, strides, width, moves } = loop;
+  const [aStrides = [], bStrides = []] = strides;
+  const count = y.size / width;
+  const { Element, Stored } = elementTypes(width === 4, y.dtype);
+  const [StoredA, StoredB] = moves.map((moving) => (moving ? Stored : y.dtype));
+  program.dispatch(
+    binaryBroadcastKernel,
+    { count, shape, aStrides, bStrides },
+    { a, b, y },
+    stridingGroups(count, program.device),
+    {
+      constants: { operation: binaryOperations.indexOf(name) },
+      declarations: { Element, StoredA: StoredA ?? Stored, StoredB: StoredB ?? Stored, StoredY: Stored },
+      flops: y.size,
+    },
+  );
 }

@@ -4,9 +4,8 @@ import { type Shape, showShape } from "../shape.ts";
 /** Most runs of axes that the broadcasting kernels walk over. */
 const mostAxes = 4;
 
-/** A loop nest over the result; per operand one stride in elements per axis, 0 where it repeats. Padded to four axes. */
+/** A loop nest of four axes over the result; per operand one stride in elements per axis, 0 where it repeats. */
 export interface BroadcastLoop {
-  readonly rank: number;
   readonly shape: readonly number[];
   readonly strides: readonly (readonly number[])[];
 }
@@ -57,6 +56,29 @@ export function broadcastLoop(operation: string, result: Shape, operands: readon
       `${operation}: ${operands.map(showShape).join(" and ")} repeat along ${shape.length} separate runs of axes, at most ${mostAxes} are supported; permute the repeated axes together`,
     );
   }
-  const padded = (values: readonly number[], filler: number) => [0, 1, 2, 3].map((k) => values[k] ?? filler);
-  return { rank: shape.length, shape: padded(shape, 1), strides: strides.map((stride) => padded(stride, 0)) };
+  const padded = (values: readonly number[], filler: number) => [
+    ...Array(mostAxes - values.length).fill(filler),
+    ...values,
+  ];
+  return { shape: padded(shape, 1), strides: strides.map((stride) => padded(stride, 0)) };
+}
+
+/** A loop nest that walks the last axis by fours, and which operands move along with it. */
+export interface WideLoop extends BroadcastLoop {
+  /** Numbers per step along the last axis: 4 where that divides it, else 1. */
+  readonly width: 1 | 4;
+  /** Per operand, whether it is read by `width` numbers too; otherwise it repeats along the last axis. */
+  readonly moves: readonly boolean[];
+}
+
+/** @param mixed - whether operands that repeat along the last axis may be read one number at a time beside the others */
+export function widenLoop(loop: BroadcastLoop, mixed: boolean): WideLoop {
+  const last = mostAxes - 1;
+  const moves = loop.strides.map((stride) => stride[last] === 1);
+  if ((!mixed && moves.includes(false)) || (loop.shape[last] ?? 1) % 4 !== 0) return { ...loop, width: 1, moves };
+  const shape = loop.shape.map((length, axis) => (axis === last ? length / 4 : length));
+  const strides = loop.strides.map((stride, k) => {
+    return moves[k] ? stride.map((step, axis) => (axis === last ? 1 : step / 4)) : stride;
+  });
+  return { ...loop, shape, strides, width: 4, moves };
 }

@@ -47,7 +47,7 @@ export function clamp(x: Tensor, range: { readonly low?: number; readonly high?:
   checkDType("clamp", "x", x, ["f32", "f16"]);
   const program = programOf("clamp", x);
   const y = program.empty(x.shape, x.dtype);
-  const { count, workgroups, declarations } = elementwiseLaunch(x.size, x.dtype);
+  const { count, workgroups, declarations } = elementwiseLaunch(x);
   const params = { count, low, high };
   program.dispatch(clampKernel, params, { x, y }, workgroups, { declarations, flops: 2 * x.size });
   return program.record(y, [x], (dy) => {

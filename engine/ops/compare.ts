@@ -14,9 +14,7 @@ import { full } from "./fill.ts";
 export const comparisons = ["equal", "notEqual", "less", "lessEqual", "greater", "greaterEqual"] as const;
 export type Comparison = (typeof comparisons)[number];
 
-const Params = d
-  .struct({ count: d.u32, rank: d.u32, shape: d.vec4u, aStrides: d.vec4u, bStrides: d.vec4u })
-  .$name("Params");
+const Params = d.struct({ count: d.u32, shape: d.vec4u, aStrides: d.vec4u, bStrides: d.vec4u }).$name("Params");
 const layout = tgpu.bindGroupLayout({
   params: { uniform: Params },
   a: { storage: d.arrayOf(d.f32) },
@@ -71,13 +69,13 @@ function compare(name: Comparison, left: Operand, right: Operand): Tensor {
   checkDType(name, "b", b, [a.dtype]);
   const shape = broadcastShape(name, a.shape, b.shape);
   const y = program.empty(shape, "u32");
-  const { rank, shape: lengths, strides } = broadcastLoop(name, shape, [a.shape, b.shape]);
+  const { shape: lengths, strides } = broadcastLoop(name, shape, [a.shape, b.shape]);
   const [aStrides = [], bStrides = []] = strides;
   program.dispatch(
     compareKernel,
-    { count: y.size, rank, shape: lengths, aStrides, bStrides },
+    { count: y.size, shape: lengths, aStrides, bStrides },
     { a, b, y },
-    stridingGroups(y.size),
+    stridingGroups(y.size, program.device),
     { constants: { operation: comparisons.indexOf(name) }, declarations: { Stored: a.dtype } },
   );
   return y;

@@ -61,7 +61,7 @@ export function gelu(x: Tensor): Tensor {
   checkDType("gelu", "x", x, ["f32", "f16"]);
   const program = programOf("gelu", x);
   const y = program.empty(x.shape, x.dtype);
-  const { count, workgroups, declarations } = elementwiseLaunch(x.size, x.dtype);
+  const { count, workgroups, declarations } = elementwiseLaunch(x);
   program.dispatch(geluKernel, { count }, { x, y }, workgroups, {
     declarations,
     flops: flopsPerElement * x.size,
@@ -76,7 +76,7 @@ export function geluGrad(x: Tensor, dy: Tensor): Tensor {
   checkDType("geluGrad", "dy", dy, [x.dtype]);
   const program = programOf("geluGrad", x, dy);
   const dx = program.empty(x.shape, x.dtype);
-  const { count, workgroups, declarations } = elementwiseLaunch(x.size, x.dtype);
+  const { count, workgroups, declarations } = elementwiseLaunch(x);
   program.dispatch(geluGradKernel, { count }, { x, dy, dx }, workgroups, {
     declarations,
     flops: (flopsPerElement + 15) * x.size,

@@ -161,10 +161,10 @@ function reduceRun(x: Tensor, size: { outer: number; length: number; inner: numb
   const options = { constants, flops: x.size };
   if (inner === 1) {
     const params = { rows: outer, columns: length, chunks, chunkLength, scale };
-    program.dispatch(reduceRowsKernel, params, { x, y }, stridingGroups(y.size), options);
+    program.dispatch(reduceRowsKernel, params, { x, y }, stridingGroups(y.size, program.device), options);
   } else {
     const params = { count: y.size, length, inner, chunks, chunkLength, scale };
-    program.dispatch(reduceColumnsKernel, params, { x, y }, stridingGroups(y.size), options);
+    program.dispatch(reduceColumnsKernel, params, { x, y }, stridingGroups(y.size, program.device), options);
   }
   return chunks === 1 ? y : reduceRun(y, { outer, length: chunks, inner }, reduction);
 }

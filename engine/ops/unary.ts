@@ -100,7 +100,7 @@ function launch(name: UnaryOperation, x: Tensor): Tensor {
   checkDType(name, "x", x, ["f32", "f16"]);
   const program = programOf(name, x);
   const y = program.empty(x.shape, x.dtype);
-  const { count, workgroups, declarations } = elementwiseLaunch(x.size, x.dtype);
+  const { count, workgroups, declarations } = elementwiseLaunch(x);
   const constants = { operation: unaryOperations.indexOf(name) };
   program.dispatch(unaryKernel, { count }, { x, y }, workgroups, { constants, declarations, flops: x.size });
   return y;
@@ -113,7 +113,7 @@ function unary(name: UnaryOperation, x: Tensor, keep: "x" | "y"): Tensor {
     const kept = keep === "x" ? x : y;
     const program = programOf(name, kept, dy);
     const dx = program.empty(x.shape, x.dtype);
-    const { count, workgroups, declarations } = elementwiseLaunch(x.size, x.dtype);
+    const { count, workgroups, declarations } = elementwiseLaunch(x);
     const constants = { operation: unaryOperations.indexOf(name) };
     program.dispatch(unaryGradKernel, { count }, { kept, dy, dx }, workgroups, {
       constants,

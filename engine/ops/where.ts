@@ -10,7 +10,7 @@ import { full } from "./fill.ts";
 import { sumTo } from "./reduce.ts";
 
 const Params = d
-  .struct({ count: d.u32, rank: d.u32, shape: d.vec4u, maskStrides: d.vec4u, aStrides: d.vec4u, bStrides: d.vec4u })
+  .struct({ count: d.u32, shape: d.vec4u, maskStrides: d.vec4u, aStrides: d.vec4u, bStrides: d.vec4u })
   .$name("Params");
 const layout = tgpu.bindGroupLayout({
   params: { uniform: Params },
@@ -41,10 +41,10 @@ export function where(mask: Tensor, a: Tensor | number, b: Tensor | number): Ten
   const right = typeof b === "number" ? full(program, [1], b, dtype) : b;
   const shape = broadcastShape("where", mask.shape, left.shape, right.shape);
   const y = program.empty(shape, dtype);
-  const { rank, shape: lengths, strides } = broadcastLoop("where", shape, [mask.shape, left.shape, right.shape]);
+  const { shape: lengths, strides } = broadcastLoop("where", shape, [mask.shape, left.shape, right.shape]);
   const [maskStrides = [], aStrides = [], bStrides = []] = strides;
-  const params = { count: y.size, rank, shape: lengths, maskStrides, aStrides, bStrides };
-  program.dispatch(whereKernel, params, { mask, a: left, b: right, y }, stridingGroups(y.size), {
+  const params = { count: y.size, shape: lengths, maskStrides, aStrides, bStrides };
+  program.dispatch(whereKernel, params, { mask, a: left, b: right, y }, stridingGroups(y.size, program.device), {
     declarations: { Stored: dtype },
   });
   return program.record(y, [undefined, left, right], (dy, [, needsA, needsB]) => [

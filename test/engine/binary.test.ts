@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DTypeError, recordProgram, ShapeError, type Tensor } from "../../engine/index.ts";
+import { DTypeError, RankError, recordProgram, ShapeError, type Tensor } from "../../engine/index.ts";
 import { add, div, maximum, minimum, mul, pow, sub } from "../../engine/ops/binary.ts";
 import { checkGradient, checkOperation, toleranceOf, valuesOf } from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
@@ -37,6 +37,23 @@ const shapes = fc.constantFrom(
     [
       [13, 67],
       [13, 67],
+    ],
+    [[3, 8], [8]],
+    [
+      [3, 8],
+      [3, 1],
+    ],
+    [
+      [1, 8],
+      [5, 1],
+    ],
+    [
+      [2, 1, 3, 4],
+      [5, 1, 4],
+    ],
+    [
+      [4, 1],
+      [3, 1, 8],
     ],
   ].map(([a = [], b = []]) => ({
     a,
@@ -162,6 +179,13 @@ it("names both shapes when they do not broadcast", () => {
   expect(attempt).toThrow(
     "add: shapes [3] and [2] do not broadcast; aligned at the last axis, lengths must be equal or 1",
   );
+});
+
+it("names the limit on separate runs of repeated axes", () => {
+  const a = device.tensor(new Float32Array(8), [2, 1, 2, 1, 2]);
+  const b = device.tensor(new Float32Array(4), [1, 2, 1, 2, 1]);
+  expect(() => add(a, b)).toThrow(RankError);
+  expect(() => add(a, b)).toThrow("repeat along 5 separate runs of axes, at most 4 are supported");
 });
 
 it("refuses two numbers and mixed types", () => {
