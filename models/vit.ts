@@ -63,6 +63,13 @@ export class VisionTransformer {
     this.positions = positions ?? device.zeros([1, rows, columns, config.width], "f32", "pos_embed.embed");
   }
 
+  /** Depth of a parameter for layer-wise decay: 0 embedding, j + 1 block j, blocks + 1 the last norm. */
+  depthOf(name: string): number {
+    const entry = vitParameters(this.config).find((parameter) => parameter.name === name);
+    if (!entry) throw new OptionError(`vit: no parameter named ${name}`);
+    return entry.depth;
+  }
+
   /** Writes the sin-cos position embedding. @throws ShapeError if the width is not a multiple of 4 */
   writeSincosPositions(axes: "row-first" | "column-first" = "row-first"): void {
     const [, rows = 1, columns = 1, width = 4] = this.positions.shape;

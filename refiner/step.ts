@@ -46,7 +46,7 @@ export interface StepSetup {
 export const headMetricNames = [...summaryNames, ...queueMetricNames] as const;
 
 /** One program for the whole step, for batches that fit the device at once. */
-export function recordStep(setup: StepSetup) {
+export function recordStep(setup: StepSetup): RecordedProgram<{ metrics: Tensor } & Record<string, Tensor>> {
   const { model, loss, encoder } = setup;
   return recordProgram(
     model.device,
@@ -62,7 +62,7 @@ export function recordStep(setup: StepSetup) {
       const gradients = program.gradients(total, [...headTargets, ...encoderTargets]);
       setup.heads.assign(program, gradients.slice(0, headTargets.length));
       encoder?.optimizer.assign(program, gradients.slice(headTargets.length));
-      return { metrics: metricsOf(results), ...update(program, setup) };
+      return { metrics: metricsOf(results), ...slotsOf(results), ...update(program, setup) };
     },
     { name: "step" },
   );
@@ -160,7 +160,7 @@ export function recordBatch(setup: StepSetup, state: FeatureState): Pick<MicroBa
         if (gradient) program.assign(target, gradient);
       });
       encoder?.optimizer.clear(program);
-      return { metrics: metricsOf(results), ...updateHeads(program, setup) };
+      return { metrics: metricsOf(results), ...slotsOf(results), ...updateHeads(program, setup) };
     },
     { name: "heads" },
   );
@@ -217,6 +217,11 @@ function sumOf(losses: readonly Tensor[]): Tensor {
 function metricsOf(results: readonly HeadResult[]): Tensor {
   const rows = results.flatMap(({ summary, neighbours }) => [summary, neighbours.metrics]);
   return reshape(concat(rows, 0), [results.length, headMetricNames.length]);
+}
+
+/** Chosen queue slots per head, as `slots0`, `slots1`, … */
+function slotsOf(results: readonly HeadResult[]): Record<string, Tensor> {
+  return Object.fromEntries(results.map(({ neighbours }, i) => [`slots${i}`, neighbours.slots]));
 }
 
 function update(program: Program, setup: StepSetup): Record<string, Tensor> {

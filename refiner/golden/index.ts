@@ -1,9 +1,12 @@
 import type { Device } from "../../engine/index.ts";
+import { checkAugmentations } from "./augment.ts";
+import { checkCheckpoints } from "./checkpoints.ts";
 import { type FixtureFolder, GoldenCase, type GoldenRow } from "./fixture.ts";
 import { checkHead } from "./head.ts";
 import { checkMae } from "./mae.ts";
 import { checkPositions } from "./positions.ts";
 import { checkSchedule } from "./schedule.ts";
+import { checkTrajectory } from "./trajectory.ts";
 import { checkVit } from "./vit.ts";
 
 export type { FixtureFolder, GoldenRow } from "./fixture.ts";
@@ -16,10 +19,16 @@ const checks: Readonly<Record<string, (golden: GoldenCase) => Promise<void>>> = 
   mae: checkMae,
   "pos-embed": checkPositions,
   schedule: checkSchedule,
+  augment: checkAugmentations,
   "nnclr-head": checkHead,
   "nnclr-topk": checkHead,
   "nnclr-allswap": checkHead,
+  "refine-trajectory-stage2": checkTrajectory,
+  "refine-trajectory-stage3": checkTrajectory,
 };
+
+/** The case whose files stand in a folder of their own, described by its `expected.json`. */
+const checkpointsCase = "checkpoints";
 
 export interface GoldenReport {
   readonly rows: readonly GoldenRow[];
@@ -50,7 +59,10 @@ export async function checkFixtures(
       rows.push(...golden.rows);
     }
   }
+  if ((await folder.files()).includes(checkpointsCase) && (!only || only.includes(checkpointsCase))) {
+    rows.push(...(await checkCheckpoints(folder.folder(checkpointsCase), checkpointsCase)));
+  }
   return { rows, unsupported };
 }
 /** Names of the cases that can be checked. */
-export const goldenCases: readonly string[] = Object.keys(checks);
+export const goldenCases: readonly string[] = [...Object.keys(checks), checkpointsCase];

@@ -1,0 +1,319 @@
+import { type HostArray, stepScalars, type Tensor } from "../../engine/index.ts";
+import { VisionTransformer, vitConfig } from "../../models/index.ts";
+import { type HeadPlacement, RefinerModel } from "../model.ts";
+import { ArenaOptimizer } from "../optimizer.ts";
+import { layerDecayFactor, learningRateAt, type Schedule } from "../schedule.ts";
+import { headMetricNames, recordStep, type StepSetup } from "../step.ts";
+import { type GoldenCase, goldenBounds, type Json } from "./fixture.ts";
+import { writeQueue } from "./head.ts";
+
+/** Bounds of the runs with Adam eps 1e-4, which suppresses round-off where the exact gradient is zero. */
+const stableBounds = { loss: 1e-5, weightAbsolute: 1e-4 } as const;
+/** Another f32 implementation may be as far from float64 as the stored one is, in the other direction, and unluckier. */
+const roundOffFactor = 4;
+
+/**
+ * Whole trainings, step by step: losses, metrics and chosen neighbours of every update and head, gradients of the first
+ * update, state after the first and after the last.
+ */
+export async function checkTrajectory(golden: GoldenCase): Promise<void> {
+  for (const run of ["main", "stable"] as const) await replay(golden, run);
+}
+
+async function replay(golden: GoldenCase, run: "main" | "stable"): Promise<void> {
+  const training = await prepare(golden);
+  const json = golden.json.get(run);
+  const recorded = recordStep(training.setup);
+  const absolute =
+    run === "stable" ? undefined : roundOffFactor * json.get("max_abs_difference_to_float64", "losses").number();
+  const names = training.setup.model.names;
+  for (const index of json.get("steps").keys()) {
+    const update = Number(index);
+    await training.load(update);
+    const inputs = {
+      samples: Int32Array.from(await golden.integers(`step.${update}/idx`)),
+      classes: Int32Array.from(await golden.integers(`step.${update}/cls`)),
+      ...training.scalars(update, json.get("adam_eps").number()),
+    };
+    const slotNames = names.map((_, i) => `slots${i}`);
+    const values: Record<string, HostArray> = await (await recorded.run(inputs, ["metrics", ...slotNames])).read();
+    checkStep(golden, json.get("steps", index), names, values, absolute);
+    if (update === 0 && run === "main") await checkFirstUpdate(golden, training, json);
+  }
+  const weights =
+    run === "stable"
+      ? stableBounds.weightAbsolute
+      : roundOffFactor * json.get("max_abs_difference_to_float64", "final").number();
+  const prefix = run === "stable" ? "stable/" : "";
+  await checkState(golden, `${prefix}final/`, training, () => weights);
+  for (const stored of golden.names(`${prefix}ema/`)) {
+    const name = stored.slice(`${prefix}ema/`.length);
+    const average = training.setup.encoder?.average;
+    if (average) await compareAbsolute(golden, stored, await average.get(name).read(), weights);
+  }
+  recorded.destroy();
+}
+
+interface Training {
+  readonly setup: StepSetup;
+  /** Writes the views of an update. */
+  load(update: number): Promise<void>;
+  scalars(update: number, epsilon: number): Record<string, Float32Array>;
+}
+
+async function prepare(golden: GoldenCase): Promise<Training> {
+  const { device } = golden;
+  const hyper = golden.json.get("hyper");
+  const model = await loadModel(golden);
+  const layout = {
+    batch: golden.json.get("batch_size").number(),
+    globalViews: hyper.get("num_global_views").number(),
+    localViews: hyper.get("num_local_views").number(),
+    localIndexing: hyper.get("local_view_indexing").text() === "official" ? "published" : "stated",
+  } as const;
+  const views = viewTensors(golden, layout);
+  const optimizer = hyper.get("optimizer");
+  const isFrozen = hyper.get("encoder", "frozen").value === true;
+  const { blocks } = model.encoder.config;
+  const heads = new ArenaOptimizer(model.headParameters, { weightDecay: optimizer.get("weight_decay_heads").number() });
+  const encoder = isFrozen
+    ? undefined
+    : {
+        optimizer: new ArenaOptimizer(model.encoder.parameters, {
+          weightDecay: optimizer.get("weight_decay_encoder").number(),
+          scaleOf: (name) =>
+            layerDecayFactor(optimizer.get("layerwise_lr_decay").number(), model.encoder.depthOf(name), blocks),
+        }),
+        average: model.encoder.parameters.like("ema"),
+      };
+  if (encoder) {
+    for (const name of model.encoder.parameters.tensors.keys()) {
+      device.write(encoder.average.get(name), await golden.floats(`initial/encoder.${name}`));
+    }
+  }
+  const [beta1 = 0.9, beta2 = 0.95] = optimizer.get("betas").numbers();
+  const scalarsOf = (peak: number, update: number, epsilon: number, averageFactor = 0): Float32Array =>
+    stepScalars({
+      learningRate: learningRateAt(scheduleOf(hyper, peak), update),
+      step: update + 1,
+      beta1,
+      beta2,
+      epsilon,
+      averageFactor,
+    });
+  return {
+    setup: {
+      model,
+      views: () => views.tensors,
+      heads,
+      ...(encoder ? { encoder } : {}),
+      loss: {
+        layout,
+        temperature: hyper.get("temperature").number(),
+        topK: hyper.get("head", "queue_topk").number(),
+        swap: "positives",
+        oracle: false,
+        seed: 0,
+      },
+    },
+    load: views.load,
+    scalars: (update, epsilon) => ({
+      headScalars: scalarsOf(optimizer.get("peak_lr_heads").number(), update, epsilon),
+      ...(encoder
+        ? {
+            encoderScalars: scalarsOf(
+              optimizer.get("peak_lr_encoder").number(),
+              update,
+              epsilon,
+              hyper.get("ema").number(),
+            ),
+          }
+        : {}),
+    }),
+  };
+}
+
+function scheduleOf(hyper: Json, peak: number): Schedule {
+  const schedule = hyper.get("schedule");
+  const perEpoch = schedule.get("updates_per_epoch").number();
+  return {
+    peak,
+    warmupUpdates: schedule.get("warmup_epochs").number() * perEpoch,
+    totalUpdates: schedule.get("epochs").number() * perEpoch,
+    end: schedule.get("end_lr").number(),
+  };
+}
+
+/** State tensors for the views of one resolution each. */
+function viewTensors(golden: GoldenCase, layout: { globalViews: number; localViews: number; batch: number }) {
+  const { device } = golden;
+  const groups = [
+    { first: 0, count: layout.globalViews },
+    { first: layout.globalViews, count: layout.localViews },
+  ].filter(({ count }) => count > 0);
+  const tensors = groups.map(({ first, count }) => {
+    const [batch = 1, ...image] = golden.shape(`step.0/view.${first}`);
+    return device.zeros([count * batch, ...image], "f32", `views from ${first}`);
+  });
+  const load = async (update: number): Promise<void> => {
+    for (const [i, { first, count }] of groups.entries()) {
+      const target = tensors[i];
+      const parts = await Promise.all(
+        Array.from({ length: count }, (_, v) => golden.floats(`step.${update}/view.${first + v}`)),
+      );
+      if (target) device.write(target, Float32Array.from(parts.flatMap((part) => Array.from(part))));
+    }
+  };
+  return { tensors, load };
+}
+
+async function loadModel(golden: GoldenCase): Promise<RefinerModel> {
+  const { device } = golden;
+  const hyper = golden.json.get("hyper");
+  const encoder = hyper.get("encoder");
+  const [channels = 3, heightPixels = 0, widthPixels = 0] = encoder.get("input_shape").numbers();
+  const config = vitConfig({
+    kind: encoder.get("kind").text() === "postnorm" ? "postnorm" : "prenorm",
+    patchPixels: encoder.get("patch_size").number(),
+    width: encoder.get("dim").number(),
+    blocks: encoder.get("depth").number(),
+    heads: encoder.get("num_heads").number(),
+    mlpWidth: encoder.get("mlp_hidden_dim").number(),
+    epsilon: encoder.get("eps").number(),
+    channels,
+    heightPixels,
+    widthPixels,
+  });
+  const vit = new VisionTransformer(device, config);
+  for (const name of vit.parameters.tensors.keys())
+    device.write(vit.parameters.get(name), await golden.floats(`initial/encoder.${name}`));
+  device.write(vit.positions, await golden.floats("initial/encoder.pos_embed.embed"));
+  const names = hyper.get("heads").keys();
+  const placements = names.map((name): HeadPlacement => {
+    const block = hyper.get("heads", name, "block").value;
+    return typeof block === "number" ? block : "last";
+  });
+  const head = hyper.get("head");
+  const model = new RefinerModel(
+    vit,
+    {
+      placements,
+      pooling: "cls",
+      head: {
+        inputWidth: config.width,
+        projectorWidth: head.get("proj_hidden_dim").number(),
+        predictorWidth: head.get("pred_hidden_dim").number(),
+        outputWidth: head.get("output_dim").number(),
+        queueLength: head.get("queue_size").number(),
+      },
+    },
+    names,
+  );
+  for (const [name, tensor] of headState(model)) await writeQueue(golden, tensor, `initial/heads.${name}`);
+  return model;
+}
+
+/** All state of all heads under the published names. */
+function headState(model: RefinerModel): [string, Tensor][] {
+  const queues = model.heads.flatMap(({ queue }, i) =>
+    Object.entries(queue.state).map(([name, tensor]): [string, Tensor] => [`${model.names[i]}.${name}`, tensor]),
+  );
+  return [...model.headParameters.tensors, ...model.headStatistics.tensors, ...model.headCounters.tensors, ...queues];
+}
+
+function checkStep(
+  golden: GoldenCase,
+  json: Json,
+  names: readonly string[],
+  values: Record<string, HostArray>,
+  absolute: number | undefined,
+): void {
+  const compare = (at: Json, actual: number, tight: number): void => {
+    const expected = at.number();
+    const bound = absolute === undefined ? tight : Math.max(tight, absolute / Math.max(Math.abs(expected), 1e-6));
+    golden.addScalar(at, actual, bound);
+  };
+  const metrics = values.metrics ?? [];
+  const metric = (head: number, name: (typeof headMetricNames)[number]): number =>
+    metrics[head * headMetricNames.length + headMetricNames.indexOf(name)] ?? Number.NaN;
+  const losses = json.get("losses");
+  compare(
+    losses.get("total"),
+    names.reduce((sum, _, i) => sum + metric(i, "total"), 0),
+    stableBounds.loss,
+  );
+  names.forEach((name, i) => {
+    const rows = { total: "total", global_loss: "globalLoss", local_loss: "localLoss" } as const;
+    for (const [key, ours] of Object.entries(rows)) {
+      const at = losses.get(`heads.${name}.${key}`);
+      if (at.value !== undefined) compare(at, metric(i, ours), stableBounds.loss);
+    }
+    const infos = {
+      "nn-similarity": "nnSimilarity",
+      "nn-age": "nnAge",
+      "nn-accuracy": "nnAccuracy",
+      global_alignment: "globalAlignment",
+      local_alignment: "localAlignment",
+    } as const;
+    for (const [key, ours] of Object.entries(infos)) {
+      const at = json.get("infos", `${key}/${name}`);
+      if (at.value !== undefined) compare(at, metric(i, ours), 5 * goldenBounds.forward);
+    }
+    const slots = json.get("neighbours", name, "queue_idx");
+    golden.add(slots.path, values[`slots${i}`] ?? [], slots.numbers(), goldenBounds.exact);
+  });
+}
+
+async function checkFirstUpdate(golden: GoldenCase, training: Training, json: Json): Promise<void> {
+  const { heads, encoder } = training.setup;
+  for (const stored of golden.names("step.0/grads/")) {
+    const [group, name] = splitName(stored.slice("step.0/grads/".length));
+    const arena = group === "heads" ? heads.gradients : encoder?.optimizer.gradients;
+    if (arena) await golden.compareGradient(stored, await arena.get(name).read());
+  }
+  const roundOff = roundOffFactor * json.get("max_abs_difference_to_float64", "final").number();
+  const isNoise = new Set(golden.json.get("zero_gradient_in_exact_arithmetic").keys());
+  await checkState(golden, "after.0/", training, (name) =>
+    isNoise.has(name) ? roundOff : stableBounds.weightAbsolute,
+  );
+}
+
+async function checkState(
+  golden: GoldenCase,
+  prefix: string,
+  training: Training,
+  absolute: (name: string) => number,
+): Promise<void> {
+  const { model } = training.setup;
+  const heads = new Map(headState(model));
+  for (const stored of golden.names(prefix)) {
+    const full = stored.slice(prefix.length);
+    const [group, name] = splitName(full);
+    const tensor =
+      group === "heads"
+        ? heads.get(name)
+        : name === "pos_embed.embed"
+          ? model.encoder.positions
+          : model.encoder.parameters.get(name);
+    const values = tensor ? await tensor.read() : [];
+    if (tensor?.dtype === "f32") await compareAbsolute(golden, stored, values, absolute(full));
+    else await golden.compare(stored, values, goldenBounds.exact);
+  }
+}
+
+/** Compares with an absolute bound, stated relative to the largest stored value. */
+async function compareAbsolute(
+  golden: GoldenCase,
+  stored: string,
+  values: ArrayLike<number>,
+  absolute: number,
+): Promise<void> {
+  const expected = await golden.floats(stored);
+  const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6);
+  golden.add(stored, values, expected, absolute / largest);
+}
+
+function splitName(name: string): [group: string, rest: string] {
+  const dot = name.indexOf(".");
+  return [name.slice(0, dot), name.slice(dot + 1)];
+}
