@@ -3,7 +3,7 @@ import { IndexError, NonFiniteError, OptionError, ReusedTensorError, ShapeError 
 import type { Kernel } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
 import { type Plan, type PlannedCommand, planProgram } from "./planner.ts";
-import type { Dispatch, Program } from "./program.ts";
+import type { Dispatch, FlagSet, Program } from "./program.ts";
 import { showShape } from "./shape.ts";
 import { alignUp, bindingAlignment, GPUBufferUsageFlags, type VirtualStorage } from "./storage.ts";
 import { stateOf, type Tensor } from "./tensor.ts";
@@ -301,17 +301,18 @@ export function splitReadBack(
   return tensors.map((tensor) => {
     const values = viewAs(tensor.dtype, bytes.slice(offset, offset + tensor.size * bytesPerElement[tensor.dtype]));
     offset += alignUp(tensor.sizeBytes, 8);
-    if (program && tensor === program.flags) raiseFlags(program, values);
+    const set = program?.flags.find((flags) => flags.tensor === tensor);
+    if (set) raiseFlags(set, values);
     return values;
   });
 }
 
-function raiseFlags(program: Program, flags: HostArray): void {
+function raiseFlags({ tensor, operations }: FlagSet, flags: HostArray): void {
   const slot = flags.findIndex((flag) => flag !== 0);
-  if (slot < 0 || !program.flags) return;
-  program.device.write(program.flags, new Uint32Array(program.flags.size));
+  if (slot < 0) return;
+  tensor.device.write(tensor, new Uint32Array(tensor.size));
   throw new IndexError(
-    `${program.flagNames[slot] ?? "gather"}: an index has the value ${(flags[slot] ?? 1) - 1}, which lies outside the table; it was clamped, so results since then are wrong: check the indices before the upload`,
+    `${operations[slot] ?? "gather"}: an index has the value ${(flags[slot] ?? 1) - 1}, which lies outside the table; it was clamped, so results since then are wrong: check the indices before the upload`,
   );
 }
 

@@ -1,6 +1,13 @@
 import { bestLayout, type Interval, type Layout, peakOf } from "./layout.ts";
 import type { Command } from "./program.ts";
-import { alignUp, bindingAlignment, type StateStorage, type Storage, type VirtualStorage } from "./storage.ts";
+import {
+  alignUp,
+  bindingAlignment,
+  indexFlagsName,
+  type StateStorage,
+  type Storage,
+  type VirtualStorage,
+} from "./storage.ts";
 import { stateOf, type Tensor } from "./tensor.ts";
 
 /** Where a virtual storage lies: in an arena buffer of the program, or inside state that it is assigned to. */
@@ -80,7 +87,7 @@ function removeDead(commands: readonly Command[], outputs: readonly Tensor[]): C
 }
 
 function isFlags(storage: StateStorage): boolean {
-  return storage.name === "index flags";
+  return storage.name === indexFlagsName;
 }
 
 /** Lets the producer of an assigned value write straight into the state, where nothing else touches that range meanwhile. */

@@ -1,10 +1,10 @@
 import { type GradientRule, type SeededOutput, type TapeEntry, gradients as tapeGradients } from "./autograd.ts";
 import type { Device } from "./device.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";
-import { OptionError, OverLimitError, ProgramMixError, ShapeError, ValidationError } from "./errors.ts";
+import { DeviceMixError, OptionError, OverLimitError, ProgramMixError, ShapeError, ValidationError } from "./errors.ts";
 import type { Declarations, Kernel, KernelParams } from "./kernel.ts";
 import { checkShape, type Shape, showShape, sizeOf } from "./shape.ts";
-import type { Storage, VirtualStorage } from "./storage.ts";
+import { indexFlagsName, type Storage, type VirtualStorage } from "./storage.ts";
 import { stateOf, Tensor } from "./tensor.ts";
 
 export interface DispatchOptions {
@@ -45,8 +45,14 @@ export interface ProgramOptions {
   readonly inference?: boolean;
 }
 
-/** Most operations that may raise an index flag in one program. */
+/** Slots of one tensor of index flags. */
 const flagSlots = 256;
+
+/** State in which kernels note bad indices, and the operation of each slot in use. */
+export interface FlagSet {
+  readonly tensor: Tensor;
+  readonly operations: string[];
+}
 
 /** A flat list of kernel launches over virtual tensors, recorded once. */
 export class Program {
@@ -56,8 +62,8 @@ export class Program {
   readonly inputs = new Map<string, Tensor>();
   readonly commands: Command[] = [];
   readonly tape: TapeEntry[] = [];
-  readonly flagNames: string[] = [];
-  #flags: Tensor | undefined;
+  /** Index flags of the program's operations; several sets once recordings were merged. */
+  readonly flags: FlagSet[] = [];
   #absorbedBy: Program | undefined;
 
   constructor(
@@ -79,16 +85,31 @@ export class Program {
     if (other === this) return this;
     this.commands.push(...other.commands.splice(0));
     this.tape.push(...other.tape.splice(0));
-    if (other.#flags) {
-      if (this.#flags)
-        throw new ProgramMixError(
-          `${other.name}: two recordings with data-dependent indices cannot be merged; read one first`,
-        );
-      this.#flags = other.#flags;
-      this.flagNames.push(...other.flagNames);
-    }
+    this.flags.push(...other.flags);
     other.#absorbedBy = this;
     return this;
+  }
+
+  /**
+   * Takes over the recordings behind these tensors that belong to no explicit program, such as `gelu` of state.
+   *
+   * @throws DeviceMixError, ProgramMixError for tensors of another device or explicit program
+   */
+  adopt(operation: string, tensors: readonly Tensor[]): void {
+    for (const x of tensors) {
+      if (x.device !== this.device) {
+        throw new DeviceMixError(
+          `${operation}: a tensor lives on another device than "${this.name}"; read it and upload it to this one`,
+        );
+      }
+      if (stateOf(x) || x.program === this) continue;
+      if (!x.program.eager) {
+        throw new ProgramMixError(
+          `${operation}: a tensor belongs to the program "${x.program.name}", not to "${this.name}"; pass it as an input or keep it in state`,
+        );
+      }
+      this.absorb(x.program);
+    }
   }
 
   /** A tensor that every run is given from the host. */
@@ -139,16 +160,7 @@ export class Program {
     workgroups: readonly number[],
     options: DispatchOptions = {},
   ): void {
-    for (const operand of Object.values(operands)) {
-      if (stateOf(operand)) continue;
-      const owner = operand.program;
-      if (owner === this) continue;
-      if (!owner.eager)
-        throw new ProgramMixError(
-          `${kernel.name}: an operand belongs to the program "${owner.name}", not to "${this.name}"; pass it as an input`,
-        );
-      this.absorb(owner);
-    }
+    this.adopt(kernel.name, Object.values(operands));
     checkOperands(kernel, operands);
     const [x = 1, y = 1, z = 1] = workgroups;
     const limit = this.device.limits.maxComputeWorkgroupsPerDimension;
@@ -169,7 +181,7 @@ export class Program {
         `assign: ${showShape(source.shape)} ${source.dtype} does not fit the state ${showShape(target.shape)} ${target.dtype}`,
       );
     }
-    if (!stateOf(source) && source.program !== this) this.absorb(source.program);
+    this.adopt("assign", [target, source]);
     this.commands.push({ type: "assign", source, target });
   }
 
@@ -186,26 +198,26 @@ export class Program {
 
   /** Gradients of the scalar `loss` (or of `sum(loss * seed)`) with respect to `targets`, recorded into this program. */
   gradients(loss: Tensor, targets: readonly Tensor[], seed?: Tensor): Tensor[] {
-    return tapeGradients(this, [seed ? { output: loss, gradient: seed } : { output: loss }], targets);
+    return this.pullBack([seed ? { output: loss, gradient: seed } : { output: loss }], targets);
   }
 
   /** Gradients with respect to `targets` where gradients arrive at several results, such as pooled features. */
   pullBack(outputs: readonly SeededOutput[], targets: readonly Tensor[]): Tensor[] {
+    this.adopt("gradients", [
+      ...outputs.flatMap(({ output, gradient }) => (gradient ? [output, gradient] : [output])),
+      ...targets,
+    ]);
     return tapeGradients(this, outputs, targets);
   }
 
   /** A slot that a kernel sets to `bad index + 1`; the next read then throws an IndexError that names `operation`. */
   flag(operation: string): { readonly tensor: Tensor; readonly slot: number } {
-    if (this.flagNames.length === flagSlots)
-      throw new OverLimitError(`${this.name}: more than ${flagSlots} operations index with data; split the program`);
-    this.#flags ??= this.device.zeros([flagSlots], "u32", "index flags");
-    this.flagNames.push(operation);
-    return { tensor: this.#flags, slot: this.flagNames.length - 1 };
-  }
-
-  /** The flags tensor, if an operation of the program asked for a slot. */
-  get flags(): Tensor | undefined {
-    return this.#flags;
+    let set = this.flags.find(({ operations }) => operations.length < flagSlots);
+    if (!set) {
+      set = { tensor: this.device.zeros([flagSlots], "u32", indexFlagsName), operations: [] };
+      this.flags.push(set);
+    }
+    return { tensor: set.tensor, slot: set.operations.push(operation) - 1 };
   }
 }
 

@@ -4,7 +4,7 @@ import { Executable, readBackBytes, splitReadBack } from "./executable.ts";
 import type { Program } from "./program.ts";
 import { runnerOf } from "./recorded.ts";
 import { showShape } from "./shape.ts";
-import { alignUp, StateStorage } from "./storage.ts";
+import { alignUp, indexFlagsName, StateStorage } from "./storage.ts";
 import { stateOf, Tensor } from "./tensor.ts";
 
 /** Copies a tensor to the host; see `Tensor.read`. */
@@ -21,8 +21,8 @@ export async function readTensor(x: Tensor): Promise<HostArray> {
 }
 
 async function readState(x: Tensor, storage: StateStorage): Promise<HostArray> {
-  const flags = storage.flagsOf?.flags;
-  const tensors = flags && flags !== x ? [x, flags] : [x];
+  const flags = storage.flagsOf?.flags.map(({ tensor }) => tensor) ?? [];
+  const tensors = [x, ...flags];
   const [values] = await copyOut(
     x,
     tensors,
@@ -41,7 +41,7 @@ async function readOutput(program: Program, x: Tensor): Promise<HostArray> {
       `read: the memory of this ${showShape(x.shape)} tensor of "${program.name}" was given to another one; return it from the recording function to declare it an output`,
     );
   }
-  const tensors = program.flags ? [x, program.flags] : [x];
+  const tensors = [x, ...program.flags.map(({ tensor }) => tensor)];
   const [values] = await copyOut(x, tensors, (tensor) => executable.locate(tensor), program);
   if (!values) throw new ReusedTensorError("read: nothing came back");
   return values;
@@ -91,6 +91,6 @@ function writesState(command: Program["commands"][number]): boolean {
   return command.kernel.bindings.some(({ name, access }) => {
     const operand = command.operands[name];
     const state = access === "write" && operand ? stateOf(operand) : undefined;
-    return state !== undefined && state.name !== "index flags";
+    return state !== undefined && state.name !== indexFlagsName;
   });
 }

@@ -36,6 +36,7 @@ export interface KernelTime {
  * Runs `build` once to record a program. Nothing is allocated or compiled until the first run.
  *
  * @param build - called with the program; returns the outputs by name
+ * @throws DeviceMixError, ProgramMixError for outputs of another device or program
  */
 export function recordProgram<T extends Outputs>(
   device: Device,
@@ -43,7 +44,9 @@ export function recordProgram<T extends Outputs>(
   options: ProgramOptions = {},
 ): RecordedProgram<T> {
   const program = new Program(device, options);
-  return new RecordedProgram(program, build(program));
+  const outputs = build(program);
+  program.adopt("recordProgram", Object.values(outputs));
+  return new RecordedProgram(program, outputs);
 }
 
 /** A recorded program: statistics before it runs, then replays without creating anything. */
@@ -99,7 +102,7 @@ export class RecordedProgram<T extends Outputs> {
     }
     const tensors = read.map((name) => this.#output(name));
     const { flags, device } = this.program;
-    const copied = flags ? [...tensors, flags] : tensors;
+    const copied = [...tensors, ...flags.map(({ tensor }) => tensor)];
     const bytes = readBackBytes(copied);
     const staging = device.staging.take(bytes);
     executable.submit(copied, staging);

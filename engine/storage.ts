@@ -9,6 +9,9 @@ export function alignUp(bytes: number, alignment: number): number {
   return Math.ceil(bytes / alignment) * alignment;
 }
 
+/** Name of the state that holds index flags: a dispatch that writes nothing else of use is dead. */
+export const indexFlagsName = "index flags";
+
 /** Memory of a recorded program; the planner decides where it lies. */
 export interface VirtualStorage {
   readonly kind: "virtual";
