@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DTypeError, RankError, recordProgram, ShapeError, type Tensor } from "../../engine/index.ts";
 import { add, div, maximum, minimum, mul, pow, sub } from "../../engine/ops/binary.ts";
+import { cast } from "../../engine/ops/cast.ts";
 import { checkGradient, checkOperation, toleranceOf, valuesOf } from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
@@ -193,4 +194,14 @@ it("refuses two numbers and mixed types", () => {
   expect(() => add(device.tensor([1]), device.tensor([1], [1], "u32"))).toThrow(
     "add: b is u32, expected f32; use cast",
   );
+});
+
+it.skipIf(!device.features.has("shader-f16"))("computes on half precision, also under broadcasting", async () => {
+  const a = cast(device.tensor([1, 2, 3, 4, 5, 6, 7, 8], [2, 4]), "f16");
+  const column = cast(device.tensor([10, 20], [2, 1]), "f16");
+  const row = cast(device.tensor([1, 2, 3, 4]), "f16");
+  expect([...(await cast(add(a, column), "f32").read())]).toEqual([11, 12, 13, 14, 25, 26, 27, 28]);
+  expect([...(await cast(mul(a, row), "f32").read())]).toEqual([1, 4, 9, 16, 5, 12, 21, 32]);
+  expect([...(await cast(sub(a, a), "f32").read())]).toEqual(Array(8).fill(0));
+  expect([...(await cast(mul(a, 2), "f32").read())]).toEqual([2, 4, 6, 8, 10, 12, 14, 16]);
 });

@@ -2,6 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { recordProgram } from "../../engine/index.ts";
+import { cast } from "../../engine/ops/cast.ts";
 import { gelu, geluGrad } from "../../engine/ops/gelu.ts";
 import { checkGradient, oddLength, valueKind, valuesOf } from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
@@ -77,4 +78,22 @@ it("all shaders that need erf carry the same text", async () => {
   }
   expect(texts.size).toBeGreaterThan(3);
   for (const [file, text] of texts) expect(text, file).toBe(texts.get("gelu.wgsl"));
+});
+
+it.skipIf(!device.features.has("shader-f16"))("gelu and its gradient store half precision", async () => {
+  for (const size of [8, 7]) {
+    const x = cast(device.tensor(valuesOf("normal", 11, size)), "f16");
+    const rounded = await cast(x, "f32").read();
+    const y = await cast(gelu(x), "f32").read();
+    const dx = await cast(geluGrad(x, x), "f32").read();
+    rounded.forEach((v, i) => {
+      // 11-bit mantissa: half a unit is 2^-11 of the value
+      expect(Math.abs((y[i] ?? Number.NaN) - (geluReference([v])[0] ?? 0))).toBeLessThanOrEqual(
+        2 ** -11 * Math.abs(v) + 1e-7,
+      );
+      expect(Math.abs((dx[i] ?? Number.NaN) - v * geluSlope(v))).toBeLessThanOrEqual(
+        2 ** -11 * 1.13 * Math.abs(v) + 1e-7,
+      );
+    });
+  }
 });

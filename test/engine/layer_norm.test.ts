@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { DTypeError, OptionError, recordProgram, ShapeError } from "../../engine/index.ts";
+import { cast } from "../../engine/ops/cast.ts";
 import { layerNorm, layerNormForward } from "../../engine/ops/layer_norm.ts";
 import { layerNormGrad } from "../../engine/ops/layer_norm_grad.ts";
 import { rowVariants } from "../../engine/ops/row_variant.ts";
@@ -113,3 +114,21 @@ it("refuses wrong widths, types and epsilons", () => {
   expect(() => layerNorm(x, { epsilon: 0 })).toThrow(OptionError);
   expect(() => layerNorm(device.tensor([1], [1], "u32"))).toThrow(DTypeError);
 });
+
+it.skipIf(!device.features.has("shader-f16")).each(rowVariants)(
+  "stores half precision, variant %s",
+  async (variant) => {
+    device.tuning.force("layer_norm", variant);
+    const columns = 8;
+    const x = cast(device.tensor(valuesOf("normal", 11, 5 * columns), [5, columns]), "f16");
+    const expected = layerNormReference(await cast(x, "f32").read(), columns, epsilon);
+    const kept = layerNormForward(x);
+    const y = await cast(kept.y, "f32").read();
+    expect(Math.max(...expected.map((v, i) => Math.abs(v - (y[i] ?? Number.NaN))))).toBeLessThan(4 * 2 ** -11); // values within 4
+    const { dx, dBias } = layerNormGrad(x, kept, x);
+    expect((await dBias.read()).length).toBe(columns);
+    expect(dx.dtype).toBe("f16");
+    // dy proportional to y up to a shift: the gradient along a row vanishes but for epsilon and the roundings of f16
+    expect(Math.max(...(await cast(dx, "f32").read()).map(Math.abs))).toBeLessThan(4e-3);
+  },
+);

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { AxisError, DTypeError } from "../../engine/index.ts";
+import { cast } from "../../engine/ops/cast.ts";
 import { rowVariants } from "../../engine/ops/row_variant.ts";
 import { softmax } from "../../engine/ops/softmax.ts";
 import { checkGradient, checkOperation, oddLength, roundOff, valueKind, valuesOf } from "../../engine/testing/index.ts";
@@ -69,3 +70,14 @@ it("refuses a wrong axis and integers", () => {
   expect(() => softmax(device.tensor([1, 2]), 1)).toThrow(AxisError);
   expect(() => softmax(device.tensor([1], [1], "u32"))).toThrow(DTypeError);
 });
+
+it.skipIf(!device.features.has("shader-f16")).each(rowVariants)(
+  "stores half precision, variant %s",
+  async (variant) => {
+    device.tuning.force("softmax", variant);
+    const x = cast(device.tensor(valuesOf("normal", 11, 3 * 7), [3, 7]), "f16");
+    const expected = softmaxReference(await cast(x, "f32").read(), 7);
+    const y = await cast(softmax(x), "f32").read();
+    expect(Math.max(...expected.map((v, i) => Math.abs(v - (y[i] ?? Number.NaN))))).toBeLessThan(2 ** -11); // values within 1
+  },
+);

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DTypeError, type Tensor } from "../../engine/index.ts";
+import { cast } from "../../engine/ops/cast.ts";
 import { abs, exp, log, neg, reciprocal, rsqrt, sign, sqrt, square, tanh } from "../../engine/ops/unary.ts";
 import { checkGradient, checkOperation, oddLength, toleranceOf, valuesOf } from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
@@ -74,4 +75,9 @@ it("sign tells the three cases apart", async () => {
 it("refuses integers with a remedy", () => {
   expect(() => exp(device.tensor([1], [1], "u32"))).toThrow(DTypeError);
   expect(() => exp(device.tensor([1], [1], "u32"))).toThrow("exp: x is u32, expected f32 or f16; use cast");
+});
+
+it.skipIf(!device.features.has("shader-f16"))("computes on half precision", async () => {
+  const x = cast(device.tensor([-1, 2, -3, 4, 5]), "f16");
+  expect([...(await cast(square(x), "f32").read())]).toEqual([1, 4, 9, 16, 25]);
 });
