@@ -13,6 +13,7 @@ export { EvaluationError } from "./errors.ts";
 export type { FeatureMatrix } from "./feature_matrix.ts";
 export { type KMeans, type KMeansOptions, kMeans, nearestCentroids } from "./kmeans.ts";
 export { accuracy, type VoteOptions, voteOfNeighbours } from "./knn.ts";
+export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./knn_device.ts";
 export {
   crossEntropy,
   fitLogisticRegression,
@@ -22,6 +23,7 @@ export {
   mostProbable,
 } from "./logistic_regression.ts";
 export { matchingAccuracy } from "./matching.ts";
+export { NeighbourBank, type Neighbours } from "./neighbour_bank.ts";
 export { componentScores, type PrincipalComponents, principalComponents } from "./principal_components.ts";
 export { calinskiHarabasz, daviesBouldin, silhouette, silhouetteSamples } from "./separation.ts";
 export { type FeatureStatistics, featureStatistics, standardise, unitRows } from "./standardise.ts";

@@ -3,7 +3,9 @@ import { checkAugmentations } from "./augment.ts";
 import { checkCheckpoints } from "./checkpoints.ts";
 import { type FixtureFolder, GoldenCase, type GoldenRow } from "./fixture.ts";
 import { checkHead } from "./head.ts";
+import { checkKnn } from "./knn.ts";
 import { checkMae } from "./mae.ts";
+import { checkMetrics } from "./metrics.ts";
 import { checkPositions } from "./positions.ts";
 import { checkSchedule } from "./schedule.ts";
 import { checkTrajectory } from "./trajectory.ts";
@@ -23,6 +25,8 @@ const checks: Readonly<Record<string, (golden: GoldenCase) => Promise<void>>> = 
   "nnclr-head": checkHead,
   "nnclr-topk": checkHead,
   "nnclr-allswap": checkHead,
+  knn: checkKnn,
+  metrics: checkMetrics,
   "refine-trajectory-stage2": checkTrajectory,
   "refine-trajectory-stage3": checkTrajectory,
 };
