@@ -1,0 +1,73 @@
+import { stat } from "node:fs/promises";
+import { basename } from "node:path";
+import { Command, Option } from "commander";
+import { openCheckpoint } from "../../engine/files/index.ts";
+import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import {
+  formatReport,
+  type NameStyle,
+  nameStyles,
+  openEncoder,
+  type WeightDType,
+  type WeightFormat,
+  weightDTypes,
+  weightFormats,
+  writeEncoder,
+} from "../../models/checkpoints/index.ts";
+import { type CommandContext, finishCommand, outputOf } from "../context.ts";
+import { addEncoderOptions, type CommonOptions, type EncoderCommandOptions, encoderOptions } from "../options.ts";
+import { formatBytes, type Output } from "../output.ts";
+
+interface ConvertOptions extends CommonOptions, EncoderCommandOptions {
+  readonly names: NameStyle;
+  readonly dtype: WeightDType;
+  readonly format?: WeightFormat;
+  readonly force: boolean;
+}
+
+/** `mimrefine convert IN OUT` */
+export function convertCommand(context: CommandContext): Command {
+  const command = new Command("convert")
+    .summary("write the encoder of a checkpoint in another form")
+    .description(
+      "Reads the encoder of a checkpoint and writes it as safetensors, or as a file that torch.load(weights_only=True) and the authors' hub models read. Tensor by tensor: files larger than the memory are no problem.",
+    )
+    .argument("<in>", "checkpoint to read")
+    .argument("<out>", "file to write")
+    .addOption(
+      new Option("--names <style>", "whose parameter names to use").choices([...nameStyles]).default("authors"),
+    )
+    .addOption(new Option("--dtype <type>", "element type to write").choices([...weightDTypes]).default("f32"))
+    .addOption(
+      new Option("--format <format>", "file format (default: pth for .pth, .pt and .th, else safetensors)").choices([
+        ...weightFormats,
+      ]),
+    )
+    .option("--force", "overwrite an existing file", false);
+  addEncoderOptions(command).action((input: string, path: string, options: ConvertOptions) =>
+    convert(input, path, options, outputOf(context, options)),
+  );
+  return finishCommand(command, "mimrefine convert mae_pretrain_vit_base.pth mae_b16.safetensors --dtype f16");
+}
+
+async function convert(input: string, path: string, options: ConvertOptions, output: Output): Promise<void> {
+  const { names, dtype, force } = options;
+  const format = options.format ?? (/\.(pth|pt|th)$/i.test(path) ? "pth" : "safetensors");
+  const checkpoint = await openCheckpoint(await fileSource(input));
+  try {
+    const encoder = await openEncoder(checkpoint, encoderOptions(options), input);
+    for (const line of formatReport(encoder.report)) output.notice(line);
+    const method = checkpoint.metadata.get("mimrefine.method");
+    const described = { source: basename(input), ...(method === undefined ? {} : { method }) };
+    await writeFileAtomic(path, (sink) => writeEncoder(sink, encoder, { names, dtype, format, ...described }), {
+      overwrite: force,
+    });
+    for (const warning of encoder.report.warnings) output.warning(warning);
+    const { size } = await stat(path);
+    output.line(`${path}: ${format}, ${dtype}, names of ${names}, ${formatBytes(size)}`);
+    const { config, report } = encoder;
+    output.result({ in: input, out: path, format, dtype, names, sizeBytes: size, config, report });
+  } finally {
+    await checkpoint.close();
+  }
+}

@@ -1,0 +1,114 @@
+import { totalmem } from "node:os";
+import { Command } from "commander";
+import { checkKernels, type KernelRow } from "../../engine/golden/index.ts";
+import type { Device } from "../../engine/index.ts";
+import { checkFixtures } from "../../refiner/golden/index.ts";
+import { type CommandContext, finishCommand, outputOf } from "../context.ts";
+import { exitCodes } from "../exit_codes.ts";
+import { fixtureFolder } from "../fixture_folder.ts";
+import { type CommonOptions, openCommandDevice } from "../options.ts";
+import { formatBytes, type Output } from "../output.ts";
+
+interface DoctorOptions extends CommonOptions {
+  readonly fixtures?: string;
+}
+
+interface Findings {
+  readonly rows: readonly KernelRow[];
+  readonly unsupported: readonly string[];
+}
+
+/** `mimrefine doctor` */
+export function doctorCommand(context: CommandContext): Command {
+  const command = new Command("doctor")
+    .summary("check that this machine computes correctly")
+    .description(
+      "Shows the adapter, its driver, limits and features, and compares kernels with float64 computations: the largest error and its bound for each. With --fixtures, whole models are compared with the authors' numbers instead. The exit code is 1 if anything is off.",
+    )
+    .option("--fixtures <folder>", "folder of golden fixtures (NAME.json, NAME.safetensors, checkpoints/)")
+    .action(async (options: DoctorOptions) => {
+      const output = outputOf(context, options);
+      const device = await openCommandDevice(options, output);
+      try {
+        showDevice(device, output);
+        const { rows, unsupported } =
+          options.fixtures === undefined
+            ? await kernelFindings(device, output)
+            : await fixtureFindings(device, options.fixtures, output);
+        const failed = rows.filter((row) => !row.pass);
+        const pass = failed.length === 0 && rows.length > 0;
+        if (unsupported.length > 0) output.line(`not supported: ${unsupported.join(", ")}`);
+        output.line(
+          pass
+            ? `All ${rows.length} comparisons are within their bounds.`
+            : `${failed.length} of ${rows.length} comparisons failed: do not trust results of this adapter; try --adapter with another one, or a newer driver.`,
+        );
+        const { name, type, backend, driver } = device.info;
+        output.result({ adapter: { name, type, backend, driver }, cases: rows, unsupported, pass });
+        context.exitCode = pass ? exitCodes.success : exitCodes.failure;
+      } finally {
+        device.close();
+      }
+    });
+  return finishCommand(command, "mimrefine doctor\nmimrefine doctor --adapter software --json");
+}
+
+async function kernelFindings(device: Device, output: Output): Promise<Findings> {
+  const rows = await checkKernels(device);
+  showRows(rows, output);
+  return { rows, unsupported: [] };
+}
+
+async function fixtureFindings(device: Device, folder: string, output: Output): Promise<Findings> {
+  const { rows, unsupported } = await checkFixtures(device, fixtureFolder(folder));
+  showRows(worstPerCase(rows), output);
+  for (const row of rows)
+    if (!row.pass) output.line(`failed: ${row.case} ${row.tensor}: ${row.maxError.toExponential(2)} > ${row.bound}`);
+  return { rows, unsupported };
+}
+
+/** The comparison of each case that comes nearest to its bound, or exceeds it most. */
+function worstPerCase(rows: readonly KernelRow[]): KernelRow[] {
+  const worst = new Map<string, KernelRow>();
+  const share = ({ maxError, bound }: KernelRow): number => (maxError === 0 ? 0 : maxError / bound);
+  for (const row of rows) {
+    const known = worst.get(row.case);
+    if (!known || share(row) > share(known)) worst.set(row.case, row);
+  }
+  return [...worst.values()];
+}
+
+function showRows(rows: readonly KernelRow[], output: Output): void {
+  output.line();
+  output.table([
+    ["case", "tensor", "largest error", "bound", ""],
+    ...rows.map((row) => [
+      row.case,
+      row.tensor,
+      row.maxError.toExponential(2),
+      row.bound.toExponential(0),
+      row.pass ? "ok" : "FAILED",
+    ]),
+  ]);
+}
+
+function showDevice(device: Device, output: Output): void {
+  const { info, limits, features, subgroupSize } = device;
+  output.pairs([
+    ["adapter", info.name],
+    ["type", info.type],
+    ["backend", info.backend],
+    ["driver", info.driver || "unknown"],
+    ["vendor", info.vendor || "unknown"],
+    [
+      "features",
+      ["shader-f16", "subgroups", "timestamp-query"].filter((name) => features.has(name)).join(", ") || "none",
+    ],
+    ["subgroup size", subgroupSize === undefined ? "varies or none" : String(subgroupSize)],
+    ["largest buffer", formatBytes(limits.maxBufferSize)],
+    ["largest binding", formatBytes(limits.maxStorageBufferBindingSize)],
+    ["workgroup memory", formatBytes(limits.maxComputeWorkgroupStorageSize)],
+    ["host memory", formatBytes(totalmem())],
+    ["workgroup size", String(limits.maxComputeInvocationsPerWorkgroup)],
+  ]);
+}

@@ -1,0 +1,309 @@
+import { access } from "node:fs/promises";
+import { basename } from "node:path";
+import { Command, Option } from "commander";
+import { type ByteSink, FileExistsError, openCheckpoint } from "../../engine/files/index.ts";
+import type { Device } from "../../engine/index.ts";
+import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { completeConfig, configKey, formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
+import {
+  type Pooling,
+  VisionTransformer,
+  type VitConfig,
+  type VitPreset,
+  vitConfig,
+  vitPresets,
+} from "../../models/index.ts";
+import { type ImageSource, orderedBatches } from "../../refiner/data/index.ts";
+import { openImages } from "../../refiner/data/index_node.ts";
+import { FeatureExtractor, featureBatch } from "../../refiner/features.ts";
+import { type CommandContext, finishCommand, outputOf } from "../context.ts";
+import { featureFormat, type RowSource, sourceList, writeFeatures } from "../feature_files.ts";
+import { FeatureSpool } from "../feature_spool.ts";
+import {
+  addEncoderOptions,
+  type CommonOptions,
+  type EncoderCommandOptions,
+  encoderOptions,
+  openCommandDevice,
+  share,
+  wholeNumber,
+} from "../options.ts";
+import { formatBytes, type Output } from "../output.ts";
+import { Progress } from "../progress.ts";
+import { UsageError } from "../usage_error.ts";
+
+interface EmbedOptions extends CommonOptions, EncoderCommandOptions {
+  readonly weights?: string;
+  readonly model?: VitPreset;
+  readonly images?: string;
+  readonly out?: string;
+  readonly block?: number;
+  readonly pool?: Pooling;
+  readonly batch: number;
+  readonly workers?: number;
+  readonly shorterSide?: number;
+  readonly maxBad: number;
+  readonly dryRun: boolean;
+  readonly force: boolean;
+}
+
+/** `mimrefine embed` */
+export function embedCommand(context: CommandContext): Command {
+  const command = new Command("embed")
+    .summary("turn images into feature vectors")
+    .description(
+      `Encodes every image of a folder (or IDX, CIFAR, tar, list) and writes one vector per image, and beside it OUT.files.tsv with the image and class of each row. Images are resized (shorter side 256/224 of the model's resolution, bicubic) and cropped in the centre. The device always computes ${featureBatch} images at a time, so the numbers depend on the image only; memory does not grow with the number of images.`,
+    )
+    .option("--weights <file>", "checkpoint with the encoder")
+    .option("--images <path>", "folder, IDX or CIFAR file, tar, CSV or JSON-lines list of images")
+    .option("--out <file>", "file to write: .npy, .safetensors or .parquet")
+    .option(
+      "--block <number>",
+      "use the raw output of this block (first is 0) instead of the encoder's final output",
+      wholeNumber(0),
+    )
+    .addOption(
+      new Option(
+        "--pool <how>",
+        "cls takes the class token, avg the mean over patches (default: cls where there is one)",
+      ).choices(["cls", "avg"]),
+    )
+    .option(
+      "--batch <images>",
+      "images that are decoded together; changes speed and memory, not the result",
+      wholeNumber(1, 65536),
+      32,
+    )
+    .option(
+      "--workers <threads>",
+      "decoder threads; 0 decodes without any (default: one per core but one)",
+      wholeNumber(0, 256),
+    )
+    .option(
+      "--shorter-side <pixels>",
+      "shorter side before the centre crop (default: 256/224 of the resolution)",
+      wholeNumber(1, 8192),
+    )
+    .option("--max-bad <share>", "largest accepted share of broken images", share, 0.01)
+    .option("--dry-run", "print the device memory that a run would take, without allocating or computing", false)
+    .addOption(
+      new Option("--model <preset>", "with --dry-run, a model instead of --weights").choices(Object.keys(vitPresets)),
+    )
+    .option("--force", "overwrite existing files", false);
+  addEncoderOptions(command).action((options: EmbedOptions) => embed(options, outputOf(context, options)));
+  return finishCommand(
+    command,
+    "mimrefine embed --weights encoder.safetensors --images photos/ --out features.npy\nmimrefine embed --dry-run --model l16",
+  );
+}
+
+async function embed(options: EmbedOptions, output: Output): Promise<void> {
+  if (options.dryRun) return dryRun(options, output);
+  const { weights, images, out } = options;
+  if (options.model !== undefined) throw new UsageError("embed: --model goes with --dry-run; give --weights");
+  if (weights === undefined || images === undefined || out === undefined)
+    throw new UsageError("embed: --weights, --images and --out are needed (or --dry-run)");
+  const format = featureFormat(out);
+  if (!options.force) await refuseExisting(out, listOf(out));
+  const source = await openImages(images, {
+    channels: await channelsOf(weights, options),
+    ...(options.workers === undefined ? {} : { workers: options.workers }),
+  });
+  try {
+    const device = await openCommandDevice(options, output);
+    try {
+      const model = await loadModel(device, weights, options, output);
+      const extractor = new FeatureExtractor(model, featureOptions(model.config, options));
+      await embedImages({ extractor, source, out, format, weights }, options, output);
+      extractor.destroy();
+    } finally {
+      device.close();
+    }
+  } finally {
+    await source.close?.();
+  }
+}
+
+/** The list of images that stands beside a feature file. */
+function listOf(out: string): string {
+  return `${out}.files.tsv`;
+}
+
+/** Before anything is computed. @throws FileExistsError */
+async function refuseExisting(...paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    const exists = await access(path).then(
+      () => true,
+      () => false,
+    );
+    if (exists) throw new FileExistsError(`embed: ${path} exists; choose another name, or allow overwriting (--force)`);
+  }
+}
+
+interface Job {
+  readonly extractor: FeatureExtractor;
+  readonly source: ImageSource;
+  readonly out: string;
+  readonly format: ReturnType<typeof featureFormat>;
+  readonly weights: string;
+}
+
+async function embedImages(
+  { extractor, source, out, format, weights }: Job,
+  options: EmbedOptions,
+  output: Output,
+): Promise<void> {
+  const startMs = performance.now();
+  const list = listOf(out);
+  const overwrite = options.force;
+  const spool = await FeatureSpool.open(out, extractor.width);
+  const sources: RowSource[] = [];
+  try {
+    // The list takes its name last: where it stands, the features are complete.
+    const writeList = async (listSink: ByteSink): Promise<void> => {
+      await writeFileAtomic(out, writeMatrix, { overwrite });
+      await listSink.write(new TextEncoder().encode(sourceList(sources, source.classNames)));
+    };
+    const writeMatrix = async (sink: ByteSink): Promise<void> => {
+      await computeRows(extractor, source, spool, sources, options, output);
+      const { placements, pooling } = extractor.options;
+      await writeFeatures(sink, format, spool, sources, {
+        "mimrefine.weights": basename(weights),
+        [configKey]: JSON.stringify(extractor.model.config),
+        "mimrefine.block": String(placements[0]),
+        "mimrefine.pool": pooling,
+      });
+    };
+    await writeFileAtomic(list, writeList, { overwrite });
+  } finally {
+    await spool.close();
+  }
+  const seconds = (performance.now() - startMs) / 1000;
+  output.line(
+    `${out}: ${sources.length} × ${extractor.width} f32 in ${seconds.toFixed(1)} s (${(sources.length / seconds).toFixed(1)} images/s); images of the rows in ${list}`,
+  );
+  output.result({
+    out,
+    files: list,
+    format,
+    images: sources.length,
+    skipped: source.length - sources.length,
+    width: extractor.width,
+    seconds,
+  });
+}
+
+/** Groups of a fixed size go to the device while the next images are decoded and the previous results come back. */
+async function computeRows(
+  extractor: FeatureExtractor,
+  source: ImageSource,
+  spool: FeatureSpool,
+  sources: RowSource[],
+  options: EmbedOptions,
+  output: Output,
+): Promise<void> {
+  const progress = new Progress(output, source.length, "images");
+  let waiting: Parameters<FeatureExtractor["submit"]>[0][number][] = [];
+  let pending: (() => Promise<readonly Float32Array[]>) | undefined;
+  const collect = async (): Promise<void> => {
+    const [rows] = (await pending?.()) ?? [];
+    pending = undefined;
+    if (rows) await spool.append(rows);
+    progress.update(spool.rows);
+  };
+  const submit = async (): Promise<void> => {
+    const next = await extractor.submit(waiting);
+    waiting = [];
+    await collect();
+    pending = next;
+  };
+  const batches = orderedBatches(source, {
+    batchSize: options.batch,
+    prefetch: 1,
+    resizeTo: extractor.decodePixels,
+    maxBad: options.maxBad,
+    onBroken: (error) => output.warning(error.message),
+  });
+  try {
+    for await (const { images, indices, labels } of batches) {
+      for (const [i, image] of images.entries()) {
+        sources.push({ path: source.name(indices[i] ?? 0), label: labels[i] ?? -1 });
+        if (waiting.push(image) === featureBatch) await submit();
+      }
+    }
+    if (waiting.length > 0) await submit();
+    await collect();
+  } finally {
+    progress.end();
+  }
+}
+
+async function channelsOf(weights: string, options: EmbedOptions): Promise<1 | 3> {
+  const checkpoint = await openCheckpoint(await fileSource(weights));
+  try {
+    return (await openEncoder(checkpoint, encoderOptions(options), weights)).config.channels === 1 ? 1 : 3;
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function loadModel(
+  device: Device,
+  weights: string,
+  options: EmbedOptions,
+  output: Output,
+): Promise<VisionTransformer> {
+  const checkpoint = await openCheckpoint(await fileSource(weights));
+  try {
+    const { model, report } = await loadEncoder(device, checkpoint, encoderOptions(options), weights);
+    for (const line of formatReport({ ...report, warnings: [] })) output.notice(line);
+    for (const warning of report.warnings) output.warning(warning);
+    return model;
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+function featureOptions(config: VitConfig, { block, pool, shorterSide }: EmbedOptions) {
+  return {
+    placements: [block ?? ("last" as const)],
+    pooling: pool ?? (config.classTokens > 0 ? ("cls" as const) : ("avg" as const)),
+    ...(shorterSide === undefined ? {} : { shorterSidePixels: shorterSide }),
+  };
+}
+
+/** Records the program on the device's limits and prints its plan. */
+async function dryRun(options: EmbedOptions, output: Output): Promise<void> {
+  const config = await dryRunConfig(options);
+  const device = await openCommandDevice(options, output);
+  try {
+    const extractor = new FeatureExtractor(new VisionTransformer(device, config), featureOptions(config, options));
+    const { weights, activations, inputs, readBack, total } = extractor.memory;
+    output.line(
+      `planned device memory for ${featureBatch} images of ${config.heightPixels} × ${config.widthPixels} pixels at a time:`,
+    );
+    const parts = { weights, activations, "input images": inputs, "read-back": readBack, total };
+    output.pairs(Object.entries(parts).map(([name, bytes]) => [name, formatBytes(bytes)] as const));
+    output.line(`allocated now: ${formatBytes(device.counters.bytes)}`);
+    output.result({
+      config,
+      batch: featureBatch,
+      plannedBytes: extractor.memory,
+      allocatedBytes: device.counters.bytes,
+    });
+  } finally {
+    device.close();
+  }
+}
+
+async function dryRunConfig(options: EmbedOptions): Promise<VitConfig> {
+  const { model, weights } = options;
+  if (model !== undefined) return vitConfig(model);
+  if (weights === undefined) throw new UsageError("embed: --dry-run needs --weights or --model");
+  const checkpoint = await openCheckpoint(await fileSource(weights));
+  try {
+    return completeConfig((await openEncoder(checkpoint, encoderOptions(options), weights)).config, weights);
+  } finally {
+    await checkpoint.close();
+  }
+}

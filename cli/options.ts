@@ -1,0 +1,82 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Device, openDevice } from "../engine/index.ts";
+import type { EncoderOptions } from "../models/checkpoints/index.ts";
+import type { Output } from "./output.ts";
+
+/** Options that every command takes. */
+export interface CommonOptions {
+  readonly json: boolean;
+  readonly seed: number;
+  readonly adapter?: string;
+  readonly quiet: boolean;
+}
+
+export function addCommonOptions(command: Command): Command {
+  return command
+    .option("--json", "print the result as one line of JSON on stdout", false)
+    .option("--seed <number>", "seed of all random numbers; the same seed gives the same result", wholeNumber(0), 0)
+    .option("--adapter <name>", "auto, hardware, software, or a part of the adapter's name (default: auto)")
+    .option("-q, --quiet", "print results, warnings and errors only", false);
+}
+
+/** Options of commands that load an encoder. */
+export interface EncoderCommandOptions {
+  readonly heads?: number;
+  readonly classPosition: "exact" | "as-published";
+  readonly place?: string;
+  readonly allowLeftOver: boolean;
+}
+
+export function addEncoderOptions(command: Command): Command {
+  return command
+    .option("--heads <number>", "attention heads, where the file does not tell", wholeNumber(1))
+    .addOption(
+      new Option(
+        "--class-position <how>",
+        "position row of the class token: exact adds it to the token, as-published drops it as the authors' loader does",
+      )
+        .choices(["exact", "as-published"])
+        .default("exact"),
+    )
+    .option("--place <path>", "which encoder of the file, as inspect lists them (for instance student/backbone.)")
+    .option("--allow-left-over", "ignore tensors that have no place in the encoder", false);
+}
+
+export function encoderOptions(options: EncoderCommandOptions): EncoderOptions {
+  const { heads, classPosition, place, allowLeftOver } = options;
+  return {
+    classPosition,
+    allowLeftOver,
+    ...(heads === undefined ? {} : { heads }),
+    ...(place === undefined ? {} : { place }),
+  };
+}
+
+/** Opens the device that the options ask for; its notice goes to stderr. */
+export function openCommandDevice(options: CommonOptions, output: Output): Promise<Device> {
+  return openDevice({
+    notice: (line) => output.notice(line),
+    ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
+  });
+}
+
+/** Parses a whole number of at least `least`. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || value > most) {
+      const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`;
+      throw new InvalidArgumentError(`expected a whole number ${range}.`);
+    }
+    return value;
+  };
+}
+
+/** Parses a share from 0 to 1. */
+export function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= 1)) {
+    throw new InvalidArgumentError("expected a share from 0 to 1, such as 0.01.");
+  }
+  return value;
+}

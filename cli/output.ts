@@ -1,0 +1,75 @@
+/** Where a command writes; tests give their own. */
+export interface Streams {
+  /** Results: text, or one JSON line. */
+  readonly out: (text: string) => void;
+  /** Notices, warnings, progress, errors. */
+  readonly err: (text: string) => void;
+  /** Whether `err` is a terminal, on which a line can be overwritten. */
+  readonly isTerminal: boolean;
+}
+
+export interface OutputOptions {
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
+/** Writes a command's results to stdout and everything else to stderr. */
+export class Output {
+  constructor(
+    readonly streams: Streams,
+    readonly options: OutputOptions,
+  ) {}
+
+  /** A line of the result, for people; nothing with `--json`. */
+  line(text = ""): void {
+    if (!this.options.json) this.streams.out(`${text}\n`);
+  }
+
+  /** The whole result, for programs: the only line on stdout with `--json`, nothing without. */
+  result(value: unknown): void {
+    if (this.options.json) this.streams.out(`${JSON.stringify(value, finiteNumbers)}\n`);
+  }
+
+  /** Something to know beside the result; nothing with `--quiet`. */
+  notice(text: string): void {
+    if (!this.options.quiet) this.streams.err(`${text}\n`);
+  }
+
+  /** Something that may make the result wrong; shown with `--quiet`, too. */
+  warning(text: string): void {
+    this.streams.err(`warning: ${text}\n`);
+  }
+
+  /** Names and values, one pair to a line. */
+  pairs(pairs: readonly (readonly [name: string, value: string])[]): void {
+    const width = Math.max(...pairs.map(([name]) => name.length));
+    for (const [name, value] of pairs) this.line(`${name.padEnd(width)}  ${value}`);
+  }
+
+  /** Columns of text, the first left-aligned and the others to the right. */
+  table(rows: readonly (readonly string[])[]): void {
+    const widths: number[] = [];
+    for (const row of rows)
+      row.forEach((cell, i) => {
+        widths[i] = Math.max(widths[i] ?? 0, cell.length);
+      });
+    for (const row of rows) {
+      const cells = row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)));
+      this.line(cells.join("  ").trimEnd());
+    }
+  }
+}
+
+/** JSON has no infinities: the largest number stands for them, and null for NaN. */
+function finiteNumbers(_key: string, value: unknown): unknown {
+  if (value === Number.POSITIVE_INFINITY) return Number.MAX_VALUE;
+  if (value === Number.NEGATIVE_INFINITY) return -Number.MAX_VALUE;
+  return typeof value === "bigint" ? String(value) : value;
+}
+
+/** Bytes for people: 12.3 MB. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const power = bytes < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
+  return `${power === 0 ? bytes : (bytes / 1000 ** power).toFixed(bytes / 1000 ** power < 10 ? 2 : 1)} ${units[power]}`;
+}

@@ -1,0 +1,47 @@
+import type { Output } from "./output.ts";
+
+/** Time between two lines where lines cannot be overwritten, in milliseconds. */
+const plainIntervalMs = 10_000;
+const terminalIntervalMs = 200;
+
+/** Shows how far a long command is, how fast, and when it will be done: one line on a terminal, rare lines elsewhere. */
+export class Progress {
+  readonly #startMs = performance.now();
+  #shownMs = this.#startMs;
+  #isOpen = false;
+
+  constructor(
+    readonly output: Output,
+    readonly total: number,
+    /** What is counted, in the plural. */
+    readonly unit: string,
+  ) {}
+
+  update(done: number): void {
+    const { streams, options } = this.output;
+    const now = performance.now();
+    const interval = streams.isTerminal ? terminalIntervalMs : plainIntervalMs;
+    if (options.quiet || now - this.#shownMs < interval) return;
+    this.#shownMs = now;
+    const rate = done / ((now - this.#startMs) / 1000);
+    const seconds = rate > 0 ? (this.total - done) / rate : Number.POSITIVE_INFINITY;
+    const line = `${done} of ${this.total} ${this.unit}, ${rate.toFixed(1)}/s, ${formatSeconds(seconds)} left`;
+    streams.err(streams.isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
+    this.#isOpen = streams.isTerminal;
+  }
+
+  /** Removes the line. */
+  end(): void {
+    if (this.#isOpen) this.output.streams.err("\r\x1b[K");
+    this.#isOpen = false;
+  }
+}
+
+/** A duration for people: 42 s, 3 min 20 s, 2 h 5 min. */
+export function formatSeconds(seconds: number): string {
+  if (!Number.isFinite(seconds)) return "?";
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}

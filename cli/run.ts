@@ -1,0 +1,60 @@
+import { Command, CommanderError } from "commander";
+import packageJson from "../package.json" with { type: "json" };
+import { convertCommand } from "./commands/convert.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { embedCommand } from "./commands/embed.ts";
+import { inspectCommand } from "./commands/inspect.ts";
+import type { CommandContext } from "./context.ts";
+import { exitCodeHelp, exitCodes } from "./exit_codes.ts";
+import type { Streams } from "./output.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** The commands in the order of the help text. */
+const commands: readonly ((context: CommandContext) => Command)[] = [
+  embedCommand,
+  inspectCommand,
+  convertCommand,
+  doctorCommand,
+];
+
+/**
+ * Runs a command line.
+ *
+ * @param args - without the names of interpreter and script
+ * @returns the exit code; nothing is thrown
+ */
+export async function runCli(args: readonly string[], streams: Streams, isDebug = false): Promise<number> {
+  const context: CommandContext = { streams, exitCode: exitCodes.success };
+  const program = new Command("mimrefine")
+    .description("Refine vision transformers that were pre-trained by masked image modelling, on any GPU.")
+    .version(packageJson.version, "-v, --version")
+    .addHelpText(
+      "after",
+      `\n${exitCodeHelp}\nRun mimrefine COMMAND --help for the options of a command and an example.`,
+    );
+  for (const create of commands) program.addCommand(create(context));
+  for (const command of [program, ...program.commands]) {
+    command
+      .exitOverride()
+      .showHelpAfterError(`Run mimrefine ${command === program ? "" : `${command.name()} `}--help for help.`)
+      .configureOutput({ writeOut: streams.out, writeErr: streams.err });
+  }
+  try {
+    if (args.length === 0) {
+      program.outputHelp();
+      return exitCodes.usage;
+    }
+    await program.parseAsync(args, { from: "user" });
+    return context.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
+    streams.err(`${messageOf(error, isDebug)}\n`);
+    return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
+  }
+}
+
+/** One clear line, or everything for those who look for the cause. */
+function messageOf(error: unknown, isDebug: boolean): string {
+  if (!(error instanceof Error)) return `error: ${String(error)}`;
+  return isDebug && error.stack ? error.stack : `error: ${error.message.replace(/\s*\n\s*/g, " ")}`;
+}
