@@ -10,7 +10,6 @@ import {
   ShapeError,
   ValidationError,
 } from "./errors.ts";
-import { checkFinite, writeBuffer } from "./executable.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { PlannedCommand } from "./planner.ts";
 import { type AdapterType, adapterName, isSoftwareAdapter } from "./platform/platform.ts";
@@ -19,8 +18,9 @@ import { type Shape, showShape, sizeOf } from "./shape.ts";
 import { StagingPool } from "./staging.ts";
 import { StateStorage } from "./storage.ts";
 import { stateOf, Tensor } from "./tensor.ts";
+import { checkFinite, writeBuffer } from "./transfer.ts";
 import { TuningTable } from "./tuning.ts";
-import { Waiter } from "./waiter.ts";
+import { Waiter, type WaitKey } from "./waiter.ts";
 
 export interface DeviceOptions {
   /** `auto` (default), `hardware`, `software`, or a part of an adapter's name; `MIMREFINE_ADAPTER` gives the default. */
@@ -230,12 +230,12 @@ export class Device {
   }
 
   /** Waits for the device, asleep for part of the time that the same wait took before (see `Waiter`). */
-  settle<T>(wait: () => Promise<T>, key = "read"): Promise<T> {
+  settle<T>(wait: () => Promise<T>, key: WaitKey): Promise<T> {
     return this.#waiter.wait(key, wait);
   }
 
   /** Resolves when all submitted work is done; `key` names work that takes about as long each time. @throws DeviceLostError */
-  async idle(key = "idle"): Promise<void> {
+  async idle(key: WaitKey = "idle"): Promise<void> {
     await this.settle(() => this.gpu.queue.onSubmittedWorkDone(), key);
     this.throwIfLost();
   }

@@ -1,24 +1,28 @@
-import { bytesPerElement, firstNonFinite, type HostArray, hostArray, viewAs } from "./dtype.ts";
-import { IndexError, NonFiniteError, OptionError, ReusedTensorError, ShapeError } from "./errors.ts";
+import { hostArray } from "./dtype.ts";
+import { OptionError, ReusedTensorError, ShapeError } from "./errors.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
 import { type Plan, type PlannedCommand, planProgram } from "./planner.ts";
-import type { Dispatch, FlagSet, Program } from "./program.ts";
+import { type DispatchTime, timeSteps } from "./profile.ts";
+import type { Dispatch, Program } from "./program.ts";
 import { showShape } from "./shape.ts";
 import { alignUp, bindingAlignment, GPUBufferUsageFlags, type VirtualStorage } from "./storage.ts";
 import { stateOf, type Tensor } from "./tensor.ts";
+import { checkFinite, writeBuffer } from "./transfer.ts";
 import { uniformBytes } from "./uniforms.ts";
 
 /** Host values for the inputs of a program, by name. */
 export type Inputs = Readonly<Record<string, ArrayLike<number>>>;
 
-interface Range {
+/** A part of a buffer, in bytes. */
+export interface BufferRange {
   readonly buffer: GPUBuffer;
   readonly offset: number;
   readonly size: number;
 }
 
-type Step =
+/** What one command of a program comes to on the device. */
+export type Step =
   | {
       readonly type: "dispatch";
       readonly dispatch: Dispatch;
@@ -27,12 +31,12 @@ type Step =
       readonly group: GPUBindGroup;
       readonly workgroups: readonly [number, number, number];
     }
-  | { readonly type: "copy"; readonly from: Range; readonly to: Range };
+  | { readonly type: "copy"; readonly from: BufferRange; readonly to: BufferRange };
 
 /** A planned program with everything that a run needs already created. */
 export class Executable {
   readonly #arenas: GPUBuffer[];
-  readonly #inputs = new Map<VirtualStorage, Range>();
+  readonly #inputs = new Map<VirtualStorage, BufferRange>();
   readonly #inputBuffer: GPUBuffer | undefined;
   readonly #uniforms: GPUBuffer | undefined;
   readonly #steps: Step[];
@@ -124,7 +128,7 @@ export class Executable {
   }
 
   /** The buffer range of a tensor. */
-  locate(x: Tensor): Range {
+  locate(x: Tensor): BufferRange {
     const state = stateOf(x);
     const size = alignUp(x.sizeBytes, 4);
     if (state) return { buffer: state.buffer, offset: x.byteOffset, size };
@@ -214,66 +218,9 @@ export class Executable {
     }
   }
 
-  /** Runs every dispatch in a pass of its own between two timestamps. @returns nanoseconds per dispatch */
-  async time(): Promise<{ kernel: string; dispatch: Dispatch; nanoseconds: number }[]> {
-    const { device } = this.program;
-    const dispatches = this.#steps.filter((step) => step.type === "dispatch");
-    const chunk = 2048; // the largest query set of the WebGPU specification holds 4096 queries, two per dispatch
-    const rows: { kernel: string; dispatch: Dispatch; nanoseconds: number }[] = [];
-    const set = device.gpu.createQuerySet({
-      type: "timestamp",
-      count: 2 * Math.min(chunk, Math.max(1, dispatches.length)),
-    });
-    const resolved = device.createBuffer(
-      "timestamps",
-      set.count * 8,
-      GPUBufferUsageFlags.QUERY_RESOLVE | GPUBufferUsageFlags.COPY_SRC,
-    );
-    for (let from = 0; from < this.#steps.length; from += chunk) {
-      const encoder = device.gpu.createCommandEncoder();
-      const part = this.#steps.slice(from, from + chunk);
-      const timed: Extract<Step, { type: "dispatch" }>[] = [];
-      for (const step of part) {
-        if (step.type === "copy") {
-          encoder.copyBufferToBuffer(
-            step.from.buffer,
-            step.from.offset,
-            step.to.buffer,
-            step.to.offset,
-            step.from.size,
-          );
-          continue;
-        }
-        const pass = encoder.beginComputePass({
-          timestampWrites: {
-            querySet: set,
-            beginningOfPassWriteIndex: 2 * timed.length,
-            endOfPassWriteIndex: 2 * timed.length + 1,
-          },
-        });
-        pass.setPipeline(step.pipeline);
-        pass.setBindGroup(0, step.group);
-        pass.dispatchWorkgroups(...step.workgroups);
-        pass.end();
-        timed.push(step);
-      }
-      const bytes = Math.max(1, timed.length) * 16;
-      const staging = device.staging.take(bytes);
-      encoder.resolveQuerySet(set, 0, 2 * timed.length, resolved, 0);
-      encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
-      device.submit(encoder.finish());
-      const stamps = new BigUint64Array(await device.staging.collect(staging, bytes));
-      timed.forEach((step, i) => {
-        rows.push({
-          kernel: step.kernel.name,
-          dispatch: step.dispatch,
-          nanoseconds: Number((stamps[2 * i + 1] ?? 0n) - (stamps[2 * i] ?? 0n)),
-        });
-      });
-    }
-    set.destroy();
-    resolved.destroy();
-    return rows;
+  /** Runs every dispatch in a pass of its own between two timestamps. */
+  time(): Promise<DispatchTime[]> {
+    return timeSteps(this.program.device, this.#steps, this);
   }
 
   /** Frees arenas, inputs and uniforms; state stays. */
@@ -284,54 +231,6 @@ export class Executable {
 
 export function planFor(program: Program, outputs: readonly Tensor[]): Plan {
   return planProgram(program.commands, outputs, program.device.limits.maxBufferSize);
-}
-
-/** Bytes that a read-back of these tensors takes in a staging buffer. */
-export function readBackBytes(tensors: readonly Tensor[]): number {
-  return tensors.reduce((sum, x) => sum + alignUp(x.sizeBytes, 8), 0);
-}
-
-/** Cuts a staging copy into the values of its tensors. @throws IndexError if an index flag is set */
-export function splitReadBack(
-  program: Program | undefined,
-  tensors: readonly Tensor[],
-  bytes: ArrayBuffer,
-): HostArray[] {
-  let offset = 0;
-  return tensors.map((tensor) => {
-    const values = viewAs(tensor.dtype, bytes.slice(offset, offset + tensor.size * bytesPerElement[tensor.dtype]));
-    offset += alignUp(tensor.sizeBytes, 8);
-    const set = program?.flags.find((flags) => flags.tensor === tensor);
-    if (set) raiseFlags(set, values);
-    return values;
-  });
-}
-
-function raiseFlags({ tensor, operations }: FlagSet, flags: HostArray): void {
-  const slot = flags.findIndex((flag) => flag !== 0);
-  if (slot < 0) return;
-  tensor.device.write(tensor, new Uint32Array(tensor.size));
-  throw new IndexError(
-    `${operations[slot] ?? "gather"}: an index has the value ${(flags[slot] ?? 1) - 1}, which lies outside the table; it was clamped, so results since then are wrong: check the indices before the upload`,
-  );
-}
-
-export function checkFinite(what: string, tensor: Tensor, data: HostArray): void {
-  const bad = firstNonFinite(data, tensor.dtype);
-  if (bad >= 0)
-    throw new NonFiniteError(
-      `${what}: element ${bad} is ${String(data[bad])}, expected finite numbers; clean the data before the upload`,
-    );
-}
-
-export function writeBuffer(gpu: GPUDevice, range: Range, data: HostArray): void {
-  if (data.byteLength % 4 === 0) {
-    gpu.queue.writeBuffer(range.buffer, range.offset, data.buffer, data.byteOffset, data.byteLength);
-    return;
-  }
-  const padded = new Uint8Array(alignUp(data.byteLength, 4));
-  padded.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  gpu.queue.writeBuffer(range.buffer, range.offset, padded);
 }
 
 function layOutUniforms(commands: readonly PlannedCommand[]) {

@@ -1,11 +1,12 @@
 import type { HostArray } from "./dtype.ts";
 import { ReusedTensorError } from "./errors.ts";
-import { Executable, readBackBytes, splitReadBack } from "./executable.ts";
+import { Executable } from "./executable.ts";
 import type { Program } from "./program.ts";
 import { runnerOf } from "./recorded.ts";
 import { showShape } from "./shape.ts";
 import { alignUp, indexFlagsName, StateStorage } from "./storage.ts";
 import { stateOf, Tensor } from "./tensor.ts";
+import { readBackBytes, splitReadBack } from "./transfer.ts";
 
 /** Copies a tensor to the host; see `Tensor.read`. */
 export async function readTensor(x: Tensor): Promise<HostArray> {
@@ -64,7 +65,7 @@ async function copyOut(
     to += alignUp(tensor.sizeBytes, 8);
   }
   device.submit(encoder.finish());
-  const data = await device.staging.collect(staging, bytes);
+  const data = await device.staging.collect(staging, bytes, x.storage);
   device.throwIfLost();
   return splitReadBack(program, tensors, data);
 }

@@ -1,11 +1,12 @@
 import type { Device } from "./device.ts";
 import type { HostArray } from "./dtype.ts";
 import { OptionError } from "./errors.ts";
-import { Executable, type Inputs, planFor, readBackBytes, splitReadBack } from "./executable.ts";
+import { Executable, type Inputs, planFor } from "./executable.ts";
 import type { Plan } from "./planner.ts";
 import { Program, type ProgramOptions } from "./program.ts";
 import { type ProgramStats, printPlan, statsOf } from "./stats.ts";
 import type { Tensor } from "./tensor.ts";
+import { readBackBytes, splitReadBack } from "./transfer.ts";
 
 /** Tensors that a recording function returns, by name. */
 export type Outputs = Readonly<Record<string, Tensor>>;
@@ -106,7 +107,7 @@ export class RecordedProgram<T extends Outputs> {
     const bytes = readBackBytes(copied);
     const staging = device.staging.take(bytes);
     executable.submit(copied, staging);
-    const collected = device.staging.collect(staging, bytes, this.program.name);
+    const collected = device.staging.collect(staging, bytes, this);
     collected.catch(() => undefined); // the caller sees the error when it reads
     return {
       read: async () => {

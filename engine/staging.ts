@@ -1,5 +1,6 @@
 import type { Device } from "./device.ts";
 import { alignUp, GPUBufferUsageFlags } from "./storage.ts";
+import type { WaitKey } from "./waiter.ts";
 
 const mapModeRead = 0x1; // GPUMapMode.READ
 
@@ -24,8 +25,8 @@ export class StagingPool {
     );
   }
 
-  /** Maps the buffer, copies its first bytes out and returns it to the pool. */
-  async collect(buffer: GPUBuffer, sizeBytes: number, key = "read"): Promise<ArrayBuffer> {
+  /** Maps the buffer, copies its first bytes out and returns it to the pool; `key` names the wait (see `Waiter`). */
+  async collect(buffer: GPUBuffer, sizeBytes: number, key: WaitKey): Promise<ArrayBuffer> {
     try {
       await this.device.settle(() => buffer.mapAsync(mapModeRead, 0, alignUp(sizeBytes, 8)), key);
     } catch (cause) {

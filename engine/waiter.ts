@@ -2,18 +2,24 @@
 const worthSleepingMs = 8;
 /** Share of the expected wait to sleep; measured, bench/waiting. */
 const sleepShare = 0.5;
-/** Kinds of waits remembered. */
-const mostKeys = 64;
+/** Names remembered. */
+const mostNames = 64;
+
+/** Names work that takes about as long each time: a text, or the object that does it. */
+export type WaitKey = string | object;
 
 /**
  * Waits for the device without burning a core. While Dawn has a promise pending, Node's main thread spins, which takes
- * time from a software adapter; so the first half of the expected wait is spent asleep, before the promise is asked for.
+ * time from a software adapter; so half of the expected wait is spent asleep, before the promise is asked for. Expected is
+ * the shorter of the last two waits for the same key: the first of all compiles kernels, and any may meet a busy machine.
  */
 export class Waiter {
-  readonly #expectedMs = new Map<string, number>();
+  readonly #byName = new Map<string, readonly number[]>();
+  readonly #byObject = new WeakMap<object, readonly number[]>();
 
-  async wait<T>(key: string, wait: () => Promise<T>): Promise<T> {
-    const expected = this.#expectedMs.get(key) ?? 0;
+  async wait<T>(key: WaitKey, wait: () => Promise<T>): Promise<T> {
+    const known = this.#recall(key);
+    const expected = known.length < 2 ? 0 : Math.min(...known);
     const start = performance.now();
     const sleepMs = expected > worthSleepingMs ? sleepShare * expected : 0;
     if (sleepMs > 0) await new Promise((resolve) => setTimeout(resolve, sleepMs));
@@ -22,12 +28,21 @@ export class Waiter {
     const end = performance.now();
     // If the work was done before the sleep ended, all that is known is that it takes less.
     const overslept = sleepMs > 0 && end - woke < 1;
-    this.#expectedMs.delete(key);
-    this.#expectedMs.set(
-      key,
-      overslept ? sleepMs / 4 : Math.min(end - start, expected === 0 ? Number.POSITIVE_INFINITY : 2 * expected),
-    );
-    if (this.#expectedMs.size > mostKeys) this.#expectedMs.delete(this.#expectedMs.keys().next().value ?? "");
+    this.#keep(key, [...known, overslept ? sleepMs / 2 : end - start].slice(-2));
     return value;
+  }
+
+  #recall(key: WaitKey): readonly number[] {
+    return (typeof key === "string" ? this.#byName.get(key) : this.#byObject.get(key)) ?? [];
+  }
+
+  #keep(key: WaitKey, waits: readonly number[]): void {
+    if (typeof key !== "string") {
+      this.#byObject.set(key, waits);
+      return;
+    }
+    this.#byName.delete(key);
+    this.#byName.set(key, waits);
+    if (this.#byName.size > mostNames) this.#byName.delete(this.#byName.keys().next().value ?? "");
   }
 }
