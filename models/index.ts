@@ -1,3 +1,4 @@
+export * from "./checkpoints/index.ts";
 export {
   gridOf,
   type PositionAxes,
@@ -9,6 +10,7 @@ export {
   vitPresets,
 } from "./config.ts";
 export { initializeParameters, startValues } from "./initialize.ts";
+export { type BlockOptions, transformerBlock } from "./layers.ts";
 export {
   type MaeDecoderConfig,
   type MaeResult,

@@ -1,3 +1,4 @@
+import { recordEarly } from "../engine/early.ts";
 import {
   type AdamWOperands,
   type Arena,
@@ -75,11 +76,16 @@ export class ArenaOptimizer {
     });
   }
 
-  /** Records "gradient arena += gradients" for the trained parameters, in their order. */
+  /**
+   * Records "gradient arena += gradients" for the trained parameters, in their order, each as soon as its gradient is known:
+   * otherwise a program would hold the gradients of all parameters at once.
+   */
   accumulate(program: Program, gradients: readonly Tensor[]): void {
-    this.trained.forEach((name, i) => {
-      const gradient = gradients[i];
-      if (gradient) accumulate(program, this.gradients.get(name), gradient);
+    recordEarly(program, () => {
+      this.trained.forEach((name, i) => {
+        const gradient = gradients[i];
+        if (gradient) accumulate(program, this.gradients.get(name), gradient);
+      });
     });
   }
 

@@ -1,22 +1,22 @@
 import {
   type Arena,
-  add,
   concat,
   OptionError,
   type Program,
   type RecordedProgram,
   recordProgram,
   reshape,
+  rows,
   type Tensor,
   uniform,
 } from "../engine/index.ts";
-import { type EncodedTokens, poolingTable } from "../models/index.ts";
-import { type BatchPart, readBatchRows, writeBatchRows } from "./batch_rows.ts";
+import { poolingTable, type VisionTransformer } from "../models/index.ts";
 import { summaryNames, type ViewLayout } from "./contrastive_loss.ts";
-import type { HeadResult, Swap } from "./head.ts";
+import type { HeadForwardOptions, HeadResult, Swap } from "./head.ts";
 import type { RefinerModel } from "./model.ts";
 import type { ArenaOptimizer } from "./optimizer.ts";
 import { chooseRank, queueMetricNames } from "./queue.ts";
+import type { Teacher } from "./teacher.ts";
 
 /** The loss side of a stage. */
 export interface LossOptions {
@@ -39,7 +39,24 @@ export interface StepSetup {
   readonly views: ViewSource;
   readonly heads: ArenaOptimizer;
   /** Undefined in stage 2, where the encoder is frozen. */
-  readonly encoder?: { readonly optimizer: ArenaOptimizer; readonly average?: Arena };
+  readonly encoder?: TrainedEncoder;
+  /** Moving averages whose projections are looked up and aligned to, instead of the model's own. */
+  readonly teacher?: Teacher;
+  /** Recompute the inside of every encoder block in the backward pass instead of keeping it. */
+  readonly recompute?: boolean;
+}
+
+export interface TrainedEncoder {
+  readonly optimizer: ArenaOptimizer;
+  /** The moving average that is evaluated in the end. */
+  readonly average?: Arena;
+}
+
+/** Pooled features per head: of all views, `[V · B, D]`, and those that the teacher pools of the global ones, `[V_g · B, D]`. */
+export interface BatchFeatures {
+  readonly own: readonly Tensor[];
+  /** Undefined without a teacher, and for one whose encoder is the model's. */
+  readonly taught?: readonly Tensor[];
 }
 
 /** Scalars of every head, row by row: `summaryNames`, then `queueMetricNames`. */
@@ -51,196 +68,127 @@ export function recordStep(setup: StepSetup): RecordedProgram<{ metrics: Tensor 
   return recordProgram(
     model.device,
     (program) => {
-      const encoded = encode(program, setup, loss.layout.batch);
-      const features = pool(setup, encoded);
-      const results = forwardHeads(program, setup, features);
-      const total = sumOf(results.map((result) => result.loss));
-      const headNames = setup.heads.trained;
-      const headTargets = headNames.map((name) => setup.heads.parameters.get(name));
-      const encoderNames = encoder?.optimizer.trained ?? [];
-      const encoderTargets = encoderNames.map((name) => model.encoder.parameters.get(name));
-      const gradients = program.gradients(total, [...headTargets, ...encoderTargets]);
-      setup.heads.assign(program, gradients.slice(0, headTargets.length));
-      encoder?.optimizer.assign(program, gradients.slice(headTargets.length));
-      return { metrics: metricsOf(results), ...slotsOf(results), ...update(program, setup) };
+      const features = encodeFeatures(program, setup, loss.layout.batch);
+      const { outputs, featureGradients } = stepHeads(program, setup, features);
+      if (!encoder) return outputs;
+      const { optimizer } = encoder;
+      const targets = optimizer.trained.map((name) => model.encoder.parameters.get(name));
+      const seeds = features.own.map((output, i) => seeded(output, featureGradients[i]));
+      optimizer.assign(program, program.pullBack(seeds, targets));
+      return { ...outputs, ...updateEncoder(program, setup, encoder) };
     },
     { name: "step" },
   );
 }
 
-/** The programs of the exact micro-batch scheme: features of all parts, heads on the whole batch, gradients of all parts. */
-export interface MicroBatchPrograms {
-  /** Runs once per micro-batch, keeping only the pooled features. */
-  readonly encode: RecordedProgram<Record<string, Tensor>>;
-  /** Runs once on the whole batch; clears the encoder's gradients. */
-  readonly heads: RecordedProgram<{ metrics: Tensor } & Record<string, Tensor>>;
-  /** Runs once per micro-batch and adds to the encoder's gradients. Undefined in stage 2. */
-  readonly backward?: RecordedProgram<Record<string, Tensor>>;
-  /** Runs once at the end. Undefined in stage 2. */
-  readonly update?: RecordedProgram<Record<string, Tensor>>;
+/** Records views, encoder and pooling for `images` images. */
+export function encodeFeatures(program: Program, setup: StepSetup, images: number): BatchFeatures {
+  const { model, teacher, recompute } = setup;
+  const views = setup.views(program, images);
+  const own = pooledFeatures(setup, model.encoder, views, recompute);
+  return teacher?.encoder ? { own, taught: pooledFeatures(setup, teacher.encoder, views.slice(0, 1)) } : { own };
 }
 
-/** Pooled features of the whole batch and the gradients with respect to them, `[V · B, D]` per head. */
-export class FeatureState {
-  readonly features: readonly Tensor[];
-  readonly gradients: readonly Tensor[];
-
-  constructor(model: RefinerModel, layout: ViewLayout) {
-    const shape = [(layout.globalViews + layout.localViews) * layout.batch, model.encoder.config.width];
-    this.features = model.names.map((name) => model.device.zeros(shape, "f32", `${name} features`));
-    this.gradients = model.names.map((name) => model.device.zeros(shape, "f32", `${name} feature gradients`));
-  }
+function pooledFeatures(
+  { model }: StepSetup,
+  encoder: VisionTransformer,
+  views: readonly Tensor[],
+  recompute = false,
+): Tensor[] {
+  const encoded = encoder.forward(views, { taps: model.taps, recompute });
+  const { classTokens } = encoder.config;
+  return model.pool(encoded, poolingTable(model.device, encoded.segments, model.config.pooling, classTokens));
 }
 
 /**
- * Records the encoder programs for micro-batches of one size.
+ * Records everything that couples the batch: all heads with their losses, gradients, optimiser step and queues. Heads share
+ * nothing but their features, so each is differentiated before the next begins and its activations can make room.
  *
- * @param part - images per micro-batch
+ * @returns scalars and chosen slots, and per head the gradient with respect to its features if the encoder is trained
  */
-export function recordMicroBatch(
+export function stepHeads(
+  program: Program,
   setup: StepSetup,
-  state: FeatureState,
-  part: number,
-): Pick<MicroBatchPrograms, "encode" | "backward"> {
-  const { model, loss, encoder } = setup;
-  const { batch, globalViews, localViews } = loss.layout;
-  const views = globalViews + localViews;
-  if (part > batch)
-    throw new OptionError(
-      `refine: a micro-batch of ${part} is larger than the batch of ${batch}; use at most ${batch}`,
-    );
-  const at = (program: Program): BatchPart => ({ views, batch, part, first: program.input("first", [1], "u32") });
-  const encode_ = recordProgram<Record<string, Tensor>>(
-    model.device,
-    (program) => {
-      const place = at(program);
-      const features = pool(setup, encode(program, setup, part));
-      features.forEach((rows, i) => {
-        const target = state.features[i];
-        if (target) writeBatchRows(program, rows, target, place);
-      });
-      return {};
-    },
-    { name: "encode", inference: true },
-  );
-  if (!encoder) return { encode: encode_ };
-  const backward = recordProgram<Record<string, Tensor>>(
-    model.device,
-    (program) => {
-      const place = at(program);
-      const features = pool(setup, encode(program, setup, part));
-      const seeds = features.map((output, i) => {
-        const gradient = state.gradients[i];
-        return gradient ? { output, gradient: readBatchRows(program, gradient, place) } : { output };
-      });
-      const { optimizer } = encoder;
-      const targets = optimizer.trained.map((name) => model.encoder.parameters.get(name));
-      optimizer.accumulate(program, program.pullBack(seeds, targets));
-      return {};
-    },
-    { name: "backward" },
-  );
-  return { encode: encode_, backward };
-}
-
-/** Records the program of the heads on the whole batch and the one of the encoder's update. */
-export function recordBatch(setup: StepSetup, state: FeatureState): Pick<MicroBatchPrograms, "heads" | "update"> {
-  const { model, encoder } = setup;
-  const heads = recordProgram(
-    model.device,
-    (program) => {
-      const results = forwardHeads(program, setup, state.features);
-      const total = sumOf(results.map((result) => result.loss));
-      const names = setup.heads.trained;
-      const targets = names.map((name) => setup.heads.parameters.get(name));
-      const gradients = program.gradients(total, encoder ? [...targets, ...state.features] : targets);
-      setup.heads.assign(program, gradients.slice(0, targets.length));
-      state.gradients.forEach((target, i) => {
-        const gradient = gradients[targets.length + i];
-        if (gradient) program.assign(target, gradient);
-      });
-      encoder?.optimizer.clear(program);
-      return { metrics: metricsOf(results), ...slotsOf(results), ...updateHeads(program, setup) };
-    },
-    { name: "heads" },
-  );
-  if (!encoder) return { heads };
-  const update = recordProgram<Record<string, Tensor>>(model.device, (program) => updateEncoder(program, encoder), {
-    name: "update",
+  features: BatchFeatures,
+): { outputs: { metrics: Tensor } & Record<string, Tensor>; featureGradients: readonly Tensor[] } {
+  const { model, encoder, heads: optimizer, teacher } = setup;
+  const inputs = headInputs(program, setup);
+  const gradients = new Map<string, Tensor>();
+  const featureGradients: Tensor[] = [];
+  const results = model.heads.map((head, i) => {
+    const own = features.own[i];
+    if (!own) throw new OptionError(`refine: no features for head ${model.names[i]}`);
+    const result = head.forward(own, {
+      ...inputs(i),
+      ...(teacher ? { teacherProjections: teacher.project(taughtFeatures(setup, features, i), i) } : {}),
+    });
+    const names = optimizer.trained.filter((name) => name.startsWith(head.prefix));
+    const targets = names.map((name) => optimizer.parameters.get(name));
+    const list = program.gradients(result.loss, encoder ? [...targets, own] : targets);
+    names.forEach((name, at) => {
+      const gradient = list[at];
+      if (gradient) gradients.set(name, gradient);
+    });
+    featureGradients.push(...list.slice(names.length));
+    return result;
   });
-  return { heads, update };
+  optimizer.assign(
+    program,
+    optimizer.trained.flatMap((name) => gradients.get(name) ?? []),
+  );
+  const { norm, nonFinite } = optimizer.gradientNorm(program);
+  optimizer.step(program, program.input("headScalars", [12]));
+  teacher?.updateHeads(program);
+  const outputs = { metrics: metricsOf(results), ...slotsOf(results), headNorm: norm, headNonFinite: nonFinite };
+  return { outputs, featureGradients };
 }
 
-function encode(program: Program, setup: StepSetup, images: number): EncodedTokens {
-  return setup.model.encoder.forward(setup.views(program, images), { taps: setup.model.taps });
+/** Records the update of the encoder from its gradient arena. */
+export function updateEncoder(program: Program, setup: StepSetup, encoder: TrainedEncoder): Record<string, Tensor> {
+  const { optimizer, average } = encoder;
+  const { norm, nonFinite } = optimizer.gradientNorm(program);
+  optimizer.step(program, program.input("encoderScalars", [12]), average);
+  setup.teacher?.updateEncoder(program);
+  return { encoderNorm: norm, encoderNonFinite: nonFinite };
 }
 
-function pool(setup: StepSetup, encoded: EncodedTokens): Tensor[] {
-  const { model } = setup;
-  const { pooling } = model.config;
-  return model.pool(encoded, poolingTable(model.device, encoded.segments, pooling, model.encoder.config.classTokens));
+/** A result and the gradient that arrives at it. */
+export function seeded(output: Tensor, gradient: Tensor | undefined): { output: Tensor; gradient: Tensor } {
+  if (!gradient) throw new OptionError("refine: a head gave no gradient for its features");
+  return { output, gradient };
 }
 
-function forwardHeads(program: Program, setup: StepSetup, features: readonly Tensor[]): HeadResult[] {
-  const { loss, model } = setup;
-  const { layout } = loss;
+function taughtFeatures({ model, loss }: StepSetup, { own, taught }: BatchFeatures, head: number): Tensor {
+  const known = taught?.[head];
+  if (known) return known;
+  const features = own[head];
+  if (!features) throw new OptionError(`refine: no features for head ${model.names[head]}`);
+  return rows(features, 0, loss.layout.globalViews * loss.layout.batch);
+}
+
+/** Options of each head's forward pass, with the inputs that all heads share. */
+function headInputs(program: Program, { loss, model }: StepSetup): (head: number) => HeadForwardOptions {
+  const { layout, temperature, topK, swap, oracle, seed } = loss;
   const samples = program.input("samples", [layout.batch], "i32");
   const classes = program.input("classes", [layout.batch], "i32");
-  const rows = layout.globalViews * layout.batch;
-  const step = loss.topK > 1 ? program.input("update", [1], "u32") : undefined;
-  return model.heads.map((head, i) => {
-    const input = features[i];
-    if (!input) throw new OptionError(`refine: no features for head ${model.names[i]}`);
-    const draws = step
-      ? uniform(program, [rows], { seed: loss.seed, purpose: `neighbour ${model.names[i]}`, step })
-      : undefined;
-    const choice = draws ? chooseRank(draws, loss.topK) : setup.model.device.zeros([rows], "u32", "first ranks");
-    return head.forward(input, {
-      layout,
-      samples,
-      classes,
-      choice,
-      training: true,
-      temperature: loss.temperature,
-      topK: loss.topK,
-      swap: loss.swap,
-      oracle: loss.oracle,
-    });
-  });
-}
-
-function sumOf(losses: readonly Tensor[]): Tensor {
-  return losses.reduce((sum, loss) => add(sum, loss));
+  const anchors = layout.globalViews * layout.batch;
+  const step = topK > 1 ? program.input("update", [1], "u32") : undefined;
+  return (head) => {
+    const purpose = `neighbour ${model.names[head]}`;
+    const choice = step
+      ? chooseRank(uniform(program, [anchors], { seed, purpose, step }), topK)
+      : model.device.zeros([anchors], "u32", "first ranks");
+    return { layout, samples, classes, choice, training: true, temperature, topK, swap, oracle };
+  };
 }
 
 /** `[heads, headMetricNames.length]` */
 function metricsOf(results: readonly HeadResult[]): Tensor {
-  const rows = results.flatMap(({ summary, neighbours }) => [summary, neighbours.metrics]);
-  return reshape(concat(rows, 0), [results.length, headMetricNames.length]);
+  const parts = results.flatMap(({ summary, neighbours }) => [summary, neighbours.metrics]);
+  return reshape(concat(parts, 0), [results.length, headMetricNames.length]);
 }
 
 /** Chosen queue slots per head, as `slots0`, `slots1`, … */
 function slotsOf(results: readonly HeadResult[]): Record<string, Tensor> {
   return Object.fromEntries(results.map(({ neighbours }, i) => [`slots${i}`, neighbours.slots]));
-}
-
-function update(program: Program, setup: StepSetup): Record<string, Tensor> {
-  const { encoder } = setup;
-  return { ...updateHeads(program, setup), ...(encoder ? updateEncoder(program, encoder) : {}) };
-}
-
-function updateHeads(program: Program, setup: StepSetup): { headNorm: Tensor; headNonFinite: Tensor } {
-  const { norm, nonFinite } = setup.heads.gradientNorm(program);
-  setup.heads.step(program, program.input("headScalars", [12]));
-  return { headNorm: norm, headNonFinite: nonFinite };
-}
-
-function updateEncoder(
-  program: Program,
-  encoder: NonNullable<StepSetup["encoder"]>,
-): { encoderNorm: Tensor; encoderNonFinite: Tensor } {
-  const { optimizer, average } = encoder;
-  const { norm, nonFinite } = optimizer.gradientNorm(program);
-  optimizer.step(program, program.input("encoderScalars", [12]), average);
-  return { encoderNorm: norm, encoderNonFinite: nonFinite };
 }

@@ -1,0 +1,429 @@
+import { z } from "zod";
+import { type Arena, type Device, EngineError, OptionError } from "../engine/index.ts";
+import { saveEncoder, VisionTransformer } from "../models/index.ts";
+import { bytesPerImage } from "./batch_inputs.ts";
+import {
+  type CheckpointMetadata,
+  newestCheckpoint,
+  type RunState,
+  restoreState,
+  saveCheckpoint,
+} from "./checkpoint.ts";
+import type { RefineConfig } from "./config.ts";
+import { BrokenImages, batches, type ImageBatch, type ImageSource } from "./data/index.ts";
+import { HealthMonitor } from "./health.ts";
+import { RefinerModel } from "./model.ts";
+import type { RunStore } from "./run_store.ts";
+import { planStage, Stage, type StageNumber, type StagePlan, type UpdateResult } from "./stage.ts";
+
+/** Which weights an evaluation looks at. */
+export type EvaluatedWeights = "encoder" | "ema";
+
+export interface RefineOptions {
+  /** The pre-trained encoder; stage 3 trains it in place. */
+  readonly encoder: VisionTransformer;
+  readonly images: ImageSource;
+  readonly config: RefineConfig;
+  /** Where checkpoints, metrics and results go. */
+  readonly store: RunStore;
+  /** Go on from the newest checkpoint of the store. */
+  readonly resume?: boolean;
+  /** Finishes the current update, saves, and ends the run. */
+  readonly signal?: AbortSignal;
+  /** k-NN accuracy per block, first to last; called before, after stage 2, every `evalEvery` epochs, and after stage 3. */
+  readonly evaluate?: (encoder: VisionTransformer) => Promise<readonly number[]>;
+}
+
+/** What a run tells while it goes on; update and k-NN events are also the lines of `metrics.jsonl`. */
+export type RefineEvent =
+  | ({
+      readonly kind: "update";
+      readonly stage: StageNumber;
+      readonly update: number;
+      readonly of: number;
+      readonly epoch: number;
+      readonly imagesPerSecond: number;
+      readonly waitShare: number;
+      readonly deviceBytes: number;
+    } & UpdateResult)
+  | {
+      readonly kind: "knn";
+      readonly stage: 1 | StageNumber;
+      readonly epoch: number;
+      readonly weights: EvaluatedWeights;
+      readonly k: number;
+      readonly accuracy: readonly number[];
+    }
+  | { readonly kind: "checkpoint"; readonly file: string }
+  | { readonly kind: "notice"; readonly text: string };
+
+export interface RefineResult {
+  readonly finished: boolean;
+  /** Completed updates of both stages. */
+  readonly updates: number;
+  /** k-NN accuracy per block, where it was evaluated. */
+  readonly knn: {
+    readonly before?: readonly number[];
+    readonly afterStage2?: readonly number[];
+    readonly after?: readonly number[];
+  };
+  /** The moving average of the encoder: what users take away. */
+  readonly ema: VisionTransformer;
+}
+
+/** Where a run stands. */
+interface Position {
+  readonly stage: StageNumber;
+  /** Completed updates of the stage. */
+  readonly update: number;
+}
+
+/**
+ * Refines an encoder: stage 2 trains the heads, stage 3 heads and encoder (arXiv 2402.10093). The same configuration, data and
+ * device give the same bytes, interrupted or not.
+ *
+ * @throws OptionError, DataError, CheckpointError, CollapseError
+ */
+export async function* refine(options: RefineOptions): AsyncGenerator<RefineEvent, RefineResult> {
+  const run = await Run.start(options);
+  try {
+    yield* run.stages();
+    return run.result();
+  } finally {
+    run.close();
+  }
+}
+
+class Run {
+  readonly #device: Device;
+  readonly #model: RefinerModel;
+  readonly #average: Arena;
+  readonly #ema: VisionTransformer;
+  readonly #plans: readonly StagePlan[];
+  readonly #health = new HealthMonitor();
+  readonly #broken: BrokenImages;
+  readonly #knn: { before?: readonly number[]; afterStage2?: readonly number[]; after?: readonly number[] } = {};
+  #stage: Stage | undefined;
+  #finished = false;
+  #updates = 0;
+  #lastSave = performance.now();
+
+  private constructor(
+    readonly options: RefineOptions,
+    readonly imageBytes: number,
+  ) {
+    const { encoder, config, images } = options;
+    this.#device = encoder.device;
+    checkConfig(config, images, encoder);
+    this.#model = new RefinerModel(encoder, {
+      placements: config.heads,
+      pooling: config.pooling,
+      head: {
+        inputWidth: encoder.config.width,
+        projectorWidth: config.projectorWidth,
+        predictorWidth: config.predictorWidth,
+        outputWidth: config.outputWidth,
+        queueLength: config.queueLength,
+      },
+    });
+    this.#average = encoder.parameters.like("ema");
+    this.#ema = new VisionTransformer(this.#device, encoder.config, this.#average, encoder.positions);
+    this.#plans = ([2, 3] as const)
+      .map((stage) => planStage(config, stage, images.length))
+      .filter((plan) => plan.updates > 0);
+    this.#broken = new BrokenImages(images.length, { maxBad: config.maxBad });
+  }
+
+  static async start(options: RefineOptions): Promise<Run> {
+    const { config, images } = options;
+    return new Run(options, await bytesPerImage(images, resizeBound(config, options.encoder)));
+  }
+
+  async *stages(): AsyncGenerator<RefineEvent, void> {
+    const { encoder, resume = false } = this.options;
+    this.#model.initializeHeads(this.options.config.seed);
+    for (const [name, tensor] of encoder.parameters.tensors)
+      this.#device.write(this.#average.get(name), await tensor.read());
+    const position = resume ? await this.#positionOfNewest() : undefined;
+    if (!position) yield* this.#evaluate(1, 0, "encoder", "before");
+    for (const plan of this.#plans) {
+      const done = this.#plans
+        .filter((other) => other.stage < plan.stage)
+        .reduce((sum, other) => sum + other.updates, 0);
+      if (position && position.stage > plan.stage) {
+        this.#updates = done + plan.updates;
+        continue;
+      }
+      this.#stage?.destroy();
+      this.#stage = new Stage(this.#model, this.options.config, plan, this.imageBytes, this.#average);
+      const start = position?.stage === plan.stage ? position.update : 0;
+      if (start > 0) yield* this.#restore();
+      this.#updates = done + start;
+      yield* this.#train(this.#stage, start, done);
+      if (this.options.signal?.aborted) return;
+      if (plan.stage === 2) yield* this.#evaluate(2, this.#epochs(plan), "encoder", "afterStage2");
+    }
+    await this.options.store.write("encoder.safetensors", (sink) =>
+      saveEncoder(sink, this.#ema, {
+        source: "moving average of the encoder",
+        method: "MIM-Refiner (arXiv 2402.10093)",
+      }),
+    );
+    const last = this.#plans.at(-1);
+    if (last) yield* this.#evaluate(last.stage, this.#epochs(last), "ema", "after");
+    this.#finished = true;
+  }
+
+  /** Whole epochs of a stage, counted from the start of the run. */
+  #epochs(plan: StagePlan): number {
+    return this.#plans
+      .filter((other) => other.stage <= plan.stage)
+      .reduce((sum, other) => sum + Math.ceil(other.updates / other.updatesPerEpoch), 0);
+  }
+
+  async *#train(stage: Stage, start: number, done: number): AsyncGenerator<RefineEvent, void> {
+    const { config, images, signal } = this.options;
+    const { plan } = stage;
+    const before = this.#epochs(plan) - Math.ceil(plan.updates / plan.updatesPerEpoch);
+    let update = start;
+    const clock = new StepClock(config.batch);
+    let pending: { readonly at: number; readonly epoch: number; readonly result: Promise<UpdateResult> } | undefined;
+    while (update < plan.updates && !signal?.aborted) {
+      const epoch = before + Math.floor(update / plan.updatesPerEpoch);
+      const feed = batches(images, {
+        batchSize: config.batch,
+        seed: config.seed,
+        epoch,
+        firstBatch: update % plan.updatesPerEpoch,
+        prefetch: config.prefetch,
+        resizeTo: resizeBound(config, this.options.encoder),
+        broken: this.#broken,
+      });
+      for await (const batch of clock.waiting(feed)) {
+        const { result } = await stage.run(batch, update, done + update, epoch);
+        result.catch(() => undefined); // reported when it is awaited below
+        if (pending) yield await this.#report(plan, pending, clock);
+        pending = { at: update, epoch, result };
+        update++;
+        this.#updates = done + update;
+        const isEpochEnd = update % plan.updatesPerEpoch === 0;
+        if (isEpochEnd || update === plan.updates || signal?.aborted || this.#saveIsDue()) {
+          yield await this.#report(plan, pending, clock);
+          pending = undefined;
+          const epochs = update / plan.updatesPerEpoch;
+          const isDue = isEpochEnd && epochs % config.checkpointEvery < 1;
+          if (isDue || update === plan.updates || signal?.aborted || this.#saveIsDue())
+            yield await this.#save(plan, update);
+          if (
+            isEpochEnd &&
+            plan.stage === 3 &&
+            update < plan.updates &&
+            config.evalEvery > 0 &&
+            epochs % config.evalEvery === 0
+          ) {
+            yield* this.#evaluate(3, before + epochs, "ema");
+          }
+        }
+        if (update === plan.updates || signal?.aborted) break;
+      }
+    }
+  }
+
+  async #report(
+    plan: StagePlan,
+    pending: { at: number; epoch: number; result: Promise<UpdateResult> },
+    clock: StepClock,
+  ): Promise<RefineEvent> {
+    const result = await pending.result;
+    const event: RefineEvent = {
+      kind: "update",
+      stage: plan.stage,
+      update: pending.at + 1,
+      of: plan.updates,
+      epoch: pending.epoch,
+      ...clock.lap(),
+      deviceBytes: this.#device.counters.bytes,
+      ...result,
+    };
+    await this.options.store.appendLine("metrics.jsonl", JSON.stringify(event));
+    this.#health.check(pending.at + 1, result);
+    return event;
+  }
+
+  #saveIsDue(): boolean {
+    return performance.now() - this.#lastSave > this.options.config.checkpointMinutes * 60_000;
+  }
+
+  async #save(plan: StagePlan, update: number): Promise<RefineEvent> {
+    const metadata: CheckpointMetadata = {
+      stage: String(plan.stage),
+      update: String(update),
+      updates: String(this.#updates),
+    };
+    await saveCheckpoint(this.options.store, this.#updates, this.#state(), metadata);
+    this.#lastSave = performance.now();
+    return { kind: "checkpoint", file: `checkpoints/${String(this.#updates).padStart(9, "0")}.safetensors` };
+  }
+
+  #state(): RunState {
+    const { encoder } = this.options;
+    const model = this.#model;
+    const stage = this.#stage;
+    return {
+      arenas: {
+        "encoder.": encoder.parameters,
+        "ema.": this.#average,
+        "heads.": model.headParameters,
+        "statistics.": model.headStatistics,
+        "counters.": model.headCounters,
+        ...(stage
+          ? { "optimizer.heads.m.": stage.heads.firstMoment, "optimizer.heads.v.": stage.heads.secondMoment }
+          : {}),
+        ...(stage?.encoder
+          ? {
+              "optimizer.encoder.m.": stage.encoder.optimizer.firstMoment,
+              "optimizer.encoder.v.": stage.encoder.optimizer.secondMoment,
+            }
+          : {}),
+      },
+      tensors: Object.fromEntries(
+        model.heads.flatMap(({ queue }, i) =>
+          Object.entries(queue.state).map(([name, tensor]) => [`${model.names[i]}.${name}`, tensor]),
+        ),
+      ),
+    };
+  }
+
+  /** Where the newest checkpoint stands; stage ends count as the beginning of the next stage. */
+  async #positionOfNewest(): Promise<Position> {
+    const { checkpoint } = await newestCheckpoint(this.options.store);
+    const stage: StageNumber = checkpoint.metadata.get("stage") === "3" ? 3 : 2;
+    const update = Number(checkpoint.metadata.get("update"));
+    await checkpoint.close();
+    if (!Number.isInteger(update))
+      throw new EngineError("refine: the newest checkpoint holds no update number; it was written by another program");
+    return { stage, update };
+  }
+
+  async *#restore(): AsyncGenerator<RefineEvent, void> {
+    const { checkpoint, file, damaged } = await newestCheckpoint(this.options.store);
+    for (const text of damaged) yield { kind: "notice", text: `${text}; going back to ${file}` };
+    await restoreState(checkpoint, this.#state());
+    await checkpoint.close();
+    await this.#readMetrics(Number(checkpoint.metadata.get("stage")), Number(checkpoint.metadata.get("update")));
+    yield { kind: "notice", text: `resumed from ${file}` };
+  }
+
+  /** Takes over earlier evaluations and drops the lines of updates that will be made again. */
+  async #readMetrics(stage: number, update: number): Promise<void> {
+    const text = await this.options.store.readText("metrics.jsonl");
+    if (text === undefined) return;
+    const lines = text.split("\n").filter((line) => {
+      const event = parseLine(line);
+      if (!event || event.stage > stage) return false;
+      if (event.kind === "knn" && event.accuracy) {
+        if (event.stage === 1) this.#knn.before = event.accuracy;
+        if (event.stage === 2 && stage > 2) this.#knn.afterStage2 = event.accuracy;
+      }
+      return event.stage < stage || (event.kind === "update" && event.update <= update);
+    });
+    await this.options.store.writeText("metrics.jsonl", lines.map((line) => `${line}\n`).join(""));
+  }
+
+  async *#evaluate(
+    stage: 1 | StageNumber,
+    epoch: number,
+    weights: EvaluatedWeights,
+    slot?: "before" | "afterStage2" | "after",
+  ): AsyncGenerator<RefineEvent, void> {
+    const { evaluate, encoder, config, store } = this.options;
+    if (!evaluate) return;
+    const accuracy = await evaluate(weights === "ema" ? this.#ema : encoder);
+    if (slot) this.#knn[slot] = accuracy;
+    const event: RefineEvent = { kind: "knn", stage, epoch, weights, k: config.k, accuracy };
+    await store.appendLine("metrics.jsonl", JSON.stringify(event));
+    yield event;
+  }
+
+  result(): RefineResult {
+    return { finished: this.#finished, updates: this.#updates, knn: this.#knn, ema: this.#ema };
+  }
+
+  close(): void {
+    this.#stage?.destroy();
+  }
+}
+
+const eventSchema = z.object({
+  kind: z.string(),
+  stage: z.number(),
+  update: z.number().default(0),
+  accuracy: z.array(z.number()).optional(),
+});
+
+/** An event of `metrics.jsonl`; undefined for a line that a kill cut off. */
+function parseLine(line: string): z.output<typeof eventSchema> | undefined {
+  if (!line.endsWith("}")) return undefined;
+  return eventSchema.safeParse(JSON.parse(line)).data;
+}
+
+/** Time per update and the share of it spent waiting for data. */
+class StepClock {
+  #last = performance.now();
+  #waitedMs = 0;
+
+  constructor(readonly batch: number) {}
+
+  /** Passes batches on and counts the time that they were waited for. */
+  async *waiting(feed: AsyncGenerator<ImageBatch, void, void>): AsyncGenerator<ImageBatch, void, void> {
+    for (;;) {
+      const start = performance.now();
+      const next = await feed.next();
+      this.#waitedMs += performance.now() - start;
+      if (next.done) return;
+      yield next.value;
+    }
+  }
+
+  lap(): { imagesPerSecond: number; waitShare: number } {
+    const now = performance.now();
+    const elapsedMs = Math.max(now - this.#last, 1e-3);
+    const waitShare = Math.min(1, this.#waitedMs / elapsedMs);
+    this.#last = now;
+    this.#waitedMs = 0;
+    return { imagesPerSecond: (1000 * this.batch) / elapsedMs, waitShare };
+  }
+}
+
+function resizeBound(config: RefineConfig, encoder: VisionTransformer): number {
+  return config.resizeTo || 2 * (config.globalPixels || encoder.config.heightPixels);
+}
+
+function checkConfig(config: RefineConfig, images: ImageSource, encoder: VisionTransformer): void {
+  if (config.batch > config.queueLength) {
+    throw new OptionError(
+      `refine: batch ${config.batch} is larger than the queue of ${config.queueLength}; use a longer queue`,
+    );
+  }
+  for (const [name, k] of Object.entries({ topK: config.topK, stage2TopK: config.stage2TopK })) {
+    if (k > config.queueLength)
+      throw new OptionError(
+        `refine: ${name} ${k} is larger than the queue of ${config.queueLength}; use a longer queue`,
+      );
+  }
+  if (config.microBatch > config.batch) {
+    throw new OptionError(
+      `refine: microBatch ${config.microBatch} is larger than the batch of ${config.batch}; use at most the batch`,
+    );
+  }
+  if (config.oracle && images.label(0) === undefined) {
+    throw new OptionError(
+      "refine: oracle guidance needs labels, and the images have none; use class folders or a list with labels",
+    );
+  }
+  if (images.channels !== encoder.config.channels) {
+    throw new OptionError(
+      `refine: the images have ${images.channels} channels, the model takes ${encoder.config.channels}; open the images with that number`,
+    );
+  }
+}
