@@ -1,1 +1,15 @@
-export {};
+export * from "./config.ts";
+export { type ContrastiveLoss, contrastiveLoss, type ViewLayout } from "./contrastive_loss.ts";
+export * from "./data/index.ts";
+export * from "./evaluation/index.ts";
+export { checkFixtures, type FixtureFolder, type GoldenReport, type GoldenRow, goldenCases } from "./golden/index.ts";
+export { ContrastiveHead, type HeadConfig, type HeadForwardOptions, type HeadResult } from "./head.ts";
+export { CollapseError } from "./health.ts";
+export { type HeadPlacement, RefinerModel, type RefinerModelConfig } from "./model.ts";
+export * from "./pretrain.ts";
+export * from "./pretrain_config.ts";
+export { NeighbourQueue } from "./queue.ts";
+export * from "./refine.ts";
+export { MemoryRunStore, type RunStore } from "./run_store.ts";
+export { learningRateAt, peakLearningRate, type Schedule } from "./schedule.ts";
+export * from "./views/index.ts";

@@ -10,11 +10,12 @@ import {
   saveCheckpoint,
 } from "./checkpoint.ts";
 import type { RefineConfig } from "./config.ts";
-import { BrokenImages, batches, type ImageBatch, type ImageSource } from "./data/index.ts";
+import { BrokenImages, batches, type ImageSource } from "./data/index.ts";
 import { HealthMonitor } from "./health.ts";
 import { RefinerModel } from "./model.ts";
 import type { RunStore } from "./run_store.ts";
 import { planStage, Stage, type StageNumber, type StagePlan, type UpdateResult } from "./stage.ts";
+import { StepClock } from "./step_clock.ts";
 
 /** Which weights an evaluation looks at. */
 export type EvaluatedWeights = "encoder" | "ema";
@@ -365,34 +366,6 @@ const eventSchema = z.object({
 function parseLine(line: string): z.output<typeof eventSchema> | undefined {
   if (!line.endsWith("}")) return undefined;
   return eventSchema.safeParse(JSON.parse(line)).data;
-}
-
-/** Time per update and the share of it spent waiting for data. */
-class StepClock {
-  #last = performance.now();
-  #waitedMs = 0;
-
-  constructor(readonly batch: number) {}
-
-  /** Passes batches on and counts the time that they were waited for. */
-  async *waiting(feed: AsyncGenerator<ImageBatch, void, void>): AsyncGenerator<ImageBatch, void, void> {
-    for (;;) {
-      const start = performance.now();
-      const next = await feed.next();
-      this.#waitedMs += performance.now() - start;
-      if (next.done) return;
-      yield next.value;
-    }
-  }
-
-  lap(): { imagesPerSecond: number; waitShare: number } {
-    const now = performance.now();
-    const elapsedMs = Math.max(now - this.#last, 1e-3);
-    const waitShare = Math.min(1, this.#waitedMs / elapsedMs);
-    this.#last = now;
-    this.#waitedMs = 0;
-    return { imagesPerSecond: (1000 * this.batch) / elapsedMs, waitShare };
-  }
 }
 
 function resizeBound(config: RefineConfig, encoder: VisionTransformer): number {

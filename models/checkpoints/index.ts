@@ -17,3 +17,4 @@ export {
   weightFormats,
   writeEncoder,
 } from "./write_encoder.ts";
+export { decoderHeadsKey, saveMae } from "./write_mae.ts";

@@ -7,6 +7,7 @@ import { loadEncoder, Uploader } from "./load_encoder.ts";
 import type { EncoderOptions } from "./open_encoder.ts";
 import { type LoadReport, some } from "./report.ts";
 import { findStateDict, pathOf } from "./state_dict.ts";
+import { decoderHeadsKey } from "./write_mae.ts";
 
 export interface MaeOptions extends EncoderOptions {
   /** Attention heads of the decoder; the published decoders have width 512 and 16 heads. */
@@ -36,7 +37,10 @@ export async function loadMae(
       [],
     );
   }
-  const heads = options.decoderHeads ?? (width === publishedDecoder.width ? publishedDecoder.heads : undefined);
+  const heads =
+    options.decoderHeads ??
+    storedHeads(checkpoint) ??
+    (width === publishedDecoder.width ? publishedDecoder.heads : undefined);
   if (heads === undefined) {
     throw new OptionError(`${file}: nothing tells the heads of the decoder of width ${width}; give decoderHeads`);
   }
@@ -67,6 +71,12 @@ export async function loadMae(
   await uploader.write(model.decoderPositions, grid);
   used.push(path);
   return { model, report: withDecoder(report, used) };
+}
+
+/** Attention heads of the decoder, where the file was written by this package. */
+function storedHeads(checkpoint: Checkpoint): number | undefined {
+  const heads = Number(checkpoint.metadata.get(decoderHeadsKey));
+  return Number.isInteger(heads) && heads > 0 ? heads : undefined;
 }
 
 /** The encoder's report with the decoder's tensors counted as matched. */

@@ -46,6 +46,8 @@ export interface WriteOptions {
   /** Written into the metadata of safetensors files: what the weights were made from, and how. */
   readonly source?: string;
   readonly method?: string;
+  /** Further metadata of safetensors files. */
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /** The content of a model on a device; each parameter is copied to the host when its turn comes. */
@@ -81,6 +83,7 @@ export async function writeEncoder(sink: ByteSink, content: EncoderContent, opti
     "mimrefine.names": names,
     ...(source === undefined ? {} : { "mimrefine.source": source }),
     ...(method === undefined ? {} : { "mimrefine.method": method }),
+    ...options.metadata,
   });
 }
 

@@ -1,0 +1,262 @@
+import { type Device, EngineError, hostUniform, recordProgram, stepScalars, type Tensor } from "../engine/index.ts";
+import {
+  gridOf,
+  initializeParameters,
+  MaskedAutoencoder,
+  maeDecoderParameters,
+  maskFromNoise,
+  saveMae,
+  VisionTransformer,
+  vitParameters,
+} from "../models/index.ts";
+import { bytesPerImage, ViewInputs } from "./batch_inputs.ts";
+import { newestCheckpoint, type RunState, restoreState, saveCheckpoint } from "./checkpoint.ts";
+import { BrokenImages, batches, type ImageBatch, type ImageSource } from "./data/index.ts";
+import { CollapseError } from "./health.ts";
+import { ArenaOptimizer } from "./optimizer.ts";
+import { type PretrainConfig, pretrainModel } from "./pretrain_config.ts";
+import type { RunStore } from "./run_store.ts";
+import { learningRateAt, peakLearningRate, type Schedule } from "./schedule.ts";
+import { StepClock } from "./step_clock.ts";
+import { plainView, viewDefaults } from "./views/index.ts";
+
+export interface PretrainOptions {
+  readonly device: Device;
+  readonly images: ImageSource;
+  readonly config: PretrainConfig;
+  readonly store: RunStore;
+  /** Go on from the newest checkpoint of the store. */
+  readonly resume?: boolean;
+  /** Finishes the current update, saves, and ends the run. */
+  readonly signal?: AbortSignal;
+  /** Seconds after which the run stops as if aborted, at an update boundary; for controls of equal compute. */
+  readonly encoder?: VisionTransformer;
+}
+
+export type PretrainEvent =
+  | {
+      readonly kind: "update";
+      readonly stage: 1;
+      readonly update: number;
+      readonly of: number;
+      readonly epoch: number;
+      readonly loss: number;
+      readonly learningRate: number;
+      readonly gradientNorm: number;
+      readonly imagesPerSecond: number;
+      readonly waitShare: number;
+    }
+  | { readonly kind: "checkpoint"; readonly file: string }
+  | { readonly kind: "notice"; readonly text: string };
+
+export interface PretrainResult {
+  readonly finished: boolean;
+  readonly updates: number;
+  readonly model: MaskedAutoencoder;
+}
+
+/**
+ * Trains a masked autoencoder from random weights (arXiv 2111.06377).
+ *
+ * @throws OptionError, DataError, CheckpointError, CollapseError for a loss that is not finite
+ */
+export async function* pretrain(options: PretrainOptions): AsyncGenerator<PretrainEvent, PretrainResult> {
+  const { config, images, store, signal } = options;
+  const training = await Training.prepare(options);
+  let update = 0;
+  if (options.resume) {
+    const { checkpoint, file, damaged } = await newestCheckpoint(store);
+    for (const text of damaged) yield { kind: "notice", text: `${text}; going back to ${file}` };
+    await restoreState(checkpoint, training.state);
+    await checkpoint.close();
+    update = Number(checkpoint.metadata.get("update"));
+    yield { kind: "notice", text: `resumed from ${file}` };
+  }
+  const broken = new BrokenImages(images.length, { maxBad: config.maxBad });
+  const clock = new StepClock(config.batch);
+  const { updatesPerEpoch, schedule } = training;
+  let lastSave = performance.now();
+  const save = async (): Promise<PretrainEvent> => {
+    await saveCheckpoint(store, update, training.state, { stage: "1", update: String(update) });
+    lastSave = performance.now();
+    return { kind: "checkpoint", file: `checkpoints/${String(update).padStart(9, "0")}.safetensors` };
+  };
+  while (update < schedule.totalUpdates && !signal?.aborted) {
+    const epoch = Math.floor(update / updatesPerEpoch);
+    const feed = batches(images, {
+      batchSize: config.batch,
+      seed: config.seed,
+      epoch,
+      firstBatch: update % updatesPerEpoch,
+      prefetch: config.prefetch,
+      resizeTo: training.resizeTo,
+      broken,
+    });
+    for await (const batch of clock.waiting(feed)) {
+      const { loss, gradientNorm } = await training.run(batch, update, epoch);
+      update++;
+      const learningRate = learningRateAt(schedule, update - 1);
+      const event = {
+        kind: "update",
+        stage: 1,
+        update,
+        of: schedule.totalUpdates,
+        epoch,
+        loss,
+        learningRate,
+        gradientNorm,
+        ...clock.lap(),
+      } as const;
+      await store.appendLine("metrics.jsonl", JSON.stringify(event));
+      yield event;
+      if (!Number.isFinite(loss))
+        throw new CollapseError(
+          `pretrain: the loss is ${loss} at update ${update}; lower the learning rate (now ${learningRate})`,
+        );
+      const isEpochEnd = update % updatesPerEpoch === 0;
+      const isDue = isEpochEnd && (update / updatesPerEpoch) % config.checkpointEvery < 1;
+      const isTime = performance.now() - lastSave > config.checkpointMinutes * 60_000;
+      if (isDue || isTime || signal?.aborted || update === schedule.totalUpdates) yield await save();
+      if (signal?.aborted || update === schedule.totalUpdates) break;
+    }
+  }
+  const finished = update >= schedule.totalUpdates;
+  if (finished) {
+    const { model } = training;
+    await store.write("mae.safetensors", (sink) =>
+      saveMae(sink, model, { source: "random weights", method: "MAE (arXiv 2111.06377)" }),
+    );
+  }
+  training.destroy();
+  return { finished, updates: update, model: training.model };
+}
+
+class Training {
+  readonly resizeTo: number;
+  readonly updatesPerEpoch: number;
+  readonly schedule: Schedule;
+  readonly #encoder: ArenaOptimizer;
+  readonly #decoder: ArenaOptimizer;
+  readonly #inputs: ViewInputs;
+  readonly #step: ReturnType<Training["record"]>;
+
+  private constructor(
+    readonly model: MaskedAutoencoder,
+    readonly config: PretrainConfig,
+    images: number,
+    imageBytes: number,
+  ) {
+    const { channels } = model.encoder.config;
+    this.resizeTo = resizeBound(config);
+    this.updatesPerEpoch = Math.floor(images / config.batch);
+    if (this.updatesPerEpoch < 1) {
+      throw new EngineError(
+        `pretrain: ${images} images are less than one batch of ${config.batch}; use a batch of at most ${images}`,
+      );
+    }
+    this.schedule = {
+      peak: peakLearningRate(config.learningRate, config.batch),
+      warmupUpdates: Math.round(config.warmup * this.updatesPerEpoch),
+      totalUpdates: Math.round(config.epochs * this.updatesPerEpoch),
+      end: config.endLearningRate,
+    };
+    this.#encoder = new ArenaOptimizer(model.encoder.parameters, { weightDecay: config.weightDecay });
+    this.#decoder = new ArenaOptimizer(model.decoderParameters, { weightDecay: config.weightDecay });
+    const view = { ...plainView, area: config.area, ratio: [3 / 4, 4 / 3] as const, flip: config.flip };
+    const views = {
+      ...viewDefaults(channels === 1 ? 1 : 3),
+      global: { heightPixels: config.pixels, widthPixels: config.pixels, views: [view] },
+    };
+    this.#inputs = new ViewInputs(views, config.batch, config.batch * imageBytes);
+    this.#step = this.record();
+  }
+
+  static async prepare({ device, images, config, encoder: given }: PretrainOptions): Promise<Training> {
+    const vit = pretrainModel(config, images.channels);
+    const encoder = given ?? new VisionTransformer(device, vit);
+    const decoder = { width: config.decoderWidth, blocks: config.decoderBlocks, heads: config.decoderHeads };
+    const model = new MaskedAutoencoder(encoder, decoder);
+    if (!given) initializeParameters(encoder.parameters, vitParameters(vit), config.seed);
+    initializeParameters(model.decoderParameters, maeDecoderParameters(vit, decoder), config.seed);
+    model.writeSincosPositions();
+    return new Training(model, config, images.length, await bytesPerImage(images, resizeBound(config)));
+  }
+
+  record() {
+    const { model, config } = this;
+    const { batch } = config;
+    return recordProgram(
+      model.device,
+      (program) => {
+        const [view] = this.#inputs.record(program);
+        if (!view) throw new EngineError("pretrain: the views recorded nothing");
+        const { patches, kept } = this.#counts();
+        const mask = {
+          keptRows: program.input("keptRows", [batch * kept], "u32"),
+          keptPositions: program.input("keptPositions", [batch * kept], "u32"),
+          restoreRows: program.input("restoreRows", [batch * patches], "u32"),
+          mask: program.input("mask", [batch, patches]),
+        };
+        const { loss } = model.forward(view, mask, config.normalizePixels);
+        const optimizers = [this.#encoder, this.#decoder];
+        const targets = optimizers.map((optimizer) => optimizer.trained.map((name) => optimizer.parameters.get(name)));
+        const gradients = program.gradients(loss, targets.flat());
+        const scalars = program.input("scalars", [12]);
+        let norm: Tensor | undefined;
+        optimizers.forEach((optimizer, i) => {
+          const first = targets.slice(0, i).flat().length;
+          optimizer.assign(program, gradients.slice(first, first + (targets[i]?.length ?? 0)));
+          norm ??= optimizer.gradientNorm(program).norm;
+          optimizer.step(program, scalars);
+        });
+        return { loss, norm: norm ?? loss };
+      },
+      { name: "pretrain" },
+    );
+  }
+
+  #counts(): { patches: number; kept: number } {
+    const { config, model } = this;
+    const [rows, columns] = gridOf(model.encoder.config, config.pixels, config.pixels);
+    const patches = rows * columns;
+    return { patches, kept: Math.floor(patches * (1 - config.maskRatio)) };
+  }
+
+  async run(batch: ImageBatch, update: number, epoch: number): Promise<{ loss: number; gradientNorm: number }> {
+    const { config } = this;
+    const { patches } = this.#counts();
+    const noise = hostUniform(config.batch * patches, { seed: config.seed, purpose: "mask", step: update });
+    const { kept: _, ...mask } = maskFromNoise(noise, patches, config.maskRatio);
+    const scalars = stepScalars({
+      learningRate: learningRateAt(this.schedule, update),
+      step: update + 1,
+      beta1: config.beta1,
+      beta2: config.beta2,
+    });
+    const inputs = { ...this.#inputs.values(batch, 0, config.seed, epoch), ...mask, scalars };
+    const { loss, norm } = await (await this.#step.run(inputs, ["loss", "norm"])).read();
+    return { loss: loss[0] ?? Number.NaN, gradientNorm: norm[0] ?? Number.NaN };
+  }
+
+  get state(): RunState {
+    return {
+      arenas: {
+        "encoder.": this.model.encoder.parameters,
+        "decoder.": this.model.decoderParameters,
+        "optimizer.encoder.m.": this.#encoder.firstMoment,
+        "optimizer.encoder.v.": this.#encoder.secondMoment,
+        "optimizer.decoder.m.": this.#decoder.firstMoment,
+        "optimizer.decoder.v.": this.#decoder.secondMoment,
+      },
+      tensors: {},
+    };
+  }
+
+  destroy(): void {
+    this.#step.destroy();
+  }
+}
+
+function resizeBound(config: PretrainConfig): number {
+  return config.resizeTo || 2 * config.pixels;
+}
