@@ -1,7 +1,8 @@
 import * as engine from "../../../../dist/engine.js";
-import { images, layerNormEpsilon, parameters, tinyShape } from "../work/vit.mjs";
+import { transformerBlock, VisionTransformer, vitConfig } from "../../../../dist/models.js";
+import { adamW, images, layerNormEpsilon, parameters, tinyShape, trainBatch, trainShape } from "../work/vit.mjs";
 
-const { attention, gelu, layerNorm, linear, matmul, nearest, recordProgram, reshape, softmax } = engine;
+const { gelu, layerNorm, linear, matmul, nearest, recordProgram, reshape, slice, softmax } = engine;
 let device;
 let programs = 0;
 
@@ -20,9 +21,9 @@ const kinds = {
     pure(row, ({ x }) => {
       const width = x.shape[1];
       const weight = state([width], new Float32Array(width).fill(1));
-      return layerNorm(x, weight, device.zeros([width]), layerNormEpsilon);
+      return layerNorm(x, { weight, bias: device.zeros([width]), epsilon: layerNormEpsilon });
     }),
-  nearest: (row) => pure(row, ({ queries, bank }) => nearest(queries, bank, row.k).indices),
+  nearest: (row) => pure(row, ({ queries, bank }) => nearest(queries, bank, { k: row.k, metric: "dot" }).indices),
   "vit-ti forward": tinyForward,
   "train step": trainStep,
 };
@@ -59,67 +60,125 @@ function forward(compute) {
   };
 }
 
-/** Parameters under their names; `linear` takes weights as [out, in]. */
-function tensors(shape) {
-  const arena = new engine.Arena(
-    device,
-    "parameters",
-    parameters(shape).map(({ name, shape: size }) => ({
-      name,
-      shape: name.endsWith("weight") ? size.toReversed() : size,
-    })),
+/** Where the models of this package keep the parameters of the shared description. */
+const ownNames = [
+  ["qkv.", "attn.qkv."],
+  ["projection.", "attn.proj."],
+  ["expand.", "mlp.fc1."],
+  ["contract.", "mlp.fc2."],
+];
+
+function ownName(name) {
+  const [block, rest] = name.split(/\.(.*)/);
+  if (!/^\d+$/.test(block)) return name;
+  const [from, to] = ownNames.find(([start]) => rest.startsWith(start)) ?? ["", ""];
+  return `blocks.${block}.${to}${rest.slice(from.length)}`;
+}
+
+/** Values under the names of this package; linear layers take weights as [out, in]. */
+function ownParameters(shape) {
+  return parameters(shape).map(({ name, shape: size, data }) =>
+    size.length === 2
+      ? { name: ownName(name), shape: size.toReversed(), data: transposed(data, ...size) }
+      : { name: ownName(name), shape: size, data },
   );
-  for (const { name, shape: size, data } of parameters(shape)) {
-    device.write(arena.get(name), size.length === 2 ? transposed(data, ...size) : data);
-  }
-  return arena;
 }
 
 function transposed(data, rows, columns) {
   return Float32Array.from(data, (_, i) => data[(i % rows) * columns + Math.floor(i / rows)]);
 }
 
-function dense(p, name, x, options) {
-  return linear(x, p.get(`${name}.weight`), { bias: p.get(`${name}.bias`), ...options });
-}
-
-function norm(p, name, x) {
-  return layerNorm(x, p.get(`${name}.weight`), p.get(`${name}.bias`), layerNormEpsilon);
-}
-
-/** `x` and the result are token rows `[batch * tokens, width]`. */
-function encode(p, x, { batch, tokens, depth, heads }) {
-  const segments = [{ firstRow: 0, batch, tokens }];
-  let y = x;
-  for (let i = 0; i < depth; i++) {
-    const mixed = attention(dense(p, `${i}.qkv`, norm(p, `${i}.norm1`, y)), { heads, segments });
-    y = dense(p, `${i}.projection`, mixed, { residual: y });
-    const expanded = dense(p, `${i}.expand`, norm(p, `${i}.norm2`, y), { activation: "gelu" });
-    y = dense(p, `${i}.contract`, expanded, { residual: y });
-  }
-  return norm(p, "norm", y);
-}
-
 function tinyForward() {
-  const { batch, tokens, width, pixels, patch } = tinyShape;
-  const p = tensors(tinyShape);
-  const x = state([batch, 3, pixels, pixels], images(tinyShape));
-  // The position of the class token joins the token itself: assembleTokens adds positions to patches.
-  const position = parameters(tinyShape).find(({ name }) => name === "position").data;
-  const classToken = parameters(tinyShape).find(({ name }) => name === "class").data;
-  const classes = state(
-    [1, width],
-    classToken.map((value, i) => value + position[i]),
+  const { batch, width, depth, heads, hidden, pixels, patch } = tinyShape;
+  const vit = new VisionTransformer(
+    device,
+    vitConfig({
+      patchPixels: patch,
+      width,
+      blocks: depth,
+      heads,
+      mlpWidth: hidden,
+      heightPixels: pixels,
+      widthPixels: pixels,
+      epsilon: layerNormEpsilon,
+    }),
   );
-  const positions = state([tokens - 1, width], position.subarray(width));
-  return forward(() => {
-    const patches = reshape(engine.patchify(x, { patchPixels: patch }), [batch * (tokens - 1), 3 * patch * patch]);
-    const embedded = reshape(dense(p, "embed", patches), [batch, tokens - 1, width]);
-    const rows = reshape(engine.assembleTokens(embedded, positions, classes), [batch * tokens, width]);
-    return encode(p, rows, tinyShape);
-  });
+  const values = new Map(ownParameters(tinyShape).map(({ name, data }) => [name, data]));
+  const position = values.get("position");
+  for (const name of vit.parameters.tensors.keys()) {
+    device.write(vit.parameters.get(name), values.get(name.replace("patch_embed.proj", "embed")) ?? classToken());
+  }
+  device.write(vit.positions, position.subarray(width));
+  const x = state([batch, 3, pixels, pixels], images(tinyShape));
+  return forward(() => vit.forward(x).rows);
+
+  /** Its position joins the token itself: this model adds positions to patches only. */
+  function classToken() {
+    return values.get("class").map((value, i) => value + position[i]);
+  }
 }
 
-function trainStep() {
-  throw new Error("the engine has no optimiser yet");
+function trainStep(row) {
+  const { batch, tokens, width, depth, heads } = trainShape;
+  const values = ownParameters(trainShape);
+  const arena = new engine.Arena(device, "parameters", values);
+  for (const { name, data } of values) device.write(arena.get(name), data);
+  const moments = [arena.like("first moments"), arena.like("second moments")];
+  const gradients = arena.like("gradients");
+  const groups = device.tensor([1, adamW.weightDecay], [1, 2]);
+  const blockGroups = arena.chunks.map(({ size }) => device.zeros([size / engine.arenaBlockElements], "u32"));
+  const data = trainBatch(trainShape);
+  const x = state([batch * tokens, width], data.tokens);
+  const labels = device.tensor(Uint32Array.from(data.labels), [batch], "u32");
+  const segments = [{ firstRow: 0, batch, tokens }];
+  const dense = (name) => ({ weight: arena.get(`${name}.weight`), bias: arena.get(`${name}.bias`) });
+  const program = recordProgram(device, (p) => {
+    let y = x;
+    for (let i = 0; i < depth; i++) {
+      const options = { kind: "prenorm", heads, epsilon: layerNormEpsilon, segments };
+      y = transformerBlock(arena, `blocks.${i}`, y, options);
+    }
+    const normed = layerNorm(y, { ...dense("norm"), epsilon: layerNormEpsilon });
+    const classTokens = reshape(slice(reshape(normed, [batch, tokens, width]), [undefined, [0, 1]]), [batch, width]);
+    const { weight, bias } = dense("head");
+    const loss = engine.crossEntropy(linear(classTokens, weight, { bias }), labels);
+    p.absorb(loss.program); // it began with state alone
+    const names = values.map(({ name }) => name);
+    const targets = names.map((name) => arena.get(name));
+    p.gradients(loss, targets).forEach((gradient, i) => {
+      p.assign(gradients.get(names[i]), gradient);
+    });
+    const scalars = p.input("scalars", [engine.stepScalarCount]);
+    arena.chunks.forEach((chunk, i) => {
+      engine.adamW(p, {
+        parameters: chunk,
+        gradients: gradients.chunks[i],
+        firstMoment: moments[0].chunks[i],
+        secondMoment: moments[1].chunks[i],
+        blockGroups: blockGroups[i],
+        groups,
+        scalars,
+      });
+    });
+    return { loss };
+  });
+  const { learningRate, beta1, beta2, epsilon } = adamW;
+  let count = 0;
+  const scalars = () => engine.stepScalars({ learningRate, beta1, beta2, epsilon, step: ++count });
+  const key = `bench ${programs++}`;
+  return {
+    async run() {
+      await program.run({ scalars: scalars() });
+      await device.settle(() => device.gpu.queue.onSubmittedWorkDone(), key);
+      device.throwIfLost();
+    },
+    async result() {
+      const losses = [];
+      for (let i = 0; i < row.steps; i++) {
+        losses.push((await (await program.run({ scalars: scalars() }, ["loss"])).read()).loss[0]);
+      }
+      return losses;
+    },
+    release: () => program.destroy(),
+  };
 }
