@@ -1,13 +1,10 @@
 // Gaussian blur as Pillow's three extended box blurs per axis (uint8 after each), greyscale, solarisation and normalisation of one
 // tile of one view. One workgroup per (tile, image, view). A blurred tile is computed with a margin that its six passes use up.
-const channels = 3u; // of the result, 1 or 3
-const halo = 0u; // margin: three times the reach of one box, 0 where no view is blurred
-const side = 44u; // of tile and margins; two copies of side^2 words fit into 16 KiB
-const tile = side - 2u * halo;
+const side = 44u; // of a tile with its margins; two copies of side^2 words fit into 16 KiB
 const area = side * side;
 const lanes = 256u;
 
-struct Params { firstRow: u32, batch: u32, width: u32, height: u32, center: vec3f, scale: vec3f }
+struct Params { firstRow: u32, batch: u32, width: u32, height: u32, channels: u32, halo: u32, center: vec3f, scale: vec3f }
 struct View { crop: vec4u, scaled: vec4u, factors: vec4f, colour: vec4u, blur: vec4u }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> parameters: array<View>;
@@ -35,8 +32,8 @@ fn box_mean(first: u32, stride: u32, position: i32, low: i32, high: i32, blur: v
 
 // What of a view's axis lies in the tile with its margins, in the coordinates of the latter.
 fn inside(start: u32, length: u32) -> vec2i {
-  let low = max(0, i32(halo) - i32(start));
-  return vec2i(low, clamp(i32(length) - 1 - i32(start) + i32(halo), low, i32(side) - 1));
+  let low = max(0, i32(params.halo) - i32(start));
+  return vec2i(low, clamp(i32(length) - 1 - i32(start) + i32(params.halo), low, i32(side) - 1));
 }
 
 fn finish(packed: u32, at: vec2u, viewRow: u32, colour: vec4u) {
@@ -44,13 +41,15 @@ fn finish(packed: u32, at: vec2u, viewRow: u32, colour: vec4u) {
   if (colour.z == 1u) { rgb = vec3u((19595u * rgb.x + 38470u * rgb.y + 7471u * rgb.z + 32768u) >> 16u); } // ITU-R 601
   rgb = select(rgb, 255u - rgb, rgb >= vec3u(colour.w)); // solarise
   let value = (vec3f(rgb) - params.center) * params.scale;
-  for (var c = 0u; c < channels; c += 1u) {
-    y[((viewRow * channels + c) * params.height + at.y) * params.width + at.x] = value[c];
+  for (var c = 0u; c < params.channels; c += 1u) {
+    y[((viewRow * params.channels + c) * params.height + at.y) * params.width + at.x] = value[c];
   }
 }
 
 @compute @workgroup_size(lanes)
 fn views_finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let halo = params.halo; // margin: three times the reach of the widest box, 0 where no view is blurred
+  let tile = side - 2u * halo;
   let tilesAcross = (params.width + tile - 1u) / tile;
   let corner = tile * vec2u(group.x % tilesAcross, group.x / tilesAcross);
   let size = vec2u(params.width, params.height);
@@ -67,26 +66,23 @@ fn views_finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
 
   let columns = inside(corner.x, params.width);
   let rows = inside(corner.y, params.height);
-  let shift = vec2i(corner) - vec2i(i32(halo));
-  for (var i = lane; i < area; i += lanes) {
-    let local = clamp(vec2i(vec2u(i % side, i / side)), vec2i(columns.x, rows.x), vec2i(columns.y, rows.y));
-    let at = vec2u(local + shift);
-    planes[i] = pixels[first + at.y * params.width + at.x];
+  let inner = vec2u(vec2i(columns.x, rows.x)); // first position inside
+  let extent = vec2u(vec2i(columns.y, rows.y)) + 1u - inner;
+  for (var i = lane; i < extent.x * extent.y; i += lanes) {
+    let local = inner + vec2u(i % extent.x, i / extent.x);
+    let at = corner + local - halo;
+    planes[local.y * side + local.x] = pixels[first + at.y * params.width + at.x];
   }
   var source = 0u;
-  for (var step = 0u; step < 3u; step += 1u) {
+  for (var step = 0u; step < 6u; step += 1u) {
     workgroupBarrier();
-    for (var i = lane; i < area; i += lanes) {
-      planes[area - source + i] = box_mean(source + i - i % side, 1u, i32(i % side), columns.x, columns.y, view.blur);
-    }
-    source = area - source;
-  }
-  for (var step = 0u; step < 3u; step += 1u) {
-    workgroupBarrier();
-    for (var i = lane; i < tile * side; i += lanes) {
-      let x = halo + i % tile;
-      let row = i / tile;
-      planes[area - source + row * side + x] = box_mean(source + x, side, i32(row), rows.x, rows.y, view.blur);
+    let along = step < 3u; // the rows, then the columns
+    let range = select(rows, columns, along);
+    for (var i = lane; i < extent.x * extent.y; i += lanes) {
+      let local = inner + vec2u(i % extent.x, i / extent.x);
+      let line = source + select(local.x, side * local.y, along);
+      let mean = box_mean(line, select(side, 1u, along), i32(select(local.y, local.x, along)), range.x, range.y, view.blur);
+      planes[area - source + local.y * side + local.x] = mean;
     }
     source = area - source;
   }

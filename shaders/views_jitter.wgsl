@@ -90,13 +90,20 @@ fn views_jitter(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
   var contrastPlace = 0u;
   while (contrastPlace < 4u && operation_at(order, contrastPlace) != contrast) { contrastPlace += 1u; }
   var mean = 0u;
-  if (contrastPlace < 4u) {
+  // The first round takes the mean of what contrast will see, the second makes the result.
+  for (var round = select(1u, 0u, contrastPlace < 4u); round < 2u; round += 1u) {
+    let places = select(contrastPlace, 4u, round == 1u);
     var sum = 0u; // of at most 2^24 pixels
     for (var i = lane; i < params.count; i += lanes) {
       var rgb = unpack(pixels[first + i]);
-      for (var place = 0u; place < contrastPlace; place += 1u) { rgb = apply(operation_at(order, place), rgb, view, 0u); }
-      sum += grey_of(rgb);
+      for (var place = 0u; place < places; place += 1u) { rgb = apply(operation_at(order, place), rgb, view, mean); }
+      if (round == 1u) {
+        jittered[first + i] = rgb.x | (rgb.y << 8u) | (rgb.z << 16u);
+      } else {
+        sum += grey_of(rgb);
+      }
     }
+    if (round == 1u) { break; }
     partial[lane] = sum;
     for (var stride = lanes / 2u; stride > 0u; stride /= 2u) {
       workgroupBarrier();
@@ -104,10 +111,5 @@ fn views_jitter(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
     }
     workgroupBarrier();
     mean = (partial[0] + params.count / 2u) / params.count; // rounded half up
-  }
-  for (var i = lane; i < params.count; i += lanes) {
-    var rgb = unpack(pixels[first + i]);
-    for (var place = 0u; place < 4u; place += 1u) { rgb = apply(operation_at(order, place), rgb, view, mean); }
-    jittered[first + i] = rgb.x | (rgb.y << 8u) | (rgb.z << 16u);
   }
 }

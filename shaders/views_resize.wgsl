@@ -16,37 +16,48 @@ struct View { crop: vec4u, scaled: vec4u, factors: vec4f, colour: vec4u, blur: v
 @group(0) @binding(4) var<storage, read_write> pixels: array<u32>; // red | green << 8 | blue << 16
 var<workgroup> narrowed: array<u32, side * chunk>; // source rows, resized to the tile's columns
 
-// One axis of the resize: `size` source pixels become `scaled`.
-struct Axis { size: i32, scaled: i32, widest: i32 }
-
-// Source pixels [x, y) that contribute to a position.
-fn taps(axis: Axis, position: i32) -> vec2i {
-  let center = (2 * position + 1) * axis.size;
-  let reach = 2 * i32(params.support) * axis.widest;
-  let first = max(0, center - reach + axis.scaled) / (2 * axis.scaled);
-  let end = min(axis.size, (center + reach + axis.scaled) / (2 * axis.scaled));
-  return vec2i(min(first, axis.size - 1), end);
+// How one position of one axis is made of source pixels.
+struct Taps {
+  first: i32,
+  end: i32,
+  distance: i32, // of the first one to the position, in units of 1 / (2 * widest) kernel widths
+  step: i32, // from one to the next
+  unit: f32,
+  scale: f32, // 2^22 / (sum of the weights)
 }
 
-// Weight of a source pixel before normalisation: a = -0.5 cubic (support 2) or triangle (support 1), stretched when shrinking.
-fn kernel_weight(axis: Axis, position: i32, tap: i32) -> f32 {
-  let distance = (2 * tap + 1) * axis.scaled - (2 * position + 1) * axis.size;
-  let x = f32(abs(distance)) / f32(2 * axis.widest);
-  if (params.support == 1u) { return max(0.0, 1.0 - x); }
+// Weight before normalisation: a = -0.5 cubic (support 2) or triangle (support 1), stretched when shrinking.
+fn kernel_weight(distance: i32, unit: f32) -> f32 {
+  let x = abs(f32(distance)) * unit;
   let near = (1.5 * x - 2.5) * x * x + 1.0;
   let far = -0.5 * (((x - 5.0) * x + 8.0) * x - 4.0);
-  return select(select(0.0, far, x < 2.0), near, x < 1.0);
+  let cubic = select(far, near, x < 1.0);
+  return select(select(0.0, cubic, x < 2.0), max(0.0, 1.0 - x), params.support == 1u);
 }
 
-// 2^22 / (sum of the weights of a position).
-fn fixed_scale(axis: Axis, position: i32, range: vec2i) -> f32 {
+// `size` source pixels become `scaled`.
+fn taps_of(size: i32, scaled: i32, position: i32) -> Taps {
+  let widest = max(size, scaled);
+  let center = (2 * position + 1) * size;
+  let reach = 2 * i32(params.support) * widest;
+  let first = min(max(0, center - reach + scaled) / (2 * scaled), size - 1);
+  let end = min(size, (center + reach + scaled) / (2 * scaled));
+  let distance = (2 * first + 1) * scaled - center;
+  return Taps(first, end, distance, 2 * scaled, 1.0 / f32(2 * widest), 1.0);
+}
+
+fn normalised(taps: Taps) -> Taps {
   var sum = 0.0;
-  for (var tap = range.x; tap < range.y; tap += 1) { sum += kernel_weight(axis, position, tap); }
-  return f32(1u << weightBits) / sum;
+  for (var tap = 0; tap < taps.end - taps.first; tap += 1) {
+    sum += kernel_weight(taps.distance + tap * taps.step, taps.unit);
+  }
+  var result = taps;
+  result.scale = f32(1u << weightBits) / sum;
+  return result;
 }
 
-fn fixed_weight(axis: Axis, position: i32, tap: i32, scale: f32) -> i32 {
-  let weight = kernel_weight(axis, position, tap) * scale;
+fn fixed_weight(taps: Taps, distance: i32) -> i32 {
+  let weight = kernel_weight(distance, taps.unit) * taps.scale;
   return i32(weight + select(0.5, -0.5, weight < 0.0)); // rounds half away from zero
 }
 
@@ -60,22 +71,22 @@ fn pack(sum: vec3i) -> u32 {
 fn image_word(index: u32) -> u32 { return images[min(index, arrayLength(&images) - 1u)]; }
 
 // One output column of one source row, whose first contributing pixel lies at `firstByte`.
-fn narrow(axis: Axis, position: i32, range: vec2i, scale: f32, firstByte: u32) -> u32 {
+fn narrow(taps: Taps, firstByte: u32) -> u32 {
   var sum = vec3i(half);
   var at = firstByte;
   var word = image_word(at / 4u);
-  for (var tap = range.x; tap < range.y; tap += 1) {
+  var distance = taps.distance;
+  for (var tap = taps.first; tap < taps.end; tap += 1) {
     let shift = 8u * (at % 4u);
     var rgb = word >> shift;
-    if (channels == 1u) {
-      rgb = (rgb & 255u) * 0x10101u;
-      if (shift == 24u) { word = image_word(at / 4u + 1u); }
-    } else if (shift >= 8u) { // the pixel ends in the next word, or just before it
-      word = image_word(at / 4u + 1u);
-      if (shift > 8u) { rgb |= word << (32u - shift); }
-    }
-    sum += fixed_weight(axis, position, tap, scale) * unpack(rgb);
     at += channels;
+    if (shift + 8u * channels >= 32u) { // the pixel ends in the next word, or just before it
+      word = image_word(at / 4u);
+      if (shift + 8u * channels > 32u) { rgb |= word << (32u - shift); }
+    }
+    if (channels == 1u) { rgb = (rgb & 255u) * 0x10101u; }
+    sum += fixed_weight(taps, distance) * unpack(rgb);
+    distance += taps.step;
   }
   return pack(sum);
 }
@@ -91,29 +102,25 @@ fn views_resize(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
   let local = vec2u(lane % side, lane / side);
   let pixel = min(corner + local, last); // threads beyond the view repeat its last pixels
 
-  let columns = Axis(i32(view.crop.z), i32(view.scaled.x), i32(max(view.crop.z, view.scaled.x)));
-  let column = i32(pixel.x + view.scaled.z);
-  let columnTaps = taps(columns, column);
-  let columnScale = fixed_scale(columns, column, columnTaps);
-
-  let rows = Axis(i32(view.crop.w), i32(view.scaled.y), i32(max(view.crop.w, view.scaled.y)));
-  let row = i32(pixel.y + view.scaled.w);
-  let rowTaps = taps(rows, row);
-  let rowScale = fixed_scale(rows, row, rowTaps);
-  let firstTap = taps(rows, i32(corner.y + view.scaled.w)).x;
-  let endTap = taps(rows, i32(min(corner.y + side - 1u, last.y) + view.scaled.w)).y;
+  let columns = normalised(taps_of(i32(view.crop.z), i32(view.scaled.x), i32(pixel.x + view.scaled.z)));
+  let size = i32(view.crop.w);
+  let scaled = i32(view.scaled.y);
+  let rows = normalised(taps_of(size, scaled, i32(pixel.y + view.scaled.w)));
+  let firstTap = taps_of(size, scaled, i32(corner.y + view.scaled.w)).first;
+  let endTap = taps_of(size, scaled, i32(min(corner.y + side - 1u, last.y) + view.scaled.w)).end;
+  let left = view.crop.x + u32(columns.first);
 
   var sum = vec3i(half);
   for (var start = firstTap; start < endTap; start += i32(chunk)) {
     let end = min(start + i32(chunk), endTap);
     for (var y = start + i32(local.y); y < end; y += i32(side)) {
-      let x = view.crop.x + u32(columnTaps.x);
-      let firstByte = image.x + channels * ((view.crop.y + u32(y)) * image.y + x);
-      narrowed[u32(y - start) * side + local.x] = narrow(columns, column, columnTaps, columnScale, firstByte);
+      let firstByte = image.x + channels * ((view.crop.y + u32(y)) * image.y + left);
+      narrowed[u32(y - start) * side + local.x] = narrow(columns, firstByte);
     }
     workgroupBarrier();
-    for (var tap = max(start, rowTaps.x); tap < min(end, rowTaps.y); tap += 1) {
-      sum += fixed_weight(rows, row, tap, rowScale) * unpack(narrowed[u32(tap - start) * side + local.x]);
+    for (var tap = max(start, rows.first); tap < min(end, rows.end); tap += 1) {
+      let weight = fixed_weight(rows, rows.distance + (tap - rows.first) * rows.step);
+      sum += weight * unpack(narrowed[u32(tap - start) * side + local.x]);
     }
     workgroupBarrier();
   }

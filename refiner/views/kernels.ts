@@ -40,7 +40,16 @@ export const viewsJitterKernel = defineKernel({
 });
 
 const FinishParams = d
-  .struct({ firstRow: d.u32, batch: d.u32, width: d.u32, height: d.u32, center: d.vec3f, scale: d.vec3f })
+  .struct({
+    firstRow: d.u32,
+    batch: d.u32,
+    width: d.u32,
+    height: d.u32,
+    channels: d.u32,
+    halo: d.u32,
+    center: d.vec3f,
+    scale: d.vec3f,
+  })
   .$name("Params");
 export const viewsFinishKernel = defineKernel({
   name: "views_finish",

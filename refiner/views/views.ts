@@ -74,10 +74,9 @@ function viewsOfGroup(
   const halo = blurHalo(group);
   program.dispatch(
     viewsFinishKernel,
-    { ...place, width, height, ...normalisation(config) },
+    { ...place, width, height, channels: config.channels, halo, ...normalisation(config) },
     { parameters, pixels: coloured, y },
     [tiles(finishSide - 2 * halo), batch, views],
-    { declarations: { channels: `${config.channels}u`, halo: `${halo}u` } },
   );
   return y;
 }
