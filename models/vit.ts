@@ -1,3 +1,4 @@
+import { checkpoint } from "../engine/checkpointing.ts";
 import {
   Arena,
   type AttentionSegment,
@@ -30,6 +31,8 @@ export interface ForwardOptions {
   readonly taps?: readonly number[];
   /** Drop path: factors per block, `[R, 1]` each, 0 or 1 / (1 - rate). */
   readonly keep?: readonly { readonly attention: Tensor; readonly mlp: Tensor }[];
+  /** Recompute the inside of every block in the backward pass instead of keeping it. */
+  readonly recompute?: boolean;
   /** Receives inner values, for inspection and tests. */
   readonly observe?: (name: string, value: Tensor) => void;
 }
@@ -101,19 +104,26 @@ export class VisionTransformer {
     const tapped = new Map<number, Tensor>();
     for (let j = 0; j < config.blocks; j++) {
       const keep = options.keep?.[j];
-      x = transformerBlock(parameters, `blocks.${j}`, x, {
-        kind: config.kind,
-        heads: config.heads,
-        epsilon: config.epsilon,
-        segments,
-        ...(keep ? { keep } : {}),
-        ...(observe ? { onAttention: (output: Tensor) => observe(`block.${j}.attn`, output) } : {}),
-      });
+      const block = (value: Tensor): Tensor =>
+        transformerBlock(parameters, `blocks.${j}`, value, {
+          kind: config.kind,
+          heads: config.heads,
+          epsilon: config.epsilon,
+          segments,
+          ...(keep ? { keep } : {}),
+          ...(observe ? { onAttention: (output: Tensor) => observe(`block.${j}.attn`, output) } : {}),
+        });
+      x = options.recompute ? checkpoint(x.program, block, x, this.#parametersOf(j)) : block(x);
       observe?.(`block.${j}`, x);
       if (taps.includes(j)) tapped.set(j, x);
     }
     if (config.kind === "prenorm") x = norm(parameters, "norm", x, config.epsilon);
     return { rows: x, segments, taps: tapped };
+  }
+
+  #parametersOf(block: number): Tensor[] {
+    const entries = [...this.parameters.tensors];
+    return entries.filter(([name]) => name.startsWith(`blocks.${block}.`)).map(([, tensor]) => tensor);
   }
 
   #embed(

@@ -1,0 +1,39 @@
+import { OptionError } from "./errors.ts";
+import type { Program } from "./program.ts";
+import type { Tensor } from "./tensor.ts";
+
+/**
+ * Gradient checkpointing (arXiv 1604.06174): records `forward(x)` without keeping its inner values for the backward pass, which
+ * records `forward` once more and differentiates that. Costs one more forward pass of the region; only `x` stays alive.
+ *
+ * @param forward - records the region; must write no state and return a tensor of its own, not a view of `x`
+ * @param parameters - everything beside `x` that `forward` reads and gradients may be wanted for
+ * @returns what `forward` returns; the gradients are the same to the bit
+ * @throws OptionError if `forward` returns `x` or a reshaped form of it
+ */
+export function checkpoint(
+  program: Program,
+  forward: (x: Tensor) => Tensor,
+  x: Tensor,
+  parameters: readonly Tensor[],
+): Tensor {
+  const y = onOwnTape(program, () => forward(x));
+  if (y.base === x.base)
+    throw new OptionError("checkpoint: the region returns its operand; leave out regions that compute nothing");
+  return program.record(y, [x, ...parameters], (dy, needs) => {
+    const targets = [x, ...parameters].filter((_, i) => needs[i]);
+    const list = onOwnTape(program, () => program.pullBack([{ output: forward(x), gradient: dy }], targets));
+    let next = 0;
+    return needs.map((isNeeded) => (isNeeded ? list[next++] : undefined));
+  });
+}
+
+/** Runs `record` with an empty tape and puts the present one back. */
+function onOwnTape<T>(program: Program, record: () => T): T {
+  const outer = program.tape.splice(0);
+  try {
+    return record();
+  } finally {
+    program.tape.splice(0, program.tape.length, ...outer);
+  }
+}
