@@ -51,5 +51,8 @@ for (const file of await readdir(join(root, "dist/types"), { recursive: true }))
   if (!file.endsWith(".d.ts")) continue;
   const path = join(root, "dist/types", file);
   // Declarations name the files that stand beside them once installed.
-  await writeFile(path, (await readFile(path, "utf8")).replace(/(from\s+|import\()"(\.{1,2}\/[^"]*)\.ts"/g, '$1"$2.js"'));
+  await writeFile(
+    path,
+    (await readFile(path, "utf8")).replace(/(from\s+|import\()"(\.{1,2}\/[^"]*)\.ts"/g, '$1"$2.js"'),
+  );
 }

@@ -14,11 +14,13 @@ for (const room of rooms.slice(1)) {
     for (const [, target] of text.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)) {
       if (target.startsWith(".")) {
         const to = relative(root, resolve(dirname(path), target)).split("/")[0];
-        if (rooms.indexOf(to) > rooms.indexOf(room)) problems.push(`${room}/${file} imports ${target} from the room above`);
+        if (rooms.indexOf(to) > rooms.indexOf(room))
+          problems.push(`${room}/${file} imports ${target} from the room above`);
         continue;
       }
       const mayUseNode = room === "cli" || file.startsWith("platform/") || /_node\.ts$/.test(file);
-      if (/^node:/.test(target) && !mayUseNode) problems.push(`${room}/${file} imports ${target}; move it behind a *_node.ts file`);
+      if (/^node:/.test(target) && !mayUseNode)
+        problems.push(`${room}/${file} imports ${target}; move it behind a *_node.ts file`);
     }
   }
 }

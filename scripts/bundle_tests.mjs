@@ -1,0 +1,76 @@
+// Bundles the engine's property tests for a runtime that vitest does not run on.
+import { readdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { build } from "esbuild";
+
+const root = new URL("..", import.meta.url).pathname;
+const folder = join(root, "test/engine");
+
+/** Tests of planning and replay, not of kernels: nothing in them depends on the runtime. */
+const onlyInNode = new Set(["replay.test.ts", "kernels.test.ts", "readme.test.ts"]);
+
+/** Files whose tests need no Node module. */
+async function portableFiles() {
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".test.ts") && !onlyInNode.has(name)).sort();
+  const texts = await Promise.all(names.map((name) => readFile(join(folder, name), "utf8")));
+  return names.filter((_, i) => !/from "(node:|[^"]*fixture)/.test(texts[i]));
+}
+
+/**
+ * @param {"deno" | "browser"} runtime
+ * @param {string} outdir
+ * @returns {Promise<string[]>} names of the bundled files, without `.ts`
+ */
+export async function bundleTests(runtime, outdir) {
+  const files = await portableFiles();
+  const require = createRequire(import.meta.url);
+  const vitestFolder = dirname(require.resolve("vitest/package.json"));
+  const redirect = {
+    name: "redirect",
+    setup(context) {
+      context.onResolve({ filter: /^vitest$/ }, () => ({ path: join(root, "test/runtimes/vitest.ts") }));
+      context.onResolve({ filter: /^fast-check$/ }, () => ({ path: join(root, "test/runtimes/fast_check.ts") }));
+      context.onResolve({ filter: /^#platform$/ }, () => ({ path: join(root, `engine/platform/${runtime}.ts`) }));
+      context.onResolve({ filter: /^@vitest\/expect$/ }, ({ path, pluginData, ...rest }) =>
+        pluginData === "found"
+          ? undefined
+          : context.resolve(path, { ...rest, resolveDir: vitestFolder, pluginData: "found" }),
+      );
+    },
+  };
+  await build({
+    absWorkingDir: root,
+    entryPoints: [
+      ...files.map((name) => ({ in: join(folder, name), out: name.replace(/\.ts$/, "") })),
+      { in: join(root, "test/runtimes/vitest.ts"), out: "runner" },
+    ],
+    outdir,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    target: "es2022",
+    platform: runtime === "browser" ? "browser" : "neutral",
+    mainFields: ["module", "main"],
+    conditions: [runtime, "import"],
+    external: ["node:*"],
+    define: runtime === "browser" ? { "process.env": "{}" } : {},
+    loader: { ".wgsl": "text" },
+    plugins: [redirect],
+    logLevel: "warning",
+  });
+  return files.map((name) => name.replace(/\.ts$/, ""));
+}
+
+/** Prints the tallies of all files as the last lines; the exit code says whether all passed. */
+export function report(where, tallies) {
+  let [passed, skipped, failed] = [0, 0, 0];
+  for (const [name, tally] of Object.entries(tallies)) {
+    passed += tally.passed;
+    skipped += tally.skipped;
+    failed += tally.failed.length;
+    for (const { title, message } of tally.failed) console.error(`FAILED ${name}: ${title}\n  ${message}`);
+  }
+  console.log(`${where}: ${passed} passed, ${skipped} skipped, ${failed} failed`);
+  return failed === 0 && passed > 0 ? 0 : 1;
+}
