@@ -1,0 +1,202 @@
+import { mkdir, readFile } from "node:fs/promises";
+import sharp from "sharp";
+import { beforeAll, describe, expect, it } from "vitest";
+import { openCheckpoint } from "../../engine/files/index.ts";
+import { type Device, hostUniform } from "../../engine/index.ts";
+import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { type EncoderContent, loadEncoder, saveEncoder, writeEncoder } from "../../models/checkpoints/index.ts";
+import { type VitConfig, vitConfig, vitParameters } from "../../models/index.ts";
+import { openImages } from "../../refiner/data/index_node.ts";
+import { FeatureExtractor } from "../../refiner/features.ts";
+import { testDevice } from "../device.ts";
+import { randomEncoder } from "../models/random_encoder.ts";
+import { run, temporaryFolder } from "./run_command.ts";
+
+const device = await testDevice();
+const at = await temporaryFolder();
+const small = vitConfig({ patchPixels: 4, width: 32, blocks: 3, heads: 2, heightPixels: 28, widthPixels: 28 });
+const imageCount = 19; // two whole groups of eight and a rest
+
+beforeAll(async () => {
+  await mkdir(at("images/even"), { recursive: true });
+  await mkdir(at("images/odd"), { recursive: true });
+  for (let i = 0; i < imageCount; i++) {
+    const [width, height] = [30 + 3 * i, 61 - i];
+    const noise = hostUniform(3 * width * height, { seed: i, purpose: "image" });
+    await sharp(
+      Uint8Array.from(noise, (value) => 256 * value),
+      { raw: { width, height, channels: 3 } },
+    )
+      .png()
+      .toFile(at(`images/${i % 2 ? "odd" : "even"}/${String(i).padStart(2, "0")}.png`));
+  }
+  await writeFileAtomic(at("small.safetensors"), (sink) => saveEncoder(sink, randomEncoder(device, small)));
+});
+
+function embed(out: string, ...more: readonly string[]) {
+  const fixed = ["--weights", at("small.safetensors"), "--images", at("images"), "--workers", "0"];
+  return run("embed", ...fixed, "--out", at(out), ...more);
+}
+
+async function rowsOf(path: string): Promise<Float32Array> {
+  const checkpoint = await openCheckpoint(await fileSource(at(path)));
+  const [name = ""] = checkpoint.tensors.keys();
+  const values = await checkpoint.readAsF32(name);
+  await checkpoint.close();
+  return values;
+}
+
+describe("embed", () => {
+  it("gives the same bytes whatever the batch size", { timeout: 120_000 }, async () => {
+    const one = await embed("one.npy", "--batch", "1");
+    expect([one.code, one.err.includes("error")]).toEqual([0, false]);
+    expect((await embed("seven.npy", "--batch", "7")).code).toBe(0);
+    expect((await embed("many.npy", "--batch", "64")).code).toBe(0);
+    const bytes = await readFile(at("one.npy"));
+    expect(await readFile(at("seven.npy"))).toEqual(bytes);
+    expect(await readFile(at("many.npy"))).toEqual(bytes);
+  });
+
+  it("gives an image the same features alone as in company", { timeout: 120_000 }, async () => {
+    await embed("all.npy");
+    const alone = await run(
+      ...["embed", "--weights", at("small.safetensors"), "--images", at("images/odd/03.png")],
+      ...["--workers", "0", "--out", at("alone.npy")],
+    );
+    expect(alone.code).toBe(0);
+    const list = (await readFile(at("all.npy.files.tsv"), "utf8")).split("\n").slice(1);
+    const row = list.findIndex((line) => line.includes("odd/03.png"));
+    const all = await rowsOf("all.npy");
+    expect(await rowsOf("alone.npy")).toEqual(all.slice(32 * row, 32 * (row + 1)));
+  });
+
+  it("writes the same numbers to every format, with the list of images beside it", { timeout: 120_000 }, async () => {
+    await embed("same.npy");
+    const json = await embed("same.safetensors", "--json");
+    expect(json.out.split("\n")).toHaveLength(2);
+    expect(JSON.parse(json.out)).toMatchObject({ images: imageCount, skipped: 0, width: 32 });
+    expect(await rowsOf("same.safetensors")).toEqual(await rowsOf("same.npy"));
+    const list = (await readFile(at("same.npy.files.tsv"), "utf8")).trimEnd().split("\n");
+    expect(list).toHaveLength(imageCount + 1);
+    expect(list[1]).toMatch(/even\/00\.png\t0\teven$/);
+  });
+
+  it("writes parquet that holds the same rows", { timeout: 120_000 }, async () => {
+    await embed("table.npy");
+    expect((await embed("table.parquet")).code).toBe(0);
+    const { parquetReadObjects } = await import("hyparquet");
+    const bytes = await readFile(at("table.parquet"));
+    const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+    const rows = await parquetReadObjects({ file });
+    expect(rows).toHaveLength(imageCount);
+    expect(rows.flatMap((row) => Array.from(row.embedding))).toEqual(Array.from(await rowsOf("table.npy")));
+    expect(rows[0]).toMatchObject({ label: 0 });
+  });
+
+  it("pools another block when asked to", { timeout: 120_000 }, async () => {
+    await embed("last.npy");
+    expect((await embed("block.npy", "--block", "1", "--pool", "avg")).code).toBe(0);
+    expect(await rowsOf("block.npy")).not.toEqual(await rowsOf("last.npy"));
+    const beyond = await embed("beyond.npy", "--block", "3");
+    expect([beyond.code, beyond.err]).toEqual([1, expect.stringContaining("choose from 0 … 2")]);
+  });
+
+  it("does not overwrite files unless forced to", { timeout: 120_000 }, async () => {
+    await embed("kept.npy");
+    const again = await embed("kept.npy");
+    expect([again.code, again.err]).toEqual([1, expect.stringContaining("--force")]);
+    expect((await embed("kept.npy", "--force")).code).toBe(0);
+  });
+
+  it("leaves out broken images, names them, and fails above --max-bad", { timeout: 120_000 }, async () => {
+    await mkdir(at("broken"), { recursive: true });
+    await writeFileAtomic(at("broken/bad.png"), (sink) => sink.write(new Uint8Array(50)));
+    await writeFileAtomic(at("broken/good.png"), async (sink) => sink.write(await readFile(at("images/odd/01.png"))));
+    const args = ["embed", "--weights", at("small.safetensors"), "--images", at("broken"), "--workers", "0"];
+    const strict = await run(...args, "--out", at("strict.npy"));
+    expect([strict.code, strict.err]).toEqual([1, expect.stringContaining("bad.png")]);
+    const lenient = await run(...args, "--out", at("lenient.npy"), "--max-bad", "0.5");
+    expect([lenient.code, lenient.err]).toEqual([0, expect.stringContaining("bad.png")]);
+    expect(await rowsOf("lenient.npy")).toHaveLength(32);
+  });
+});
+
+describe("the memory plan", () => {
+  it.each(["l16", "h14", "twob14"])("of %s is printed without allocating", { timeout: 120_000 }, async (model) => {
+    const { code, out } = await run("embed", "--dry-run", "--model", model, "--json");
+    expect(code).toBe(0);
+    const { plannedBytes, allocatedBytes, batch } = JSON.parse(out);
+    expect([batch, allocatedBytes]).toEqual([8, 0]);
+    const parameters = { l16: 303e6, h14: 630e6, twob14: 1.9e9 }[model] ?? 0;
+    expect(Math.abs(plannedBytes.weights / (4 * parameters) - 1)).toBeLessThan(0.01);
+  });
+});
+
+describe("a b16 encoder of random weights", () => {
+  it("survives convert, inspect and embed, and takes the memory that was planned", { timeout: 600_000 }, async () => {
+    const config = vitConfig("b16");
+    await writeFileAtomic(at("b16.safetensors"), (sink) => writeEncoder(sink, cheapContent(config)));
+    expect((await run("convert", at("b16.safetensors"), at("b16.pth"), "--names", "mae")).code).toBe(0);
+    const inspected = await run("inspect", at("b16.pth"), "--json", "--no-stats");
+    expect(JSON.parse(inspected.out)).toMatchObject({ format: "pytorch-zip", model: { config } });
+
+    const live = countLiveBytes(device);
+    const checkpoint = await openCheckpoint(await fileSource(at("b16.safetensors")));
+    const { model } = await loadEncoder(device, checkpoint, {}, "b16");
+    await checkpoint.close();
+    const extractor = new FeatureExtractor(model, { placements: ["last"], pooling: "cls" });
+    const planned = extractor.memory.total;
+    const source = await openImages(at("images/odd/01.png"), { workers: 0 });
+    const [features] = await (await extractor.submit([await source.load(0)]))();
+    const real = live.bytes();
+    live.restore();
+    expect(Math.abs(real / planned - 1)).toBeLessThan(0.05);
+    extractor.destroy();
+    model.parameters.destroy();
+
+    const args = ["--images", at("images/odd/01.png"), "--workers", "0", "--out", at("b16.npy")];
+    expect((await run("embed", "--weights", at("b16.pth"), ...args)).code).toBe(0);
+    expect(await rowsOf("b16.npy")).toEqual(features);
+  });
+});
+
+/** Weights from a linear congruential generator (Numerical Recipes), since 86 million good random numbers take long. */
+function cheapContent(config: VitConfig): EncoderContent {
+  const side = config.heightPixels / config.patchPixels;
+  const entries = [...vitParameters(config), { name: "pos_embed.embed", shape: [1, side, side, config.width] }];
+  const parameters = entries.map(({ name, shape }, i) => {
+    const read = async (): Promise<Float32Array> => {
+      const values = new Float32Array(shape.reduce((all, length) => all * length, 1));
+      let state = i;
+      for (let j = 0; j < values.length; j++) {
+        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+        values[j] = (state / 2 ** 32 - 0.5) * 0.1;
+      }
+      return values;
+    };
+    return [name, { shape, read }] as const;
+  });
+  return { config, parameters: new Map(parameters) };
+}
+
+/** Counts the bytes of buffers that were created and not yet destroyed. */
+function countLiveBytes({ gpu }: Device): { bytes(): number; restore(): void } {
+  const live = new Map<GPUBuffer, number>();
+  const create = gpu.createBuffer.bind(gpu);
+  gpu.createBuffer = (descriptor) => {
+    const buffer = create(descriptor);
+    const destroy = buffer.destroy.bind(buffer);
+    live.set(buffer, descriptor.size);
+    buffer.destroy = () => {
+      live.delete(buffer);
+      return destroy();
+    };
+    return buffer;
+  };
+  return {
+    bytes: () => [...live.values()].reduce((sum, bytes) => sum + bytes, 0),
+    restore: () => {
+      gpu.createBuffer = create;
+    },
+  };
+}
