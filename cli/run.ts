@@ -1,9 +1,12 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../package.json" with { type: "json" };
+import { configCommand } from "./commands/config.ts";
 import { convertCommand } from "./commands/convert.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
 import { inspectCommand } from "./commands/inspect.ts";
+import { pretrainCommand } from "./commands/pretrain.ts";
+import { refineCommand } from "./commands/refine.ts";
 import type { CommandContext } from "./context.ts";
 import { exitCodeHelp, exitCodes } from "./exit_codes.ts";
 import type { Streams } from "./output.ts";
@@ -11,9 +14,12 @@ import { UsageError } from "./usage_error.ts";
 
 /** The commands in the order of the help text. */
 const commands: readonly ((context: CommandContext) => Command)[] = [
+  refineCommand,
+  pretrainCommand,
   embedCommand,
   inspectCommand,
   convertCommand,
+  configCommand,
   doctorCommand,
 ];
 

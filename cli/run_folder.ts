@@ -1,0 +1,49 @@
+import { RunFolder } from "../refiner/run_folder_node.ts";
+import { UsageError } from "./usage_error.ts";
+
+/**
+ * The run folder of a command: new, or one to go on with.
+ *
+ * @throws UsageError if it holds a run and neither resuming nor overwriting was asked for, or there is none to resume
+ */
+export async function openRunFolder(
+  path: string,
+  options: { readonly resume: boolean; readonly force: boolean },
+): Promise<RunFolder> {
+  const store = new RunFolder(path);
+  const config = await store.readText("config.json");
+  if (options.resume && config === undefined)
+    throw new UsageError(`${path}: there is no run to resume; start one without --resume`);
+  if (!options.resume && config !== undefined) {
+    if (!options.force)
+      throw new UsageError(
+        `${path}: a run is there already; go on with --resume, start over with --force, or choose another --out`,
+      );
+    for (const file of await store.list("checkpoints")) await store.remove(`checkpoints/${file}`);
+    for (const file of ["metrics.jsonl", "encoder.safetensors", "mae.safetensors", "report.html", "config.json"])
+      await store.remove(file);
+  }
+  return store;
+}
+
+/**
+ * Settings of a run that is resumed: those of its config.json; given ones must not differ unless overriding.
+ *
+ * @throws UsageError that names each differing key
+ */
+export function resumedSettings(
+  stored: Readonly<Record<string, unknown>>,
+  given: Readonly<Record<string, unknown>>,
+  isOverride: boolean,
+): Record<string, unknown> {
+  const changed = Object.keys(given).filter((key) => JSON.stringify(given[key]) !== JSON.stringify(stored[key]));
+  if (changed.length > 0 && !isOverride) {
+    const list = changed
+      .map((key) => `${key} (was ${JSON.stringify(stored[key])}, now ${JSON.stringify(given[key])})`)
+      .join(", ");
+    throw new UsageError(
+      `resume: the settings differ from those of the run: ${list}; drop them, or force them with --override`,
+    );
+  }
+  return { ...stored, ...given };
+}
