@@ -142,8 +142,9 @@ export function contrastiveLoss(
   const loss = rows(summary, 0, 1);
   program.record(loss, [predictions], (dLoss) => {
     const products = matmul(gradients, anchors, { transposeA: true });
-    const dPredictions = program.empty(predictions.shape);
-    program.dispatch(
+    const owner = program.resolve(); // another one where this recording was merged meanwhile
+    const dPredictions = owner.empty(predictions.shape);
+    owner.dispatch(
       contrastiveLossGradKernel,
       { batch, views, globalViews, columns },
       { products, diagonals, positives, dLoss, dPredictions },
