@@ -5,8 +5,21 @@ import type { Program } from "./program.ts";
 import { showShape } from "./shape.ts";
 import { reshape, type Tensor } from "./tensor.ts";
 
+/** Gradients that reached the inputs of an operation on other paths already. */
+export interface PendingGradients {
+  /**
+   * Hands over the gradient collected so far for an input, or undefined. Whoever takes it adds it to the gradient it returns,
+   * which saves the separate sum.
+   */
+  take(input: number): Tensor | undefined;
+}
+
 /** From the gradient of a result to those of the inputs; entries that are not needed may be undefined. */
-export type GradientRule = (dy: Tensor, needs: readonly boolean[]) => readonly (Tensor | undefined)[];
+export type GradientRule = (
+  dy: Tensor,
+  needs: readonly boolean[],
+  pending: PendingGradients,
+) => readonly (Tensor | undefined)[];
 
 export interface TapeEntry {
   readonly y: Tensor;
@@ -48,7 +61,14 @@ export function gradients(program: Program, outputs: readonly SeededOutput[], ta
     if (!dy || !wanted.has(y.base)) continue;
     if (!targets.some((target) => target.base === y.base)) slots.delete(y.base);
     const needs = inputs.map((x) => x !== undefined && wanted.has(x.base));
-    const contributions = rule(reshape(dy, y.shape), needs);
+    const take = (input: number): Tensor | undefined => {
+      const x = inputs[input];
+      const known = x && needs[input] ? slots.get(x.base) : undefined;
+      if (!x || !known) return undefined;
+      slots.delete(x.base);
+      return reshape(known, x.shape);
+    };
+    const contributions = rule(reshape(dy, y.shape), needs, { take });
     inputs.forEach((x, i) => {
       const dx = contributions[i];
       if (!x || !needs[i] || !dx) return;

@@ -6,6 +6,7 @@ import {
   layerNorm,
   linear,
   mul,
+  normLinear,
   reshape,
   type Tensor,
 } from "../engine/index.ts";
@@ -32,19 +33,28 @@ export function transformerBlock(parameters: Arena, prefix: string, x: Tensor, o
   const { kind, epsilon } = options;
   const normalize = (name: string, value: Tensor): Tensor => norm(parameters, `${prefix}.${name}`, value, epsilon);
   if (kind === "prenorm") {
-    const attended = selfAttention(parameters, prefix, normalize("norm1", x), x, options);
+    const { weight, bias } = dense(parameters, `${prefix}.attn.qkv`);
+    const first = { ...dense(parameters, `${prefix}.norm1`), epsilon };
+    // Of the two norms only this one joins its linear layer: before the wider one of the MLP, a norm of its own is faster.
+    const attended = selfAttention(parameters, prefix, normLinear(x, first, weight, { bias }), x, options);
     return mlp(parameters, prefix, normalize("norm2", attended), attended, options);
   }
-  const attended = normalize("norm1", selfAttention(parameters, prefix, x, x, options));
+  const { weight, bias } = dense(parameters, `${prefix}.attn.qkv`);
+  const attended = normalize("norm1", selfAttention(parameters, prefix, linear(x, weight, { bias }), x, options));
   return normalize("norm2", mlp(parameters, prefix, attended, attended, options));
 }
 
-/** residual + attention(x) */
-function selfAttention(parameters: Arena, prefix: string, x: Tensor, residual: Tensor, options: BlockOptions): Tensor {
+/** residual + projected attention over packed q, k and v */
+function selfAttention(
+  parameters: Arena,
+  prefix: string,
+  qkv: Tensor,
+  residual: Tensor,
+  options: BlockOptions,
+): Tensor {
   const { heads, segments, keep, onAttention } = options;
   const project = dense(parameters, `${prefix}.attn.proj`);
-  const qkv = dense(parameters, `${prefix}.attn.qkv`);
-  const mixed = attention(linear(x, qkv.weight, { bias: qkv.bias }), { heads, segments });
+  const mixed = attention(qkv, { heads, segments });
   if (onAttention) onAttention(linear(mixed, project.weight, { bias: project.bias }));
   return addBranch(residual, keep?.attention, (sum) => linear(mixed, project.weight, { bias: project.bias, ...sum }));
 }
@@ -67,6 +77,7 @@ export function norm(parameters: Arena, name: string, x: Tensor, epsilon: number
   return layerNorm(x, { weight: parameters.get(`${name}.weight`), bias: parameters.get(`${name}.bias`), epsilon });
 }
 
+/** Weight and bias of a linear layer or a norm. */
 export function dense(parameters: Arena, name: string): { weight: Tensor; bias: Tensor } {
   return { weight: parameters.get(`${name}.weight`), bias: parameters.get(`${name}.bias`) };
 }

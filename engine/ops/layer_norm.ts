@@ -57,8 +57,9 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   const { weight, bias } = options;
   const result = layerNormForward(x, options);
   const { y } = result;
-  return y.program.record(y, [x, weight, bias], (dy) => {
-    const { dx, dWeight, dBias } = layerNormGrad(x, result, dy);
+  return y.program.record(y, [x, weight, bias], (dy, [needsX], pending) => {
+    const residual = needsX ? pending.take(0) : undefined;
+    const { dx, dWeight, dBias } = layerNormGrad(x, result, dy, residual ? { residual } : {});
     return [dx, dWeight, dBias];
   });
 }

@@ -2,7 +2,7 @@ import { DTypeError, RankError, ShapeError } from "../errors.ts";
 import type { Program } from "../program.ts";
 import { checkDType, checkSameShape, matrixShape, rowsAndColumns, showShape } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
-import { foldIntoProduct } from "./matmul_fold.ts";
+import { foldGeluSlope } from "./matmul_fold.ts";
 import { type Product, recordProduct, sumParts } from "./matmul_product.ts";
 
 export interface LinearOptions {
@@ -33,13 +33,14 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
   const gelu = activation === "gelu";
   recordProduct(program, { ...forward, epilogue: { bias, gelu, preactivation, residual } }, y);
   // With p = x Wᵀ + b:  dp = dy gelu'(p),  dx = dp W,  dW = dpᵀ x,  db = sum of dp over rows,  dresidual = dy.
-  return program.record(y, [x, weight, bias, residual], (dy, needs) => {
+  return program.record(y, [x, weight, bias, residual], (dy, needs, pending) => {
     const [needsX, needsWeight, needsBias] = needs;
     const target = program.resolve();
     const dp = preactivation && (needsX || needsWeight || needsBias) ? geluGradient(target, preactivation, dy) : dy;
     const [dWeight, dBias] =
       needsWeight || needsBias ? parameterGradients(target, x, weight, needsBias ? bias : undefined, dp) : [];
-    return [needsX ? inputGradient(target, x, weight, dp) : undefined, dWeight, dBias, dy];
+    const dx = needsX ? inputGradient(target, x, weight, dp, pending.take(0)) : undefined;
+    return [dx, dWeight, dBias, dy];
   });
 }
 
@@ -83,7 +84,7 @@ function product(
 
 /** dp = dy gelu'(p), as part of the product that made dy where one did. */
 export function geluGradient(program: Program, preactivation: Tensor, dy: Tensor): Tensor {
-  const folded = foldIntoProduct(program, dy, "geluSlope", preactivation);
+  const folded = foldGeluSlope(program, dy, preactivation);
   if (folded) return folded;
   const dp = program.empty(preactivation.shape, preactivation.dtype);
   const [rows, columns] = rowsAndColumns("linear", "dy", dy);
@@ -91,11 +92,12 @@ export function geluGradient(program: Program, preactivation: Tensor, dy: Tensor
   return dp;
 }
 
-/** dx = dp W */
-export function inputGradient(program: Program, x: Tensor, weight: Tensor, dp: Tensor): Tensor {
+/** dx = dp W, plus what reached `x` on other paths. */
+export function inputGradient(program: Program, x: Tensor, weight: Tensor, dp: Tensor, residual?: Tensor): Tensor {
   const [outputs, inputs] = matrixShape("linear", "weight", weight);
   const dx = program.empty(x.shape, x.dtype);
-  recordProduct(program, product(dp, weight, x.size / inputs, inputs, outputs, false, false), dx);
+  const plain = product(dp, weight, x.size / inputs, inputs, outputs, false, false);
+  recordProduct(program, { ...plain, epilogue: { residual } }, dx);
   return dx;
 }
 

@@ -5,25 +5,21 @@ import { matmulSumKernel, matmulVariants } from "./matmul_kernels.ts";
 const kernelsWithEpilogue = new Set([matmulSumKernel, ...matmulVariants.map(({ kernel }) => kernel)]);
 
 /**
- * A step after a product, made part of it: records the launch that made `y` again, with one more epilogue. The first launch
+ * A product times the slope of GELU at `other`: records the launch that made `y` again, with one more epilogue. The first launch
  * stays, and the planner drops it if nothing else reads its result.
  *
- * @param step - `geluSlope`: times the slope of GELU at `other`; `sum`: plus `other`
  * @param other - in the shape and type of `y`
  * @returns undefined if `y` is not the plain result of a product
  */
-export function foldIntoProduct(
-  program: Program,
-  y: Tensor,
-  step: "geluSlope" | "sum",
-  other: Tensor,
-): Tensor | undefined {
+export function foldGeluSlope(program: Program, y: Tensor, other: Tensor): Tensor | undefined {
   const made = program.commands.findLast((command): command is Dispatch => isPlainProduct(command, y));
   if (!made || other.dtype !== y.dtype) return undefined;
   const { kernel, params, operands, workgroups, options } = made;
   const folded = program.empty(y.shape, y.dtype);
-  const constants = { ...options.constants, ...(step === "sum" ? { addOther: 1 } : { activation: 2 }) };
-  program.dispatch(kernel, params, { ...operands, other, y: folded }, workgroups, { ...options, constants });
+  const constants = { ...options.constants, activation: 2 };
+  // Memory of its own for the unused binding: written by both, it would keep the first launch alive.
+  const extra = program.empty([1]);
+  program.dispatch(kernel, params, { ...operands, other, extra, y: folded }, workgroups, { ...options, constants });
   return folded;
 }
 

@@ -122,7 +122,7 @@ function fused(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLin
   return program.record(
     y,
     [x, scale, shift, weight, bias],
-    (dy, [needsX, needsScale, needsShift, needsWeight, needsBias]) => {
+    (dy, [needsX, needsScale, needsShift, needsWeight, needsBias], pending) => {
       const target = program.resolve();
       const dp = preactivation ? geluGradient(target, preactivation, dy) : dy;
       const [dWeight, dBias] =
@@ -130,7 +130,8 @@ function fused(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLin
       if (!needsX && !needsScale && !needsShift) return [undefined, undefined, undefined, dWeight, dBias];
       const dn = inputGradient(target, x, weight, dp);
       const kept = { mean: rowRange(statistics, 0, 1), rstd: rowRange(statistics, 1, 2), weight: scale };
-      const normGradients = layerNormGrad(x, kept, dn);
+      const residual = needsX ? pending.take(0) : undefined;
+      const normGradients = layerNormGrad(x, kept, dn, residual ? { residual } : {});
       return [normGradients.dx, normGradients.dWeight, normGradients.dBias, dWeight, dBias];
     },
   );

@@ -195,7 +195,7 @@ it("runs the backward pass of a two-layer perceptron in four dispatches", () => 
     const second = device.tensor(operands.second.data, operands.second.shape);
     const { y } = mlp({ x, first, second });
     const [dx, dFirst, dSecond] = program.gradients(y, [x, first, second], program.input("seed", y.shape));
-    return { dx: dx ?? y, dFirst: dFirst ?? y, dSecond: dSecond ?? y };
+    return { y, dx: dx ?? y, dFirst: dFirst ?? y, dSecond: dSecond ?? y };
   });
   expect(step.plan.commands).toHaveLength(2 + 4);
 });
