@@ -1,0 +1,43 @@
+import { escapeHtml } from "./html.ts";
+import type { ReportData, ReportPicture } from "./report_data.ts";
+
+/** Queries with their nearest images before and after; frames mark images of the query's class. */
+export function gallerySection({ galleries, featureNote }: ReportData): string {
+  if (galleries.length === 0) return `<p class="soft">The run has stored no neighbour galleries.</p>`;
+  const hasLabels = galleries.some(({ after }) => after.some(({ sameClass }) => sameClass !== undefined));
+  const frames = hasLabels ? " A green frame and a check mark: the same class as the query." : "";
+  const rows = galleries
+    .map(
+      (
+        { query, before, after },
+        i,
+      ) => `<div class="card gallery" role="group" aria-label="Query ${i + 1}: ${escapeHtml(query.label)}">
+<div><p class="state">query</p>${picture(query)}</div>
+<div><p class="state">nearest before</p>${strip(before, `Nearest before, query ${i + 1}`)}<p class="state">nearest after</p>${strip(after, `Nearest after, query ${i + 1}`)}</div></div>`,
+    )
+    .join("\n");
+  return `<p class="soft">${escapeHtml((featureNote ? `By cosine similarity of the ${featureNote}.` : "By cosine similarity of the features.") + frames)}</p><div class="rows">${rows}</div>`;
+}
+
+/** The three leading principal components of patch features as red, green and blue. */
+export function patchMapSection({ patchMaps }: ReportData): string {
+  if (patchMaps.length === 0) return `<p class="soft">The run has stored no maps of patch features.</p>`;
+  const rows = patchMaps
+    .map(
+      ({ image, before, after }) =>
+        `<div class="card">${picture(image)}${picture({ ...before, label: "before" }, `Patch features of ${image.label} before`)}${picture({ ...after, label: "after" }, `Patch features of ${image.label} after`)}</div>`,
+    )
+    .join("\n");
+  return `<p class="soft">The three leading principal components of the patch features as red, green and blue: patches of like colour look alike to the encoder. Colours of before and after are independent of each other.</p><div class="maps">${rows}</div>`;
+}
+
+function strip(pictures: readonly ReportPicture[], label: string): string {
+  const items = pictures.map((one) => `<li>${picture(one)}</li>`).join("");
+  return `<ol class="strip" tabindex="0" aria-label="${escapeHtml(label)}">${items}</ol>`;
+}
+
+function picture({ src, label, similarity, sameClass }: ReportPicture, alternative = label): string {
+  const mark = sameClass ? " ✓" : "";
+  const text = `${label}${mark}${similarity === undefined ? "" : `, ${similarity.toFixed(2)}`}`;
+  return `<figure class="picture${sameClass ? " same" : ""}"><img src="${escapeHtml(src)}" alt="${escapeHtml(alternative)}"><figcaption>${escapeHtml(text)}</figcaption></figure>`;
+}

@@ -1,0 +1,68 @@
+import { z } from "zod";
+
+const number = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? Number.NaN);
+const updateSchema = z.object({
+  kind: z.literal("update"),
+  stage: z.union([z.literal(2), z.literal(3)]),
+  update: z.number(),
+  epoch: z.number().optional(),
+  loss: number.optional(),
+  learningRate: z.record(z.string(), number).default({}),
+  heads: z.record(z.string(), z.record(z.string(), number)).default({}),
+  gradientNorm: z.record(z.string(), number).default({}),
+  imagesPerSecond: number.optional(),
+  waitShare: number.optional(),
+  hostBytes: number.optional(),
+  deviceBytes: number.optional(),
+});
+const knnSchema = z.object({
+  kind: z.literal("knn"),
+  stage: z.union([z.literal(1), z.literal(2), z.literal(3)]),
+  epoch: z.number(),
+  weights: z.enum(["encoder", "ema"]),
+  k: z.number(),
+  temperature: z.number().optional(),
+  pool: z.string().optional(),
+  accuracy: z.array(number),
+});
+
+/** One update of a run. */
+export type UpdateLine = z.output<typeof updateSchema>;
+/** One k-NN evaluation: stage 1 is before, 2 after stage 2, 3 within or after stage 3. */
+export type KnnLine = z.output<typeof knnSchema>;
+
+/** What `metrics.jsonl` holds. */
+export interface RunMetrics {
+  readonly updates: readonly UpdateLine[];
+  readonly knn: readonly KnnLine[];
+  /** Lines that could not be read: cut off by a kill, or of a kind that the report does not know. */
+  readonly skipped: number;
+}
+
+/** Reads `metrics.jsonl`. A line that a kill cut off is left out, not an error. */
+export function parseMetrics(text: string): RunMetrics {
+  const updates: UpdateLine[] = [];
+  const knn: KnnLine[] = [];
+  let skipped = 0;
+  for (const line of text.split("\n")) {
+    if (line.trim() === "") continue;
+    const value = parsed(line);
+    const update = updateSchema.safeParse(value);
+    const evaluation = knnSchema.safeParse(value);
+    if (update.success) updates.push(update.data);
+    else if (evaluation.success) knn.push(evaluation.data);
+    else skipped++;
+  }
+  return { updates, knn, skipped };
+}
+
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
