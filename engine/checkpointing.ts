@@ -8,7 +8,7 @@ import type { Tensor } from "./tensor.ts";
  *
  * @param forward - records the region; must write no state and return a tensor of its own, not a view of `x`
  * @param parameters - everything beside `x` that `forward` reads and gradients may be wanted for
- * @returns what `forward` returns; the gradients are the same to the bit
+ * @returns what `forward` returns, with the same gradients up to the order of summation where `x` is used elsewhere, too
  * @throws OptionError if `forward` returns `x` or a reshaped form of it
  */
 export function checkpoint(

@@ -126,6 +126,34 @@ describe("micro-batches of a batch of 64", async () => {
   });
 });
 
+describe("micro-batches of 5 of a batch of 12", () => {
+  const variants: Record<string, Partial<SmallOptions>> = {
+    "a frozen encoder": { trainsEncoder: false },
+    "a teacher": { teacherFactor: 0.5 },
+    "a teacher of a frozen encoder": { trainsEncoder: false, teacherFactor: 0.5 },
+    "a choice among 5 neighbours": { loss: { topK: 5 } },
+    "mean-patch pooling and no local views": { pooling: "avg", localViews: 0 },
+    "frozen first blocks": { frozenBlocks: 1 },
+    "recomputed blocks": { recompute: true },
+  };
+
+  it.each(Object.entries(variants))("equal the whole batch with %s", { timeout: 120_000 }, async (_, options) => {
+    const whole = await train({ batch: 12, ...options }, undefined, 2);
+    const split = await train({ batch: 12, ...options }, 5, 2);
+    expect(split.slots).toEqual(whole.slots);
+    expect(worstOf(split.gradients, whole.gradients, (a, b) => maxError(a, b, 0)).error).toBeLessThanOrEqual(
+      gradientBound,
+    );
+    expect(lossError(split, whole)).toBeLessThanOrEqual(lossBound);
+    expect(worstOf(split.weights, whole.weights, absolute).error).toBeLessThanOrEqual(weightBound);
+  });
+
+  it("refuse a part that is larger than the batch", async () => {
+    const { setup } = await smallTraining(device, { batch: 12 });
+    expect(() => new MicroBatchStep(setup, 13)).toThrow("a micro-batch of 13 images does not fit a batch of 12");
+  });
+});
+
 describe("planned memory of a micro-batched update", async () => {
   const { setup } = await smallTraining(device, { batch });
   const memoryOf = (part: number) => new MicroBatchStep(setup, part).memory;
