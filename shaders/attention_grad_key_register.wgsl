@@ -1,12 +1,13 @@
 // dk and dv of attention, with the weights p = exp(scale q.k - logSum) computed again (arXiv 2205.14135, appendix B):
-// dv = pT dy, dS = p (dy.v - delta), dk = scale dST q. A tile of keys sees all queries, so that nothing is added atomically.
-// Each invocation holds four keys; the queries of a step stand in registers. Needs neither subgroups nor workgroup memory.
+// dv = pT dy, dS = p (dy.v - delta), dk = scale dST q. A tile of keys sees all queries, so that nothing is added
+// atomically. Each invocation holds four keys; the queries of a step stand in registers. Needs neither subgroups nor
+// workgroup memory.
 override lanes: u32 = 8u; // invocations per workgroup; they share nothing
 const headDim = 64u;
 alias Operand = f32;
 struct Params {
   tiles: u32, heads: u32, scale: f32,
-  depth: u32, // headDim again: as a uniform it keeps compilers from unrolling loops, whose loads are dear to compile
+  depth: u32, // headDim again, unknown to the compiler, which would unroll loops over it at a high price
   firstTile: vec4u, firstRow: vec4u, tokens: vec4u, // of up to four segments: runs of images with equally many tokens
 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -17,6 +18,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> dqkv: array<Operand>;
 
 const queries = 8u; // per step
+const slots = max(headDim, 33u); // lavapipe unrolls loops over shorter arrays, which takes seconds to compile
+
 struct Place { firstRow: u32, tokens: u32, firstToken: u32 } // an image in qkv, and the first token of a tile of it
 
 fn placeOf(tile: u32) -> Place {
@@ -43,10 +46,10 @@ fn attention_grad_key_register(
   let width = params.heads * headDim;
   let stride = 3u * width; // of one row of qkv: q, k and v of all heads
   let tokenOf = vec4u(place.firstToken + lane) + vec4u(0u, 1u, 2u, 3u) * lanes;
-  let rowOf = vec4u(place.firstRow) + min(tokenOf, vec4u(last)); // the last token again past the end: all loads in bounds
+  let rowOf = vec4u(place.firstRow) + min(tokenOf, vec4u(last)); // past the end the last token: in bounds
   let keyAt = rowOf * stride + width + head * headDim;
-  var dk: array<vec4f, headDim>;
-  var dv: array<vec4f, headDim>;
+  var dk: array<vec4f, slots>;
+  var dv: array<vec4f, slots>;
   for (var i = 0u; i < tokens; i += queries) {
     var weight: array<vec4f, queries>;
     var dScore: array<vec4f, queries>;

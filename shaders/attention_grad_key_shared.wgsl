@@ -1,12 +1,12 @@
 // dk and dv of attention, with the weights p = exp(scale q.k - logSum) computed again (arXiv 2205.14135, appendix B):
-// dv = pT dy, dS = p (dy.v - delta), dk = scale dST q. A tile of keys sees all queries, so that nothing is added atomically.
-// 64 invocations share a tile of 32 keys and 32 queries in workgroup memory; each computes four rows by four columns, and
-// four rows by every eighth dimension of the result. For GPUs.
+// dv = pT dy, dS = p (dy.v - delta), dk = scale dST q. A tile of keys sees all queries, so that nothing is added
+// atomically. 64 invocations share a tile of 32 keys and 32 queries in workgroup memory; each computes four rows by
+// four columns, and four rows by every eighth dimension of the result. For GPUs.
 const headDim = 64u;
 alias Operand = f32;
 struct Params {
   tiles: u32, heads: u32, scale: f32,
-  depth: u32, // headDim again: as a uniform it keeps compilers from unrolling loops, whose loads are dear to compile
+  depth: u32, // headDim again, unknown to the compiler, which would unroll loops over it at a high price
   firstTile: vec4u, firstRow: vec4u, tokens: vec4u, // of up to four segments: runs of images with equally many tokens
 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -104,10 +104,11 @@ fn attention_grad_key_shared(
         stage[e / side * pitch + e % side] = q;
       }
       workgroupBarrier();
+      var sumK = array<vec4f, 4>();
       for (var t = 0u; t < min(side, tokens - i); t++) {
         let q = t * pitch + column;
         let queries = vec4f(stage[q], stage[q + 8u], stage[q + 16u], stage[q + 24u]);
-        for (var r = 0u; r < 4u; r++) { dk[4u * part + r] += dScores[(row + 8u * r) * pitch + t] * queries; }
+        for (var r = 0u; r < 4u; r++) { sumK[r] += dScores[(row + 8u * r) * pitch + t] * queries; }
       }
       workgroupBarrier();
       for (var e = lane; e < side * side; e += 64u) {
@@ -116,10 +117,15 @@ fn attention_grad_key_shared(
         stage[e / side * pitch + e % side] = slope;
       }
       workgroupBarrier();
+      var sumV = array<vec4f, 4>();
       for (var t = 0u; t < min(side, tokens - i); t++) {
         let slope = t * pitch + column;
         let slopes = vec4f(stage[slope], stage[slope + 8u], stage[slope + 16u], stage[slope + 24u]);
-        for (var r = 0u; r < 4u; r++) { dv[4u * part + r] += weights[(row + 8u * r) * pitch + t] * slopes; }
+        for (var r = 0u; r < 4u; r++) { sumV[r] += weights[(row + 8u * r) * pitch + t] * slopes; }
+      }
+      for (var r = 0u; r < 4u; r++) {
+        dk[4u * part + r] += sumK[r];
+        dv[4u * part + r] += sumV[r];
       }
     }
   }
@@ -127,13 +133,12 @@ fn attention_grad_key_shared(
     let token = place.firstToken + row + 8u * r;
     if (token < tokens) {
       for (var part = 0u; part < parts; part++) {
-        for (var c = 0u; c < 4u; c++) {
-          let d = part * side + column + 8u * c;
+        let dKey = params.scale * dk[4u * part + r];
+        let dValue = dv[4u * part + r];
+        for (var d = part * side + column; d < min(part * side + side, params.depth); d += 8u) {
           let at = firstKey + token * stride + d;
-          if (d < headDim) {
-            dqkv[at] = Operand(params.scale * dk[4u * part + r][c]);
-            dqkv[at + width] = Operand(dv[4u * part + r][c]);
-          }
+          dqkv[at] = Operand(dKey[(d - part * side) / 8u]);
+          dqkv[at + width] = Operand(dValue[(d - part * side) / 8u]);
         }
       }
     }

@@ -1,14 +1,15 @@
 // dk and dv of attention, with the weights p = exp(scale q.k - logSum) computed again (arXiv 2205.14135, appendix B):
-// dv = pT dy, dS = p (dy.v - delta), dk = scale dST q. A tile of keys sees all queries, so that nothing is added atomically.
-// Lanes hold the keys, registers the queries of a step. One load fetches a column of as many queries as there are lanes, and shuffles
-// spread it, because a software adapter pays for one load about as much as for twenty multiply-adds.
+// dv = pT dy, dS = p (dy.v - delta), dk = scale dST q. A tile of keys sees all queries, so that nothing is added
+// atomically. Lanes hold the keys, registers the queries of a step. One load fetches a column of as many queries as
+// there are lanes, and shuffles spread it, because a software adapter pays for one load about as much as for twenty
+// multiply-adds.
 const headDim = 64u;
 const lanes = 8u; // every subgroup of the adapter has this size; the workgroup is one subgroup
 const blocks = 2u; // subgroups of queries per step
 alias Operand = f32;
 struct Params {
   tiles: u32, heads: u32, scale: f32,
-  depth: u32, // headDim again: as a uniform it keeps compilers from unrolling loops, whose loads are dear to compile
+  depth: u32, // headDim again, unknown to the compiler, which would unroll loops over it at a high price
   firstTile: vec4u, firstRow: vec4u, tokens: vec4u, // of up to four segments: runs of images with equally many tokens
 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -20,6 +21,8 @@ struct Params {
 
 const queries = blocks * lanes;
 const rows = 2u * lanes; // keys per tile
+const slots = max(headDim, 33u); // lavapipe unrolls loops over shorter arrays, which takes seconds to compile
+
 struct Place { firstRow: u32, tokens: u32, firstToken: u32 } // an image in qkv, and the first token of a tile of it
 
 fn placeOf(tile: u32) -> Place {
@@ -46,11 +49,11 @@ fn attention_grad_key_subgroup(
   let width = params.heads * headDim;
   let stride = 3u * width; // of one row of qkv: q, k and v of all heads
   let tokenOf = vec2u(place.firstToken + lane) + vec2u(0u, lanes);
-  let rowOf = vec2u(place.firstRow) + min(tokenOf, vec2u(last)); // the last token again past the end: all loads in bounds
+  let rowOf = vec2u(place.firstRow) + min(tokenOf, vec2u(last)); // past the end the last token: in bounds
   let keyAt = rowOf * stride + width + head * headDim;
   let valueAt = keyAt + width;
-  var dk: array<vec2f, headDim>;
-  var dv: array<vec2f, headDim>;
+  var dk: array<vec2f, slots>;
+  var dv: array<vec2f, slots>;
   for (var i = 0u; i < tokens; i += queries) {
     var rowAt: array<u32, blocks>;
     var weight: array<vec2f, queries>;

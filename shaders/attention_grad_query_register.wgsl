@@ -1,12 +1,12 @@
-// dq of attention, with the weights p = exp(scale q.k - logSum) computed again (arXiv 2205.14135, appendix B):
-// delta = dy.y of each query, dS = p (dy.v - delta), dq = scale dS k. deltas is kept for the gradient of k and v.
-// Each invocation holds four queries; the keys of a step stand in registers. Needs neither subgroups nor workgroup memory.
+// dq of attention, with the weights p = exp(scale q.k - logSum) computed again (arXiv 2205.14135, appendix B): delta =
+// dy.y of each query, dS = p (dy.v - delta), dq = scale dS k. deltas is kept for the gradient of k and v. Each
+// invocation holds four queries; the keys of a step stand in registers. Needs neither subgroups nor workgroup memory.
 override lanes: u32 = 8u; // invocations per workgroup; they share nothing
 const headDim = 64u;
 alias Operand = f32;
 struct Params {
   tiles: u32, heads: u32, scale: f32,
-  depth: u32, // headDim again: as a uniform it keeps compilers from unrolling loops, whose loads are dear to compile
+  depth: u32, // headDim again, unknown to the compiler, which would unroll loops over it at a high price
   firstTile: vec4u, firstRow: vec4u, tokens: vec4u, // of up to four segments: runs of images with equally many tokens
 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -18,6 +18,8 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> deltas: array<f32>;
 
 const keys = 8u; // per step
+const slots = max(headDim, 33u); // lavapipe unrolls loops over shorter arrays, which takes seconds to compile
+
 struct Place { firstRow: u32, tokens: u32, firstToken: u32 } // an image in qkv, and the first token of a tile of it
 
 fn placeOf(tile: u32) -> Place {
@@ -44,7 +46,7 @@ fn attention_grad_query_register(
   let width = params.heads * headDim;
   let stride = 3u * width; // of one row of qkv: q, k and v of all heads
   let tokenOf = vec4u(place.firstToken + lane) + vec4u(0u, 1u, 2u, 3u) * lanes;
-  let rowOf = vec4u(place.firstRow) + min(tokenOf, vec4u(last)); // the last token again past the end: all loads in bounds
+  let rowOf = vec4u(place.firstRow) + min(tokenOf, vec4u(last)); // past the end the last token: in bounds
   let queryAt = rowOf * stride + head * headDim;
   let resultAt = rowOf * width + head * headDim;
   let firstKey = place.firstRow * stride + width + head * headDim;
@@ -56,7 +58,7 @@ fn attention_grad_query_register(
     for (var d = 0u; d < params.depth; d++) { sum += f32(y[resultAt[r] + d]) * f32(dy[resultAt[r] + d]); }
     delta[r] = sum;
   }
-  var dq: array<vec4f, headDim>;
+  var dq: array<vec4f, slots>;
   for (var j = 0u; j < tokens; j += keys) {
     var score: array<vec4f, keys>;
     var dWeight: array<vec4f, keys>;

@@ -1,12 +1,12 @@
-// dq of attention, with the weights p = exp(scale q.k - logSum) computed again (arXiv 2205.14135, appendix B):
-// delta = dy.y of each query, dS = p (dy.v - delta), dq = scale dS k. deltas is kept for the gradient of k and v.
-// 64 invocations share a tile of 32 queries and 32 keys in workgroup memory; each computes four rows by four columns, and
+// dq of attention, with the weights p = exp(scale q.k - logSum) computed again (arXiv 2205.14135, appendix B): delta =
+// dy.y of each query, dS = p (dy.v - delta), dq = scale dS k. deltas is kept for the gradient of k and v. 64
+// invocations share a tile of 32 queries and 32 keys in workgroup memory; each computes four rows by four columns, and
 // four rows by every eighth dimension of the result. For GPUs.
 const headDim = 64u;
 alias Operand = f32;
 struct Params {
   tiles: u32, heads: u32, scale: f32,
-  depth: u32, // headDim again: as a uniform it keeps compilers from unrolling loops, whose loads are dear to compile
+  depth: u32, // headDim again, unknown to the compiler, which would unroll loops over it at a high price
   firstTile: vec4u, firstRow: vec4u, tokens: vec4u, // of up to four segments: runs of images with equally many tokens
 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -67,7 +67,8 @@ fn attention_grad_query_shared(
   workgroupBarrier();
   var delta = vec4f();
   for (var r = 0u; r < 4u; r++) {
-    for (var c = 0u; c < 8u; c++) { delta[r] += partial[(row + 8u * r) * 8u + c]; }
+    let first = (row + 8u * r) * 8u;
+    for (var at = first; at < first + 8u; at++) { delta[r] += partial[at]; }
   }
   var dq: array<vec4f, 4u * parts>;
   for (var j = 0u; j < tokens; j += side) {
@@ -112,20 +113,22 @@ fn attention_grad_query_shared(
         stage[e / side * pitch + e % side] = k;
       }
       workgroupBarrier();
+      var sum = array<vec4f, 4>();
       for (var t = 0u; t < min(side, tokens - j); t++) {
         let k = t * pitch + column;
         let keys = vec4f(stage[k], stage[k + 8u], stage[k + 16u], stage[k + 24u]);
-        for (var r = 0u; r < 4u; r++) { dq[4u * part + r] += dScores[(row + 8u * r) * pitch + t] * keys; }
+        for (var r = 0u; r < 4u; r++) { sum[r] += dScores[(row + 8u * r) * pitch + t] * keys; }
       }
+      for (var r = 0u; r < 4u; r++) { dq[4u * part + r] += sum[r]; }
     }
   }
   for (var r = 0u; r < 4u; r++) {
     let token = place.firstToken + row + 8u * r;
     if (token < tokens) {
       for (var part = 0u; part < parts; part++) {
-        for (var c = 0u; c < 4u; c++) {
-          let d = part * side + column + 8u * c;
-          if (d < headDim) { dqkv[firstQuery + token * stride + d] = Operand(params.scale * dq[4u * part + r][c]); }
+        let value = params.scale * dq[4u * part + r];
+        for (var d = part * side + column; d < min(part * side + side, params.depth); d += 8u) {
+          dqkv[firstQuery + token * stride + d] = Operand(value[(d - part * side) / 8u]);
         }
       }
       if (column == 0u) { deltas[(place.firstRow + token) * params.heads + head] = delta[r]; }

@@ -1,6 +1,6 @@
-// dq of attention, with the weights p = exp(scale q.k - logSum) computed again (arXiv 2205.14135, appendix B):
-// delta = dy.y of each query, dS = p (dy.v - delta), dq = scale dS k. deltas is kept for the gradient of k and v.
-// Lanes hold the queries, registers the keys of a step. One load fetches a column of as many keys as there are lanes, and shuffles
+// dq of attention, with the weights p = exp(scale q.k - logSum) computed again (arXiv 2205.14135, appendix B): delta =
+// dy.y of each query, dS = p (dy.v - delta), dq = scale dS k. deltas is kept for the gradient of k and v. Lanes hold
+// the queries, registers the keys of a step. One load fetches a column of as many keys as there are lanes, and shuffles
 // spread it, because a software adapter pays for one load about as much as for twenty multiply-adds.
 const headDim = 64u;
 const lanes = 8u; // every subgroup of the adapter has this size; the workgroup is one subgroup
@@ -8,7 +8,7 @@ const blocks = 2u; // subgroups of keys per step
 alias Operand = f32;
 struct Params {
   tiles: u32, heads: u32, scale: f32,
-  depth: u32, // headDim again: as a uniform it keeps compilers from unrolling loops, whose loads are dear to compile
+  depth: u32, // headDim again, unknown to the compiler, which would unroll loops over it at a high price
   firstTile: vec4u, firstRow: vec4u, tokens: vec4u, // of up to four segments: runs of images with equally many tokens
 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -21,6 +21,8 @@ struct Params {
 
 const keys = blocks * lanes;
 const rows = 2u * lanes; // queries per tile
+const slots = max(headDim, 33u); // lavapipe unrolls loops over shorter arrays, which takes seconds to compile
+
 struct Place { firstRow: u32, tokens: u32, firstToken: u32 } // an image in qkv, and the first token of a tile of it
 
 fn placeOf(tile: u32) -> Place {
@@ -47,7 +49,7 @@ fn attention_grad_query_subgroup(
   let width = params.heads * headDim;
   let stride = 3u * width; // of one row of qkv: q, k and v of all heads
   let tokenOf = vec2u(place.firstToken + lane) + vec2u(0u, lanes);
-  let rowOf = vec2u(place.firstRow) + min(tokenOf, vec2u(last)); // the last token again past the end: all loads in bounds
+  let rowOf = vec2u(place.firstRow) + min(tokenOf, vec2u(last)); // past the end the last token: in bounds
   let queryAt = rowOf * stride + head * headDim;
   let resultAt = rowOf * width + head * headDim;
   let firstKey = place.firstRow * stride + width + head * headDim;
@@ -58,7 +60,7 @@ fn attention_grad_query_subgroup(
     let value = vec2f(f32(y[resultAt.x + d]), f32(y[resultAt.y + d]));
     delta += value * vec2f(f32(dy[resultAt.x + d]), f32(dy[resultAt.y + d]));
   }
-  var dq: array<vec2f, headDim>;
+  var dq: array<vec2f, slots>;
   for (var j = 0u; j < tokens; j += keys) {
     var keyAt: array<u32, blocks>;
     var score: array<vec2f, keys>;

@@ -1,13 +1,14 @@
-// y = softmax(scale q kT) v per image and head, in one pass over the keys (arXiv 2205.14135, algorithm 1); logSums = log of
-// the sums of exponentials, for the gradient. q, k, v are read from the rows [q | k | v] that one linear layer gives.
-// Each invocation holds four queries; the keys of a step stand in registers. Needs neither subgroups nor workgroup memory.
+// y = softmax(scale q kT) v per image and head, in one pass over the keys (arXiv 2205.14135, algorithm 1); logSums =
+// log of the sums of exponentials, for the gradient. q, k, v are read from the rows [q | k | v] that one linear layer
+// gives. Each invocation holds four queries; the keys of a step stand in registers. Needs neither subgroups nor
+// workgroup memory.
 override keepLogSums: bool = true;
 override lanes: u32 = 8u; // invocations per workgroup; they share nothing
 const headDim = 64u;
 alias Operand = f32;
 struct Params {
   tiles: u32, heads: u32, scale: f32,
-  depth: u32, // headDim again: as a uniform it keeps compilers from unrolling loops, whose loads are dear to compile
+  depth: u32, // headDim again, unknown to the compiler, which would unroll loops over it at a high price
   firstTile: vec4u, firstRow: vec4u, tokens: vec4u, // of up to four segments: runs of images with equally many tokens
 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -17,6 +18,8 @@ struct Params {
 
 const keys = 8u; // per step
 const masked = -1e30; // below every score, yet finite: compilers assume that there is no infinity
+const slots = max(headDim, 33u); // lavapipe unrolls loops over shorter arrays, which takes seconds to compile
+
 struct Place { firstRow: u32, tokens: u32, firstToken: u32 } // an image in qkv, and the first token of a tile of it
 
 fn placeOf(tile: u32) -> Place {
@@ -46,7 +49,7 @@ fn attention_register(
   // Rows and keys past the last token repeat it, so that every load is in bounds.
   let queryAt = (vec4u(place.firstRow) + min(tokenOf, vec4u(last))) * stride + head * headDim;
   let firstKey = place.firstRow * stride + width + head * headDim;
-  var sums: array<vec4f, headDim>;
+  var sums: array<vec4f, slots>;
   var top = vec4f(masked);
   var total = vec4f();
   for (var j = 0u; j < tokens; j += keys) {

@@ -1,13 +1,13 @@
-// y = softmax(scale q kT) v per image and head, in one pass over the keys (arXiv 2205.14135, algorithm 1); logSums = log of
-// the sums of exponentials, for the gradient. q, k, v are read from the rows [q | k | v] that one linear layer gives.
-// 64 invocations share a tile of 32 queries and 32 keys in workgroup memory; each computes four rows by four columns, and
-// four rows by every eighth dimension of the result. For GPUs.
+// y = softmax(scale q kT) v per image and head, in one pass over the keys (arXiv 2205.14135, algorithm 1); logSums =
+// log of the sums of exponentials, for the gradient. q, k, v are read from the rows [q | k | v] that one linear layer
+// gives. 64 invocations share a tile of 32 queries and 32 keys in workgroup memory; each computes four rows by four
+// columns, and four rows by every eighth dimension of the result. For GPUs.
 override keepLogSums: bool = true;
 const headDim = 64u;
 alias Operand = f32;
 struct Params {
   tiles: u32, heads: u32, scale: f32,
-  depth: u32, // headDim again: as a uniform it keeps compilers from unrolling loops, whose loads are dear to compile
+  depth: u32, // headDim again, unknown to the compiler, which would unroll loops over it at a high price
   firstTile: vec4u, firstRow: vec4u, tokens: vec4u, // of up to four segments: runs of images with equally many tokens
 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -81,15 +81,16 @@ fn attention_shared(
       partial[(row + 8u * r) * 8u + column] = max(pair.x, pair.y);
     }
     workgroupBarrier();
+    var shrink = vec4f();
     for (var r = 0u; r < 4u; r++) {
       var next = top[r];
-      for (var c = 0u; c < 8u; c++) { next = max(next, partial[(row + 8u * r) * 8u + c]); }
-      let shrink = exp(top[r] - next);
+      let first = (row + 8u * r) * 8u;
+      for (var at = first; at < first + 8u; at++) { next = max(next, partial[at]); }
+      shrink[r] = exp(top[r] - next);
       let weight = exp(score[r] - next);
       top[r] = next;
-      total[r] = total[r] * shrink + (weight.x + weight.y) + (weight.z + weight.w);
+      total[r] = total[r] * shrink[r] + (weight.x + weight.y) + (weight.z + weight.w);
       for (var c = 0u; c < 4u; c++) { weights[(row + 8u * r) * pitch + column + 8u * c] = weight[c]; }
-      for (var part = 0u; part < parts; part++) { sums[4u * part + r] *= shrink; }
     }
     for (var part = 0u; part < parts; part++) {
       workgroupBarrier();
@@ -99,11 +100,13 @@ fn attention_shared(
         stage[e / side * pitch + e % side] = v;
       }
       workgroupBarrier();
+      var sum = array<vec4f, 4>();
       for (var t = 0u; t < min(side, tokens - j); t++) {
         let v = t * pitch + column;
         let values = vec4f(stage[v], stage[v + 8u], stage[v + 16u], stage[v + 24u]);
-        for (var r = 0u; r < 4u; r++) { sums[4u * part + r] += weights[(row + 8u * r) * pitch + t] * values; }
+        for (var r = 0u; r < 4u; r++) { sum[r] += weights[(row + 8u * r) * pitch + t] * values; }
       }
+      for (var r = 0u; r < 4u; r++) { sums[4u * part + r] = sums[4u * part + r] * shrink[r] + sum[r]; }
     }
   }
   workgroupBarrier();
@@ -112,14 +115,13 @@ fn attention_shared(
   for (var r = 0u; r < 4u; r++) {
     let token = place.firstToken + row + 8u * r;
     var sum = 0.0;
-    for (var c = 0u; c < 8u; c++) { sum += partial[(row + 8u * r) * 8u + c]; }
+    let first = (row + 8u * r) * 8u;
+    for (var at = first; at < first + 8u; at++) { sum += partial[at]; }
     if (token < tokens) {
       for (var part = 0u; part < parts; part++) {
-        for (var c = 0u; c < 4u; c++) {
-          let d = part * side + column + 8u * c;
-          if (d < headDim) {
-            y[(place.firstRow + token) * width + head * headDim + d] = Operand(sums[4u * part + r][c] / sum);
-          }
+        let value = sums[4u * part + r] / sum;
+        for (var d = part * side + column; d < min(part * side + side, params.depth); d += 8u) {
+          y[(place.firstRow + token) * width + head * headDim + d] = Operand(value[(d - part * side) / 8u]);
         }
       }
       if (keepLogSums && column == 0u) { logSums[(place.firstRow + token) * params.heads + head] = top[r] + log(sum); }

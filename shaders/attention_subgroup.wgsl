@@ -1,15 +1,16 @@
-// y = softmax(scale q kT) v per image and head, in one pass over the keys (arXiv 2205.14135, algorithm 1); logSums = log of
-// the sums of exponentials, for the gradient. q, k, v are read from the rows [q | k | v] that one linear layer gives.
-// Lanes hold the queries, registers the keys of a step. One load fetches a column of as many keys as there are lanes, and shuffles
-// spread it, because a software adapter pays for one load about as much as for twenty multiply-adds.
+// y = softmax(scale q kT) v per image and head, in one pass over the keys (arXiv 2205.14135, algorithm 1); logSums =
+// log of the sums of exponentials, for the gradient. q, k, v are read from the rows [q | k | v] that one linear layer
+// gives. Lanes hold the queries, registers the keys of a step. One load fetches a column of as many keys as there are
+// lanes, and shuffles spread it, because a software adapter pays for one load about as much as for twenty multiply-
+// adds.
 override keepLogSums: bool = true;
 const headDim = 64u;
 const lanes = 8u; // every subgroup of the adapter has this size; the workgroup is one subgroup
-const blocks = 4u; // subgroups of keys per step
+const blocks = 3u; // subgroups of keys per step
 alias Operand = f32;
 struct Params {
   tiles: u32, heads: u32, scale: f32,
-  depth: u32, // headDim again: as a uniform it keeps compilers from unrolling loops, whose loads are dear to compile
+  depth: u32, // headDim again, unknown to the compiler, which would unroll loops over it at a high price
   firstTile: vec4u, firstRow: vec4u, tokens: vec4u, // of up to four segments: runs of images with equally many tokens
 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -20,6 +21,8 @@ struct Params {
 const keys = blocks * lanes;
 const rows = 2u * lanes; // queries per tile
 const masked = -1e30; // below every score, yet finite: compilers assume that there is no infinity
+const slots = max(headDim, 33u); // lavapipe unrolls loops over shorter arrays, which takes seconds to compile
+
 struct Place { firstRow: u32, tokens: u32, firstToken: u32 } // an image in qkv, and the first token of a tile of it
 
 fn placeOf(tile: u32) -> Place {
@@ -49,7 +52,7 @@ fn attention_subgroup(
   // Lanes and registers past the last token repeat it, so that every load is in bounds.
   let queryAt = (vec2u(place.firstRow) + min(tokenOf, vec2u(last))) * stride + head * headDim;
   let firstKey = place.firstRow * stride + width + head * headDim;
-  var sums: array<vec2f, headDim>;
+  var sums: array<vec2f, slots>;
   var top = vec2f(masked);
   var total = vec2f();
   for (var j = 0u; j < tokens; j += keys) {

@@ -88,21 +88,21 @@ describe.each(attentionVariants)("variant $name", (variant) => {
       floor: 1e-12, // results of the tiny values
       runs: 12,
     });
-  }, 120_000);
+  }, 300_000);
 
   it("has the gradient of central differences", async (context) => {
     const reason = whyNot();
     if (reason) context.skip(reason);
     device.tuning.force("attention", variant.name);
     await checkGradient(device, {
-      cases: drawCase(37, ["normal", "sparse"], [1, 5, 16, 64]),
+      cases: drawCase(37, ["normal", "sparse"], [5, 16, 64]),
       operands: operandsOf,
       run: (operands, { heads }) => attention(operand(operands, "qkv"), { heads }),
       reference: referenceOf,
       wrt: ["qkv"],
       runs: 8,
     });
-  }, 120_000);
+  }, 300_000);
 
   it("gives the same values for segments as for each of them alone, and mixes no images", async (context) => {
     const reason = whyNot();
