@@ -126,6 +126,9 @@ function flatPositions(parameter: ReadableParameter, { classTokens, width }: Sto
   };
 }
 
+/** Of the authors' models (`PrenormVit`, `PostnormVit`). */
+const defaultEpsilon = 1e-6;
+
 /** What each family's loaders expect to find: the authors' under `state_dict`, MAE's under `model`, timm's at the top. */
 function pytorchContent(items: ReadonlyMap<string, TensorItem>, config: StoredConfig, names: NameStyle): PyTorchValue {
   if (names === "timm") return items;
@@ -142,7 +145,8 @@ function pytorchContent(items: ReadonlyMap<string, TensorItem>, config: StoredCo
       mlp_hidden_dim: mlpWidth,
       num_cls_tokens: classTokens,
       input_shape: [channels, heightPixels, widthPixels],
-      eps: config.epsilon,
+      // The default is left out: torch 1.13 reads no floats with weights_only=True.
+      ...(config.epsilon === defaultEpsilon ? {} : { eps: config.epsilon }),
     },
   };
 }

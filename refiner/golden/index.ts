@@ -59,7 +59,7 @@ export async function checkFixtures(
     if (!check) unsupported.push(name);
     else {
       const golden = await GoldenCase.open(device, folder, name);
-      await check(golden);
+      await check(golden).finally(() => golden.tensors?.close());
       rows.push(...golden.rows);
     }
   }

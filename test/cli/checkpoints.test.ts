@@ -1,0 +1,108 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { run, temporaryFolder } from "./run_command.ts";
+
+const at = await temporaryFolder();
+const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/checkpoints/${name}`, import.meta.url));
+
+describe("inspect", () => {
+  it("prints exactly one line of JSON with model, tensors and statistics", async () => {
+    const { code, out } = await run("inspect", fixture("data2vec2.pt"), "--json");
+    expect([code, out.split("\n").length]).toEqual([0, 2]);
+    const { model, tensors } = JSON.parse(out);
+    expect(model.config).toMatchObject({ kind: "postnorm", width: 12, blocks: 2, heightPixels: 16 });
+    expect(model.report.family).toContain("data2vec 2.0");
+    expect(tensors[0]).toMatchObject({
+      dtype: "f32",
+      nonFinite: 0,
+      mean: expect.any(Number),
+      deviation: expect.any(Number),
+    });
+  });
+
+  it("says which encoder it sees, for people", async () => {
+    const { out } = await run("inspect", fixture("refiner.th"));
+    expect(out).toContain("prenorm ViT, 2 blocks of width 12, 2 heads");
+    expect(out).toContain("blocks.1.mlp.fc2.bias");
+  });
+
+  it("shows tensors of files without an encoder, too", async () => {
+    const { code, out } = await run("inspect", fixture("exotic.pth"));
+    expect([code, out]).toEqual([0, expect.stringContaining("no vision transformer")]);
+    expect(out).toContain("half_extremes");
+  });
+
+  it.each([
+    ["malicious-command.pth", "posix.system"],
+    ["truncated.pth", "fetch the file again"],
+    ["not-a-checkpoint.pth", "HTML"],
+    ["empty.pth", "empty"],
+  ])("refuses %s in one line and exits with 1", async (name, text) => {
+    const { code, out, err } = await run("inspect", fixture(name));
+    expect([code, out]).toEqual([1, ""]);
+    expect(err.trim().split("\n")).toHaveLength(1);
+    expect(err).toContain(text);
+  });
+
+  it("names a file that does not exist", async () => {
+    const { code, err } = await run("inspect", at("nothing.pth"));
+    expect([code, err]).toEqual([1, expect.stringContaining("nothing.pth")]);
+  });
+});
+
+describe("convert", () => {
+  it("writes what inspect then recognises, and reports what it dropped on stderr", async () => {
+    const { code, out, err } = await run(
+      "convert",
+      fixture("mae.pth"),
+      at("mae.safetensors"),
+      "--heads",
+      "2",
+      "--dtype",
+      "bf16",
+    );
+    expect([code, out]).toEqual([0, expect.stringContaining("bf16")]);
+    expect(err).toContain("dropped 20 tensors: decoder");
+    const { out: json } = await run("inspect", at("mae.safetensors"), "--json");
+    expect(JSON.parse(json)).toMatchObject({
+      format: "safetensors",
+      metadata: { "mimrefine.source": "mae.pth" },
+      model: { config: { heads: 2 } },
+    });
+  });
+
+  it("does not overwrite a file unless forced to, and leaves it as it was", async () => {
+    await writeFile(at("kept.safetensors"), "kept");
+    const refused = await run("convert", fixture("mae.pth"), at("kept.safetensors"));
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining("--force")]);
+    const failed = await run("convert", fixture("data2vec2.pt"), at("kept.safetensors"), "--names", "timm", "--force");
+    expect([failed.code, await readFile(at("kept.safetensors"), "utf8")]).toEqual([1, "kept"]);
+    expect((await run("convert", fixture("mae.pth"), at("kept.safetensors"), "--force")).code).toBe(0);
+  });
+});
+
+describe("the command line", () => {
+  it.each([
+    [["convert", "only-one"], "missing required argument"],
+    [["convert", "a", "b", "--dtype", "f8"], "Allowed choices are f32, f16, bf16"],
+    [["embed", "--batch", "0"], "whole number"],
+    [["embed", "--weights", "x"], "--images"],
+    [["nonsense"], "unknown command"],
+  ])("exits with 2 for %j", async (args, text) => {
+    const { code, err } = await run(...args);
+    expect([code, err]).toEqual([2, expect.stringContaining(text)]);
+  });
+
+  it.each(["embed", "inspect", "convert", "doctor"])("explains %s with an example", async (name) => {
+    const { code, out } = await run(name, "--help");
+    expect(code).toBe(0);
+    expect(out).toContain("Example:");
+    expect(out).toContain(`mimrefine ${name}`);
+  });
+
+  it("prints the version of the package", async () => {
+    const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8"));
+    expect((await run("--version")).out.trim()).toBe(version);
+  });
+});

@@ -1,0 +1,140 @@
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { type Checkpoint, memorySink, memorySource, openCheckpoint } from "../../../engine/files/index.ts";
+import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
+import {
+  completeConfig,
+  loadEncoder,
+  openEncoder,
+  saveEncoder,
+  type WriteOptions,
+  writeEncoder,
+} from "../../../models/checkpoints/index.ts";
+import { type VisionTransformer, vitConfig } from "../../../models/index.ts";
+import { testDevice } from "../../device.ts";
+import { randomEncoder } from "../random_encoder.ts";
+
+const device = await testDevice();
+const sizes = { patchPixels: 3, width: 20, blocks: 2, heads: 5, mlpWidth: 28, heightPixels: 9, widthPixels: 15 };
+const prenorm = randomEncoder(device, vitConfig(sizes));
+const postnorm = randomEncoder(device, vitConfig({ ...sizes, kind: "postnorm", channels: 1 }));
+
+async function saved(model: VisionTransformer, options: WriteOptions = {}): Promise<Checkpoint> {
+  const sink = memorySink();
+  await saveEncoder(sink, model, options);
+  return openCheckpoint(memorySource(sink.bytes(), "saved"));
+}
+
+async function valuesOf(model: VisionTransformer): Promise<Record<string, number[]>> {
+  const named = [...model.parameters.tensors, ["pos_embed.embed", model.positions] as const];
+  return Object.fromEntries(
+    await Promise.all(named.map(async ([name, tensor]) => [name, Array.from(await tensor.read())] as const)),
+  );
+}
+
+describe("a saved encoder", () => {
+  it.each([
+    ["prenorm", "safetensors", "authors"],
+    ["postnorm", "safetensors", "authors"],
+    ["prenorm", "safetensors", "timm"],
+    ["prenorm", "safetensors", "mae"],
+    ["prenorm", "pth", "authors"],
+    ["postnorm", "pth", "authors"],
+  ] as const)("comes back unchanged: %s as %s in names of %s", async (kind, format, names) => {
+    const model = { prenorm, postnorm }[kind];
+    const checkpoint = await saved(model, { format, names });
+    const loaded = await loadEncoder(device, checkpoint);
+    expect(loaded.model.config).toEqual(model.config);
+    expect(await valuesOf(loaded.model)).toEqual(await valuesOf(model));
+    expect([loaded.report.missing, loaded.report.leftOver, loaded.report.warnings]).toEqual([[], [], []]);
+  });
+
+  it("carries config, source and method in its metadata", async () => {
+    const { metadata } = await saved(prenorm, { source: "mae.pth", method: "MIM-Refiner" });
+    expect(JSON.parse(metadata.get("mimrefine.config") ?? "")).toEqual(prenorm.config);
+    expect([metadata.get("mimrefine.source"), metadata.get("mimrefine.method")]).toEqual(["mae.pth", "MIM-Refiner"]);
+  });
+
+  it.each([
+    ["f16", 2 ** -11],
+    ["bf16", 2 ** -8],
+  ] as const)("is rounded to the nearest %s", async (dtype, unit) => {
+    const checkpoint = await saved(prenorm, { dtype });
+    const encoder = await openEncoder(checkpoint);
+    const stored = (await encoder.parameters.get("blocks.0.attn.qkv.weight")?.read()) ?? [];
+    const exact = await prenorm.parameters.get("blocks.0.attn.qkv.weight").read();
+    // Half a unit in the last place, relative to the value; values here are far from the subnormal range of f16.
+    for (const [i, value] of exact.entries())
+      expect(Math.abs((stored[i] ?? 9) - Number(value))).toBeLessThanOrEqual(unit * Math.abs(Number(value)) + 2 ** -25);
+  });
+
+  it("has the names that each family's loaders look for", async () => {
+    const flat = await saved(prenorm, { names: "timm" });
+    expect(flat.tensors.get("pos_embed")?.shape).toEqual([1, 16, 20]);
+    expect((await flat.readAsF32("pos_embed")).slice(0, 20)).toEqual(new Float32Array(20));
+    const mae = await saved(prenorm, { names: "mae", format: "pth" });
+    expect(mae.tensors.has("model/cls_token")).toBe(true);
+    const authors = await saved(prenorm, { format: "pth" });
+    expect(authors.tensors.has("state_dict/cls_tokens.tokens")).toBe(true);
+    expect(authors.plainValues.get("ctor_kwargs/num_heads")).toBe(5);
+  });
+
+  it("is not written under names that have no such model", async () => {
+    await expect(saved(postnorm, { names: "timm" })).rejects.toThrow("use --names authors");
+  });
+});
+
+/** The interpreter of the Debian package python3-torch. */
+const python = "/usr/bin/python3";
+
+function hasTorch(): boolean {
+  if (!existsSync(python)) return false;
+  try {
+    execFileSync(python, ["-c", "import torch"], { stdio: "ignore", timeout: 60_000 });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe.skipIf(!hasTorch())("PyTorch (skipped where python3-torch is not installed)", () => {
+  it("reads a written state_dict with weights_only=True", { timeout: 120_000 }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "mimrefine-torch-"));
+    afterAll(() => rm(folder, { recursive: true, force: true }));
+    const path = join(folder, "encoder.th");
+    await writeFileAtomic(path, (sink) => saveEncoder(sink, prenorm, { format: "pth" }));
+    const script = [
+      "import json, sys, torch",
+      "content = torch.load(sys.argv[1], weights_only=True)",
+      "state = content['state_dict']",
+      "print(json.dumps({'kwargs': content['ctor_kwargs'], 'tensors': {n: [list(t.shape), str(t.dtype), float(t.double().sum())] for n, t in state.items()}}))",
+    ];
+    const printed = execFileSync(python, ["-c", script.join("\n"), path], { encoding: "utf8", timeout: 100_000 });
+    const { kwargs, tensors } = JSON.parse(printed);
+    expect(kwargs).toMatchObject({ dim: 20, depth: 2, num_heads: 5, patch_size: 3, input_shape: [3, 9, 15] });
+    const values = await valuesOf(prenorm);
+    expect(Object.keys(tensors).sort()).toEqual(Object.keys(values).sort());
+    for (const [name, numbers] of Object.entries(values)) {
+      const [, dtype, total] = tensors[name];
+      expect(dtype).toBe("torch.float32");
+      // Float64 sums of fewer than 2^10 values below 1, in another order.
+      expect(Math.abs(total - numbers.reduce((all, value) => all + value, 0))).toBeLessThan(2 ** 10 * 2 ** -52 * 16);
+    }
+  });
+});
+
+describe("reading and writing without a device", () => {
+  it("keeps an unknown number of heads unknown", async () => {
+    const { heads: _unknown, ...config } = prenorm.config;
+    const parameters = (await openEncoder(await saved(prenorm))).parameters;
+    const sink = memorySink();
+    await writeEncoder(sink, { config, parameters });
+    const again = await openEncoder(await openCheckpoint(memorySource(sink.bytes())));
+    expect(again.config.heads).toBeUndefined();
+    expect(() => completeConfig(again.config)).toThrow("--heads");
+  });
+});
