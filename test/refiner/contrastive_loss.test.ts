@@ -19,13 +19,14 @@ interface Case extends ViewLayout {
 const cases: fc.Arbitrary<Case> = fc
   .record({
     batch: fc.constantFrom(1, 2, 3, 7, 31, 32, 33),
-    views: fc.constantFrom([2, 0], [1, 1], [1, 3], [2, 1], [2, 5], [3, 2]),
-    localIndexing: fc.constantFrom("stated", "published"),
+    globalViews: fc.constantFrom(1, 2, 3),
+    localViews: fc.constantFrom(0, 1, 2, 5),
+    localIndexing: fc.constantFrom<ViewLayout["localIndexing"]>("stated", "published"),
     columns: fc.constantFrom(4, 8, 20, 36),
     temperature: fc.constantFrom(0.07, 0.2, 1),
     seed: fc.integer({ min: 1, max: 2 ** 31 }),
   })
-  .map(({ views: [globalViews = 2, localViews = 0], ...rest }) => ({ ...rest, globalViews, localViews }));
+  .filter(({ globalViews, localViews }) => globalViews + localViews > 1);
 
 /** Rows of unit length. */
 function unitRows(seed: number, rows: number, columns: number): Float32Array {
