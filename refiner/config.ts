@@ -32,6 +32,13 @@ export const refineSchema = z.strictObject({
   // Batches and schedule
   batch: count.describe("images per update").default(1024),
   microBatch: z.int().min(0).describe("images encoded at once; 0: the whole batch. The result is the same").default(0),
+  recompute: z
+    .boolean()
+    .describe("recompute blocks in the backward pass instead of keeping them: less memory, more time")
+    .default(false),
+  teacherFactor: share
+    .describe("EMA teacher for the neighbours, share kept per update; 0: none (published)")
+    .default(0),
   stage2Epochs: notNegative.describe("epochs that train the heads only").default(20),
   stage2Warmup: notNegative.describe("warm-up epochs of stage 2").default(4),
   stage2LearningRate: positive.describe("learning rate of stage 2 per 256 images").default(2e-4),

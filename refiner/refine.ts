@@ -159,6 +159,7 @@ class Run {
       this.#stage = new Stage(this.#model, this.options.config, plan, this.imageBytes, this.#average);
       const start = position?.stage === plan.stage ? position.update : 0;
       if (start > 0) yield* this.#restore();
+      else await this.#stage.teacher?.reset();
       this.#updates = done + start;
       yield* this.#train(this.#stage, start, done);
       if (this.options.signal?.aborted) return;
@@ -277,15 +278,7 @@ class Run {
         "heads.": model.headParameters,
         "statistics.": model.headStatistics,
         "counters.": model.headCounters,
-        ...(stage
-          ? { "optimizer.heads.m.": stage.heads.firstMoment, "optimizer.heads.v.": stage.heads.secondMoment }
-          : {}),
-        ...(stage?.encoder
-          ? {
-              "optimizer.encoder.m.": stage.encoder.optimizer.firstMoment,
-              "optimizer.encoder.v.": stage.encoder.optimizer.secondMoment,
-            }
-          : {}),
+        ...stage?.arenas,
       },
       tensors: Object.fromEntries(
         model.heads.flatMap(({ queue }, i) =>

@@ -3,10 +3,12 @@ import { ViewInputs } from "./batch_inputs.ts";
 import type { RefineConfig } from "./config.ts";
 import type { ImageBatch } from "./data/index.ts";
 import { type HeadMetrics, readHeadMetrics } from "./metrics.ts";
+import { MicroBatchStep } from "./micro_batch.ts";
 import type { RefinerModel } from "./model.ts";
 import { ArenaOptimizer } from "./optimizer.ts";
 import { layerDecayFactor, learningRateAt, peakLearningRate, type Schedule } from "./schedule.ts";
 import { recordStep, type StepSetup } from "./step.ts";
+import { Teacher } from "./teacher.ts";
 import { viewsOf } from "./view_settings.ts";
 
 export type StageNumber = 2 | 3;
@@ -54,8 +56,10 @@ export function planStage(config: RefineConfig, stage: StageNumber, images: numb
 export class Stage {
   readonly heads: ArenaOptimizer;
   readonly encoder: { readonly optimizer: ArenaOptimizer; readonly average: Arena } | undefined;
-  readonly #inputs: ViewInputs;
-  readonly #step: ReturnType<typeof recordStep>;
+  readonly teacher: Teacher | undefined;
+  /** By the number of images: the whole batch, or the micro-batch and a smaller last one. */
+  readonly #inputs = new Map<number, ViewInputs>();
+  readonly #step: ReturnType<typeof recordStep> | MicroBatchStep;
 
   /**
    * @param imageBytes - room for one decoded image
@@ -68,18 +72,26 @@ export class Stage {
     imageBytes: number,
     average: Arena,
   ) {
+    const { batch, microBatch, teacherFactor } = config;
+    const trainsEncoder = plan.stage === 3;
     this.heads = new ArenaOptimizer(model.headParameters, { weightDecay: config.headWeightDecay });
-    this.encoder = plan.stage === 3 ? { optimizer: encoderOptimizer(model, config), average } : undefined;
+    this.encoder = trainsEncoder ? { optimizer: encoderOptimizer(model, config), average } : undefined;
+    this.teacher = teacherFactor > 0 ? new Teacher(model, { factor: teacherFactor, trainsEncoder }) : undefined;
     const views = viewsOf(config, model.encoder.config);
-    this.#inputs = new ViewInputs(views, config.batch, config.batch * imageBytes);
+    const part = microBatch > 0 ? Math.min(microBatch, batch) : batch;
+    for (const size of [part, batch % part]) {
+      if (size > 0) this.#inputs.set(size, new ViewInputs(views, size, size * imageBytes));
+    }
     const setup: StepSetup = {
       model,
-      views: (program) => this.#inputs.record(program),
+      views: (program, images) => this.#viewsFor(images).record(program),
       heads: this.heads,
+      recompute: config.recompute,
       ...(this.encoder ? { encoder: this.encoder } : {}),
+      ...(this.teacher ? { teacher: this.teacher } : {}),
       loss: {
         layout: {
-          batch: config.batch,
+          batch,
           globalViews: views.global.views.length,
           localViews: views.local?.views.length ?? 0,
           localIndexing: config.localViewsAsPublished ? "published" : "stated",
@@ -91,12 +103,52 @@ export class Stage {
         seed: config.seed,
       },
     };
-    this.#step = recordStep(setup);
+    this.#step = part < batch ? new MicroBatchStep(setup, part) : recordStep(setup);
   }
 
-  /** Statistics of the recorded step, without allocating. */
-  get stats() {
-    return this.#step.stats;
+  /** Planned device memory and work of one update, without allocating. */
+  get plannedWork(): {
+    readonly arenaBytes: number;
+    readonly inputBytes: number;
+    readonly featureBytes: number;
+    readonly flops: number;
+  } {
+    const step = this.#step;
+    if (step instanceof MicroBatchStep) {
+      const { programs, featureBytes } = step.memory;
+      const sum = (of: (program: (typeof programs)[number]) => number): number =>
+        programs.reduce((total, program) => total + of(program), 0);
+      return {
+        arenaBytes: sum((program) => program.arenaBytes),
+        inputBytes: sum((program) => program.inputBytes),
+        featureBytes,
+        flops: step.flops,
+      };
+    }
+    const { plannedPeakBytes, inputBytes, flops } = step.stats;
+    return { arenaBytes: plannedPeakBytes, inputBytes, featureBytes: 0, flops };
+  }
+
+  /** State of optimisers and teacher by the prefix of its names in checkpoints. */
+  get arenas(): Readonly<Record<string, Arena>> {
+    const { heads, encoder, teacher } = this;
+    return {
+      "optimizer.heads.m.": heads.firstMoment,
+      "optimizer.heads.v.": heads.secondMoment,
+      ...(encoder
+        ? {
+            "optimizer.encoder.m.": encoder.optimizer.firstMoment,
+            "optimizer.encoder.v.": encoder.optimizer.secondMoment,
+          }
+        : {}),
+      ...Object.fromEntries((teacher?.arenas ?? []).map((arena) => [`${arena.name.replace(" ", ".")}.`, arena])),
+    };
+  }
+
+  #viewsFor(images: number): ViewInputs {
+    const inputs = this.#inputs.get(images);
+    if (!inputs) throw new OptionError(`refine: no views were planned for ${images} images`);
+    return inputs;
   }
 
   /**
@@ -119,17 +171,21 @@ export class Stage {
     };
     const adam = { step: update + 1, beta1: config.beta1, beta2: config.beta2, epsilon: config.adamEpsilon };
     const inputs: Record<string, ArrayLike<number>> = {
-      ...this.#inputs.values(batch, 0, config.seed, epoch),
       samples: Int32Array.from(batch.indices),
       classes: batch.labels,
       headScalars: stepScalars({ ...adam, learningRate: learningRate.heads }),
+      update: Uint32Array.of(total),
     };
-    if (this.#step.program.inputs.has("update")) inputs.update = Uint32Array.of(total);
     if (encoder && learningRate.encoder !== undefined) {
       inputs.encoderScalars = stepScalars({ ...adam, learningRate: learningRate.encoder, averageFactor: config.ema });
     }
     const names = encoder ? ["metrics", "headNorm", "encoderNorm"] : ["metrics", "headNorm"];
-    const readback = await this.#step.run(inputs, names);
+    const parts = (first: number, count: number) => this.#viewsFor(count).values(batch, first, config.seed, epoch);
+    const step = this.#step;
+    const readback =
+      step instanceof MicroBatchStep
+        ? await step.run({ parts, batch: inputs }, names)
+        : await step.run(askedFor(step, { ...parts(0, config.batch), ...inputs }), names);
     return { result: readback.read().then((values) => this.#resultOf(values, learningRate)) };
   }
 
@@ -149,6 +205,14 @@ export class Stage {
   destroy(): void {
     this.#step.destroy();
   }
+}
+
+/** The values that the program has inputs for: a choice among one neighbour needs no random numbers, for example. */
+function askedFor(
+  step: ReturnType<typeof recordStep>,
+  values: Record<string, ArrayLike<number>>,
+): Record<string, ArrayLike<number>> {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => step.program.inputs.has(name)));
 }
 
 function encoderOptimizer(model: RefinerModel, config: RefineConfig): ArenaOptimizer {
