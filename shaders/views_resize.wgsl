@@ -20,19 +20,20 @@ var<workgroup> narrowed: array<u32, side * chunk>; // source rows, resized to th
 struct Taps {
   first: i32,
   end: i32,
-  distance: i32, // of the first one to the position, in units of 1 / (2 * widest) kernel widths
+  distance: i32, // of the first one to the position, in units of 1 / `unit` kernel widths
   step: i32, // from one to the next
   unit: f32,
-  scale: f32, // 2^22 / (sum of the weights)
+  sum: f32, // of the weights
+  scale: f32, // 2^22 / sum
 }
 
-// Weight before normalisation: a = -0.5 cubic (support 2) or triangle (support 1), stretched when shrinking.
+// Weight before normalisation: a = -0.5 cubic (support 2), or `unit` times a triangle (support 1), stretched when shrinking.
 fn kernel_weight(distance: i32, unit: f32) -> f32 {
-  let x = abs(f32(distance)) * unit;
+  if (params.support == 1u) { return max(0.0, unit - abs(f32(distance))); } // a whole number
+  let x = abs(f32(distance)) / unit; // a quotient: exact for halves and quarters, so that ties stay ties
   let near = (1.5 * x - 2.5) * x * x + 1.0;
   let far = -0.5 * (((x - 5.0) * x + 8.0) * x - 4.0);
-  let cubic = select(far, near, x < 1.0);
-  return select(select(0.0, cubic, x < 2.0), max(0.0, 1.0 - x), params.support == 1u);
+  return select(select(0.0, far, x < 2.0), near, x < 1.0);
 }
 
 // `size` source pixels become `scaled`.
@@ -43,7 +44,7 @@ fn taps_of(size: i32, scaled: i32, position: i32) -> Taps {
   let first = min(max(0, center - reach + scaled) / (2 * scaled), size - 1);
   let end = min(size, (center + reach + scaled) / (2 * scaled));
   let distance = (2 * first + 1) * scaled - center;
-  return Taps(first, end, distance, 2 * scaled, 1.0 / f32(2 * widest), 1.0);
+  return Taps(first, end, distance, 2 * scaled, f32(2 * widest), 1.0, 1.0);
 }
 
 fn normalised(taps: Taps) -> Taps {
@@ -52,12 +53,20 @@ fn normalised(taps: Taps) -> Taps {
     sum += kernel_weight(taps.distance + tap * taps.step, taps.unit);
   }
   var result = taps;
+  result.sum = sum;
   result.scale = f32(1u << weightBits) / sum;
   return result;
 }
 
 fn fixed_weight(taps: Taps, distance: i32) -> i32 {
-  let weight = kernel_weight(distance, taps.unit) * taps.scale;
+  let raw = kernel_weight(distance, taps.unit);
+  // Sums of triangle weights are often exact halves, which only exact weights round as Pillow does: a division in two parts.
+  if (params.support == 1u && taps.sum < 0x1p20f) {
+    let sum = u32(taps.sum);
+    let upper = u32(raw) << 11u;
+    return i32(((upper / sum) << 11u) + (((upper % sum) << 11u) + sum / 2u) / sum);
+  }
+  let weight = raw * taps.scale;
   return i32(weight + select(0.5, -0.5, weight < 0.0)); // rounds half away from zero
 }
 

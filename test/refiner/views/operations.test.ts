@@ -54,11 +54,7 @@ describe("a view", () => {
     const sides = fc.record({ w: side(150), h: side(150), width: side(50), height: side(50), seed });
     const property = fc.asyncProperty(sides, fc.constantFrom("bicubic", "bilinear"), async (s, interpolation) => {
       const view = { crop: whole(s.w, s.h) };
-      // Triangle weights of small sides are fractions with true ties, which float64 and f32 may break differently.
-      const bounds =
-        interpolation === "bicubic"
-          ? { most: 1, share: Math.max(0.01, 3 / (3 * s.width * s.height)) }
-          : { most: 1, share: 0.1 };
+      const bounds = { most: 1, share: Math.max(rounded.share, 1 / (s.width * s.height)) };
       await check(picture(s.w, s.h, s.seed), s, view, bounds, interpolation);
     });
     await fc.assert(property, { numRuns: 15 });
