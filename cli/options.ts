@@ -80,3 +80,12 @@ export function share(text: string): number {
   }
   return value;
 }
+
+/** Parses a size of memory in bytes: 24GB, 512MiB, 1000000. */
+export function memorySize(text: string): number {
+  const [, number = "", unit = ""] = /^([\d.]+)\s*([kmgt]?i?b)?$/i.exec(text.trim()) ?? [];
+  const power = "bkmgt".indexOf((unit.charAt(0) || "b").toLowerCase());
+  const bytes = Number(number) * (unit.toLowerCase().includes("i") ? 1024 : 1000) ** power;
+  if (number === "" || !(bytes > 0)) throw new InvalidArgumentError("expected a size of memory, such as 24GB.");
+  return bytes;
+}

@@ -45,6 +45,7 @@ export { type StepControlOptions, stepControl } from "./ops/step_control.ts";
 export { type StepOptions, stepScalarCount, stepScalars } from "./ops/step_scalars.ts";
 export { abs, exp, log, neg, reciprocal, rsqrt, sign, sqrt, square, tanh } from "./ops/unary.ts";
 export { where } from "./ops/where.ts";
+export { PlanningDevice, type PlanningLimits } from "./planning_device.ts";
 export { type DispatchOptions, Program, type ProgramOptions } from "./program.ts";
 export { hostBits, hostNormal, hostPermutation, hostUniform, philox, type RandomKey } from "./random.ts";
 export { type KernelTime, type Outputs, type Readback, RecordedProgram, recordProgram } from "./recorded.ts";

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { openCheckpoint } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
 import { fileSource } from "../../engine/platform/files_node.ts";
-import { formatReport, loadEncoder, openEncoder, type VisionTransformer } from "../../models/index.ts";
+import { completeConfig, formatReport, loadEncoder, openEncoder, type VisionTransformer } from "../../models/index.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import type { ImageSource } from "../../refiner/data/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
@@ -21,8 +21,9 @@ import {
 } from "../../refiner/index.ts";
 import type { RunFolder } from "../../refiner/run_folder_node.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
+import { printDryRun } from "../dry_run.ts";
 import { listenForInterruption } from "../interrupt.ts";
-import { type CommonOptions, openCommandDevice, wholeNumber } from "../options.ts";
+import { type CommonOptions, memorySize, openCommandDevice, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { Progress } from "../progress.ts";
 import { openRunFolder, resumedSettings } from "../run_folder.ts";
@@ -41,6 +42,8 @@ interface RefineCommandOptions extends CommonOptions {
   readonly config?: string;
   readonly attentionHeads?: number;
   readonly evaluate: boolean;
+  readonly dryRun: boolean;
+  readonly memory?: number;
 }
 
 /** `mimrefine refine` */
@@ -63,6 +66,16 @@ export function refineCommand(context: CommandContext): Command {
       "attention heads of the encoder, where the file does not tell",
       wholeNumber(1),
     )
+    .option(
+      "--dry-run",
+      "print parameters, memory and work of the run, and what to change if it does not fit; computes nothing",
+      false,
+    )
+    .option(
+      "--memory <size>",
+      "with --dry-run, device memory to fit into, such as 24GB (WebGPU tells none)",
+      memorySize,
+    )
     .option("--no-evaluate", "do not measure k-NN accuracy");
   addSettings(command, refineSchema).action((options: RefineCommandOptions) => runRefine(context, command, options));
   return finishCommand(
@@ -77,6 +90,9 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   if (weights === undefined || images === undefined) throw new UsageError("refine: --weights and --images are needed");
   const { preset, ...given } = asLists(await givenSettings(command, refineSchema, options.config), ["heads"]);
   const name = options.preset ?? (typeof preset === "string" ? preset : undefined);
+  if (options.dryRun) {
+    return planRefine(options, refineConfig({ ...given, seed: options.seed }, name), { weights, images }, output);
+  }
   const store = await openRunFolder(out, { resume, force });
   const config = resume
     ? refineConfig(resumedSettings(await storedSettings(store), given, options.override))
@@ -123,6 +139,27 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
     }
   } finally {
     interruption.stop();
+    device.close();
+    await source.close?.();
+  }
+}
+
+async function planRefine(
+  options: RefineCommandOptions,
+  config: RefineConfig,
+  files: { readonly weights: string; readonly images: string },
+  output: Output,
+): Promise<void> {
+  const checkpoint = await openCheckpoint(await fileSource(files.weights));
+  const heads = options.attentionHeads === undefined ? {} : { heads: options.attentionHeads };
+  const vit = completeConfig((await openEncoder(checkpoint, heads, files.weights)).config, files.weights);
+  await checkpoint.close();
+  const source = await openImages(files.images, { channels: vit.channels === 1 ? 1 : 3 });
+  const device = await openCommandDevice(options, output);
+  try {
+    warnOfFewUpdates(config, source, output);
+    printDryRun(device, vit, config, source.length, options.memory, output);
+  } finally {
     device.close();
     await source.close?.();
   }

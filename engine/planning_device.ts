@@ -1,0 +1,23 @@
+import { Device } from "./device.ts";
+
+/** The limits that plans depend on. */
+export interface PlanningLimits {
+  readonly maxStorageBufferBindingSize: number;
+  readonly maxBufferSize: number;
+}
+
+/** A device that records and plans for the limits of another one. It must not run what it planned. */
+export class PlanningDevice extends Device {
+  readonly #limits: GPUSupportedLimits;
+
+  constructor(device: Device, limits: PlanningLimits) {
+    super(device.gpu, { device: device.gpu });
+    this.#limits = new Proxy(device.limits, {
+      get: (target, name) => (name in limits ? Reflect.get(limits, name) : Reflect.get(target, name, target)),
+    });
+  }
+
+  override get limits(): GPUSupportedLimits {
+    return this.#limits;
+  }
+}

@@ -1,0 +1,164 @@
+import { type Device, OptionError, PlanningDevice } from "../engine/index.ts";
+import { countParameters, VisionTransformer, type VitConfig, vitParameters } from "../models/index.ts";
+import type { RefineConfig } from "./config.ts";
+import { RefinerModel } from "./model.ts";
+import { planStage, Stage, type StageNumber } from "./stage.ts";
+
+/** Bytes of a planned stage by kind. */
+export interface PlannedMemory {
+  /** Encoder and heads, with running statistics. */
+  readonly weights: number;
+  readonly gradients: number;
+  /** Both moments of AdamW. */
+  readonly moments: number;
+  /** Moving average of the encoder. */
+  readonly average: number;
+  readonly queues: number;
+  /** Pooled features of a batch in micro-batches, and their gradients. */
+  readonly features: number;
+  /** Arenas of the recorded programs: activations. */
+  readonly activations: number;
+  /** Images and scalars on their way to the device. */
+  readonly inputs: number;
+  readonly total: number;
+}
+
+/** What a stage would take. */
+export interface DryRun {
+  readonly stage: StageNumber;
+  readonly encoderParameters: number;
+  readonly headParameters: number;
+  readonly memory: PlannedMemory;
+  /** Floating-point operations of one update. */
+  readonly flopsPerUpdate: number;
+  readonly updates: number;
+  readonly microBatch: number;
+}
+
+/** A change that makes a plan fit, with the plan that it leads to. */
+export interface FittingChange {
+  readonly change: Partial<RefineConfig>;
+  readonly plan: DryRun;
+  /** Work per update relative to the configuration as it is. */
+  readonly relativeFlops: number;
+}
+
+/** A device to plan for when the memory of another one is given: with the limits of current GPUs. */
+export function gpuPlanningDevice(device: Device): PlanningDevice {
+  return new PlanningDevice(device, { maxStorageBufferBindingSize: 2 ** 31 - 4, maxBufferSize: 2 ** 32 });
+}
+
+/**
+ * Plans a stage without allocating what it plans.
+ *
+ * @param images - size of the data set
+ * @throws OverLimitError if a tensor is over the limits, OptionError
+ */
+export function dryRun(
+  device: Device,
+  vit: VitConfig,
+  config: RefineConfig,
+  images: number,
+  stage: StageNumber,
+): DryRun {
+  const encoder = new VisionTransformer(device, vit);
+  const { projectorWidth, predictorWidth, outputWidth, queueLength } = config;
+  const head = { inputWidth: vit.width, projectorWidth, predictorWidth, outputWidth, queueLength };
+  const model = new RefinerModel(encoder, { placements: config.heads, pooling: config.pooling, head });
+  const average = encoder.parameters.like("ema");
+  const side = config.resizeTo || 2 * (config.globalPixels || vit.heightPixels);
+  const plan = planStage(config, stage, images);
+  const run = new Stage(model, config, plan, 2 * side * side * vit.channels, average);
+  const { arenaBytes, inputBytes, featureBytes, flops } = run.plannedWork;
+  const trained = model.headParameters.sizeBytes + (stage === 3 ? encoder.parameters.sizeBytes : 0);
+  const weights = encoder.parameters.sizeBytes + model.headParameters.sizeBytes + model.headStatistics.sizeBytes;
+  const queues = model.heads.reduce((sum, { queue }) => sum + queue.entries.sizeBytes + 3 * 4 * queue.length, 0);
+  const parts = {
+    weights,
+    gradients: trained,
+    moments: 2 * trained,
+    average: average.sizeBytes,
+    queues,
+    features: featureBytes,
+    activations: arenaBytes,
+    inputs: inputBytes,
+  };
+  return {
+    stage,
+    encoderParameters: countParameters(vitParameters(vit)),
+    headParameters: countParameters(model.headParameters.entries),
+    memory: { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) },
+    flopsPerUpdate: flops,
+    updates: plan.updates,
+    microBatch: config.microBatch > 0 ? Math.min(config.microBatch, config.batch) : config.batch,
+  };
+}
+
+/**
+ * The cheapest changes that make stage 3 fit into `memoryBytes`: the largest micro-batch that does; where none does, the same
+ * with blocks recomputed, fewer blocks trained, or without local views. Each is planned, not estimated.
+ *
+ * @returns exact ones first, then those that change the method; the least work first
+ * @throws OptionError if nothing helps, with the least that would be needed
+ */
+export function fittingChanges(
+  device: Device,
+  vit: VitConfig,
+  config: RefineConfig,
+  images: number,
+  memoryBytes: number,
+): FittingChange[] {
+  const planOf = (change: Partial<RefineConfig>): DryRun | undefined => {
+    const plan = dryRun(device, vit, { ...config, ...change }, images, 3);
+    return plan.memory.total <= memoryBytes ? plan : undefined;
+  };
+  const found: FittingChange[] = [];
+  let least = Number.POSITIVE_INFINITY;
+  const others: Partial<RefineConfig>[] = [{}, { recompute: true }, { frozenShare: 0.5 }, { localViews: 0 }];
+  const whole = referenceFlops(device, vit, config, images);
+  for (const other of others) {
+    // Changes of the method are worth naming only where an exact one does not help.
+    if (found.length > 0) break;
+    const microBatch = largestMicroBatch(
+      config.batch,
+      (size) => {
+        const plan = dryRun(device, vit, { ...config, ...other, microBatch: size }, images, 3);
+        least = Math.min(least, plan.memory.total);
+        return plan.memory.total;
+      },
+      memoryBytes,
+    );
+    if (microBatch === undefined) continue;
+    const change = { ...other, microBatch };
+    const plan = planOf(change);
+    if (plan) found.push({ change, plan, relativeFlops: plan.flopsPerUpdate / whole });
+  }
+  if (found.length === 0) {
+    throw new OptionError(
+      `refine: no micro-batch fits into ${memoryBytes} bytes; the least that was planned is ${least} bytes: use a smaller model, fewer heads, a shorter queue or a smaller batch`,
+    );
+  }
+  return found.sort((a, b) => Number(!isExact(a)) - Number(!isExact(b)) || a.relativeFlops - b.relativeFlops);
+}
+
+/** Micro-batches and recomputation give the same numbers; everything else is another method. */
+function isExact({ change }: FittingChange): boolean {
+  return Object.keys(change).every((key) => key === "microBatch" || key === "recompute");
+}
+
+function referenceFlops(device: Device, vit: VitConfig, config: RefineConfig, images: number): number {
+  return dryRun(device, vit, { ...config, microBatch: 1 }, images, 3).flopsPerUpdate;
+}
+
+/** Largest power of two below the batch whose plan fits, from plans of two sizes: activations grow in proportion to it. */
+function largestMicroBatch(batch: number, bytesOf: (size: number) => number, memoryBytes: number): number | undefined {
+  const sizes: number[] = [];
+  for (let size = 1; size < batch; size *= 2) sizes.push(size);
+  const [one, two] = [bytesOf(1), bytesOf(2)];
+  if (one > memoryBytes) return undefined;
+  const perImage = Math.max(1, two - one);
+  for (const size of sizes.filter((candidate) => one + (candidate - 1) * perImage * 0.9 <= memoryBytes).reverse()) {
+    if (bytesOf(size) <= memoryBytes) return size;
+  }
+  return 1;
+}
