@@ -2,11 +2,16 @@ import { Command, CommanderError } from "commander";
 import packageJson from "../package.json" with { type: "json" };
 import { configCommand } from "./commands/config.ts";
 import { convertCommand } from "./commands/convert.ts";
+import { demoCommand } from "./commands/demo.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
 import { inspectCommand } from "./commands/inspect.ts";
+import { knnCommand } from "./commands/knn.ts";
+import { layersCommand } from "./commands/layers.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { refineCommand } from "./commands/refine.ts";
+import { reportCommand } from "./commands/report.ts";
+import { searchCommand } from "./commands/search.ts";
 import type { CommandContext } from "./context.ts";
 import { exitCodeHelp, exitCodes } from "./exit_codes.ts";
 import type { Streams } from "./output.ts";
@@ -14,8 +19,13 @@ import { UsageError } from "./usage_error.ts";
 
 /** The commands in the order of the help text. */
 const commands: readonly ((context: CommandContext) => Command)[] = [
+  demoCommand,
   refineCommand,
   pretrainCommand,
+  knnCommand,
+  layersCommand,
+  searchCommand,
+  reportCommand,
   embedCommand,
   inspectCommand,
   convertCommand,

@@ -9,30 +9,20 @@ import {
 import { type Pooling, poolingTable, poolTokens, type VisionTransformer } from "../../models/index.ts";
 import { type ImageBatch, orderedBatches, type ReadOptions } from "../data/batches.ts";
 import type { ImageSource } from "../data/image_source.ts";
-import {
-  evaluationParameters,
-  evaluationViews,
-  packImages,
-  type ViewConfig,
-  views,
-  viewWords,
-} from "../views/index.ts";
 import { EvaluationError } from "./errors.ts";
+import { EvaluationInputs, type EvaluationViewOptions } from "./evaluation_inputs.ts";
 import type { FeatureMatrix } from "./feature_matrix.ts";
 import { matchChannels } from "./match_channels.ts";
 
-export interface EncodeOptions extends Pick<ReadOptions, "maxBad" | "onBroken" | "signal" | "prefetch"> {
+export interface EncodeOptions
+  extends Pick<ReadOptions, "maxBad" | "onBroken" | "signal" | "prefetch">,
+    EvaluationViewOptions {
   /** Blocks (0-based) whose output is wanted; default all. That of the last block is the encoder's, after its last norm. */
   readonly blocks?: "all" | readonly number[];
   /** Default: the class token where the model has one, else the mean over patches. */
   readonly pooling?: Pooling;
   /** Images per run; changes speed and memory only. Default 64. */
   readonly batch?: number;
-  /** Side of the square that the model sees; default its own height. */
-  readonly imagePixels?: number;
-  /** Per channel, on the scale 0 … 1; default ImageNet's. */
-  readonly mean?: readonly number[];
-  readonly deviation?: readonly number[];
   /** Images done so far. */
   readonly onProgress?: (images: number) => void;
 }
@@ -115,15 +105,11 @@ export async function encodeFeatures(
   };
 }
 
-/** Room for photographs of different shapes when the program has to be recorded again for larger images. */
-const spareRoom = 1.25;
-
 /** The recorded forward pass for batches of one size. */
 class BatchEncoder {
   readonly blocks: readonly number[];
-  readonly #view: ViewConfig;
+  readonly #inputs: EvaluationInputs;
   readonly #pooling: Pooling;
-  #capacityBytes = 0;
   #program: RecordedProgram<Record<string, Tensor>> | undefined;
 
   constructor(
@@ -133,69 +119,37 @@ class BatchEncoder {
     options: EncodeOptions,
   ) {
     const { config } = model;
-    const { blocks = "all", imagePixels = config.heightPixels, mean, deviation } = options;
-    const all = Array.from({ length: config.blocks }, (_, block) => block);
-    this.blocks = blocks === "all" ? all : blocks;
+    const { blocks = "all" } = options;
+    this.blocks = blocks === "all" ? Array.from({ length: config.blocks }, (_, block) => block) : blocks;
     if (this.blocks.length === 0) throw new OptionError("features: no blocks; choose at least one, or all");
     this.#pooling = options.pooling ?? (config.classTokens > 0 ? "cls" : "avg");
-    const view = evaluationViews(imagePixels, config.channels === 1 ? 1 : 3);
-    this.#view = { ...view, mean: mean ?? view.mean, deviation: deviation ?? view.deviation };
+    this.#inputs = new EvaluationInputs(config, batch, options);
   }
 
   get shorterSidePixels(): number {
-    return Math.round((this.#view.global.heightPixels * 256) / 224);
+    return this.#inputs.shorterSidePixels;
   }
 
   /** @returns once submitted; the result is one `[batch, D]` per block, with rows of no meaning behind the images */
   async submit({ images }: ImageBatch): Promise<() => Promise<readonly ArrayLike<number>[]>> {
-    const bytes = images.reduce((sum, { data }) => sum + data.length, 0);
-    const program = this.#programFor(bytes);
-    const packed = packImages(images, this.#capacityBytes);
-    const table = new Uint32Array(4 * this.batch);
-    const parameters = new Uint32Array(viewWords * this.batch);
-    for (let row = 0; row < this.batch; row++) {
-      const image = Math.min(row, images.length - 1); // a short batch repeats its last image
-      const { width = 1, height = 1 } = images[image] ?? {};
-      table.set(packed.table.subarray(4 * image, 4 * image + 4), 4 * row);
-      parameters.set(
-        evaluationParameters(this.#view, [{ width, height }], this.#resizedSide(width, height)),
-        viewWords * row,
-      );
-    }
-    const names = Object.keys(program.outputs);
-    const readback = await program.run({ images: packed.images, table, parameters }, names);
+    if (this.#inputs.grow(images)) this.destroy();
+    this.#program ??= recordProgram(this.device, (p) => this.#record(p), {
+      name: "evaluation features",
+      inference: true,
+    });
+    const names = Object.keys(this.#program.outputs);
+    const readback = await this.#program.run(this.#inputs.values(images), names);
     return async () => {
       const values = await readback.read();
       return names.map((name) => values[name] ?? []);
     };
   }
 
-  #resizedSide(width: number, height: number): number {
-    const { heightPixels } = this.#view.global;
-    return width === heightPixels && height === heightPixels ? heightPixels : this.shorterSidePixels;
-  }
-
-  #programFor(bytes: number): RecordedProgram<Record<string, Tensor>> {
-    if (this.#program && bytes <= this.#capacityBytes) return this.#program;
-    this.#program?.destroy();
-    this.#capacityBytes = 4 * Math.ceil((bytes * (this.#program ? spareRoom : 1)) / 4);
-    this.#program = recordProgram(this.device, (p) => this.#record(p), {
-      name: "evaluation features",
-      inference: true,
-    });
-    return this.#program;
-  }
-
   #record(program: Program): Record<string, Tensor> {
-    const { model, batch, device } = this;
-    const operands = {
-      images: program.input("images", [this.#capacityBytes / 4], "u32"),
-      table: program.input("table", [batch, 4], "u32"),
-      parameters: program.input("parameters", [batch, viewWords], "u32"),
-    };
-    const { global } = views(program, operands, this.#view);
+    const { model, device } = this;
     const last = model.config.blocks - 1;
-    const encoded = model.forward(global, { taps: this.blocks.filter((block) => block !== last) });
+    const taps = this.blocks.filter((block) => block !== last);
+    const encoded = model.forward(this.#inputs.record(program), { taps });
     const pooling = poolingTable(device, encoded.segments, this.#pooling, model.config.classTokens);
     return Object.fromEntries(
       this.blocks.map((block) => {

@@ -7,6 +7,7 @@ export {
   mutualInformation,
   normalisedMutualInformation,
 } from "./agreement.ts";
+export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
 export { colourMap } from "./colour_map.ts";
 export { type Contingency, contingency } from "./contingency.ts";
 export { type BlockFeatures, type EncodeOptions, encodeFeatures } from "./encode_features.ts";

@@ -1,0 +1,50 @@
+import { Command } from "commander";
+import { type CommandContext, finishCommand, outputOf } from "../context.ts";
+import {
+  addEvaluationOptions,
+  describeEvaluation,
+  type EvaluationOptions,
+  measureBlocks,
+  withEvaluationJob,
+} from "../evaluation_job.ts";
+import { wholeNumber } from "../options.ts";
+import type { Output } from "../output.ts";
+import { UsageError } from "../usage_error.ts";
+
+interface KnnCommandOptions extends EvaluationOptions {
+  readonly block?: number;
+}
+
+/** `mimrefine knn` */
+export function knnCommand(context: CommandContext): Command {
+  const command = new Command("knn")
+    .summary("classify images by their nearest neighbours, per block")
+    .description(
+      "Encodes labelled images once and classifies the test images by a weighted vote of their k nearest training images: no training, the usual measure of what an encoder knows. One accuracy per block, first to last; the last one belongs to the encoder's final output. Tab-separated.",
+    )
+    .option("--block <number>", "only this block (first is 0)", wholeNumber(0));
+  addEvaluationOptions(command).action((options: KnnCommandOptions) => knn(options, outputOf(context, options)));
+  return finishCommand(
+    command,
+    "mimrefine knn --weights encoder.safetensors --images train/ --test val/\nmimrefine knn --weights encoder.safetensors --images photos/ --pool avg -k 10 --json",
+  );
+}
+
+async function knn(options: KnnCommandOptions, output: Output): Promise<void> {
+  const startMs = performance.now();
+  await withEvaluationJob(options, output, async (job) => {
+    const { blocks } = job.model.config;
+    if (options.block !== undefined && options.block >= blocks)
+      throw new UsageError(`knn: --block ${options.block} does not exist; choose 0 … ${blocks - 1}`);
+    const found = await measureBlocks(job, options, output, options.block === undefined ? "all" : [options.block]);
+    output.line(["block", "accuracy"].join("\t"));
+    found.blocks.forEach((block, i) => {
+      output.line([block, (found.accuracy[i] ?? Number.NaN).toFixed(4)].join("\t"));
+    });
+    const seconds = (performance.now() - startMs) / 1000;
+    output.notice(
+      `${found.testImages} test images against ${found.trainImages} training images in ${seconds.toFixed(1)} s`,
+    );
+    output.result({ ...describeEvaluation(job, options, found), seconds, blocks: found.blocks, knn: found.accuracy });
+  });
+}

@@ -1,0 +1,41 @@
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { Command } from "commander";
+import { FileExistsError } from "../../engine/files/index.ts";
+import { reportRun } from "../../refiner/report/report_node.ts";
+import { type CommandContext, finishCommand, outputOf } from "../context.ts";
+import type { CommonOptions } from "../options.ts";
+
+interface ReportOptions extends CommonOptions {
+  readonly out?: string;
+  readonly force: boolean;
+}
+
+/** `mimrefine report RUN` */
+export function reportCommand(context: CommandContext): Command {
+  const command = new Command("report")
+    .summary("write the report of a run as one HTML file")
+    .description(
+      "Writes RUN/report.html: loss and health of every head, k-NN accuracy per block before and after, nearest images, maps of patch features, configuration, device, timings and memory. One file that loads nothing from elsewhere. A run that is still going on, or was interrupted, gives a report of what is there.",
+    )
+    .argument("<run>", "folder of a run, as refine writes it (--out)")
+    .option("--out <file>", "file to write (default: report.html in the run folder, replaced if it exists)")
+    .option("--force", "overwrite the file of --out", false)
+    .action(async (run: string, options: ReportOptions) => {
+      const output = outputOf(context, options);
+      const { out, force } = options;
+      if (out !== undefined && !force && (await exists(out)))
+        throw new FileExistsError(`report: ${out} exists; choose another name, or allow overwriting (--force)`);
+      const path = await reportRun(run, out ?? join(run, "report.html"));
+      output.line(path);
+      output.result({ run, out: path });
+    });
+  return finishCommand(command, "mimrefine report runs/refine\nmimrefine report runs/refine --out report.html --force");
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,120 @@
+import { basename } from "node:path";
+import { Command, Option } from "commander";
+import { openCheckpoint } from "../../engine/files/index.ts";
+import { fileSource } from "../../engine/platform/files_node.ts";
+import { loadEncoder } from "../../models/checkpoints/index.ts";
+import type { Pooling } from "../../models/index.ts";
+import { openImages } from "../../refiner/data/index_node.ts";
+import { EvaluationError, NeighbourBank } from "../../refiner/evaluation/index.ts";
+import { FeatureExtractor } from "../../refiner/features.ts";
+import { type CommandContext, finishCommand, outputOf } from "../context.ts";
+import { type FeatureIndex, openFeatureIndex } from "../feature_index.ts";
+import {
+  addEncoderOptions,
+  type CommonOptions,
+  type EncoderCommandOptions,
+  encoderOptions,
+  openCommandDevice,
+  wholeNumber,
+} from "../options.ts";
+import type { Output } from "../output.ts";
+
+interface SearchOptions extends CommonOptions, EncoderCommandOptions {
+  readonly index: string;
+  readonly weights: string;
+  readonly k: number;
+  readonly block?: number;
+  readonly pool?: Pooling;
+  readonly shorterSide?: number;
+}
+
+/** `mimrefine search QUERY` */
+export function searchCommand(context: CommandContext): Command {
+  const command = new Command("search")
+    .summary("find the images most like a given one")
+    .description(
+      "Encodes an image and lists the most similar ones of an index: features that embed wrote with the same weights, block and pooling (.safetensors files remember these; for .npy give them again). Tab-separated: rank, cosine similarity, image, class.",
+    )
+    .argument("<query>", "image to search for")
+    .requiredOption("--index <file>", "features written by embed: .safetensors or .npy, with the list beside it")
+    .requiredOption("--weights <file>", "checkpoint that the index was made with")
+    .option("-k <number>", "images to list", wholeNumber(1), 10)
+    .option(
+      "--block <number>",
+      "block that the index was made with (default: as the index says, else the final output)",
+      wholeNumber(0),
+    )
+    .addOption(new Option("--pool <how>", "pooling that the index was made with").choices(["cls", "avg"]))
+    .option(
+      "--shorter-side <pixels>",
+      "shorter side before the centre crop, if embed was given one",
+      wholeNumber(1, 8192),
+    );
+  addEncoderOptions(command).action((query: string, options: SearchOptions) =>
+    search(query, options, outputOf(context, options)),
+  );
+  return finishCommand(
+    command,
+    "mimrefine embed --weights encoder.safetensors --images photos/ --out photos.safetensors\nmimrefine search cat.jpg --index photos.safetensors --weights encoder.safetensors",
+  );
+}
+
+async function search(query: string, options: SearchOptions, output: Output): Promise<void> {
+  const index = await openFeatureIndex(options.index);
+  const madeWith = index.metadata.get("mimrefine.weights");
+  if (madeWith !== undefined && madeWith !== basename(options.weights))
+    output.warning(
+      `the index was made with ${madeWith}, not ${basename(options.weights)}; similarities may mean nothing`,
+    );
+  const device = await openCommandDevice(options, output);
+  try {
+    const checkpoint = await openCheckpoint(await fileSource(options.weights));
+    const { model } = await loadEncoder(device, checkpoint, encoderOptions(options), options.weights).finally(() =>
+      checkpoint.close(),
+    );
+    const { shorterSide } = options;
+    const extractor = new FeatureExtractor(model, {
+      ...featureSettings(index, options, model.config.classTokens),
+      ...(shorterSide === undefined ? {} : { shorterSidePixels: shorterSide }),
+    });
+    if (extractor.width !== index.features.columns)
+      throw new EvaluationError(
+        `search: the index has features of width ${index.features.columns}, the encoder gives ${extractor.width}; use the weights that made the index`,
+      );
+    const source = await openImages(query, { channels: model.config.channels === 1 ? 1 : 3, workers: 0 });
+    const image = await source.load(0, { resizeTo: extractor.decodePixels }).finally(() => source.close?.());
+    const [data = new Float32Array()] = await (await extractor.submit([image]))();
+    extractor.destroy();
+    const bank = new NeighbourBank(device, index.features, Math.min(options.k, index.features.rows));
+    const found = await bank.search({ rows: 1, columns: extractor.width, data });
+    bank.destroy();
+    show(query, index, found, output);
+  } finally {
+    device.close();
+  }
+}
+
+function featureSettings({ metadata }: FeatureIndex, { block, pool }: SearchOptions, classTokens: number) {
+  const stored = metadata.get("mimrefine.block");
+  const said = stored === undefined || stored === "last" ? ("last" as const) : Number(stored);
+  const pooling: Pooling = metadata.get("mimrefine.pool") === "avg" || classTokens === 0 ? "avg" : "cls";
+  return { placements: [block ?? said], pooling: pool ?? pooling };
+}
+
+function show(
+  query: string,
+  { rows }: FeatureIndex,
+  found: { readonly similarities: Float32Array; readonly indices: Uint32Array },
+  output: Output,
+): void {
+  const results = Array.from(found.indices, (row, rank) => ({
+    rank: rank + 1,
+    similarity: found.similarities[rank] ?? Number.NaN,
+    image: rows[row]?.path ?? "",
+    class: rows[row]?.className ?? "",
+  }));
+  output.line(["rank", "similarity", "image", "class"].join("\t"));
+  for (const result of results)
+    output.line([result.rank, result.similarity.toFixed(4), result.image, result.class].join("\t"));
+  output.result({ query, results });
+}

@@ -1,0 +1,113 @@
+import { type Device, hostUniform, OptionError, patchify, recordProgram, type Tensor } from "../../engine/index.ts";
+import {
+  gridOf,
+  MaskedAutoencoder,
+  maskedLoss,
+  maskFromNoise,
+  type PixelNormalization,
+  VisionTransformer,
+} from "../../models/index.ts";
+import { orderedBatches, type ReadOptions } from "../data/batches.ts";
+import { subset } from "../data/derived_sources.ts";
+import type { ImageSource } from "../data/image_source.ts";
+import { EvaluationInputs } from "./evaluation_inputs.ts";
+import { matchChannels } from "./match_channels.ts";
+
+export interface ReconstructionOptions extends Pick<ReadOptions, "maxBad" | "onBroken" | "signal"> {
+  /** Images used, from the first on; default 256. */
+  readonly images?: number;
+  readonly batch?: number;
+  /** Share of patches that is removed; default 0.75, as in MAE. */
+  readonly maskRatio?: number;
+  readonly normalization?: PixelNormalization;
+  /** Seed of the masks. */
+  readonly seed?: number;
+  /** Mean and deviation per channel of the pixels; default ImageNet's. */
+  readonly mean?: readonly number[];
+  readonly deviation?: readonly number[];
+}
+
+/**
+ * Mean reconstruction loss per block, first to last: the decoder reads the output of that block, through the encoder's last norm
+ * (arXiv 2402.10093, figure 2: where it begins to fall, blocks turn into a part of the decoder). Masks are the same for all blocks.
+ *
+ * @returns one loss per block; the last one is the autoencoder's own
+ */
+export async function reconstructionOfBlocks(
+  device: Device,
+  model: MaskedAutoencoder,
+  source: ImageSource,
+  options: ReconstructionOptions = {},
+): Promise<number[]> {
+  const { images = 256, maskRatio = 0.75, normalization = "unbiased", seed = 0 } = options;
+  const { config, parameters, positions } = model.encoder;
+  const used = Math.min(images, source.length);
+  if (used < 1) throw new OptionError("reconstruction: no images; give at least one");
+  const batch = Math.min(options.batch ?? 32, used);
+  const [rows, columns] = gridOf(config, config.heightPixels, config.widthPixels);
+  const patches = rows * columns;
+  const first = matchChannels(
+    subset(
+      source,
+      Uint32Array.from({ length: used }, (_, i) => i),
+    ),
+    config.channels === 1 ? 1 : 3,
+  );
+  const inputs = new EvaluationInputs(config, batch, options);
+  const losses: number[] = [];
+  for (let block = 0; block < config.blocks; block++) {
+    // The same parameters, cut off behind this block; its unused decoder is never allocated.
+    const cut = new VisionTransformer(device, { ...config, blocks: block + 1 }, parameters, positions);
+    const encoder = new MaskedAutoencoder(cut, model.decoder);
+    const record = () =>
+      recordProgram<Record<string, Tensor>>(
+        device,
+        (p) => {
+          const pixels = inputs.record(p);
+          const kept = Math.floor(patches * (1 - maskRatio));
+          const mask = {
+            keptRows: p.input("keptRows", [batch * kept], "u32"),
+            keptPositions: p.input("keptPositions", [batch * kept], "u32"),
+            restoreRows: p.input("restoreRows", [batch * patches], "u32"),
+            mask: p.input("mask", [batch, patches]),
+          };
+          const prediction = model.decode(encoder.encode(pixels, mask), mask, batch);
+          const target = patchify(pixels, { patchPixels: config.patchPixels, order: "row-column-channel" });
+          return { loss: maskedLoss(prediction, target, mask.mask, normalization) };
+        },
+        { name: `reconstruction from block ${block}`, inference: true },
+      );
+    let program: ReturnType<typeof record> | undefined;
+    let sum = 0;
+    let count = 0;
+    const { maxBad, onBroken, signal } = options;
+    for await (const next of orderedBatches(first, {
+      batchSize: batch,
+      resizeTo: inputs.shorterSidePixels,
+      maxBad,
+      onBroken,
+      signal,
+    })) {
+      if (next.images.length === 0) continue;
+      if (inputs.grow(next.images)) {
+        program?.destroy();
+        program = undefined;
+      }
+      program ??= record();
+      const noise = hostUniform(batch * patches, { seed, purpose: `reconstruction ${next.number}` });
+      const { keptRows, keptPositions, restoreRows, mask } = maskFromNoise(
+        noise,
+        patches,
+        maskRatio,
+        config.classTokens,
+      );
+      const values = { ...inputs.values(next.images), keptRows, keptPositions, restoreRows, mask };
+      const { loss } = await (await program.run(values, ["loss"])).read();
+      sum += (loss?.[0] ?? Number.NaN) * next.images.length;
+      count += next.images.length;
+    }
+    program?.destroy();
+    losses.push(sum / count);
+  }
+  return losses;
+}
