@@ -12,6 +12,7 @@ export { colourMap } from "./colour_map.ts";
 export { type Contingency, contingency } from "./contingency.ts";
 export { type BlockFeatures, type EncodeOptions, encodeFeatures } from "./encode_features.ts";
 export { EvaluationError } from "./errors.ts";
+export { EvaluationInputs, type EvaluationViewOptions } from "./evaluation_inputs.ts";
 export type { FeatureMatrix } from "./feature_matrix.ts";
 export { recommendedBlocks } from "./head_placement.ts";
 export { type KMeans, type KMeansOptions, kMeans, nearestCentroids } from "./kmeans.ts";

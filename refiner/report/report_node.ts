@@ -4,7 +4,9 @@ import sharp from "sharp";
 import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import type { RgbImage } from "../data/image_source.ts";
 import { ReportError } from "./errors.ts";
-import { type ReportData, type RunRecord, reportDataSchema } from "./report_data.ts";
+import type { Gallery, GalleryPicture } from "./gallery.ts";
+import type { PatchMap } from "./patch_maps.ts";
+import { type ReportData, type ReportPicture, type RunRecord, reportDataSchema } from "./report_data.ts";
 import { parseMetrics } from "./run_metrics.ts";
 import { writeReport } from "./write_report.ts";
 
@@ -22,6 +24,34 @@ export async function pngDataUrl(image: RgbImage, longestPixels = thumbnailPixel
     .png({ compressionLevel: 9 })
     .toBuffer();
   return `data:image/png;base64,${png.toString("base64")}`;
+}
+
+/** Galleries and patch maps as the report stores them; it enlarges maps, of a pixel per patch, without smoothing. */
+export async function reportPictures(
+  galleries: readonly Gallery[],
+  maps: readonly PatchMap[],
+): Promise<Pick<ReportData, "galleries" | "patchMaps">> {
+  const stored = async ({ image, ...rest }: GalleryPicture): Promise<ReportPicture> => ({
+    src: await pngDataUrl(image),
+    ...rest,
+  });
+  const strip = (pictures: readonly GalleryPicture[]): Promise<ReportPicture[]> => Promise.all(pictures.map(stored));
+  return {
+    galleries: await Promise.all(
+      galleries.map(async ({ query, before, after }) => ({
+        query: await stored(query),
+        before: await strip(before),
+        after: await strip(after),
+      })),
+    ),
+    patchMaps: await Promise.all(
+      maps.map(async ({ image, before, after }, i) => ({
+        image: await stored({ image, label: `image ${i + 1}` }),
+        before: await stored({ image: before, label: "before" }),
+        after: await stored({ image: after, label: "after" }),
+      })),
+    ),
+  };
 }
 
 /** Stores pictures, device, timings and memory plan for the report, atomically. */
