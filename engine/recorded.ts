@@ -95,6 +95,7 @@ export class RecordedProgram<T extends Outputs> {
     inputs: Inputs = {},
     read: readonly Names[] = [],
   ): Promise<Readback<Names>> {
+    this.program.device.throwIfLost();
     const executable = this.#executable ?? (await this.compile());
     executable.upload(inputs);
     if (read.length === 0) {
@@ -132,6 +133,7 @@ export class RecordedProgram<T extends Outputs> {
    * @throws MissingFeatureError without `timestamp-query`
    */
   async profile(inputs: Inputs = {}): Promise<KernelTime[]> {
+    this.program.device.throwIfLost();
     this.program.device.requireFeature("profile", "timestamp-query");
     const executable = await this.compile();
     executable.upload(inputs);

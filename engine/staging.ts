@@ -39,8 +39,9 @@ export class StagingPool {
     return bytes;
   }
 
+  /** Takes a buffer back; of too many, the one that lay unused longest goes. */
   release(buffer: GPUBuffer): void {
-    if (this.#free.length < StagingPool.#most) this.#free.push(buffer);
-    else buffer.destroy();
+    this.#free.push(buffer);
+    if (this.#free.length > StagingPool.#most) this.#free.shift()?.destroy();
   }
 }

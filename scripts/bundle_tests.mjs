@@ -7,8 +7,10 @@ import { build } from "esbuild";
 const root = new URL("..", import.meta.url).pathname;
 const folder = join(root, "test/engine");
 
-/** Tests of planning and replay, not of kernels: nothing in them depends on the runtime. */
-const onlyInNode = new Set(["replay.test.ts", "kernels.test.ts", "readme.test.ts"]);
+/** Tests of planning, replay and errors: nothing of kernels in them depends on the runtime. */
+const onlyInNode = new Set(
+  ["replay", "planner", "kernels", "readme", "bad_input", "device_lost", "program"].map((name) => `${name}.test.ts`),
+);
 
 /** Files whose tests need no Node module. */
 async function portableFiles() {

@@ -7,7 +7,7 @@ chai.use(JestAsymmetricMatchers);
 
 export const expect = chai.expect;
 
-type Body = (...values: never[]) => unknown;
+type Body = (...values: unknown[]) => unknown;
 type Hook = () => unknown;
 
 interface Suite {
@@ -43,6 +43,16 @@ export const beforeEach = (hook: Hook): number => current.beforeEach.push(hook);
 export const afterEach = (hook: Hook): number => current.afterEach.push(hook);
 export const afterAll = (hook: Hook): number => current.after.push(hook);
 
+/** Thrown by a test that finds out while it runs that it cannot. */
+class Skipped extends Error {}
+
+/** What a test body receives after the values of its row. */
+const context = {
+  skip(note?: string): never {
+    throw new Skipped(note);
+  },
+};
+
 /** Options may stand before the body; time limits are those of the runner. */
 function bodyOf(args: readonly unknown[]): Body {
   const body = args.find((value): value is Body => typeof value === "function");
@@ -50,8 +60,8 @@ function bodyOf(args: readonly unknown[]): Body {
   return body;
 }
 
-function rowsOf(table: readonly unknown[]): { row: readonly never[]; first: unknown }[] {
-  return table.map((value) => ({ row: (Array.isArray(value) ? value : [value]) as never[], first: value }));
+function rowsOf(table: readonly unknown[]): (readonly unknown[])[] {
+  return table.map((value) => (Array.isArray(value) ? value : [value]));
 }
 
 /** Puts the values of a row into a title: `%s` and the like in turn, `$name` by name. */
@@ -68,14 +78,14 @@ function titleOf(title: string, row: readonly unknown[]): string {
 function addTest(isSkipped: boolean) {
   const add = (title: string, ...args: unknown[]): void => {
     const body = bodyOf(args);
-    current.children.push({ title, run: () => body(), isSkipped });
+    current.children.push({ title, run: () => body(context), isSkipped });
   };
   const each =
     (table: readonly unknown[]) =>
     (title: string, ...args: unknown[]): void => {
       const body = bodyOf(args);
-      for (const { row } of rowsOf(table))
-        current.children.push({ title: titleOf(title, row), run: () => body(...row), isSkipped });
+      for (const row of rowsOf(table))
+        current.children.push({ title: titleOf(title, row), run: () => body(...row, context), isSkipped });
     };
   return Object.assign(add, { each });
 }
@@ -98,7 +108,7 @@ export const describe = Object.assign((title: string, ...args: unknown[]) => add
   each:
     (table: readonly unknown[]) =>
     (title: string, ...args: unknown[]): void => {
-      for (const { row } of rowsOf(table)) addSuite(titleOf(title, row), () => bodyOf(args)(...row));
+      for (const row of rowsOf(table)) addSuite(titleOf(title, row), () => bodyOf(args)(...row));
     },
 });
 
@@ -134,7 +144,8 @@ async function runCase({ run }: Case, title: string, line: readonly Suite[], tal
     await run();
     tally.passed++;
   } catch (error) {
-    tally.failed.push({ title, message: describeError(error) });
+    if (error instanceof Skipped) tally.skipped++;
+    else tally.failed.push({ title, message: describeError(error) });
   }
   for (const hook of line.flatMap((suite) => suite.afterEach)) await hook();
 }
