@@ -1,4 +1,5 @@
 import { EngineError } from "../engine/index.ts";
+import type { HeadMetrics } from "./metrics.ts";
 import type { UpdateResult } from "./stage.ts";
 
 /** Training went wrong in a way that more updates will not mend. */
@@ -9,9 +10,15 @@ const saturatedSimilarity = 0.9995;
 /** Updates in a row that a sign of collapse must last. */
 const patience = 50;
 
+/** How close to chance the loss of constant predictions is: round-off only. */
+const chanceTolerance = 1e-4;
+
 /** Watches the metrics of a run for divergence and collapse. */
 export class HealthMonitor {
   readonly #saturated = new Map<string, number>();
+  readonly #constant = new Map<string, number>();
+
+  constructor(readonly batch: number) {}
 
   /** @throws CollapseError with the likely cause, the evidence, and what to change */
   check(update: number, result: UpdateResult): void {
@@ -21,6 +28,7 @@ export class HealthMonitor {
           `refine: the loss of head ${name} is ${head.loss} at update ${update} (gradient norms: heads ${result.gradientNorm.heads}, encoder ${result.gradientNorm.encoder ?? "frozen"}): the learning rate is probably too high (now ${result.learningRate.encoder ?? result.learningRate.heads}); lower stage2LearningRate or stage3LearningRate, or lengthen the warm-up`,
         );
       }
+      this.#checkConstant(name, update, head);
       const run = head.nnSimilarity > saturatedSimilarity ? (this.#saturated.get(name) ?? 0) + 1 : 0;
       this.#saturated.set(name, run);
       if (run >= patience) {
@@ -28,6 +36,22 @@ export class HealthMonitor {
           `refine: head ${name} has collapsed: the similarity to the nearest neighbours was above ${saturatedSimilarity} for ${run} updates (now ${head.nnSimilarity.toFixed(6)}, alignment ${head.globalAlignment.toFixed(3)}): all projections are one point; lower the learning rate, raise the temperature, or use a larger batch`,
         );
       }
+    }
+  }
+
+  /** Predictions that do not differ give every column the same logit: the loss is ln B, and each target has probability 1 / B. */
+  #checkConstant(name: string, update: number, head: HeadMetrics): void {
+    const chance = Math.log(this.batch);
+    const isChance =
+      this.batch > 1 &&
+      Math.abs(head.globalLoss - chance) < chanceTolerance * chance &&
+      Math.abs(head.globalAlignment * this.batch - 1) < chanceTolerance * 10;
+    const run = isChance ? (this.#constant.get(name) ?? 0) + 1 : 0;
+    this.#constant.set(name, run);
+    if (run >= patience) {
+      throw new CollapseError(
+        `refine: the predictions of head ${name} have no variance left: for ${run} updates up to ${update} the loss was that of constant predictions (${head.globalLoss.toFixed(5)}, ln ${this.batch} is ${chance.toFixed(5)}; alignment ${head.globalAlignment.toExponential(2)}): lower the learning rate, or check that the images differ`,
+      );
     }
   }
 }

@@ -29,6 +29,8 @@ export interface RefineOptions {
   readonly store: RunStore;
   /** Go on from the newest checkpoint of the store. */
   readonly resume?: boolean;
+  /** Memory of the host process in bytes, for the metrics. */
+  readonly hostBytes?: () => number;
   /** Finishes the current update, saves, and ends the run. */
   readonly signal?: AbortSignal;
   /** k-NN accuracy per block, first to last; called before, after stage 2, every `evalEvery` epochs, and after stage 3. */
@@ -46,6 +48,7 @@ export type RefineEvent =
       readonly imagesPerSecond: number;
       readonly waitShare: number;
       readonly deviceBytes: number;
+      readonly hostBytes?: number;
     } & UpdateResult)
   | {
       readonly kind: "knn";
@@ -101,7 +104,7 @@ class Run {
   readonly #average: Arena;
   readonly #ema: VisionTransformer;
   readonly #plans: readonly StagePlan[];
-  readonly #health = new HealthMonitor();
+  readonly #health: HealthMonitor;
   readonly #broken: BrokenImages;
   readonly #knn: { before?: readonly number[]; afterStage2?: readonly number[]; after?: readonly number[] } = {};
   #stage: Stage | undefined;
@@ -127,6 +130,7 @@ class Run {
         queueLength: config.queueLength,
       },
     });
+    this.#health = new HealthMonitor(config.batch);
     this.#average = encoder.parameters.like("ema");
     this.#ema = new VisionTransformer(this.#device, encoder.config, this.#average, encoder.positions);
     this.#plans = ([2, 3] as const)
@@ -245,6 +249,7 @@ class Run {
       epoch: pending.epoch,
       ...clock.lap(),
       deviceBytes: this.#device.counters.bytes,
+      ...(this.options.hostBytes ? { hostBytes: this.options.hostBytes() } : {}),
       ...result,
     };
     await this.options.store.appendLine("metrics.jsonl", JSON.stringify(event));

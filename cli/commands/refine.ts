@@ -1,3 +1,4 @@
+import process from "node:process";
 import { Command } from "commander";
 import { z } from "zod";
 import { openCheckpoint } from "../../engine/files/index.ts";
@@ -115,6 +116,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
       config,
       store,
       resume,
+      hostBytes: () => process.memoryUsage().rss,
       signal: interruption.signal,
       ...(evaluate ? { evaluate } : {}),
     });
