@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import packageJson from "../package.json" with { type: "json" };
+import { benchCommand } from "./commands/bench.ts";
 import { configCommand } from "./commands/config.ts";
 import { convertCommand } from "./commands/convert.ts";
 import { demoCommand } from "./commands/demo.ts";
@@ -31,6 +32,7 @@ const commands: readonly ((context: CommandContext) => Command)[] = [
   convertCommand,
   configCommand,
   doctorCommand,
+  benchCommand,
 ];
 
 /**

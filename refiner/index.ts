@@ -1,3 +1,5 @@
+export { type AdapterPeaks, measurePeaks } from "../engine/probes.ts";
+export * from "./bench/step.ts";
 export * from "./config.ts";
 export { type ContrastiveLoss, contrastiveLoss, type ViewLayout } from "./contrastive_loss.ts";
 export * from "./data/index.ts";

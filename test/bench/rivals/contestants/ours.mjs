@@ -40,12 +40,7 @@ function pure(row, compute) {
 }
 
 function forward(compute) {
-  const build = (program) => {
-    const y = compute();
-    program.absorb(y.program); // operations on state alone begin a program of their own
-    return { y };
-  };
-  const program = recordProgram(device, build, { inference: true });
+  const program = recordProgram(device, () => ({ y: compute() }), { inference: true });
   const key = `bench ${programs++}`; // a wait of its own length: the last row's would make this one oversleep
   return {
     async run() {
@@ -142,7 +137,6 @@ function trainStep(row) {
     const classTokens = reshape(slice(reshape(normed, [batch, tokens, width]), [undefined, [0, 1]]), [batch, width]);
     const { weight, bias } = dense("head");
     const loss = engine.crossEntropy(linear(classTokens, weight, { bias }), labels);
-    p.absorb(loss.program); // it began with state alone
     const names = values.map(({ name }) => name);
     const targets = names.map((name) => arena.get(name));
     p.gradients(loss, targets).forEach((gradient, i) => {

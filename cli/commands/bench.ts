@@ -1,0 +1,236 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { Command, Option } from "commander";
+import type { Device, KernelTime, RecordedProgram, Tensor } from "../../engine/index.ts";
+import { type AdapterPeaks, measurePeaks } from "../../engine/probes.ts";
+import { loadTuning, type TunedChoice, tuneProgram } from "../../engine/tuner.ts";
+import { type VitPreset, vitPresets } from "../../models/index.ts";
+import { type BenchStep, benchSteps, recordBenchStep } from "../../refiner/bench/step.ts";
+import { type CommandContext, finishCommand, outputOf } from "../context.ts";
+import { type CommonOptions, openCommandDevice, wholeNumber } from "../options.ts";
+import { formatBytes, type Output } from "../output.ts";
+import { UsageError } from "../usage_error.ts";
+
+interface BenchOptions extends CommonOptions {
+  readonly model: VitPreset;
+  readonly batch: number;
+  readonly step: BenchStep;
+  readonly localViews: number;
+  readonly repeats: number;
+  readonly tune: boolean;
+  readonly out?: string;
+  readonly compare?: string;
+}
+
+/** What a run of the command measured: its JSON. */
+interface BenchReport {
+  readonly adapter: { readonly name: string; readonly type: string; readonly backend: string; readonly driver: string };
+  readonly model: string;
+  readonly batch: number;
+  readonly step: string;
+  readonly peaks: AdapterPeaks;
+  /** Median milliseconds of a step, submit to completion, and of the part that JavaScript takes. */
+  readonly stepMs: number;
+  readonly scriptMs: number;
+  readonly gflops: number;
+  readonly dispatches: number;
+  readonly bytesMoved: number;
+  readonly minimumBytes: number;
+  readonly plannedBytes: number;
+  readonly lowerBoundBytes: number;
+  /** Bytes of all buffers that exist on the device. */
+  readonly actualBytes: number;
+  /** Medians per kernel; empty without timestamps. */
+  readonly kernels: readonly KernelTime[];
+}
+
+/** `mimrefine bench` */
+export function benchCommand(context: CommandContext): Command {
+  const command = new Command("bench")
+    .summary("measure a step and its kernels on this machine")
+    .description(
+      "Times whole steps of a model and the kernels in them: GFLOP/s and the share of what the adapter reaches in the simplest kernels, launches, bytes moved, memory planned and taken. Weights are random, images empty.",
+    )
+    .addOption(new Option("--model <size>", "size of the ViT").choices(Object.keys(vitPresets)).default("ti16"))
+    .option("--batch <number>", "images", wholeNumber(1), 8)
+    .addOption(new Option("--step <kind>", "what to time").choices([...benchSteps]).default("forward"))
+    .option("--local-views <number>", "local views of each image in a refine step", wholeNumber(0), 10)
+    .option("--repeats <number>", "timed repetitions; medians are shown", wholeNumber(1), 5)
+    .option("--tune", "measure the variants of every operation first, remember the fastest and show them", false)
+    .option("--out <file>", "also write the JSON to a file, for --compare")
+    .option("--compare <file>", "JSON of an earlier run to compare with")
+    .action(async (options: BenchOptions) => {
+      const output = outputOf(context, options);
+      const before = options.compare === undefined ? undefined : await readReport(options.compare);
+      const device = await openCommandDevice(options, output);
+      try {
+        const choices = await tune(device, options, output);
+        const report = await measure(device, options);
+        show(report, output);
+        if (before) compare(report, before, output);
+        output.result({ ...report, ...(options.tune ? { tuning: choices } : {}) });
+        if (options.out !== undefined) await writeFile(options.out, `${JSON.stringify(report)}\n`);
+      } finally {
+        device.close();
+      }
+    });
+  return finishCommand(
+    command,
+    "mimrefine bench --model ti16 --batch 8 --step train\nmimrefine bench --tune --out before.json",
+  );
+}
+
+async function tune(device: Device, options: BenchOptions, output: Output): Promise<TunedChoice[]> {
+  if (!options.tune) {
+    await loadTuning(device);
+    return [];
+  }
+  const choices = await tuneProgram(device, () => recordBenchStep(device, options));
+  output.table([
+    ["operation and shapes", "choice", "from", "median of each"],
+    ...choices.map(({ key, choice, source, timesMs }) => [
+      key,
+      choice,
+      source,
+      Object.entries(timesMs)
+        .map(([candidate, ms]) => `${candidate} ${Number.isFinite(ms) ? `${ms.toPrecision(3)} ms` : "-"}`)
+        .join(", "),
+    ]),
+  ]);
+  output.line();
+  return choices;
+}
+
+async function measure(device: Device, options: BenchOptions): Promise<BenchReport> {
+  const { model, batch, step, repeats } = options;
+  const bytesBefore = device.counters.bytes;
+  const { recorded, inputs, minimumBytes } = recordBenchStep(device, options);
+  const { stats } = recorded;
+  await recorded.run(inputs); // compiles
+  await device.idle("bench");
+  const actualBytes = device.counters.bytes - bytesBefore;
+  const times: number[] = [];
+  const scripts: number[] = [];
+  for (let i = 0; i < repeats; i++) {
+    const start = performance.now();
+    await recorded.run(inputs);
+    scripts.push(performance.now() - start);
+    await device.idle("bench");
+    times.push(performance.now() - start);
+  }
+  const kernels = device.features.has("timestamp-query") ? await kernelTimes(recorded, inputs, repeats) : [];
+  recorded.destroy();
+  const peaks = await measurePeaks(device);
+  const stepMs = median(times);
+  const { name, type, backend, driver } = device.info;
+  return {
+    adapter: { name, type, backend, driver },
+    model,
+    batch,
+    step,
+    peaks,
+    stepMs,
+    scriptMs: median(scripts),
+    gflops: stats.flops / stepMs / 1e6,
+    dispatches: stats.dispatches,
+    bytesMoved: stats.bytesRead + stats.bytesWritten,
+    minimumBytes,
+    plannedBytes: stats.plannedPeakBytes + stats.inputBytes + stats.stateBytes,
+    lowerBoundBytes: stats.lowerBoundBytes + stats.inputBytes + stats.stateBytes,
+    actualBytes,
+    kernels,
+  };
+}
+
+/** Medians over repetitions of the whole program, so that a busy moment of the machine does not fall on one kernel. */
+async function kernelTimes(
+  recorded: RecordedProgram<Record<string, Tensor>>,
+  inputs: Readonly<Record<string, ArrayLike<number>>>,
+  repeats: number,
+): Promise<KernelTime[]> {
+  const runs: KernelTime[][] = [];
+  for (let i = 0; i < Math.min(repeats, 5); i++) runs.push(await recorded.profile(inputs));
+  const [first = []] = runs;
+  return first
+    .map(({ kernel, launches, milliseconds, gflops }) => {
+      const middle = median(runs.flatMap((run) => run.find((row) => row.kernel === kernel)?.milliseconds ?? []));
+      return { kernel, launches, milliseconds: middle, gflops: middle > 0 ? (gflops * milliseconds) / middle : 0 };
+    })
+    .sort((a, b) => b.milliseconds - a.milliseconds);
+}
+
+function show(report: BenchReport, output: Output): void {
+  const { peaks, kernels, stepMs } = report;
+  const gigabytes = report.bytesMoved / stepMs / 1e6;
+  output.pairs([
+    ["adapter", `${report.adapter.name} (${report.adapter.type})`],
+    ["peaks", `${peaks.gflops.toFixed(1)} GFLOP/s, ${peaks.gigabytesPerSecond.toFixed(1)} GB/s`],
+    ["step", `${report.model} ${report.step}, batch ${report.batch}: ${stepMs.toFixed(1)} ms (median)`],
+    ["script", `${report.scriptMs.toFixed(2)} ms of it in JavaScript`],
+    ["arithmetic", `${report.gflops.toFixed(2)} GFLOP/s, ${percent(report.gflops / peaks.gflops)} of the peak`],
+    [
+      "memory traffic",
+      `${formatBytes(report.bytesMoved)} in ${report.dispatches} launches, ${(report.bytesMoved / report.minimumBytes).toFixed(2)} × the encoder's minimum; ${gigabytes.toFixed(2)} GB/s, ${percent(gigabytes / peaks.gigabytesPerSecond)} of the peak`,
+    ],
+    [
+      "memory",
+      `${formatBytes(report.plannedBytes)} planned (at least ${formatBytes(report.lowerBoundBytes)}), ${formatBytes(report.actualBytes)} taken`,
+    ],
+  ]);
+  if (kernels.length === 0) {
+    output.notice("No times per kernel: the adapter has no timestamp-query.");
+    return;
+  }
+  output.line();
+  output.table([
+    ["kernel", "launches", "ms", "GFLOP/s", "of the peak"],
+    ...kernels.map(({ kernel, launches, milliseconds, gflops }) => [
+      kernel,
+      String(launches),
+      milliseconds.toFixed(2),
+      gflops > 0 ? gflops.toFixed(2) : "-",
+      gflops > 0 ? percent(gflops / peaks.gflops) : "-",
+    ]),
+  ]);
+}
+
+function compare(report: BenchReport, before: BenchReport, output: Output): void {
+  if (before.adapter.name !== report.adapter.name)
+    output.warning(`the earlier run used ${before.adapter.name}, this one ${report.adapter.name}`);
+  const old = new Map(before.kernels.map(({ kernel, milliseconds }) => [kernel, milliseconds]));
+  const row = (name: string, was: number | undefined, is: number): string[] => [
+    name,
+    was === undefined ? "-" : was.toFixed(2),
+    is.toFixed(2),
+    was === undefined || is === 0 ? "-" : `${(was / is).toFixed(2)}x`,
+  ];
+  output.line();
+  output.table([
+    ["compared", "before ms", "now ms", "faster"],
+    row("step", before.stepMs, report.stepMs),
+    ...report.kernels.map(({ kernel, milliseconds }) => row(kernel, old.get(kernel), milliseconds)),
+  ]);
+}
+
+async function readReport(file: string): Promise<BenchReport> {
+  const text = await readFile(file, "utf8").catch(() => {
+    throw new UsageError(`--compare ${file}: the file cannot be read; give the JSON that --out wrote`);
+  });
+  try {
+    const report: BenchReport = JSON.parse(text);
+    if (Array.isArray(report.kernels) && typeof report.stepMs === "number") return report;
+  } catch {
+    // Told below, like any other content that is no report.
+  }
+  throw new UsageError(`--compare ${file}: not a report of this command; give the JSON that --out wrote`);
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? 0;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2;
+}
