@@ -100,7 +100,8 @@ export class NeighbourBank {
   }
 
   #recorded(queryCount: number): RecordedProgram<Record<string, Tensor>> {
-    const wanted = Math.min(queryCount, queriesPerRun, Math.max(1, Math.floor(valuesPerRun / this.k)));
+    const most = Math.min(queriesPerRun, Math.max(1, Math.floor(valuesPerRun / this.k)));
+    const wanted = Math.ceil(queryCount / Math.ceil(queryCount / most)); // equal chunks waste the fewest rows
     if (this.#program && this.#queriesPerRun === wanted) return this.#program;
     this.#program?.destroy();
     this.#queriesPerRun = wanted;
