@@ -107,10 +107,15 @@ function lossError(actual: Training, expected: Training): number {
   return Math.max(...losses(actual).map((loss, i) => Math.abs(loss - (wanted[i] ?? 0)) / Math.abs(wanted[i] ?? 1)));
 }
 
-describe("micro-batches of a batch of 64", async () => {
-  const whole = await train({ batch }, undefined, updates);
+describe("micro-batches of a batch of 64", () => {
+  let wholeRun: Promise<Training> | undefined;
+  const wholeBatch = (): Promise<Training> => {
+    wholeRun ??= train({ batch }, undefined, updates);
+    return wholeRun;
+  };
 
   it.each([64, 32, 16, 7])("of %i images give the update of the whole batch", { timeout: 240_000 }, async (part) => {
+    const whole = await wholeBatch();
     const split = await train({ batch }, part, updates);
     const gradient = worstOf(split.gradients, whole.gradients, (a, b) => maxError(a, b, 0));
     const weight = worstOf(split.weights, whole.weights, absolute);
