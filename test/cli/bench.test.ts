@@ -1,0 +1,29 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { describe, expect, it } from "vitest";
+import { run, temporaryFolder } from "./run_command.ts";
+
+const at = await temporaryFolder();
+
+describe("bench", () => {
+  it("prints one line of JSON, writes it to --out and compares with it", { timeout: 240_000 }, async () => {
+    const file = at("before.json");
+    const { code, out } = await run("bench", "--batch", "1", "--repeats", "1", "--json", "--out", file);
+    expect([code, out.split("\n").length]).toEqual([0, 2]);
+    const report = JSON.parse(out);
+    expect(JSON.parse(await readFile(file, "utf8"))).toEqual(report);
+    expect(report.dispatches).toBeGreaterThan(12 * 5);
+    for (const measured of [report.stepMs, report.gflops, report.peaks.gflops, report.peaks.gigabytesPerSecond]) {
+      expect(measured).toBeGreaterThan(0);
+    }
+    // The buffers on the device are those that were planned, and the small ones for uniforms and read-back.
+    expect(report.actualBytes / report.plannedBytes).toBeGreaterThan(0.9);
+    expect(report.actualBytes / report.plannedBytes).toBeLessThan(1.1);
+  });
+
+  it("refuses a file to compare with that is no report", { timeout: 30_000 }, async () => {
+    const file = at("no_report.json");
+    await writeFile(file, "{}");
+    const { code, err } = await run("bench", "--compare", file);
+    expect([code, err]).toEqual([2, expect.stringContaining("not a report of this command")]);
+  });
+});
