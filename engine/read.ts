@@ -91,7 +91,8 @@ function writesState(command: Program["commands"][number]): boolean {
   if (command.type === "assign") return true;
   return command.kernel.bindings.some(({ name, access }) => {
     const operand = command.operands[name];
-    const state = access === "write" && operand ? stateOf(operand) : undefined;
-    return state !== undefined && state.name !== indexFlagsName;
+    // A value that an earlier read gave a buffer of its own is no state: others may still need the command that computed it.
+    const storage = access === "write" ? operand?.storage : undefined;
+    return storage?.kind === "state" && storage.name !== indexFlagsName;
   });
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Device, full, openDevice, recordProgram, reshape } from "../../engine/index.ts";
+import { add, type Device, full, nearest, openDevice, recordProgram, reshape } from "../../engine/index.ts";
 
 let device: Device;
 beforeAll(async () => {
@@ -30,4 +30,14 @@ it("replays a recorded program with a single submit", async () => {
   expect(device.counters.submits - before).toBe(1);
   expect([y.length, y[69999], ...x]).toEqual([70000, 3, 1, 2, 3, 4]);
   expect(step.print()).toContain("fill");
+});
+
+it("reads all results of one kernel, one after the other", async () => {
+  const queries = device.tensor([1, 0, 0, 1], [2, 2]);
+  const bank = device.tensor([0, 2, 3, 0, 1, 1], [3, 2]);
+  const { similarities, indices } = nearest(queries, bank, { k: 1, metric: "dot" });
+  const doubled = add(similarities, similarities);
+  expect([...(await indices.read())]).toEqual([1, 0]);
+  expect([...(await similarities.read())]).toEqual([3, 2]);
+  expect([...(await doubled.read())]).toEqual([6, 4]);
 });
