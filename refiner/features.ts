@@ -36,7 +36,10 @@ export interface FeatureOptions {
   /** Blocks (0-based) whose raw output is pooled, or `last` for the encoder's final output. */
   readonly placements: readonly HeadPlacement[];
   readonly pooling: Pooling;
-  /** Shorter side that images are resized to before the centre crop; default 256/224 of the model's resolution. */
+  /**
+   * Shorter side that images are resized to before the centre crop; default 256/224 of the model's resolution, and images of
+   * exactly that resolution stay as they are.
+   */
   readonly shorterSidePixels?: number;
 }
 
@@ -144,13 +147,22 @@ export class FeatureExtractor {
       throw new OptionError(`features: ${images.length} images; give 1 … ${featureBatch}`);
     if (sizeBytes(images) > this.#capacityBytes) return this.#submitHalves(images);
     this.#pack(images);
-    const sizes = Array.from({ length: featureBatch }, (_, i) => images[i] ?? blank);
-    const parameters = evaluationParameters(this.#views, sizes, this.shorterSidePixels);
+    const parameters = new Uint32Array(featureBatch * viewWords);
+    for (let i = 0; i < featureBatch; i++) parameters.set(this.#parametersOf(images[i] ?? blank), i * viewWords);
     const readback = await this.#recorded.run({ images: this.#images, table: this.#table, parameters }, this.#names);
     return async () => {
       const values = await readback.read();
       return this.#names.map((name) => Float32Array.from(values[name] ?? []).slice(0, images.length * this.width));
     };
+  }
+
+  /** How one image is resized and cropped; one of exactly the model's resolution stays as it is, as in the other evaluations. */
+  #parametersOf(image: RgbImage): Uint32Array {
+    const { heightPixels, widthPixels } = this.#views.global;
+    const isExact = image.width === widthPixels && image.height === heightPixels;
+    const staysAsIs = isExact && this.options.shorterSidePixels === undefined;
+    const shorter = staysAsIs ? Math.min(heightPixels, widthPixels) : this.shorterSidePixels;
+    return evaluationParameters(this.#views, [image], shorter);
   }
 
   /** Images that are too large together go one half after the other. */

@@ -1,10 +1,8 @@
-import { access } from "node:fs/promises";
-import { basename } from "node:path";
 import { Command, Option } from "commander";
-import { type ByteSink, FileExistsError, openCheckpoint } from "../../engine/files/index.ts";
+import { openCheckpoint } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
-import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
-import { completeConfig, configKey, formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
+import { fileSource } from "../../engine/platform/files_node.ts";
+import { completeConfig, formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
 import {
   type Pooling,
   VisionTransformer,
@@ -13,12 +11,12 @@ import {
   vitConfig,
   vitPresets,
 } from "../../models/index.ts";
-import { type ImageSource, orderedBatches } from "../../refiner/data/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
+import { matchChannels } from "../../refiner/evaluation/match_channels.ts";
 import { FeatureExtractor, featureBatch } from "../../refiner/features.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { featureFormat, type RowSource, sourceList, writeFeatures } from "../feature_files.ts";
-import { FeatureSpool } from "../feature_spool.ts";
+import { embedImages, listOf, refuseExisting } from "../embed_images.ts";
+import { featureFormat } from "../feature_files.ts";
 import {
   addEncoderOptions,
   type CommonOptions,
@@ -29,7 +27,6 @@ import {
   wholeNumber,
 } from "../options.ts";
 import { formatBytes, type Output } from "../output.ts";
-import { Progress } from "../progress.ts";
 import { UsageError } from "../usage_error.ts";
 
 interface EmbedOptions extends CommonOptions, EncoderCommandOptions {
@@ -105,10 +102,12 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
     throw new UsageError("embed: --weights, --images and --out are needed (or --dry-run)");
   const format = featureFormat(out);
   if (!options.force) await refuseExisting(out, listOf(out));
-  const source = await openImages(images, {
-    channels: await channelsOf(weights, options),
+  const channels = await channelsOf(weights, options);
+  const opened = await openImages(images, {
+    channels,
     ...(options.workers === undefined ? {} : { workers: options.workers }),
   });
+  const source = matchChannels(opened, channels);
   try {
     const device = await openCommandDevice(options, output);
     try {
@@ -121,120 +120,6 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
     }
   } finally {
     await source.close?.();
-  }
-}
-
-/** The list of images that stands beside a feature file. */
-function listOf(out: string): string {
-  return `${out}.files.tsv`;
-}
-
-/** Before anything is computed. @throws FileExistsError */
-async function refuseExisting(...paths: readonly string[]): Promise<void> {
-  for (const path of paths) {
-    const exists = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (exists) throw new FileExistsError(`embed: ${path} exists; choose another name, or allow overwriting (--force)`);
-  }
-}
-
-interface Job {
-  readonly extractor: FeatureExtractor;
-  readonly source: ImageSource;
-  readonly out: string;
-  readonly format: ReturnType<typeof featureFormat>;
-  readonly weights: string;
-}
-
-async function embedImages(
-  { extractor, source, out, format, weights }: Job,
-  options: EmbedOptions,
-  output: Output,
-): Promise<void> {
-  const startMs = performance.now();
-  const list = listOf(out);
-  const overwrite = options.force;
-  const spool = await FeatureSpool.open(out, extractor.width);
-  const sources: RowSource[] = [];
-  try {
-    // The list takes its name last: where it stands, the features are complete.
-    const writeList = async (listSink: ByteSink): Promise<void> => {
-      await writeFileAtomic(out, writeMatrix, { overwrite });
-      await listSink.write(new TextEncoder().encode(sourceList(sources, source.classNames)));
-    };
-    const writeMatrix = async (sink: ByteSink): Promise<void> => {
-      await computeRows(extractor, source, spool, sources, options, output);
-      const { placements, pooling } = extractor.options;
-      await writeFeatures(sink, format, spool, sources, {
-        "mimrefine.weights": basename(weights),
-        [configKey]: JSON.stringify(extractor.model.config),
-        "mimrefine.block": String(placements[0]),
-        "mimrefine.pool": pooling,
-      });
-    };
-    await writeFileAtomic(list, writeList, { overwrite });
-  } finally {
-    await spool.close();
-  }
-  const seconds = (performance.now() - startMs) / 1000;
-  output.line(
-    `${out}: ${sources.length} × ${extractor.width} f32 in ${seconds.toFixed(1)} s (${(sources.length / seconds).toFixed(1)} images/s); images of the rows in ${list}`,
-  );
-  output.result({
-    out,
-    files: list,
-    format,
-    images: sources.length,
-    skipped: source.length - sources.length,
-    width: extractor.width,
-    seconds,
-  });
-}
-
-/** Groups of a fixed size go to the device while the next images are decoded and the previous results come back. */
-async function computeRows(
-  extractor: FeatureExtractor,
-  source: ImageSource,
-  spool: FeatureSpool,
-  sources: RowSource[],
-  options: EmbedOptions,
-  output: Output,
-): Promise<void> {
-  const progress = new Progress(output, source.length, "images");
-  let waiting: Parameters<FeatureExtractor["submit"]>[0][number][] = [];
-  let pending: (() => Promise<readonly Float32Array[]>) | undefined;
-  const collect = async (): Promise<void> => {
-    const [rows] = (await pending?.()) ?? [];
-    pending = undefined;
-    if (rows) await spool.append(rows);
-    progress.update(spool.rows);
-  };
-  const submit = async (): Promise<void> => {
-    const next = await extractor.submit(waiting);
-    waiting = [];
-    await collect();
-    pending = next;
-  };
-  const batches = orderedBatches(source, {
-    batchSize: options.batch,
-    prefetch: 1,
-    resizeTo: extractor.decodePixels,
-    maxBad: options.maxBad,
-    onBroken: (error) => output.warning(error.message),
-  });
-  try {
-    for await (const { images, indices, labels } of batches) {
-      for (const [i, image] of images.entries()) {
-        sources.push({ path: source.name(indices[i] ?? 0), label: labels[i] ?? -1 });
-        if (waiting.push(image) === featureBatch) await submit();
-      }
-    }
-    if (waiting.length > 0) await submit();
-    await collect();
-  } finally {
-    progress.end();
   }
 }
 
