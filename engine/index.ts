@@ -1,5 +1,6 @@
 export { Arena, type ArenaEntry, arenaBlockElements } from "./arena.ts";
 export type { GradientRule } from "./autograd.ts";
+export { checkpoint } from "./checkpointing.ts";
 export { Device, type DeviceInfo, type DeviceOptions, openDevice } from "./device.ts";
 export type { DType, HostArray } from "./dtype.ts";
 export * from "./errors.ts";
