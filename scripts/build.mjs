@@ -1,7 +1,7 @@
 // Bundles the entry points into dist/ (shared code in common chunks, so that classes keep one identity) and writes the type declarations.
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -20,11 +20,12 @@ const entries = {
   "cli/main": "cli/main.ts",
 };
 
-await rm(join(root, "dist"), { recursive: true, force: true });
+// Built beside its place and moved there whole, so that nothing ever sees half a build.
+const folder = `dist-${process.pid}`;
 await build({
   absWorkingDir: root,
   entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(join(root, file)))),
-  outdir: "dist",
+  outdir: folder,
   bundle: true,
   splitting: true,
   format: "esm",
@@ -39,20 +40,29 @@ await build({
   logLevel: "warning",
 });
 
-const cli = join(root, "dist/cli/main.js");
+const cli = join(root, folder, "cli/main.js");
 if (existsSync(cli)) {
   await writeFile(cli, `#!/usr/bin/env node\n${await readFile(cli, "utf8")}`);
   await chmod(cli, 0o755);
 }
 
 const tsc = join(createRequire(import.meta.url).resolve("typescript/package.json"), "../bin/tsc");
-execFileSync(process.execPath, [tsc, "-p", join(root, "tsconfig.build.json")], { stdio: "inherit" });
-for (const file of await readdir(join(root, "dist/types"), { recursive: true })) {
+const types = join(root, folder, "types");
+try {
+  const options = ["-p", join(root, "tsconfig.build.json"), "--outDir", types];
+  execFileSync(process.execPath, [tsc, ...options], { stdio: "inherit" });
+} catch {
+  await rm(join(root, folder), { recursive: true, force: true });
+  process.exit(1); // the compiler has said why
+}
+for (const file of await readdir(types, { recursive: true })) {
   if (!file.endsWith(".d.ts")) continue;
-  const path = join(root, "dist/types", file);
+  const path = join(types, file);
   // Declarations name the files that stand beside them once installed.
   await writeFile(
     path,
     (await readFile(path, "utf8")).replace(/(from\s+|import\()"(\.{1,2}\/[^"]*)\.ts"/g, '$1"$2.js"'),
   );
 }
+await rm(join(root, "dist"), { recursive: true, force: true });
+await rename(join(root, folder), join(root, "dist"));

@@ -1,0 +1,57 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { installPacked } from "../../scripts/install_packed.mjs";
+
+const minutes = 60_000;
+const run = promisify(execFile);
+let folder = "";
+
+beforeAll(async () => {
+  if (!existsSync("dist/engine.js")) throw new Error("the package is not built; run npm run build first");
+  folder = await installPacked(await mkdtemp(join(tmpdir(), "mimrefine-installed-")));
+  // The optional peer that holds a software driver, for systems without one.
+  await mkdir(join(folder, "node_modules/@sparticuz"), { recursive: true });
+  await symlink(resolve("node_modules/@sparticuz/chromium"), join(folder, "node_modules/@sparticuz/chromium"));
+}, 5 * minutes);
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+it("the installed engine computes", { timeout: 2 * minutes }, async () => {
+  const code = `import { gelu, openDevice } from "mimrefine/engine";
+    const device = await openDevice({ notice: () => {} });
+    console.log((await gelu(device.tensor([1])).read())[0].toFixed(4));
+    process.exit(0);`;
+  const { stdout } = await run(process.execPath, ["--input-type=module", "-e", code], { cwd: folder });
+  expect(stdout.trim()).toBe("0.8413");
+});
+
+it("the installed command finds every kernel right", { timeout: 3 * minutes }, async () => {
+  const command = join(folder, "node_modules/.bin/mimrefine");
+  const { stdout } = await run(command, ["doctor", "--json"], { cwd: folder });
+  const lines = stdout.trim().split("\n");
+  expect(lines.length).toBe(1);
+  const report: unknown = JSON.parse(lines[0] ?? "");
+  expect(report).toMatchObject({ pass: true, unsupported: [] });
+});
+
+it("every entry point of the installed package loads and has types", { timeout: minutes }, async () => {
+  const names = ["", "/engine", "/models", "/refiner"];
+  const code = `for (const name of ${JSON.stringify(names)}) console.log(Object.keys(await import("mimrefine" + name)).length > 5);
+    process.exit(0);`;
+  const { stdout } = await run(process.execPath, ["--input-type=module", "-e", code], { cwd: folder });
+  expect(stdout.trim().split("\n")).toEqual(names.map(() => "true"));
+  const manifest = JSON.parse(await readFile(join(folder, "node_modules/mimrefine/package.json"), "utf8"));
+  for (const entry of Object.values(manifest.exports)) {
+    if (typeof entry !== "object" || !entry) continue;
+    for (const file of Object.values(entry))
+      expect(existsSync(join(folder, "node_modules/mimrefine", file))).toBe(true);
+  }
+});
+
+it("shaders are installed as files", () => {
+  expect(existsSync(join(folder, "node_modules/mimrefine/shaders/gelu.wgsl"))).toBe(true);
+});
