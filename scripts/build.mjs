@@ -41,10 +41,7 @@ await build({
 });
 
 const cli = join(root, folder, "cli/main.js");
-if (existsSync(cli)) {
-  await writeFile(cli, `#!/usr/bin/env node\n${await readFile(cli, "utf8")}`);
-  await chmod(cli, 0o755);
-}
+if (existsSync(cli)) await chmod(cli, 0o755);
 
 const tsc = join(createRequire(import.meta.url).resolve("typescript/package.json"), "../bin/tsc");
 const types = join(root, folder, "types");
