@@ -20,6 +20,10 @@ export interface HeadConfig {
   /** P, width of projections and predictions. */
   readonly outputWidth: number;
   readonly queueLength: number;
+  /** Hidden layers of the projector between its first and last one. Default 1, as published. */
+  readonly projectorHiddenLayers?: number;
+  /** The same for the predictor. Default 0. */
+  readonly predictorHiddenLayers?: number;
 }
 
 /** BN of the heads (PyTorch defaults, as published). */
@@ -36,23 +40,21 @@ interface HeadLayer {
 /** Linear and BN layers of a head under their published names: `projector.i.0` linear, `projector.i.1` batch norm. */
 export function headLayers(config: HeadConfig): { projector: HeadLayer[]; predictor: HeadLayer[] } {
   const { inputWidth, projectorWidth, predictorWidth, outputWidth } = config;
-  const layer = (name: string, inputs: number, outputs: number, activation?: "gelu"): HeadLayer => ({
-    name,
-    inputs,
-    outputs,
-    activation,
-  });
   return {
-    projector: [
-      layer("projector.0", inputWidth, projectorWidth, "gelu"),
-      layer("projector.1", projectorWidth, projectorWidth, "gelu"),
-      layer("projector.2", projectorWidth, outputWidth),
-    ],
-    predictor: [
-      layer("predictor.0", outputWidth, predictorWidth, "gelu"),
-      layer("predictor.1", predictorWidth, outputWidth),
-    ],
+    projector: layersOf("projector", inputWidth, projectorWidth, outputWidth, config.projectorHiddenLayers ?? 1),
+    predictor: layersOf("predictor", outputWidth, predictorWidth, outputWidth, config.predictorHiddenLayers ?? 0),
   };
+}
+
+/** First layer, hidden ones and the last one, which has no activation. */
+function layersOf(name: string, inputs: number, hidden: number, outputs: number, hiddenLayers: number): HeadLayer[] {
+  const widths = [inputs, ...new Array<number>(hiddenLayers + 1).fill(hidden), outputs];
+  return widths.slice(1).map((width, i) => ({
+    name: `${name}.${i}`,
+    inputs: widths[i] ?? inputs,
+    outputs: width,
+    activation: i < hiddenLayers + 1 ? "gelu" : undefined,
+  }));
 }
 
 /** Trained parameters of a head. */

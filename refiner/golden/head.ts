@@ -158,6 +158,8 @@ async function loadHead(golden: GoldenCase, variant: string): Promise<Contrastiv
     predictorWidth: hyper.get("pred_hidden_dim").number(),
     outputWidth: hyper.get("output_dim").number(),
     queueLength: hyper.get("queue_size").number(),
+    projectorHiddenLayers: hyper.get("proj_hidden_layers").number(),
+    predictorHiddenLayers: hyper.get("pred_hidden_layers").number(),
   };
   const { device } = golden;
   const head = new ContrastiveHead(

@@ -205,6 +205,8 @@ async function loadModel(golden: GoldenCase): Promise<RefinerModel> {
         predictorWidth: head.get("pred_hidden_dim").number(),
         outputWidth: head.get("output_dim").number(),
         queueLength: head.get("queue_size").number(),
+        projectorHiddenLayers: head.get("proj_hidden_layers").number(),
+        predictorHiddenLayers: head.get("pred_hidden_layers").number(),
       },
     },
     names,
