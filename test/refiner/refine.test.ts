@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { initializeParameters, VisionTransformer, vitConfig, vitParameters } from "../../models/index.ts";
 import { type RefineSettings, refineConfig } from "../../refiner/config.ts";
 import { imagesInMemory } from "../../refiner/data/index.ts";
@@ -77,4 +77,103 @@ it("gives the same bytes whether a run was interrupted or not", { timeout: 180_0
     await runUntil(broken, updates, (await broken.list("checkpoints")).length > 0);
   expect(Buffer.compare(await checkpoint(broken), await checkpoint(straight))).toBe(0);
   expect(await broken.list("checkpoints")).toHaveLength(2);
+});
+
+async function damageNewest(store: MemoryRunStore, damage: (bytes: Uint8Array) => Uint8Array): Promise<void> {
+  const newest = `checkpoints/${(await store.list("checkpoints")).at(-1)}`;
+  const source = await store.open(newest);
+  const bytes = damage(await source.read(0, source.sizeBytes));
+  await store.write(newest, (sink) => sink.write(bytes));
+}
+
+it("falls back to the checkpoint before a damaged one, says so, and ends with the same bytes", {
+  timeout: 120_000,
+}, async () => {
+  const straight = new MemoryRunStore();
+  await runUntil(straight, Number.POSITIVE_INFINITY, false);
+  const damaged = new MemoryRunStore();
+  await runUntil(damaged, 3, false);
+  await runUntil(damaged, 4, true);
+  await damageNewest(damaged, (bytes) => bytes.subarray(0, bytes.length - 100));
+  const events = await runUntil(damaged, Number.POSITIVE_INFINITY, true);
+  const notices = events.flatMap((event) => (event.kind === "notice" ? [event.text] : []));
+  expect(notices.join("\n")).toMatch(/truncated|bytes.*going back to checkpoints\//s);
+  expect(Buffer.compare(await checkpoint(damaged), await checkpoint(straight))).toBe(0);
+});
+
+it("creates no buffer and makes one submit per update once it is running", { timeout: 120_000 }, async () => {
+  const counts: { buffers: number; submits: number }[] = [];
+  const config = refineConfig({
+    ...settings,
+    stage2Epochs: 0,
+    stage3Epochs: 5,
+    checkpointEvery: 100,
+    checkpointMinutes: 1000,
+  });
+  for await (const event of refine({ encoder: encoder(), images: images(), config, store: new MemoryRunStore() })) {
+    if (event.kind === "update") counts.push({ ...device.counters });
+  }
+  const steady = counts.slice(6, 18);
+  const [first, last] = [steady[0], steady.at(-1)];
+  expect((last?.buffers ?? 0) - (first?.buffers ?? 0)).toBe(0);
+  expect((last?.submits ?? 0) - (first?.submits ?? 0)).toBe(steady.length - 1);
+});
+
+describe("refuses", () => {
+  const cases: [string, RefineSettings, RegExp][] = [
+    [
+      "a batch larger than the data set",
+      { batch: 71, queueLength: 128 },
+      /70 images are less than one batch of 71; use a batch of at most 70/,
+    ],
+    ["a micro-batch larger than the batch", { microBatch: 17 }, /microBatch 17 is larger than the batch of 16/],
+    ["a queue shorter than the batch", { queueLength: 8, topK: 4 }, /batch 16 is larger than the queue of 8/],
+    ["more neighbours than the queue holds", { queueLength: 16, topK: 17 }, /topK 17 is larger than the queue of 16/],
+    [
+      "a head at a block that does not exist",
+      { heads: [3, "last"] },
+      /no block 3 for a head; choose from 0 … 2 or last/,
+    ],
+    ["more heads than blocks", { heads: [0, 1, 2, "last"] }, /4 heads for 3 blocks/],
+    [
+      "local views that are no whole patches",
+      { localPixels: 7 },
+      /localPixels 7 is not a multiple of the patch size 4; choose 8/,
+    ],
+  ];
+  it.each(cases)("%s", async (_, changes, message) => {
+    const run = refine({
+      encoder: encoder(),
+      images: images(),
+      config: refineConfig({ ...settings, ...changes }),
+      store: new MemoryRunStore(),
+    });
+    await expect(run.next()).rejects.toThrow(message);
+  });
+
+  it("oracle guidance without labels", async () => {
+    const unlabelled = imagesInMemory(
+      Array.from({ length: 20 }, () => ({ width: 16, height: 16, channels: 3 as const, data: new Uint8Array(768) })),
+    );
+    const run = refine({
+      encoder: encoder(),
+      images: unlabelled,
+      config: refineConfig({ ...settings, oracle: true }),
+      store: new MemoryRunStore(),
+    });
+    await expect(run.next()).rejects.toThrow(/oracle guidance needs labels/);
+  });
+
+  it("an unknown setting, and names the nearest one", () => {
+    expect(() => refineConfig({ temprature: 0.1 })).toThrow(/no setting temprature; did you mean temperature/);
+  });
+});
+
+it("leaves the old checkpoint when writing a new one fails", { timeout: 120_000 }, async () => {
+  const store = new MemoryRunStore();
+  await runUntil(store, 3, false);
+  const before = await checkpoint(store);
+  store.write = () => Promise.reject(new Error("ENOSPC: no space left on device"));
+  await expect(runUntil(store, 5, true)).rejects.toThrow(/no space left/);
+  expect(Buffer.compare(await checkpoint(store), before)).toBe(0);
 });
