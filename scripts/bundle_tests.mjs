@@ -12,11 +12,10 @@ const onlyInNode = new Set(
   ["replay", "planner", "kernels", "readme", "bad_input", "device_lost", "program"].map((name) => `${name}.test.ts`),
 );
 
-/** Files whose tests need no Node module. */
 async function portableFiles() {
   const names = (await readdir(folder)).filter((name) => name.endsWith(".test.ts") && !onlyInNode.has(name)).sort();
   const texts = await Promise.all(names.map((name) => readFile(join(folder, name), "utf8")));
-  return names.filter((_, i) => !/from "(node:|[^"]*fixture)/.test(texts[i]));
+  return names.filter((_, i) => !/from "node:(?!fs\/promises)|\bwriteFile\b/.test(texts[i]));
 }
 
 /**
@@ -32,6 +31,9 @@ export async function bundleTests(runtime, outdir) {
     name: "redirect",
     setup(context) {
       context.onResolve({ filter: /^vitest$/ }, () => ({ path: join(root, "test/runtimes/vitest.ts") }));
+      context.onResolve({ filter: /^node:fs\/promises$|\/fixture\.ts$/ }, ({ importer }) =>
+        importer.startsWith(join(root, "test")) ? { path: join(root, "test/runtimes/no_files.ts") } : undefined,
+      );
       context.onResolve({ filter: /^fast-check$/ }, () => ({ path: join(root, "test/runtimes/fast_check.ts") }));
       context.onResolve({ filter: /^#platform$/ }, () => ({ path: join(root, `engine/platform/${runtime}.ts`) }));
       context.onResolve({ filter: /^@vitest\/expect$/ }, ({ path, pluginData, ...rest }) =>

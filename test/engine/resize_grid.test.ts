@@ -11,7 +11,7 @@ import { operand } from "../operand.ts";
 import { type ResizeCase, resizeReference } from "../reference/resize_grid.ts";
 
 const device = await testDevice();
-const golden = await openFixture("pos-embed");
+const golden = async (name: string) => (await openFixture("pos-embed"))(name);
 const length = fc.constantFrom(1, 2, 3, 4, 5, 7, 14, 16);
 const cases: fc.Arbitrary<ResizeCase & { seed: number }> = fc.record({
   n: fc.constantFrom(1, 2),

@@ -44,7 +44,7 @@ export const afterEach = (hook: Hook): number => current.afterEach.push(hook);
 export const afterAll = (hook: Hook): number => current.after.push(hook);
 
 /** Thrown by a test that finds out while it runs that it cannot. */
-class Skipped extends Error {}
+export class Skipped extends Error {}
 
 /** What a test body receives after the values of its row. */
 const context = {
