@@ -1,5 +1,5 @@
 export { Arena, type ArenaEntry, arenaBlockElements } from "./arena.ts";
-export type { GradientRule } from "./autograd.ts";
+export type { GradientRule, PendingGradients, SeededOutput } from "./autograd.ts";
 export { checkpoint } from "./checkpointing.ts";
 export { Device, type DeviceInfo, type DeviceOptions, openDevice } from "./device.ts";
 export type { DType, HostArray } from "./dtype.ts";
@@ -47,6 +47,7 @@ export { type StepOptions, stepScalarCount, stepScalars } from "./ops/step_scala
 export { abs, exp, log, neg, reciprocal, rsqrt, sign, sqrt, square, tanh } from "./ops/unary.ts";
 export { where } from "./ops/where.ts";
 export { PlanningDevice, type PlanningLimits } from "./planning_device.ts";
+export { type AdapterPeaks, measurePeaks } from "./probes.ts";
 export { type DispatchOptions, Program, type ProgramOptions } from "./program.ts";
 export { hostBits, hostNormal, hostPermutation, hostUniform, philox, type RandomKey } from "./random.ts";
 export { type KernelTime, type Outputs, type Readback, RecordedProgram, recordProgram } from "./recorded.ts";
@@ -64,3 +65,4 @@ export {
 } from "./shape.ts";
 export type { ProgramStats } from "./stats.ts";
 export { emptyLike, programOf, reshape, rows, Tensor } from "./tensor.ts";
+export { loadTuning, type TunedChoice, type TuneOptions, tuneProgram } from "./tuner.ts";

@@ -1,6 +1,6 @@
 /** Below this a sleep would cost more latency than the spinning that it saves. */
 const worthSleepingMs = 8;
-/** Share of the expected wait to sleep; measured, bench/waiting. */
+/** Share of the expected wait to sleep: half can never outlast work that takes as long as the last time. */
 const sleepShare = 0.5;
 /** Names remembered. */
 const mostNames = 64;

@@ -1,4 +1,3 @@
-export { type AdapterPeaks, measurePeaks } from "../engine/probes.ts";
 export * from "./bench/step.ts";
 export * from "./config.ts";
 export { type ContrastiveLoss, contrastiveLoss, type ViewLayout } from "./contrastive_loss.ts";
