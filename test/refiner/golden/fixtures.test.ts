@@ -8,7 +8,9 @@ const device = await testDevice();
 describe.each(goldenCases)("%s", (name) => {
   it("equals the authors' numbers within the bounds", { timeout: 300_000 }, async () => {
     const { rows } = await checkFixtures(device, fixtureFolder(), [name]);
-    const failed = rows.filter((row) => !row.pass).map((row) => `${row.tensor}: ${row.maxError.toExponential(2)} > ${row.bound}`);
+    const failed = rows
+      .filter((row) => !row.pass)
+      .map((row) => `${row.tensor}: ${row.maxError.toExponential(2)} > ${row.bound}`);
     expect(failed).toEqual([]);
     expect(rows.length).toBeGreaterThan(0);
   });

@@ -1,0 +1,266 @@
+import { access } from "node:fs/promises";
+import { relative } from "node:path";
+import process from "node:process";
+import { Command } from "commander";
+import type { Device } from "../../engine/index.ts";
+import type { VisionTransformer } from "../../models/index.ts";
+import packageJson from "../../package.json" with { type: "json" };
+import type { ImageSource } from "../../refiner/data/index.ts";
+import { openImages } from "../../refiner/data/index_node.ts";
+import { knnOfBlocks, type RefineEvent, type RefineResult, refine } from "../../refiner/index.ts";
+import { reportRun, saveReportData } from "../../refiner/report/report_node.ts";
+import type { RunFolder } from "../../refiner/run_folder_node.ts";
+import { type CommandContext, finishCommand, outputOf } from "../context.ts";
+import { type DemoFiles, demoFiles, loadDemoEncoder } from "../demo_files.ts";
+import { demoPictures, firstOf } from "../demo_pictures.ts";
+import { chosenSchedule, type DemoSchedule, demoSchedule, estimatedSeconds, measureUpdate } from "../demo_schedule.ts";
+import { listenForInterruption } from "../interrupt.ts";
+import { LiveTable } from "../live_table.ts";
+import { type CommonOptions, openCommandDevice } from "../options.ts";
+import type { Output } from "../output.ts";
+import { formatSeconds, Progress } from "../progress.ts";
+import { openRunFolder } from "../run_folder.ts";
+
+export interface DemoOptions extends CommonOptions {
+  readonly out?: string;
+  readonly full: boolean;
+  readonly force: boolean;
+}
+
+/** `mimrefine demo` */
+export function demoCommand(context: CommandContext): Command {
+  const command = new Command("demo")
+    .summary("refine a small encoder on handwritten digits that come with the package")
+    .description(
+      "Refines a tiny encoder, pre-trained as a masked autoencoder, on handwritten digits. Both come with the package: nothing is downloaded and no option is needed. Measures the machine first, and runs a short schedule where the full one would take more than three minutes. Shows the k-NN accuracy of every block before and after, and writes a run folder with a report.",
+    )
+    .option("--out <folder>", "run folder (default: the first free one of runs/demo, runs/demo-2, …)")
+    .option("--full", "run the full schedule, however long it takes", false)
+    .option("--force", "start over in a folder that holds a run", false)
+    .action((options: DemoOptions) => runDemo(context, options));
+  return finishCommand(command, "mimrefine demo\nmimrefine demo --full --out runs/digits --json");
+}
+
+/** Everything that a run of the demo works with. */
+interface DemoRun {
+  readonly device: Device;
+  readonly files: DemoFiles;
+  readonly schedule: DemoSchedule;
+  readonly train: ImageSource;
+  readonly test: ImageSource;
+  readonly store: RunFolder;
+  readonly output: Output;
+}
+
+/** Chooses the schedule for a device. */
+type ScheduleChoice = (device: Device, files: DemoFiles, train: ImageSource) => Promise<DemoSchedule>;
+
+/**
+ * Runs the demo.
+ *
+ * @param choose - default: measures the device
+ */
+export async function runDemo(context: CommandContext, options: DemoOptions, choose?: ScheduleChoice): Promise<void> {
+  const output = outputOf(context, options);
+  const files = await demoFiles();
+  const out = options.out ?? (await freeFolder("runs/demo"));
+  const store = await openRunFolder(out, { resume: false, force: options.force });
+  const device = await openCommandDevice(options, output);
+  const interruption = listenForInterruption((text) => output.notice(text));
+  try {
+    const start = performance.now();
+    const [train, test] = await Promise.all([files.train, files.test].map((file) => openImages(file, { channels: 1 })));
+    if (!train || !test) return;
+    const schedule = await (choose ?? choiceOf(options, output))(device, files, train);
+    const run: DemoRun = {
+      device,
+      files,
+      schedule,
+      train: firstOf(train, schedule.trainImages),
+      test: firstOf(test, schedule.testImages),
+      store,
+      output,
+    };
+    await writeConfig(run);
+    const result = await refined(run, interruption.signal);
+    if (!result.finished) {
+      output.notice(`stopped; ${out} holds what was done`);
+      context.exitCode = interruption.exitCode() ?? 1;
+      return;
+    }
+    const seconds = (performance.now() - start) / 1000;
+    const report = await writeReport(run, result, seconds);
+    const { before = [], afterStage2 = [], after = [] } = result.knn;
+    output.table(tableOf(result.knn));
+    output.line(closingText(run, seconds, report));
+    output.result({
+      adapter: device.info.name,
+      seconds,
+      images: run.train.length,
+      metrics: { before: { knn: before }, afterStage2: { knn: afterStage2 }, after: { knn: after } },
+      out,
+      schedule: schedule.name,
+    });
+  } finally {
+    interruption.stop();
+    device.close();
+  }
+}
+
+/** The first of NAME, NAME-2, NAME-3, … that does not exist. */
+async function freeFolder(name: string): Promise<string> {
+  for (let number = 1; ; number++) {
+    const folder = number === 1 ? name : `${name}-${number}`;
+    const isTaken = await access(folder).then(
+      () => true,
+      () => false,
+    );
+    if (!isTaken) return folder;
+  }
+}
+
+/** Measures the adapter and says which schedule it gets, unless the full one is asked for. */
+function choiceOf({ full, seed }: DemoOptions, output: Output): ScheduleChoice {
+  return async (device, files, train) => {
+    if (full) return demoSchedule("full", seed);
+    output.notice(`measuring ${device.info.name} …`);
+    const update = await measureUpdate(await loadDemoEncoder(device, files), train);
+    const schedule = chosenSchedule(update, seed);
+    const time = (one: DemoSchedule): string => formatSeconds(estimatedSeconds(one, update));
+    const choice =
+      schedule.name === "full"
+        ? `running the full schedule, about ${time(schedule)}`
+        : `the full schedule would take about ${time(demoSchedule("full", seed))} (--full); running a short one, about ${time(schedule)}`;
+    output.notice(`an update takes ${update.toFixed(2)} s: ${choice}`);
+    return schedule;
+  };
+}
+
+async function refined(run: DemoRun, signal: AbortSignal): Promise<RefineResult> {
+  const { device, files, schedule, train, test, store, output } = run;
+  const { k, kTemperature, pooling } = schedule.config;
+  const encoder = await loadDemoEncoder(device, files);
+  output.notice(
+    `${train.length} digits to refine on, without their labels; ${test.length} held-out ones are classified by their ${k} nearest`,
+  );
+  const evaluate = async (measured: VisionTransformer): Promise<readonly number[]> => {
+    const progress = new Progress(output, train.length + test.length, "images encoded");
+    const onProgress = (done: number): void => progress.update(done);
+    const found = await knnOfBlocks(device, measured, train, test, {
+      k,
+      temperature: kTemperature,
+      pooling,
+      onProgress,
+    });
+    progress.end();
+    return found.accuracy;
+  };
+  return follow(refine({ encoder, images: train, config: schedule.config, store, signal, evaluate }), output);
+}
+
+/** k-NN accuracies as they become known, in the order of the columns. */
+type KnnColumns = RefineResult["knn"];
+
+async function follow(run: AsyncGenerator<RefineEvent, RefineResult>, output: Output): Promise<RefineResult> {
+  const table = new LiveTable(output);
+  const known: { -readonly [name in keyof KnnColumns]: KnnColumns[name] } = {};
+  let progress: Progress | undefined;
+  let stage = 0;
+  for (;;) {
+    const next = await run.next();
+    if (next.done) {
+      progress?.end();
+      table.clear();
+      return next.value;
+    }
+    const event = next.value;
+    if (event.kind === "update") {
+      if (event.stage !== stage) {
+        progress?.end();
+        stage = event.stage;
+        progress = new Progress(output, event.of, `updates of stage ${stage}`);
+      }
+      progress?.update(event.update);
+    } else if (event.kind === "knn") {
+      progress?.end();
+      if (event.stage === 1) known.before = event.accuracy;
+      else if (event.stage === 2) known.afterStage2 = event.accuracy;
+      else known.after = event.accuracy;
+      if (output.streams.isTerminal) table.show(tableOf(known));
+      else output.notice(`k-NN per block, ${momentOf[event.stage]}: ${event.accuracy.map(percent).join(" ")}`);
+    } else if (event.kind === "notice") {
+      progress?.end();
+      table.clear();
+      output.notice(event.text);
+    }
+  }
+}
+
+const momentOf = { 1: "before", 2: "after stage 2 (heads only)", 3: "after stage 3" } as const;
+
+function tableOf({ before = [], afterStage2, after }: KnnColumns): string[][] {
+  const cell = (values: readonly number[] | undefined, block: number): string => {
+    const value = values?.[block];
+    return value === undefined ? "…" : percent(value);
+  };
+  const gain = (block: number): string => {
+    const [from, to] = [before[block], after?.[block]];
+    return from === undefined || to === undefined ? "…" : `${to < from ? "" : "+"}${(100 * (to - from)).toFixed(1)}`;
+  };
+  return [
+    ["k-NN accuracy, %", "before", "after stage 2", "after stage 3", "gain"],
+    ...before.map((_, block) => [
+      `block ${block}`,
+      cell(before, block),
+      cell(afterStage2, block),
+      cell(after, block),
+      gain(block),
+    ]),
+  ];
+}
+
+function percent(share: number): string {
+  return (100 * share).toFixed(1);
+}
+
+/** The run's configuration in the form that the other commands read. */
+async function writeConfig({ device, files, schedule, store }: DemoRun): Promise<void> {
+  const { name, type, backend, driver } = device.info;
+  const value = {
+    version: packageJson.version,
+    command: "demo",
+    weights: files.weights,
+    images: files.train,
+    schedule: schedule.name,
+    adapter: { name, type, backend, driver },
+    tuning: device.tuning.entries(),
+    settings: schedule.config,
+  };
+  await store.writeText("config.json", `${JSON.stringify(value, null, 2)}\n`);
+}
+
+async function writeReport(
+  { device, files, train, test, store }: DemoRun,
+  result: RefineResult,
+  seconds: number,
+): Promise<string> {
+  const before = await loadDemoEncoder(device, files);
+  const { name, type, backend, driver } = device.info;
+  await saveReportData(store.name, {
+    ...(await demoPictures(device, { before, after: result.ema }, { train, test })),
+    device: { name, type, backend, driver },
+    timings: [{ name: "refinement with k-NN evaluations", seconds }],
+    memoryPlan: [{ name: "held at the end", bytes: device.counters.bytes }],
+  });
+  return reportRun(store.name);
+}
+
+function closingText({ store }: DemoRun, seconds: number, report: string): string {
+  return `
+refined in ${formatSeconds(seconds)}; weights: ${store.name}/encoder.safetensors, report: ${relative(process.cwd(), report)}
+
+The same on images of your own:
+  npx mimrefine pretrain --images my_images/ --pixels 64 --patch 8 --width 128 --blocks 8 --attention-heads 4 --batch 128 --epochs 50 --out runs/mae
+  npx mimrefine refine --weights runs/mae/mae.safetensors --images my_images/ --preset small --heads 4,5,6,last --out runs/refined
+  npx mimrefine embed --weights runs/refined/encoder.safetensors --images my_images/ --out features.npy`;
+}

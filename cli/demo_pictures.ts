@@ -1,0 +1,47 @@
+import type { Device } from "../engine/index.ts";
+import type { VisionTransformer } from "../models/index.ts";
+import { type ImageSource, subset } from "../refiner/data/index.ts";
+import { encodeFeatures } from "../refiner/evaluation/index.ts";
+import { nearestGalleries, patchMaps, type ReportData } from "../refiner/report/index.ts";
+import { reportPictures } from "../refiner/report/report_node.ts";
+
+const bankImages = 512;
+const queryImages = 6;
+
+/** Pictures for the report: nearest training images of some held-out ones, and their patch features, before and after. */
+export async function demoPictures(
+  device: Device,
+  models: { readonly before: VisionTransformer; readonly after: VisionTransformer },
+  images: { readonly train: ImageSource; readonly test: ImageSource },
+): Promise<Pick<ReportData, "galleries" | "patchMaps" | "featureNote">> {
+  const bank = firstOf(images.train, bankImages);
+  const queries = firstOf(images.test, queryImages);
+  const blocks = [models.before.config.blocks - 1];
+  const side = async (model: VisionTransformer) => ({
+    bank: await encodeFeatures(device, model, bank, { blocks }),
+    queries: await encodeFeatures(device, model, queries, { blocks }),
+  });
+  const galleries = await nearestGalleries(
+    device,
+    { bank, queries },
+    await side(models.before),
+    await side(models.after),
+    { queries: queries.length },
+  );
+  const maps = await patchMaps(
+    device,
+    models,
+    queries,
+    Array.from({ length: queries.length }, (_, i) => i),
+  );
+  const featureNote = `class token of the last block, among ${bank.length} training images`;
+  return { ...(await reportPictures(galleries, maps)), featureNote };
+}
+
+/** The first images of a source, or all if there are fewer. */
+export function firstOf(source: ImageSource, count: number): ImageSource {
+  return subset(
+    source,
+    Array.from({ length: Math.min(count, source.length) }, (_, i) => i),
+  );
+}
