@@ -40,7 +40,7 @@ const patienceSeconds = 180;
 
 /** Measured shares of an update of stage 3: one of stage 2, and encoding as many images as a batch has views. */
 const stage2Share = 0.45;
-const encodingShare = 0.3;
+const encodingShare = 0.4;
 
 /** Seconds that a schedule takes where an update of stage 3 takes `updateSeconds`. */
 export function estimatedSeconds({ config, trainImages, testImages }: DemoSchedule, updateSeconds: number): number {
