@@ -1,7 +1,7 @@
 // Bundles the entry points into dist/ (shared code in common chunks, so that classes keep one identity) and writes the type declarations.
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -63,3 +63,10 @@ for (const file of await readdir(types, { recursive: true })) {
 }
 await rm(join(root, "dist"), { recursive: true, force: true });
 await rename(join(root, folder), join(root, "dist"));
+
+// `npx mimrefine` in a checkout then starts this build at once, instead of packing and installing the checkout first.
+const binaries = join(root, "node_modules/.bin");
+if (process.platform !== "win32" && existsSync(binaries)) {
+  await rm(join(binaries, "mimrefine"), { force: true });
+  await symlink("../../dist/cli/main.js", join(binaries, "mimrefine"));
+}
