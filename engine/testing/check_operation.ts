@@ -30,7 +30,7 @@ export interface OperationCheck<Case> {
   /** Bound on max|a − b| / max|b| of a result; derive it from the number of roundings (`toleranceOf`). */
   readonly bound: (drawn: Case, result: string) => number;
   /** Smallest |b| that the error is measured against. Default 1e-6. */
-  readonly floor?: number;
+  readonly floor?: number | ((drawn: Case) => number);
   /** How many cases to draw. Default 20. */
   readonly runs?: number;
 }
@@ -45,11 +45,15 @@ export async function checkOperation<Case>(device: Device, check: OperationCheck
       for (const [name, values] of Object.entries(expected)) {
         const tensor = results[name];
         if (!tensor) throw new Error(`the operation returned no result ${name}`);
-        expectClose(name, await tensor.read(), values, check.bound(drawn, name), check.floor);
+        expectClose(name, await tensor.read(), values, check.bound(drawn, name), floorOf(check.floor, drawn));
       }
     }),
     { numRuns: check.runs ?? 20 },
   );
+}
+
+function floorOf<Case>(floor: OperationCheck<Case>["floor"], drawn: Case): number | undefined {
+  return typeof floor === "function" ? floor(drawn) : floor;
 }
 
 export interface GradientCheck<Case> extends Omit<OperationCheck<Case>, "run" | "reference" | "bound"> {
