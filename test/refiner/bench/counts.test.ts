@@ -15,7 +15,9 @@ it("a whole refine step with local views takes at most 40 + 20 per block + 50 pe
     localViews: 2,
     queueLength: 1024,
   });
-  expect(recorded.stats.dispatches).toBeLessThanOrEqual(40 + 20 * blocks + 50 * heads);
+  // The first norm and its linear layer are two launches where the adapter has no subgroups of eight.
+  const perBlock = (device.subgroupSize ?? 0) >= 8 ? 20 : 21;
+  expect(recorded.stats.dispatches).toBeLessThanOrEqual(40 + perBlock * blocks + 50 * heads);
 });
 
 it("an inference forward pass moves at most one and a half times the bytes that the fused form needs", {
