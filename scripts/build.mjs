@@ -12,6 +12,7 @@ const entries = {
   engine: "engine/index.ts",
   models: "models/index.ts",
   refiner: "refiner/index.ts",
+  node: "node.ts",
   testing: "engine/testing/index.ts",
   "platform/node": "engine/platform/node.ts",
   "platform/deno": "engine/platform/deno.ts",
