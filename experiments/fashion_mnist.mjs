@@ -22,7 +22,7 @@ export async function run({ folder, seeds = [0], data = "/usr/share/datasets/fas
     test: join(data, "t10k-images-idx3-ubyte.gz"),
     settings: {
       sizes: { pixels: 28, patch: 7, channels: 1 },
-      epochs: { mae: 10, stage2: 1, stage3: 2 },
+      epochs: { mae: 8, stage2: 1, stage3: 2 },
       pretrain: { area: [0.6, 1], flip: 0.5 },
       refine: { flip: 0.5, resizeTo: 28, globalArea: [0.6, 1], temperature: 0.15 },
     },

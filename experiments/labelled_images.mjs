@@ -1,51 +1,44 @@
 // An experiment on labelled grey images in IDX files: k-NN accuracy of every block, with controls.
-import { join } from "node:path";
 import { openIdx } from "./idx_files.mjs";
 import { pixelAccuracy } from "./pixels.mjs";
 import { Steps } from "./steps.mjs";
-import { spread, table } from "./table.mjs";
+import { blockNames, spread, table } from "./table.mjs";
 import { trainings } from "./trainings.mjs";
 
 /**
- * Runs the trainings with every seed and returns the table: a row per kind of features, a column per block.
+ * Runs the trainings and returns the table: a row per kind of features, a column per block.
  *
  * @param options.train, options.test - image files; the labels stand beside them
  */
 export async function labelledImages({ folder, train, test, seeds, settings }) {
-  const pixels = await new Steps(folder).once("pixels", async () =>
-    pixelAccuracy(await openIdx(train), await openIdx(test)),
-  );
-  const results = [];
-  for (const seed of seeds) {
-    const steps = new Steps(join(folder, `seed${seed}`));
-    const refine = { test, ...settings.refine };
-    const made = await trainings(steps, { images: train, seed, ...settings, refine });
-    const measured = { images: train, test };
-    results.push({
-      random: await steps.knn("knn_random", { weights: made.random, ...measured }),
-      before: made.knn.before.knn,
-      afterStage2: made.knn.afterStage2.knn,
-      after: made.knn.after.knn,
-      control: await steps.knn("knn_control", { weights: made.control, ...measured }),
-      controlEpochs: made.controlEpochs,
-    });
-  }
-  const [first] = results;
-  const row = (name, of) => [
+  const steps = new Steps(folder);
+  const pixels = await steps.once("pixels", async () => pixelAccuracy(await openIdx(train), await openIdx(test)));
+  const refine = { test, ...settings.refine };
+  const made = await trainings(folder, { images: train, seeds, ...settings, refine });
+  const measured = { images: train, test };
+  const random = await steps.knn("knn_random", { weights: made.random, ...measured });
+  const control = await steps.knn("knn_control", { weights: made.control, ...measured });
+  const metrics = made.refined.map((result) => result.metrics);
+  const [{ before }] = metrics;
+  const isUnchanged = metrics.every(({ afterStage2 }) => afterStage2.knn.every((value, i) => value === before.knn[i]));
+  const row = (name, lists) => [
     name,
-    ...first.before.map((_, block) => spread(results.map((result) => 100 * of(result)[block]))),
+    ...before.knn.map((_, block) => spread(lists.map((accuracies) => 100 * accuracies[block]))),
   ];
-  const unchanged = results.every(({ before, afterStage2 }) => before.every((value, i) => value === afterStage2[i]));
   return [
-    `Raw pixels: ${(100 * pixels.standardised).toFixed(1)} standardised, ${(100 * pixels.plain).toFixed(1)} as they are. Stage 2 left every number ${unchanged ? "unchanged" : "CHANGED"}.`,
+    `Raw pixels: ${(100 * pixels.standardised).toFixed(1)} standardised, ${(100 * pixels.plain).toFixed(1)} as they are.`,
+    `Stage 2 left ${isUnchanged ? "every number unchanged" : "NOT every number unchanged"}.`,
     "",
     table([
-      ["k-NN, %", ...first.before.map((_, block) => (block === first.before.length - 1 ? "last" : `block ${block}`))],
-      row("random weights", ({ random }) => random),
-      row(`MAE, ${settings.epochs.mae} epochs: before`, ({ before }) => before),
-      row("after stage 2 (heads only)", ({ afterStage2 }) => afterStage2),
-      row("after stage 3 (EMA): refined", ({ after }) => after),
-      row(`MAE, ${first.controlEpochs} epochs: the same work`, ({ control }) => control),
+      ["k-NN, %", ...blockNames(before.knn.length)],
+      row("random weights", [random]),
+      row(`MAE, ${settings.epochs.mae} epochs: before`, [before.knn]),
+      row("after stage 2 (heads only)", [metrics[0].afterStage2.knn]),
+      row(
+        `after stage 3 (EMA), ${seeds.length} seed${seeds.length > 1 ? "s" : ""}`,
+        metrics.map(({ after }) => after.knn),
+      ),
+      row(`MAE, ${made.controlEpochs} epochs: the same work`, [control]),
     ]),
   ].join("\n");
 }

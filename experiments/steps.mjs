@@ -40,6 +40,12 @@ export class Steps {
     });
   }
 
+  /** Goes on with a run folder that holds a checkpoint already. */
+  continued(name, command, options) {
+    const args = [command, ...flags(options), "--resume", "--out", this.path(name)];
+    return this.once(name, () => this.#run(args));
+  }
+
   /** k-NN accuracy of every block of a model, first to last. */
   async knn(name, options) {
     const { accuracy } = await this.once(name, () => this.#run(["knn", ...flags(options)]));
@@ -69,7 +75,9 @@ export class Steps {
 function flags(options) {
   return Object.entries(options).flatMap(([name, value]) => {
     const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-    return value === true ? [flag] : [flag, Array.isArray(value) ? value.join(",") : String(value)];
+    if (value === true) return [flag];
+    if (value === false) return [`--no-${flag.slice(2)}`];
+    return [flag, Array.isArray(value) ? value.join(",") : String(value)];
   });
 }
 

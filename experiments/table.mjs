@@ -6,10 +6,14 @@ export function table([head, ...rows]) {
   return [line(head), line(head.map((_, i) => (i === 0 ? "---" : "---:"))), ...rows.map(line)].join("\n");
 }
 
+/** Headings of the blocks, first to last. */
+export function blockNames(count) {
+  return Array.from({ length: count }, (_, i) => (i === count - 1 ? "last" : `block ${i}`));
+}
+
 /** Mean of numbers in percent, with the smallest and largest where there are several. */
 export function spread(values) {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const text = mean.toFixed(1);
-  if (values.length === 1) return text;
-  return `${text} (${Math.min(...values).toFixed(1)} … ${Math.max(...values).toFixed(1)})`;
+  const mean = (values.reduce((sum, value) => sum + value, 0) / values.length).toFixed(1);
+  if (values.length === 1) return mean;
+  return `${mean} (${Math.min(...values).toFixed(1)} … ${Math.max(...values).toFixed(1)})`;
 }
