@@ -3,7 +3,8 @@ import type { ImageSource } from "../refiner/data/index.ts";
 import { MemoryRunStore, type RefineConfig, refine, refineConfig } from "../refiner/index.ts";
 import { firstOf } from "./demo_pictures.ts";
 
-export type ScheduleName = "full" | "short";
+/** `brief` is for adapters so slow that even the short schedule would take too long. */
+export type ScheduleName = "full" | "short" | "brief";
 
 /** What a demo run does. */
 export interface DemoSchedule {
@@ -15,32 +16,46 @@ export interface DemoSchedule {
   readonly testImages: number;
 }
 
-/** Digits must not be mirrored; the rest is the preset for small image sets. */
-const recipe = { heads: [2, 3, 4, "last"], flip: 0, resizeTo: 28 };
+/** Digits must not be mirrored; of few images, many small updates make more (experiments/README.md). The rest is `small`. */
+const recipe = {
+  heads: [2, 3, 4, "last"],
+  flip: 0,
+  resizeTo: 28,
+  globalPixels: 20,
+  batch: 64,
+  stage2LearningRate: 4e-3,
+  stage3LearningRate: 4e-3,
+  temperature: 0.15,
+  stage2Epochs: 1,
+};
+
+/** Fewer images and epochs; the average follows within a quarter of stage 3. */
+const shortened = { ...recipe, queueLength: 2048, stage2Warmup: 0.25, stage3Warmup: 0.25, ema: 0.95 };
 
 export function demoSchedule(name: ScheduleName, seed: number): DemoSchedule {
-  if (name === "full")
-    return { name, config: refineConfig({ ...recipe, seed }, "small"), trainImages: 8000, testImages: 2000 };
-  const short = {
-    ...recipe,
-    seed,
-    // The queue fills twice in stage 2, and the average follows within a quarter of stage 3.
-    queueLength: 2048,
-    stage2Epochs: 1,
-    stage2Warmup: 0.25,
-    stage3Epochs: 2,
-    stage3Warmup: 0.25,
-    ema: 0.95,
-  };
-  return { name, config: refineConfig(short, "small"), trainImages: 4096, testImages: 1000 };
+  switch (name) {
+    case "full":
+      return schedule(name, { ...recipe, stage3Epochs: 4, seed }, [8000, 2000]);
+    case "short":
+      return schedule(name, { ...shortened, stage3Epochs: 2, seed }, [4096, 1000]);
+    case "brief":
+      return schedule(name, { ...shortened, stage3Epochs: 1, seed }, [2048, 500]);
+  }
+}
+
+function schedule(name: ScheduleName, settings: Record<string, unknown>, images: [number, number]): DemoSchedule {
+  const [trainImages, testImages] = images;
+  return { name, config: refineConfig(settings, "small"), trainImages, testImages };
 }
 
 /** Longest time that the full schedule may take to be chosen without being asked for. */
 const patienceSeconds = 180;
+/** Longest time that the short one may take. */
+const shortPatienceSeconds = 480;
 
-/** Measured shares of an update of stage 3: one of stage 2, and encoding as many images as a batch has views. */
+/** Measured shares of an update of stage 3: one of stage 2, and encoding as many whole images as a batch has views. */
 const stage2Share = 0.45;
-const encodingShare = 0.4;
+const encodingShare = 0.55;
 
 /** Seconds that a schedule takes where an update of stage 3 takes `updateSeconds`. */
 export function estimatedSeconds({ config, trainImages, testImages }: DemoSchedule, updateSeconds: number): number {
@@ -50,10 +65,11 @@ export function estimatedSeconds({ config, trainImages, testImages }: DemoSchedu
   return (updates + evaluations) * updateSeconds;
 }
 
-/** The full schedule where it takes at most three minutes, else the short one. */
+/** The full schedule where it takes at most three minutes, else the short one, else one for the slowest adapters. */
 export function chosenSchedule(updateSeconds: number, seed: number): DemoSchedule {
-  const full = demoSchedule("full", seed);
-  return estimatedSeconds(full, updateSeconds) <= patienceSeconds ? full : demoSchedule("short", seed);
+  const [full, short] = [demoSchedule("full", seed), demoSchedule("short", seed)];
+  if (estimatedSeconds(full, updateSeconds) <= patienceSeconds) return full;
+  return estimatedSeconds(short, updateSeconds) <= shortPatienceSeconds ? short : demoSchedule("brief", seed);
 }
 
 /** Time after which, and number of updates after which, measuring ends; the first update is never counted. */

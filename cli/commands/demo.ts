@@ -130,7 +130,7 @@ function choiceOf({ full, seed }: DemoOptions, output: Output): ScheduleChoice {
     const choice =
       schedule.name === "full"
         ? `running the full schedule, about ${time(schedule)}`
-        : `the full schedule would take about ${time(demoSchedule("full", seed))} (--full); running a short one, about ${time(schedule)}`;
+        : `the full schedule would take about ${time(demoSchedule("full", seed))} (--full); running a ${schedule.name} one, about ${time(schedule)}`;
     output.notice(`an update takes ${update.toFixed(2)} s: ${choice}`);
     return schedule;
   };

@@ -78,6 +78,13 @@ describe("the demo's schedule", () => {
     expect(chosenSchedule(1.01 * limit, 0)).toEqual(demoSchedule("short", 0));
   });
 
+  it("is the brief one where the short one takes more than eight minutes", () => {
+    const short = demoSchedule("short", 0);
+    const limit = 480 / estimatedSeconds(short, 1);
+    expect(chosenSchedule(0.99 * limit, 0)).toEqual(short);
+    expect(chosenSchedule(1.01 * limit, 0)).toEqual(demoSchedule("brief", 0));
+  });
+
   it("takes the seed into its configuration", () => {
     expect(demoSchedule("full", 7).config.seed).toBe(7);
     expect(demoSchedule("short", 7).config.seed).toBe(7);
