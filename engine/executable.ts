@@ -204,7 +204,8 @@ export class Executable {
       if (bound !== step.pipeline) pass.setPipeline(step.pipeline);
       bound = step.pipeline;
       pass.setBindGroup(0, step.group);
-      pass.dispatchWorkgroups(...step.workgroups);
+      const [x, y, z] = step.workgroups;
+      pass.dispatchWorkgroups(x, y, z);
     }
     pass?.end();
   }

@@ -6,13 +6,13 @@ import {
   matrixShape,
   OptionError,
   programOf,
-  rows,
   ShapeError,
   type Tensor,
 } from "../engine/index.ts";
+import { unitRows } from "../engine/ops/l2_normalize.ts";
 import lossSource from "../shaders/contrastive_loss.wgsl" with { type: "text" };
 import gradSource from "../shaders/contrastive_loss_grad.wgsl" with { type: "text" };
-import summarySource from "../shaders/contrastive_summary.wgsl" with { type: "text" };
+import { type MetricsRow, type NeighbourSource, summarize } from "./contrastive_summary.ts";
 
 const LossParams = d
   .struct({
@@ -33,40 +33,28 @@ export const contrastiveLossKernel = defineKernel({
   params: LossParams,
   layout: tgpu.bindGroupLayout({
     params: { uniform: LossParams },
-    similarities: { storage: floats },
     positives: { storage: floats },
     predictions: { storage: floats },
-    gradients: { storage: floats, access: "mutable" },
+    similarities: { storage: floats, access: "mutable" },
     diagonals: { storage: floats, access: "mutable" },
     losses: { storage: d.arrayOf(d.vec2f), access: "mutable" },
   }),
 });
 
-const SummaryParams = d
-  .struct({ batch: d.u32, views: d.u32, globalViews: d.u32, localFirst: d.u32, localViews: d.u32 })
+const GradParams = d
+  .struct({ batch: d.u32, views: d.u32, globalViews: d.u32, columns: d.u32, floor: d.f32 })
   .$name("Params");
-export const contrastiveSummaryKernel = defineKernel({
-  name: "contrastive_summary",
-  source: summarySource,
-  params: SummaryParams,
-  layout: tgpu.bindGroupLayout({
-    params: { uniform: SummaryParams },
-    losses: { storage: d.arrayOf(d.vec2f) },
-    summary: { storage: floats, access: "mutable" },
-  }),
-});
-
-const GradParams = d.struct({ batch: d.u32, views: d.u32, globalViews: d.u32, columns: d.u32 }).$name("Params");
 export const contrastiveLossGradKernel = defineKernel({
   name: "contrastive_loss_grad",
   source: gradSource,
   params: GradParams,
   layout: tgpu.bindGroupLayout({
     params: { uniform: GradParams },
-    products: { storage: floats },
     diagonals: { storage: floats },
     positives: { storage: floats },
     dLoss: { storage: floats },
+    units: { storage: floats },
+    scale: { storage: floats },
     dPredictions: { storage: floats, access: "mutable" },
   }),
 });
@@ -83,33 +71,38 @@ export interface ViewLayout {
   readonly localIndexing: "stated" | "published";
 }
 
-export interface ContrastiveLoss {
-  /** Mean over all view pairs, `[1]`; carries the gradient of the predictions. */
-  readonly loss: Tensor;
-  /** `[5]`: loss; loss and alignment of global pairs; loss and alignment of pairs with local views. */
-  readonly summary: Tensor;
+/** Where the numbers of a head go, and what of its neighbours they are made from. */
+export interface ContrastiveOptions extends ViewLayout {
+  readonly temperature: number;
+  /** Neighbours behind the positives, for their metrics; 0 without. */
+  readonly neighbours?: NeighbourSource;
+  /** Where to write the metrics; a tensor of their own if left out. */
+  readonly metrics?: MetricsRow;
 }
 
-/** Values of `ContrastiveLoss.summary` by position. */
-export const summaryNames = ["total", "globalLoss", "globalAlignment", "localLoss", "localAlignment"] as const;
+export interface ContrastiveLoss {
+  /** Mean over all view pairs, `[1]`; carries the gradient of the predictions. A view that is read back, never bound. */
+  readonly loss: Tensor;
+  /** `headMetricNames` by position; the shared table where one was given. */
+  readonly metrics: Tensor;
+}
 
 /**
- * Nearest-neighbour alignment loss (arXiv 2402.10093, eq. 2): InfoNCE whose positive was swapped for a neighbour. All rows have
- * unit length; only the predictions carry gradient.
+ * Nearest-neighbour alignment loss (arXiv 2402.10093, eq. 2): InfoNCE whose positive was swapped for a neighbour. Only the
+ * predictions carry gradient. All pairs of views are one product, whose gradient takes its place in memory.
  *
- * @param anchors - `[V_g · B, P]`, the negatives' side
- * @param positives - `[V_g · B, P]`, the positives' side: swapped rows, or the anchors themselves
- * @param predictions - `[V · B, P]`, view-major
+ * @param anchors - `[V_g · B, P]`, the negatives' side, rows of unit length
+ * @param positives - `[V_g · B, P]`, the positives' side, rows of unit length: swapped rows, or the anchors themselves
+ * @param predictions - `[V · B, P]`, view-major; scaled to unit length here
  * @throws ShapeError if the rows do not match the layout, OptionError for a temperature that is not positive
  */
 export function contrastiveLoss(
   anchors: Tensor,
   positives: Tensor,
   predictions: Tensor,
-  layout: ViewLayout,
-  temperature: number,
+  options: ContrastiveOptions,
 ): ContrastiveLoss {
-  const { batch, globalViews, localViews } = layout;
+  const { batch, globalViews, localViews, temperature } = options;
   const views = globalViews + localViews;
   const [anchorRows, columns] = matrixShape("contrastiveLoss", "anchors", anchors);
   if (!(temperature > 0))
@@ -124,33 +117,31 @@ export function contrastiveLoss(
   checkSameShape("contrastiveLoss", "positives", positives.shape, anchors.shape);
   checkSameShape("contrastiveLoss", "predictions", predictions.shape, [views * batch, columns]);
   const program = programOf("contrastiveLoss", anchors, positives, predictions);
-  const similarities = matmul(anchors, predictions, { transposeB: true });
-  const gradients = program.empty([anchorRows, views * batch]);
+  const { unit, scale, floor } = unitRows(predictions);
+  const similarities = matmul(anchors, unit, { transposeB: true });
   const diagonals = program.empty([anchorRows, views]);
   const losses = program.empty([anchorRows, views, 2]);
-  const summary = program.empty([summaryNames.length]);
-  const localFirst = layout.localIndexing === "stated" ? globalViews : 0;
+  const localFirst = options.localIndexing === "stated" ? globalViews : 0;
   const counts = { batch, views, globalViews, localFirst, localViews };
   program.dispatch(
     contrastiveLossKernel,
     { ...counts, columns, inverseTemperature: 1 / temperature, scale: 1 / (pairs * batch) },
-    { similarities, positives, predictions, gradients, diagonals, losses },
+    { similarities, positives, predictions: unit, diagonals, losses },
     [anchorRows, views],
     { flops: anchorRows * views * (2 * columns + 8 * batch) },
   );
-  program.dispatch(contrastiveSummaryKernel, counts, { losses, summary }, [1]);
-  const loss = rows(summary, 0, 1);
+  const { loss, metrics } = summarize(program, losses, counts, options);
   program.record(loss, [predictions], (dLoss) => {
-    const products = matmul(gradients, anchors, { transposeA: true });
     const owner = program.resolve(); // another one where this recording was merged meanwhile
-    const dPredictions = owner.empty(predictions.shape);
+    const dPredictions = matmul(similarities, anchors, { transposeA: true });
     owner.dispatch(
       contrastiveLossGradKernel,
-      { batch, views, globalViews, columns },
-      { products, diagonals, positives, dLoss, dPredictions },
-      [Math.min(4096, Math.ceil(predictions.size / 64))],
+      { batch, views, globalViews, columns, floor },
+      { diagonals, positives, dLoss, units: unit, scale, dPredictions },
+      [Math.min(65535, views * batch)],
+      { flops: (2 * globalViews + 6) * predictions.size },
     );
     return [dPredictions];
   });
-  return { loss, summary };
+  return { loss, metrics };
 }

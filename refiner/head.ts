@@ -1,14 +1,6 @@
-import {
-  type Arena,
-  type ArenaEntry,
-  batchNorm,
-  l2Normalize,
-  linear,
-  programOf,
-  rows,
-  type Tensor,
-} from "../engine/index.ts";
+import { type Arena, type ArenaEntry, batchNorm, linear, programOf, rows, type Tensor } from "../engine/index.ts";
 import { type ContrastiveLoss, contrastiveLoss, type ViewLayout } from "./contrastive_loss.ts";
+import type { MetricsRow } from "./contrastive_summary.ts";
 import type { NeighbourQueue, Neighbours } from "./queue.ts";
 
 /** Widths of a contrastive head. */
@@ -103,6 +95,8 @@ export interface HeadForwardOptions {
   readonly choice: Tensor;
   /** Projections of a teacher's features to look up and align to, instead of the head's own (EMA teacher). */
   readonly teacherProjections?: Tensor;
+  /** Row of a table that takes the metrics of several heads. */
+  readonly metrics?: MetricsRow;
 }
 
 /** What one head computes for a batch. */
@@ -143,7 +137,7 @@ export class ContrastiveHead {
    * @param features - pooled features of all views, `[V · B, D]`, view-major, global views first
    */
   forward(features: Tensor, options: HeadForwardOptions): HeadResult {
-    const { layout, training, samples, classes, choice, swap, temperature, topK, oracle } = options;
+    const { layout, training, samples, classes, choice, swap, temperature, topK, oracle, metrics } = options;
     const projected = this.project(features, training);
     const predicted = this.predict(projected, training);
     const anchors = rows(options.teacherProjections ?? projected, 0, layout.globalViews * layout.batch);
@@ -154,15 +148,13 @@ export class ContrastiveHead {
       ...(training ? { samples } : {}),
       ...(oracle ? { oracle } : {}),
     });
-    const own = l2Normalize(anchors);
-    const swapped = l2Normalize(neighbours.swapped);
-    const loss = contrastiveLoss(
-      swap === "all" ? swapped : own,
-      swap === "none" ? own : swapped,
-      l2Normalize(predicted),
-      layout,
+    const { own, swapped, slots, chosen } = neighbours;
+    const loss = contrastiveLoss(swap === "all" ? swapped : own, swap === "none" ? own : swapped, predicted, {
+      ...layout,
       temperature,
-    );
+      neighbours: { slots, similarities: chosen, classes, queue: this.queue, stored: training ? layout.batch : 0 },
+      ...(metrics ? { metrics } : {}),
+    });
     if (training) this.queue.insert(programOf("head", anchors), rows(anchors, 0, layout.batch), samples, classes);
     return { ...loss, projected, predicted, anchors, neighbours };
   }

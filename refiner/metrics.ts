@@ -1,4 +1,4 @@
-import { headMetricNames } from "./step.ts";
+import { headMetricNames } from "./contrastive_summary.ts";
 
 /** Scalars of one head in one update. */
 export interface HeadMetrics {

@@ -1,66 +1,38 @@
 import { d, tgpu } from "typegpu";
 import {
-  concat,
   type Device,
   defineKernel,
   nearest,
   OptionError,
   type Program,
   programOf,
+  reshape,
+  rows,
   type Tensor,
 } from "../engine/index.ts";
-import chooseSource from "../shaders/choose_rank.wgsl" with { type: "text" };
-import advanceSource from "../shaders/queue_advance.wgsl" with { type: "text" };
+import { alignUp, bindingAlignment } from "../engine/storage.ts";
 import insertSource from "../shaders/queue_insert.wgsl" with { type: "text" };
-import metricsSource from "../shaders/queue_metrics.wgsl" with { type: "text" };
 import swapSource from "../shaders/queue_swap.wgsl" with { type: "text" };
 
 const floats = d.arrayOf(d.f32);
 const indices = d.arrayOf(d.u32);
 const labels = d.arrayOf(d.i32);
 
-const ChooseParams = d.struct({ rows: d.u32, k: d.u32 }).$name("Params");
-export const chooseRankKernel = defineKernel({
-  name: "choose_rank",
-  source: chooseSource,
-  params: ChooseParams,
-  layout: tgpu.bindGroupLayout({
-    params: { uniform: ChooseParams },
-    uniforms: { storage: floats },
-    choice: { storage: indices, access: "mutable" },
-  }),
-});
-
-const SwapParams = d.struct({ rows: d.u32, columns: d.u32, k: d.u32, batch: d.u32 }).$name("Params");
+const SwapParams = d.struct({ rows: d.u32, columns: d.u32, k: d.u32, second: d.u32, epsilon: d.f32 }).$name("Params");
 export const queueSwapKernel = defineKernel({
   name: "queue_swap",
   source: swapSource,
   params: SwapParams,
   layout: tgpu.bindGroupLayout({
     params: { uniform: SwapParams },
+    projections: { storage: floats },
     indices: { storage: indices },
     similarities: { storage: floats },
     choice: { storage: indices },
     queue: { storage: floats },
-    swapped: { storage: floats, access: "mutable" },
+    units: { storage: floats, access: "mutable" },
     neighbours: { storage: indices, access: "mutable" },
     chosenSimilarities: { storage: floats, access: "mutable" },
-  }),
-});
-
-const MetricsParams = d.struct({ rows: d.u32, batch: d.u32 }).$name("Params");
-export const queueMetricsKernel = defineKernel({
-  name: "queue_metrics",
-  source: metricsSource,
-  params: MetricsParams,
-  layout: tgpu.bindGroupLayout({
-    params: { uniform: MetricsParams },
-    neighbours: { storage: indices },
-    similarities: { storage: floats },
-    ages: { storage: labels },
-    queueClasses: { storage: labels },
-    classes: { storage: labels },
-    metrics: { storage: floats, access: "mutable" },
   }),
 });
 
@@ -82,31 +54,18 @@ export const queueInsertKernel = defineKernel({
   }),
 });
 
-const AdvanceParams = d.struct({ entries: d.u32, batch: d.u32 }).$name("Params");
-export const queueAdvanceKernel = defineKernel({
-  name: "queue_advance",
-  source: advanceSource,
-  params: AdvanceParams,
-  layout: tgpu.bindGroupLayout({
-    params: { uniform: AdvanceParams },
-    pointer: { storage: indices, access: "mutable" },
-  }),
-});
-
-/** Values of `Neighbours.metrics` by position. */
-export const queueMetricNames = ["nnSimilarity", "nnAge", "nnAccuracy"] as const;
-
 /** What a lookup found. */
 export interface Neighbours {
-  /** The chosen entries as stored, `[R, P]`. */
+  /** The projections at unit length, `[R, P]`. */
+  readonly own: Tensor;
+  /** The chosen entries at unit length, `[R, P]`. */
   readonly swapped: Tensor;
-  /** Their slots, `[R]` u32. */
+  /** Their slots, `[R]` u32, and their similarities, `[R]`. */
   readonly slots: Tensor;
+  readonly chosen: Tensor;
   /** All k candidates, best first: `[R, k]`. */
   readonly indices: Tensor;
   readonly similarities: Tensor;
-  /** `[3]`: mean similarity, mean age, share of neighbours of the same class. */
-  readonly metrics: Tensor;
 }
 
 export interface LookupOptions {
@@ -175,58 +134,49 @@ export class NeighbourQueue {
         `queue: top-k ${k} is larger than the queue of ${this.length}; use a longer queue or a smaller k`,
       );
     const program = programOf("queue", projections, samples, classes, choice);
-    const [rows = 1, columns = 1] = projections.shape;
-    const batch = classes.size;
+    const [rowCount = 1, columns = 1] = projections.shape;
     const found = nearest(projections, this.entries, {
       k,
       metric: "cosine",
       excludedSimilarity: -1,
-      ...(samples ? { exclude: { queryIds: perRow(samples, rows), bankIds: this.samples } } : {}),
-      ...(options.oracle ? { sameClass: { queryClasses: perRow(classes, rows), bankClasses: this.classes } } : {}),
+      ...(samples ? { exclude: { queryIds: samples, bankIds: this.samples } } : {}),
+      ...(options.oracle ? { sameClass: { queryClasses: classes, bankClasses: this.classes } } : {}),
     });
-    const swapped = program.empty([rows, columns]);
-    const slots = program.empty([rows], "u32");
-    const chosenSimilarities = program.empty([rows]);
-    const metrics = program.empty([queueMetricNames.length]);
+    const second = alignUp(4 * projections.size, bindingAlignment) / 4; // so that either half can be bound
+    const units = program.empty([second + projections.size]);
+    const slots = program.empty([rowCount], "u32");
+    const chosen = program.empty([rowCount]);
     program.dispatch(
       queueSwapKernel,
-      { rows, columns, k, batch },
+      { rows: rowCount, columns, k, second, epsilon: 1e-12 }, // as l2Normalize
       {
+        projections,
         indices: found.indices,
         similarities: found.similarities,
         choice,
         queue: this.entries,
-        swapped,
+        units,
         neighbours: slots,
-        chosenSimilarities,
+        chosenSimilarities: chosen,
       },
-      [Math.min(4096, Math.ceil((rows * columns) / 64))],
+      [Math.min(65535, rowCount)],
+      { flops: 10 * projections.size },
     );
-    program.dispatch(
-      queueMetricsKernel,
-      { rows, batch },
-      {
-        neighbours: slots,
-        similarities: chosenSimilarities,
-        ages: this.ages,
-        queueClasses: this.classes,
-        classes,
-        metrics,
-      },
-      [1],
-    );
-    return { swapped, slots, indices: found.indices, similarities: found.similarities, metrics };
+    const half = (from: number): Tensor => reshape(rows(units, from, from + projections.size), projections.shape);
+    return { own: half(0), swapped: half(second), slots, chosen, ...found };
   }
 
-  /** Stores the projections of view 0, the first B rows, with wrap-around, and ages all entries by B. */
+  /**
+   * Stores the projections of view 0, the first B rows, with wrap-around, and ages all entries by B. The pointer has been moved
+   * by B before, with the metrics of the lookup (`NeighbourSource.stored`).
+   */
   insert(program: Program, projections: Tensor, samples: Tensor, classes: Tensor): void {
     const batch = samples.size;
     if (batch > this.length)
       throw new OptionError(`queue: a batch of ${batch} does not fit a queue of ${this.length}; use a longer queue`);
-    const params = { entries: this.length, batch };
     program.dispatch(
       queueInsertKernel,
-      { ...params, columns: this.columns },
+      { entries: this.length, batch, columns: this.columns },
       {
         projections,
         samples,
@@ -239,19 +189,5 @@ export class NeighbourQueue {
       },
       [Math.min(4096, Math.ceil(this.length / 64))],
     );
-    program.dispatch(queueAdvanceKernel, params, { pointer: this.pointer }, [1]);
   }
-}
-
-/** Uniform choice among k ranks, `[R]` u32, from uniform numbers `[R]`. */
-export function chooseRank(uniforms: Tensor, k: number): Tensor {
-  const program = uniforms.program;
-  const choice = program.empty([uniforms.size], "u32");
-  program.dispatch(chooseRankKernel, { rows: uniforms.size, k }, { uniforms, choice }, [Math.ceil(uniforms.size / 64)]);
-  return choice;
-}
-
-/** Values `[B]` of samples repeated for every view: `[V_g · B]`. */
-function perRow(values: Tensor, rows: number): Tensor {
-  return concat(new Array<Tensor>(rows / values.size).fill(values), 0);
 }

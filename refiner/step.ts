@@ -1,21 +1,19 @@
 import {
   type Arena,
-  concat,
   OptionError,
   type Program,
   type RecordedProgram,
   recordProgram,
-  reshape,
   rows,
   type Tensor,
-  uniform,
 } from "../engine/index.ts";
 import { poolingTable, type VisionTransformer } from "../models/index.ts";
-import { summaryNames, type ViewLayout } from "./contrastive_loss.ts";
+import { chooseRanks } from "./choose_rank.ts";
+import type { ViewLayout } from "./contrastive_loss.ts";
+import { headMetricNames } from "./contrastive_summary.ts";
 import type { HeadForwardOptions, HeadResult, Swap } from "./head.ts";
 import type { RefinerModel } from "./model.ts";
 import type { ArenaOptimizer } from "./optimizer.ts";
-import { chooseRank, queueMetricNames } from "./queue.ts";
 import type { Teacher } from "./teacher.ts";
 
 /** The loss side of a stage. */
@@ -58,9 +56,6 @@ export interface BatchFeatures {
   /** Undefined without a teacher, and for one whose encoder is the model's. */
   readonly taught?: readonly Tensor[];
 }
-
-/** Scalars of every head, row by row: `summaryNames`, then `queueMetricNames`. */
-export const headMetricNames = [...summaryNames, ...queueMetricNames] as const;
 
 /** One program for the whole step, for batches that fit the device at once. */
 export function recordStep(setup: StepSetup): RecordedProgram<{ metrics: Tensor } & Record<string, Tensor>> {
@@ -112,7 +107,9 @@ export function stepHeads(
   features: BatchFeatures,
 ): { outputs: { metrics: Tensor } & Record<string, Tensor>; featureGradients: readonly Tensor[] } {
   const { model, encoder, heads: optimizer, teacher } = setup;
+  const metrics = program.empty([model.heads.length, headMetricNames.length]);
   const inputs = headInputs(program, setup);
+  const one = model.device.tensor([1], [1], "f32", "gradient of the losses");
   const gradients = new Map<string, Tensor>();
   const featureGradients: Tensor[] = [];
   const results = model.heads.map((head, i) => {
@@ -120,11 +117,12 @@ export function stepHeads(
     if (!own) throw new OptionError(`refine: no features for head ${model.names[i]}`);
     const result = head.forward(own, {
       ...inputs(i),
+      metrics: { table: metrics, row: i },
       ...(teacher ? { teacherProjections: teacher.project(taughtFeatures(setup, features, i), i) } : {}),
     });
     const names = optimizer.trained.filter((name) => name.startsWith(head.prefix));
     const targets = names.map((name) => optimizer.parameters.get(name));
-    const list = program.gradients(result.loss, encoder ? [...targets, own] : targets);
+    const list = program.gradients(result.loss, encoder ? [...targets, own] : targets, one);
     names.forEach((name, at) => {
       const gradient = list[at];
       if (gradient) gradients.set(name, gradient);
@@ -139,7 +137,7 @@ export function stepHeads(
   const { norm, nonFinite } = optimizer.gradientNorm(program);
   optimizer.step(program, program.input("headScalars", [12]));
   teacher?.updateHeads(program);
-  const outputs = { metrics: metricsOf(results), ...slotsOf(results), headNorm: norm, headNonFinite: nonFinite };
+  const outputs = { metrics, ...slotsOf(results), headNorm: norm, headNonFinite: nonFinite };
   return { outputs, featureGradients };
 }
 
@@ -173,19 +171,14 @@ function headInputs(program: Program, { loss, model }: StepSetup): (head: number
   const classes = program.input("classes", [layout.batch], "i32");
   const anchors = layout.globalViews * layout.batch;
   const step = topK > 1 ? program.input("update", [1], "u32") : undefined;
+  const purposes = model.names.map((name) => `neighbour ${name}`);
+  const choices = step ? chooseRanks(program, anchors, { k: topK, seed, purposes, step }) : [];
+  const first = step ? undefined : model.device.zeros([anchors], "u32", "first ranks");
   return (head) => {
-    const purpose = `neighbour ${model.names[head]}`;
-    const choice = step
-      ? chooseRank(uniform(program, [anchors], { seed, purpose, step }), topK)
-      : model.device.zeros([anchors], "u32", "first ranks");
+    const choice = choices[head] ?? first;
+    if (!choice) throw new OptionError(`refine: no choice of neighbours for head ${model.names[head]}`);
     return { layout, samples, classes, choice, training: true, temperature, topK, swap, oracle };
   };
-}
-
-/** `[heads, headMetricNames.length]` */
-function metricsOf(results: readonly HeadResult[]): Tensor {
-  const parts = results.flatMap(({ summary, neighbours }) => [summary, neighbours.metrics]);
-  return reshape(concat(parts, 0), [results.length, headMetricNames.length]);
 }
 
 /** Chosen queue slots per head, as `slots0`, `slots1`, … */

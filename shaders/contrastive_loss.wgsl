@@ -1,17 +1,16 @@
 // Soft-max cross-entropy of every anchor row against every view, and its gradient with respect to the similarities.
 // Row r = i*B + b is anchor b of global view i; columns j*B … j*B + B - 1 of `similarities` are the predictions of view j.
 //   logits[c] = (c == b ? positive[r] . prediction[j*B + b] : similarities[r, j*B + c]) / temperature
-// One workgroup per (row, view). `gradients` gets d(loss)/d(similarity) with 0 on the diagonal, `diagonals` the one of the
-// positive's similarity, both already divided by temperature, batch and number of pairs.
+// One workgroup per (row, view). d(loss)/d(similarity) takes the place of the similarity, with 0 on the diagonal; `diagonals`
+// gets the one of the positive's similarity, both already divided by temperature, batch and number of pairs.
 override lanes: u32 = 32u; // a power of two, for the trees below
 struct Params { batch: u32, views: u32, globalViews: u32, localFirst: u32, localViews: u32, columns: u32, inverseTemperature: f32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> similarities: array<f32>;
-@group(0) @binding(2) var<storage, read> positives: array<f32>;
-@group(0) @binding(3) var<storage, read> predictions: array<f32>;
-@group(0) @binding(4) var<storage, read_write> gradients: array<f32>;
-@group(0) @binding(5) var<storage, read_write> diagonals: array<f32>;
-@group(0) @binding(6) var<storage, read_write> losses: array<vec2f>; // (cross-entropy, probability of the target) per (row, view)
+@group(0) @binding(1) var<storage, read> positives: array<f32>;
+@group(0) @binding(2) var<storage, read> predictions: array<f32>;
+@group(0) @binding(3) var<storage, read_write> similarities: array<f32>; // gradients afterwards
+@group(0) @binding(4) var<storage, read_write> diagonals: array<f32>;
+@group(0) @binding(5) var<storage, read_write> losses: array<vec2f>; // (cross-entropy, probability of the target) per (row, view)
 var<workgroup> partial: array<f32, lanes>;
 
 // How often the pair counts: as a pair of global views, and as a pair of a global and a local one.
@@ -72,7 +71,7 @@ fn contrastive_loss(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
   let weight = pair_weight(row / params.batch, view) * params.scale * params.inverseTemperature;
   for (var c = lane; c < params.batch; c += lanes) {
     let probability = exp(similarities[first + c] * params.inverseTemperature - largest) / total;
-    gradients[first + c] = select(weight * probability, 0.0, c == sample);
+    similarities[first + c] = select(weight * probability, 0.0, c == sample);
   }
   if (lane == 0u) {
     let probability = positive / total;

@@ -7,7 +7,7 @@ import { OptionError } from "../errors.ts";
 import { defineKernel } from "../kernel.ts";
 import { checkDType, rowsAndColumns } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
-import { rowGroups, rowVariant } from "./row_variant.ts";
+import { type RowVariant, rowGroups, rowVariant } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, epsilon: d.f32 }).$name("Params");
 const layout = tgpu.bindGroupLayout({
@@ -54,19 +54,43 @@ export function l2Normalize(x: Tensor, epsilon = 1e-12): Tensor {
       `l2Normalize: epsilon ${epsilon} is below 1e-30, where f32 has no inverse; the usual value is 1e-12`,
     );
   }
+  const { unit, scale, floor, variant } = unitRows(x, epsilon);
   const [rows, columns] = rowsAndColumns("l2Normalize", "x", x);
-  const program = programOf("l2Normalize", x);
-  const y = program.empty(x.shape);
-  const scale = program.empty([rows]);
-  const variant = rowVariant(program.device, "l2_normalize", rows, columns);
-  const groups = rowGroups(variant, rows);
-  const flops = 5 * x.size;
-  program.dispatch(l2NormalizeKernels[variant], { rows, columns, epsilon }, { x, y, scale }, groups, { flops });
-  return program.record(y, [x], (dy) => {
-    const owner = programOf("l2Normalize", y, dy);
+  return unit.program.record(unit, [x], (dy) => {
+    const owner = programOf("l2Normalize", unit, dy);
     const dx = owner.empty(x.shape);
-    const floor = Math.fround(1 / Math.fround(epsilon)) * (1 - 2 ** -20); // a few units below, since drivers divide within 2.5 units
-    owner.dispatch(l2NormalizeGradKernels[variant], { rows, columns, floor }, { y, scale, dy, dx }, groups, { flops });
+    owner.dispatch(
+      l2NormalizeGradKernels[variant],
+      { rows, columns, floor },
+      { y: unit, scale, dy, dx },
+      rowGroups(variant, rows),
+      { flops: 5 * x.size },
+    );
     return [dx];
   });
+}
+
+/**
+ * The rows of `x` at unit length with what a gradient needs, for kernels that fold it into theirs. Not on the tape.
+ *
+ * @returns `scale` is `[rows]`; it reaches `floor` where a row is shorter than epsilon and was divided by that constant
+ */
+export function unitRows(
+  x: Tensor,
+  epsilon = 1e-12,
+): { readonly unit: Tensor; readonly scale: Tensor; readonly floor: number; readonly variant: RowVariant } {
+  const [rows, columns] = rowsAndColumns("unitRows", "x", x);
+  const program = programOf("unitRows", x);
+  const unit = program.empty(x.shape);
+  const scale = program.empty([rows]);
+  const variant = rowVariant(program.device, "l2_normalize", rows, columns);
+  program.dispatch(
+    l2NormalizeKernels[variant],
+    { rows, columns, epsilon },
+    { x, y: unit, scale },
+    rowGroups(variant, rows),
+    { flops: 5 * x.size },
+  );
+  const floor = Math.fround(1 / Math.fround(epsilon)) * (1 - 2 ** -20); // a few units below, since drivers divide within 2.5 units
+  return { unit, scale, floor, variant };
 }

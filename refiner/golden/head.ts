@@ -1,7 +1,8 @@
 import { Arena, nearest, type Outputs, recordProgram, type Tensor } from "../../engine/index.ts";
-import { summaryNames, type ViewLayout } from "../contrastive_loss.ts";
+import type { ViewLayout } from "../contrastive_loss.ts";
+import { headMetricNames } from "../contrastive_summary.ts";
 import { ContrastiveHead, type HeadConfig, headCounters, headParameters, headStatistics } from "../head.ts";
-import { NeighbourQueue, queueMetricNames } from "../queue.ts";
+import { NeighbourQueue } from "../queue.ts";
 import { type GoldenCase, goldenBounds, type Json } from "./fixture.ts";
 
 /** One contrastive head: projections, neighbours, losses and gradients of both indexings, queue and BN state afterwards. */
@@ -46,23 +47,21 @@ async function checkVariant(golden: GoldenCase, variant: string, json: Json, ind
     });
     const targets = stored.map((name) => (name === "x" ? x : head.parameters.get(name)));
     const list = p.gradients(result.loss, targets);
-    const { swapped, slots, indices, similarities, metrics } = result.neighbours;
+    const { swapped, slots, indices, similarities } = result.neighbours;
     return {
       anchors: result.anchors,
       predicted: result.predicted,
-      summary: result.summary,
       swapped,
       slots,
       indices,
       similarities,
-      metrics,
+      metrics: result.metrics,
       ...Object.fromEntries(list.map((gradient, i) => [`d${stored[i]}`, gradient])),
     };
   });
   const names = [
     "anchors",
     "predicted",
-    "summary",
     "swapped",
     "slots",
     "indices",
@@ -80,15 +79,19 @@ async function checkVariant(golden: GoldenCase, variant: string, json: Json, ind
     await compare("nn.topk_sim", "similarities", goldenBounds.forward);
     await compare("nn.idx", "slots", goldenBounds.exact);
     await compare("projected_preswap", "anchors", goldenBounds.forward);
-    await compare("projected_postswap", "swapped", goldenBounds.forward);
-    await compare("projected", "swapped", goldenBounds.forward);
+    // Stored before they are scaled to unit length.
+    for (const name of ["projected_postswap", "projected"]) {
+      if (!golden.has(`${variant}/${name}`)) continue;
+      const expected = unitRows(await golden.floats(`${variant}/${name}`), head.queue.columns);
+      golden.add(`${variant}/${name}`, values.swapped ?? [], expected, goldenBounds.forward);
+    }
     await compare("predicted", "predicted", goldenBounds.forward);
     if (training) await checkWithoutMask(golden, variant, values.anchors ?? [], head);
     await checkStateAfter(golden, variant, head);
-    checkMetrics(golden, json.get("metrics"), values.metrics ?? []);
+    checkNumbers(golden, json.get("metrics"), neighbourNames, values.metrics ?? []);
   }
   for (const name of stored) await golden.compareGradient(gradients + name, values[`d${name}`] ?? []);
-  checkLosses(golden, json.get("losses", indexing), values.summary ?? []);
+  checkNumbers(golden, json.get("losses", indexing), lossNames, values.metrics ?? []);
   recorded.destroy();
 }
 
@@ -130,24 +133,36 @@ function isQueueName(name: string): name is keyof NeighbourQueue["state"] {
   return /^queue\.(x|idx|cls|age|ptr)$/.test(name);
 }
 
-function checkMetrics(golden: GoldenCase, json: Json, metrics: ArrayLike<number>): void {
-  const names = { nnSimilarity: "nn-similarity", nnAge: "nn-age", nnAccuracy: "nn-accuracy" } as const;
-  queueMetricNames.forEach((name, i) => {
-    if (json.has(names[name])) golden.addScalar(json.get(names[name]), metrics[i] ?? Number.NaN, goldenBounds.forward);
+type MetricNames = Partial<Readonly<Record<(typeof headMetricNames)[number], string>>>;
+const neighbourNames: MetricNames = { nnSimilarity: "nn-similarity", nnAge: "nn-age", nnAccuracy: "nn-accuracy" };
+const lossNames: MetricNames = {
+  total: "total",
+  globalLoss: "global_loss",
+  globalAlignment: "global_alignment",
+  localLoss: "local_loss",
+  localAlignment: "local_alignment",
+};
+
+/** Compares the metrics that have a stored name. */
+function checkNumbers(golden: GoldenCase, json: Json, names: MetricNames, metrics: ArrayLike<number>): void {
+  headMetricNames.forEach((name, i) => {
+    const stored = names[name];
+    if (stored !== undefined && json.has(stored))
+      golden.addScalar(json.get(stored), metrics[i] ?? Number.NaN, goldenBounds.forward);
   });
 }
 
-function checkLosses(golden: GoldenCase, json: Json, summary: ArrayLike<number>): void {
-  const names = {
-    total: "total",
-    globalLoss: "global_loss",
-    globalAlignment: "global_alignment",
-    localLoss: "local_loss",
-    localAlignment: "local_alignment",
-  } as const;
-  summaryNames.forEach((name, i) => {
-    if (json.has(names[name])) golden.addScalar(json.get(names[name]), summary[i] ?? Number.NaN, goldenBounds.forward);
-  });
+/** Rows at unit length, in double precision. */
+function unitRows(values: ArrayLike<number>, columns: number): Float64Array {
+  const result = Float64Array.from(values);
+  for (let from = 0; from < result.length; from += columns) {
+    const row = result.subarray(from, from + columns);
+    const length = Math.hypot(...row);
+    row.forEach((value, c) => {
+      row[c] = value / length;
+    });
+  }
+  return result;
 }
 
 async function loadHead(golden: GoldenCase, variant: string): Promise<ContrastiveHead> {

@@ -1,9 +1,10 @@
 import { type HostArray, stepScalars, type Tensor } from "../../engine/index.ts";
 import { VisionTransformer, vitConfig } from "../../models/index.ts";
+import { headMetricNames } from "../contrastive_summary.ts";
 import { type HeadPlacement, RefinerModel } from "../model.ts";
 import { ArenaOptimizer } from "../optimizer.ts";
 import { layerDecayFactor, learningRateAt, type Schedule } from "../schedule.ts";
-import { headMetricNames, recordStep, type StepSetup } from "../step.ts";
+import { recordStep, type StepSetup } from "../step.ts";
 import { type GoldenCase, goldenBounds, type Json } from "./fixture.ts";
 import { writeQueue } from "./head.ts";
 

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { OptionError, ShapeError } from "../../engine/index.ts";
 import { checkGradient, checkOperation, randomSource, toleranceOf } from "../../engine/testing/index.ts";
-import { contrastiveLoss, summaryNames, type ViewLayout } from "../../refiner/contrastive_loss.ts";
+import { contrastiveLoss, type ViewLayout } from "../../refiner/contrastive_loss.ts";
+import { headMetricNames } from "../../refiner/contrastive_summary.ts";
 import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 import { contrastiveReference } from "../reference/contrastive_loss.ts";
@@ -28,6 +29,8 @@ const cases: fc.Arbitrary<Case> = fc
   })
   .filter(({ globalViews, localViews }) => globalViews + localViews > 1);
 
+const lossNames = ["total", "globalLoss", "globalAlignment", "localLoss", "localAlignment"] as const;
+
 /** Rows of unit length. */
 function unitRows(seed: number, rows: number, columns: number): Float32Array {
   const random = randomSource(seed);
@@ -42,13 +45,27 @@ function unitRows(seed: number, rows: number, columns: number): Float32Array {
   return values;
 }
 
+/** Rows of lengths from 1/4 to 4. */
+function scaledRows(seed: number, rows: number, columns: number): Float32Array {
+  const values = unitRows(seed, rows, columns);
+  return values.map((value, i) => value * 2 ** ((Math.floor(i / columns) % 5) - 2));
+}
+
+/** The same at unit length, in float64. */
+function normalized(values: Float64Array, columns: number): Float64Array {
+  return values.map((value, i) => {
+    const first = i - (i % columns);
+    return value / Math.hypot(...values.subarray(first, first + columns));
+  });
+}
+
 function operandsOf({ batch, globalViews, localViews, columns, seed }: Case) {
   const anchors = globalViews * batch;
   const all = (globalViews + localViews) * batch;
   return {
     anchors: { data: unitRows(seed, anchors, columns), shape: [anchors, columns] },
     positives: { data: unitRows(seed + 1, anchors, columns), shape: [anchors, columns] },
-    predictions: { data: unitRows(seed + 2, all, columns), shape: [all, columns] },
+    predictions: { data: scaledRows(seed + 2, all, columns), shape: [all, columns] },
   };
 }
 
@@ -58,19 +75,16 @@ describe("contrastiveLoss", () => {
       cases,
       operands: operandsOf,
       run: (x, drawn) => ({
-        summary: contrastiveLoss(
-          operand(x, "anchors"),
-          operand(x, "positives"),
-          operand(x, "predictions"),
-          drawn,
-          drawn.temperature,
-        ).summary,
+        summary: contrastiveLoss(operand(x, "anchors"), operand(x, "positives"), operand(x, "predictions"), drawn)
+          .metrics,
       }),
       reference: ({ anchors = [], positives = [], predictions = [] }, drawn) => {
-        const expected = contrastiveReference(anchors, positives, predictions, drawn.columns, drawn, drawn.temperature);
-        return { summary: summaryNames.map((name) => expected[name]) };
+        const unit = normalized(Float64Array.from(predictions), drawn.columns);
+        const expected = contrastiveReference(anchors, positives, unit, drawn.columns, drawn, drawn.temperature);
+        return { summary: [...lossNames.map((name) => expected[name]), 0, 0, 0] }; // no neighbours
       },
-      // Similarities of unit rows err by a round-off per column, divided by the temperature; then exp, sum, log and means.
+      // Similarities of unit rows err by a round-off per column, divided by the temperature, and so do the predictions' lengths;
+      // then exp, sum, log and means.
       bound: ({ columns, temperature }) => toleranceOf((columns + 4) / temperature + 16),
       floor: 1,
       runs: 40,
@@ -83,15 +97,16 @@ describe("contrastiveLoss", () => {
       operands: operandsOf,
       wrt: ["predictions"],
       run: (x, drawn) =>
-        contrastiveLoss(
-          operand(x, "anchors"),
-          operand(x, "positives"),
-          operand(x, "predictions"),
+        contrastiveLoss(operand(x, "anchors"), operand(x, "positives"), operand(x, "predictions"), drawn).loss,
+      reference: ({ anchors = [], positives = [], predictions = [] }, drawn) => [
+        contrastiveReference(
+          anchors,
+          positives,
+          normalized(Float64Array.from(predictions), drawn.columns),
+          drawn.columns,
           drawn,
           drawn.temperature,
-        ).loss,
-      reference: ({ anchors = [], positives = [], predictions = [] }, drawn) => [
-        contrastiveReference(anchors, positives, predictions, drawn.columns, drawn, drawn.temperature).total,
+        ).total,
       ],
       runs: 20,
     });
@@ -101,10 +116,10 @@ describe("contrastiveLoss", () => {
     const layout: ViewLayout = { batch: 1, globalViews: 2, localViews: 1, localIndexing: "stated" };
     const rows = (seed: number, count: number) => device.tensor(unitRows(seed, count, 4), [count, 4]);
     const predictions = rows(3, 3);
-    const { loss, summary } = contrastiveLoss(rows(1, 2), rows(2, 2), predictions, layout, 0.2);
+    const { loss, metrics } = contrastiveLoss(rows(1, 2), rows(2, 2), predictions, { ...layout, temperature: 0.2 });
     const [gradient] = loss.program.gradients(loss, [predictions]);
     expect(Array.from((await gradient?.read()) ?? [1])).toEqual(new Array(12).fill(0));
-    expect(Array.from(await summary.read())).toEqual([0, 0, 1, 0, 1]);
+    expect(Array.from(await metrics.read())).toEqual([0, 0, 1, 0, 1, 0, 0, 0]);
   });
 
   it("lets local terms start at the first local view, or as published at view 0", async () => {
@@ -114,8 +129,8 @@ describe("contrastiveLoss", () => {
       const tensors = [anchors, positives, predictions].map((data) => device.tensor(data, [data.length / 4, 4]));
       const [a, b, p] = tensors;
       if (!a || !b || !p) throw new Error("no operands");
-      const values = await contrastiveLoss(a, b, p, { ...layout, localIndexing }, 0.2).summary.read();
-      return values[summaryNames.indexOf("localLoss")] ?? Number.NaN;
+      const values = await contrastiveLoss(a, b, p, { ...layout, localIndexing, temperature: 0.2 }).metrics.read();
+      return values[headMetricNames.indexOf("localLoss")] ?? Number.NaN;
     };
     const pairs = (views: readonly number[]) => {
       const terms = views.map((j) => {
@@ -133,10 +148,12 @@ describe("contrastiveLoss", () => {
   it("names what does not fit", () => {
     const rows = (count: number) => device.zeros([count, 4]);
     const layout: ViewLayout = { batch: 2, globalViews: 2, localViews: 0, localIndexing: "stated" };
-    expect(() => contrastiveLoss(rows(3), rows(3), rows(4), layout, 0.2)).toThrow(ShapeError);
-    expect(() => contrastiveLoss(rows(4), rows(4), rows(6), layout, 0.2)).toThrow(/predictions/);
-    expect(() => contrastiveLoss(rows(4), rows(4), rows(4), layout, 0)).toThrow(OptionError);
+    expect(() => contrastiveLoss(rows(3), rows(3), rows(4), { ...layout, temperature: 0.2 })).toThrow(ShapeError);
+    expect(() => contrastiveLoss(rows(4), rows(4), rows(6), { ...layout, temperature: 0.2 })).toThrow(/predictions/);
+    expect(() => contrastiveLoss(rows(4), rows(4), rows(4), { ...layout, temperature: 0 })).toThrow(OptionError);
     const single = { ...layout, globalViews: 1 };
-    expect(() => contrastiveLoss(rows(2), rows(2), rows(2), single, 0.2)).toThrow(/use two global views/);
+    expect(() => contrastiveLoss(rows(2), rows(2), rows(2), { ...single, temperature: 0.2 })).toThrow(
+      /use two global views/,
+    );
   });
 });

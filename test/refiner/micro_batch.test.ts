@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { Arena } from "../../engine/index.ts";
 import { maxError } from "../../engine/testing/index.ts";
+import { headMetricNames } from "../../refiner/contrastive_summary.ts";
 import { MicroBatchStep } from "../../refiner/micro_batch.ts";
-import { headMetricNames, recordStep } from "../../refiner/step.ts";
+import { recordStep } from "../../refiner/step.ts";
 import { testDevice } from "../device.ts";
 import { type SmallOptions, type SmallTraining, smallTraining } from "./small_setup.ts";
 

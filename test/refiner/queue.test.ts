@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { recordProgram } from "../../engine/index.ts";
+import { type Program, recordProgram, type Tensor } from "../../engine/index.ts";
 import { expectClose, randomSource, toleranceOf } from "../../engine/testing/index.ts";
-import { chooseRank, NeighbourQueue, queueMetricNames } from "../../refiner/queue.ts";
+import { headMetricNames, type NeighbourSource, summarize } from "../../refiner/contrastive_summary.ts";
+import { NeighbourQueue } from "../../refiner/queue.ts";
 import { testDevice } from "../device.ts";
 
 const device = await testDevice();
@@ -69,19 +70,37 @@ async function look(queue: NeighbourQueue, batch: Batch, { k, training = true, o
   const rows = batch.projections.length / columns;
   const samples = device.tensor(batch.samples, [batch.samples.length], "i32");
   const recorded = recordProgram(device, (program) => {
-    const { swapped, slots, similarities, metrics } = queue.lookup(program.input("projections", [rows, columns]), {
+    const classes = device.tensor(batch.classes, [batch.classes.length], "i32");
+    const { own, swapped, slots, chosen, similarities } = queue.lookup(program.input("projections", [rows, columns]), {
       k,
       ...(training ? { samples } : {}),
-      classes: device.tensor(batch.classes, [batch.classes.length], "i32"),
+      classes,
       oracle,
       choice: device.tensor(choice ?? new Uint32Array(rows), [rows], "u32"),
     });
-    return { swapped, slots, similarities, metrics };
+    const metrics = metricsOf(program, { slots, similarities: chosen, classes, queue, stored: 0 });
+    return { own, swapped, slots, similarities, metrics };
   });
-  const names = ["swapped", "slots", "similarities", "metrics"] as const;
+  const names = ["own", "swapped", "slots", "similarities", "metrics"] as const;
   const values = await (await recorded.run({ projections: batch.projections }, [...names])).read();
   recorded.destroy();
   return values;
+}
+
+/** The metrics of a lookup, beside those of losses of zero between two views. */
+function metricsOf(program: Program, neighbours: NeighbourSource): Tensor {
+  const batch = neighbours.classes.size;
+  const counts = { batch, views: 2, globalViews: 2, localFirst: 2, localViews: 0 };
+  return summarize(program, device.zeros([2 * batch, 2, 2]), counts, { neighbours }).metrics;
+}
+
+/** Rows at unit length, in float64; a row of zeros stays zero. */
+function unitRows(values: ArrayLike<number>): number[] {
+  const list = Array.from(values);
+  return list.map((value, i) => {
+    const first = i - (i % columns);
+    return value / Math.max(Math.hypot(...list.slice(first, first + columns)), 1e-12);
+  });
 }
 
 /** Cosine similarity of row r with a slot, in float64. */
@@ -137,7 +156,7 @@ describe("the queue", () => {
     expect(Array.from((await look(queueOf(host), batch, { k: 1 })).slots)).not.toContain(0);
   });
 
-  it("takes the chosen rank and returns the entry as stored", async () => {
+  it("takes the chosen rank and returns the entry at unit length", async () => {
     const host = hostQueue(3, 32);
     const batch = batchOf(4, 2);
     const choice = [0, 1, 2, 4];
@@ -148,8 +167,35 @@ describe("the queue", () => {
         .sort((a, b) => cosine(batch, row, host, b) - cosine(batch, row, host, a));
       expect(slot).toBe(ranked[choice[row] ?? 0]);
       const stored = host.entries.subarray(slot * columns, (slot + 1) * columns);
-      expect(Array.from(swapped).slice(row * columns, (row + 1) * columns)).toEqual(Array.from(stored));
+      const found = Array.from(swapped).slice(row * columns, (row + 1) * columns);
+      expectClose("swapped", found, unitRows(stored), toleranceOf(columns + 8));
     });
+  });
+
+  it("scales projections and entries of any size to unit length, and zeros to zeros", {
+    timeout: 120_000,
+  }, async () => {
+    const kind = fc.constantFrom(0, 1e-25, 1, 1e30);
+    await fc.assert(
+      fc.asyncProperty(kind, kind, fc.integer({ min: 1, max: 1e9 }), async (ownScale, otherScale, seed) => {
+        const host = hostQueue(seed, 9);
+        const batch = batchOf(seed + 1, 3);
+        host.entries.forEach((value, i) => {
+          host.entries[i] = otherScale * value;
+        });
+        batch.projections.forEach((value, i) => {
+          batch.projections[i] = ownScale * value;
+        });
+        const { own, swapped, slots } = await look(queueOf(host), batch, { k: 2 });
+        const entries = Array.from(slots).flatMap((slot) => [
+          ...host.entries.subarray(slot * columns, (slot + 1) * columns),
+        ]);
+        // A sum of squares, a root, a division and two products; lengths below 1e-12 are divided by that.
+        expectClose("own", own, unitRows(batch.projections), toleranceOf(columns + 8), 1e-12);
+        expectClose("swapped", swapped, unitRows(entries), toleranceOf(columns + 8), 1e-12);
+      }),
+      { numRuns: 12 },
+    );
   });
 
   it("returns only neighbours of the same class under oracle guidance", async () => {
@@ -176,8 +222,8 @@ describe("the queue", () => {
     };
     expectClose(
       "metrics",
-      metrics,
-      queueMetricNames.map((name) => expected[name]),
+      metrics.slice(headMetricNames.indexOf("nnSimilarity")),
+      [expected.nnSimilarity, expected.nnAge, expected.nnAccuracy],
       toleranceOf(columns + 16),
     );
   });
@@ -196,6 +242,8 @@ describe("the queue", () => {
         const insert = recordProgram(device, (program) => {
           const samples = device.tensor(batch.samples, [size], "i32");
           const classes = device.tensor(batch.classes, [size], "i32");
+          const slots = device.zeros([size], "u32");
+          metricsOf(program, { slots, similarities: device.zeros([size]), classes, queue, stored: size });
           queue.insert(program, device.tensor(batch.projections, [size, columns]), samples, classes);
           return {};
         });
@@ -233,16 +281,5 @@ describe("the queue", () => {
         return {};
       });
     expect(insert).toThrow("a batch of 9 does not fit a queue of 8");
-  });
-});
-
-describe("chooseRank", () => {
-  it("spreads uniform numbers evenly over the ranks and never reaches k", async () => {
-    const ranks = recordProgram(device, (program) => ({
-      ranks: chooseRank(program.input("uniforms", [6]), 20),
-    }));
-    const uniforms = Float32Array.of(0, 0.0499, 0.0501, 0.5, 0.95001, 1 - 2 ** -24);
-    const values = await (await ranks.run({ uniforms }, ["ranks"])).read();
-    expect(Array.from(values.ranks)).toEqual([0, 0, 1, 10, 19, 19]);
   });
 });
