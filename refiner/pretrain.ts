@@ -197,7 +197,7 @@ class Training {
           restoreRows: program.input("restoreRows", [batch * patches], "u32"),
           mask: program.input("mask", [batch, patches]),
         };
-        const { loss } = model.forward(view, mask, config.normalizePixels);
+        const { loss } = model.forward(view, mask, { normalization: config.normalizePixels });
         const optimizers = [this.#encoder, this.#decoder];
         const targets = optimizers.map((optimizer) => optimizer.trained.map((name) => optimizer.parameters.get(name)));
         const gradients = program.gradients(loss, targets.flat());
