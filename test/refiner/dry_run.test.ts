@@ -65,9 +65,8 @@ it("names what changes the method only where neither micro-batches nor f16 help"
   const least = (change: Partial<RefineConfig>): number =>
     dryRun(planning, vit, { ...config, microBatch: 1, recompute: true, ...change }, 100, 3).memory.total;
   const memory = least({ precision: "f16" }) - 1;
-  const fitting = ([{ heads: ["last"] }, { frozenShare: 0.5 }, { localViews: 0 }] as const).filter(
-    (change) => least(change as Partial<RefineConfig>) <= memory,
-  );
+  const candidates: Partial<RefineConfig>[] = [{ heads: ["last"] }, { frozenShare: 0.5 }, { localViews: 0 }];
+  const fitting = candidates.filter((change) => least(change) <= memory);
   const changes = fittingChanges(planning, vit, config, 100, memory);
   expect(changes.length).toBeGreaterThanOrEqual(fitting.length);
   for (const { change } of changes)

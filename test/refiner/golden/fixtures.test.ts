@@ -6,7 +6,7 @@ import { fixtureFolder } from "../../fixtures.ts";
 const device = await testDevice();
 
 /** Cases whose numbers depend on the precision of an encoder. */
-const modelCases = ["vit-prenorm", "vit-postnorm", "mae"];
+const modelCases = ["vit-prenorm", "vit-postnorm", "mae", "refine-trajectory-stage2", "refine-trajectory-stage3"];
 
 describe.each(modelCases)("%s in f16", (name) => {
   it("equals the authors' numbers within the bounds of half precision", { timeout: 300_000 }, async (context) => {
