@@ -36,6 +36,14 @@ export { type GradientNorm, gradientNorm } from "./ops/gradient_norm.ts";
 export { l2Normalize } from "./ops/l2_normalize.ts";
 export { type LayerNormOptions, layerNorm } from "./ops/layer_norm.ts";
 export { type LinearOptions, linear } from "./ops/linear.ts";
+export {
+  initialLossScale,
+  type LossScale,
+  type LossScaleOptions,
+  lossScaleLength,
+  lossScaleValues,
+  readLossScale,
+} from "./ops/loss_scale.ts";
 export { type MatmulOptions, matmul } from "./ops/matmul.ts";
 export { max } from "./ops/max.ts";
 export { meanSquareError } from "./ops/mean_square_error.ts";

@@ -10,8 +10,12 @@ export interface PlanningLimits {
 export class PlanningDevice extends Device {
   readonly #limits: GPUSupportedLimits;
 
-  constructor(device: Device, limits: PlanningLimits) {
+  override readonly features: ReadonlySet<string>;
+
+  /** @param features - assumed beside those of the device */
+  constructor(device: Device, limits: PlanningLimits, features: readonly string[] = []) {
     super(device.gpu, { device: device.gpu });
+    this.features = new Set([...device.features, ...features]);
     this.#limits = new Proxy(device.limits, {
       get: (target, name) => (name in limits ? Reflect.get(limits, name) : Reflect.get(target, name, target)),
     });

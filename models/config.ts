@@ -3,6 +3,12 @@ import { OptionError, ShapeError } from "../engine/index.ts";
 /** Where the norms of a block stand: before attention and MLP (MAE), or after the residual sums (data2vec 2.0). */
 export type VitKind = "prenorm" | "postnorm";
 
+/**
+ * Number format of activations and of the operands of products in memory. Parameters stay f32, and so does the arithmetic of sums,
+ * norms and soft-max; `f16` needs the feature `shader-f16`.
+ */
+export type Precision = "f32" | "f16";
+
 /** Which grid axis the first half of a sin-cos position embedding encodes. */
 export type PositionAxes = "row-first" | "column-first";
 

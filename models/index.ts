@@ -2,6 +2,7 @@ export * from "./checkpoints/index.ts";
 export {
   gridOf,
   type PositionAxes,
+  type Precision,
   type VitConfig,
   type VitKind,
   type VitPreset,
@@ -13,6 +14,7 @@ export { initializeParameters, startValues } from "./initialize.ts";
 export { type BlockOptions, transformerBlock } from "./layers.ts";
 export {
   type MaeDecoderConfig,
+  type MaeForwardOptions,
   type MaeResult,
   MaskedAutoencoder,
   type MaskIndices,

@@ -3,6 +3,7 @@ import {
   type AttentionSegment,
   add,
   attention,
+  cast,
   layerNorm,
   linear,
   mul,
@@ -69,7 +70,7 @@ function mlp(parameters: Arena, prefix: string, x: Tensor, residual: Tensor, opt
 
 /** Adds a branch to the residual stream, fused into the branch's last linear layer unless drop path scales it first. */
 function addBranch(residual: Tensor, keep: Tensor | undefined, branch: (sum: { residual?: Tensor }) => Tensor): Tensor {
-  return keep ? add(residual, mul(branch({}), keep)) : branch({ residual });
+  return keep ? add(residual, mul(branch({}), cast(keep, residual.dtype))) : branch({ residual });
 }
 
 /** Layer norm with the parameters of that name. */

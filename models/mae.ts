@@ -1,6 +1,7 @@
 import {
   Arena,
   add,
+  cast,
   concat,
   type Device,
   div,
@@ -19,7 +20,7 @@ import {
   sum,
   type Tensor,
 } from "../engine/index.ts";
-import { gridOf, type VitConfig } from "./config.ts";
+import { gridOf, type Precision, type VitConfig } from "./config.ts";
 import { dense, embedPatches, norm, transformerBlock } from "./layers.ts";
 import { blockParameters, linearParameters, normParameters, type ParameterEntry } from "./parameters.ts";
 import { sincosPositions } from "./positions.ts";
@@ -109,11 +110,18 @@ export function maeDecoderParameters(config: VitConfig, decoder: MaeDecoderConfi
   ];
 }
 
+export interface MaeForwardOptions {
+  /** Default unbiased. */
+  readonly normalization?: PixelNormalization;
+  /** Of encoder and decoder. Default f32. */
+  readonly precision?: Precision;
+}
+
 /** What a masked autoencoder computes for a batch. */
 export interface MaeResult {
-  /** Encoder output after its norm, `[B · (kept + classTokens), D]`. */
+  /** Encoder output after its norm, `[B · (kept + classTokens), D]`, in the precision asked for. */
   readonly latent: Tensor;
-  /** `[B, N, p·p·C]`, inside a patch row, column, channel. */
+  /** `[B, N, p·p·C]` f32, inside a patch row, column, channel. */
   readonly prediction: Tensor;
   /** Pixels of the images in the same order. */
   readonly target: Tensor;
@@ -157,16 +165,19 @@ export class MaskedAutoencoder {
    * Encodes the kept patches, decodes all and compares the removed ones with the pixels.
    *
    * @param images - `[B, C, H, W]`, normalised, of the encoder's resolution
+   * @throws MissingFeatureError for f16 on a device without it
    */
-  forward(images: Tensor, mask: MaskTensors, normalization: PixelNormalization = "unbiased"): MaeResult {
-    const latent = this.encode(images, mask);
+  forward(images: Tensor, mask: MaskTensors, options: MaeForwardOptions = {}): MaeResult {
+    const { normalization = "unbiased", precision = "f32" } = options;
+    const latent = this.encode(images, mask, precision);
     const prediction = this.decode(latent, mask, images.shape[0] ?? 1);
     const target = patchify(images, { patchPixels: this.encoder.config.patchPixels, order: "row-column-channel" });
     return { latent, prediction, target, loss: maskedLoss(prediction, target, mask.mask, normalization) };
   }
 
   /** Token rows `[B · (kept + classTokens), D]` of the kept patches, after the last norm. */
-  encode(images: Tensor, mask: MaskTensors): Tensor {
+  encode(images: Tensor, mask: MaskTensors, precision: Precision = "f32"): Tensor {
+    if (precision === "f16") this.device.requireFeature("mae: precision f16", "shader-f16");
     const { config, parameters, positions } = this.encoder;
     const batch = images.shape[0] ?? 1;
     const { patches } = this.encoder.patches(images);
@@ -174,8 +185,12 @@ export class MaskedAutoencoder {
     const visible = gather(reshape(patches, [-1, patches.shape.at(-1) ?? 1]), mask.keptRows);
     const placed = gather(reshape(positions, [-1, width]), mask.keptPositions);
     const kept = mask.keptRows.size / batch;
-    const tokens = reshape(embedPatches(parameters, visible, placed), [batch, kept, width]);
-    const classes = expand(parameters.get("cls_tokens.tokens"), [batch, config.classTokens, width]);
+    const tokens = reshape(embedPatches(parameters, cast(visible, precision), cast(placed, precision)), [
+      batch,
+      kept,
+      width,
+    ]);
+    const classes = cast(expand(parameters.get("cls_tokens.tokens"), [batch, config.classTokens, width]), precision);
     const total = kept + config.classTokens;
     let x = reshape(concat([classes, tokens], 1), [batch * total, width]);
     const segments = [{ firstRow: 0, batch, tokens: total }];
@@ -196,14 +211,15 @@ export class MaskedAutoencoder {
     const { classTokens, epsilon } = encoder.config;
     const patches = mask.restoreRows.size / batch;
     const embed = dense(parameters, "decoder_embed");
-    const known = linear(latent, embed.weight, { bias: embed.bias });
+    // Rows are put in order in f32, so that the gradient of the mask token is summed over all images without rounding to f16.
+    const known = cast(linear(latent, embed.weight, { bias: embed.bias }), "f32");
     const rows = concat([known, reshape(parameters.get("mask_token"), [1, decoder.width])], 0);
     const restored = reshape(gather(rows, mask.restoreRows), [batch, patches, decoder.width]);
     const placed = add(restored, reshape(this.decoderPositions, [1, patches, decoder.width]));
     const perImage = reshape(known, [batch, known.size / (batch * decoder.width), decoder.width]);
     const classes = slice(perImage, [undefined, [0, classTokens], undefined]);
     const total = patches + classTokens;
-    let x = reshape(concat([classes, placed], 1), [batch * total, decoder.width]);
+    let x = cast(reshape(concat([classes, placed], 1), [batch * total, decoder.width]), latent.dtype);
     const segments = [{ firstRow: 0, batch, tokens: total }];
     for (let j = 0; j < decoder.blocks; j++) {
       x = transformerBlock(parameters, `decoder_blocks.${j}`, x, {
@@ -215,7 +231,7 @@ export class MaskedAutoencoder {
     }
     x = norm(parameters, "decoder_norm", x, epsilon);
     const predict = dense(parameters, "decoder_pred");
-    const pixels = linear(x, predict.weight, { bias: predict.bias });
+    const pixels = cast(linear(x, predict.weight, { bias: predict.bias }), "f32");
     const columns = pixels.shape.at(-1) ?? 1;
     return slice(reshape(pixels, [batch, total, columns]), [undefined, [classTokens, total], undefined]);
   }

@@ -1,5 +1,5 @@
 import { d, tgpu } from "typegpu";
-import { type Device, defineKernel, matrixShape, OptionError, type Tensor } from "../engine/index.ts";
+import { checkDType, type Device, defineKernel, matrixShape, OptionError, type Tensor } from "../engine/index.ts";
 import poolSource from "../shaders/pool_tokens.wgsl" with { type: "text" };
 import poolGradSource from "../shaders/pool_tokens_grad.wgsl" with { type: "text" };
 import type { TokenSegment } from "./vit.ts";
@@ -71,18 +71,22 @@ export function poolingTable(
 const maxWorkgroups = 4096;
 
 /**
- * Pooled features `[images, D]` of token rows `[R, D]`, segment after segment.
+ * Pooled features `[images, D]` of token rows `[R, D]`, segment after segment: f32, also those of f16 rows.
  *
- * @throws RankError
+ * @throws RankError, DTypeError
  */
 export function poolTokens(x: Tensor, table: PoolingTable): Tensor {
+  checkDType("poolTokens", "x", x, ["f32", "f16"]);
   const [rows, columns] = matrixShape("poolTokens", "x", x);
   const y = x.program.empty([table.images, columns]);
   const groups = (count: number): number[] => [Math.min(maxWorkgroups, Math.ceil(count / 64))];
-  y.program.dispatch(poolTokensKernel, { rows: table.images, columns }, { x, spans: table.spans, y }, groups(y.size));
+  const params = { rows: table.images, columns };
+  const options = { declarations: { Stored: x.dtype } };
+  y.program.dispatch(poolTokensKernel, params, { x, spans: table.spans, y }, groups(y.size), options);
   return y.program.record(y, [x], (dy) => {
-    const dx = dy.program.empty(x.shape);
-    dx.program.dispatch(poolTokensGradKernel, { rows, columns }, { dy, owners: table.owners, dx }, groups(x.size));
+    const dx = dy.program.empty(x.shape, x.dtype);
+    const operands = { dy, owners: table.owners, dx };
+    dx.program.dispatch(poolTokensGradKernel, { rows, columns }, operands, groups(x.size), options);
     return [dx];
   });
 }

@@ -3,6 +3,7 @@ import {
   Arena,
   type AttentionSegment,
   assembleTokens,
+  cast,
   concat,
   type Device,
   OptionError,
@@ -14,7 +15,7 @@ import {
   slice,
   type Tensor,
 } from "../engine/index.ts";
-import { gridOf, type VitConfig } from "./config.ts";
+import { gridOf, type Precision, type VitConfig } from "./config.ts";
 import { embedPatches, norm, transformerBlock } from "./layers.ts";
 import { vitParameters } from "./parameters.ts";
 import { sincosPositions } from "./positions.ts";
@@ -33,6 +34,8 @@ export interface ForwardOptions {
   readonly keep?: readonly { readonly attention: Tensor; readonly mlp: Tensor }[];
   /** Recompute the inside of every block in the backward pass instead of keeping it. */
   readonly recompute?: boolean;
+  /** Default f32. With f16 all token rows are f16; gradients of parameters are f32 in any case. */
+  readonly precision?: Precision;
   /** Receives inner values, for inspection and tests. */
   readonly observe?: (name: string, value: Tensor) => void;
 }
@@ -83,18 +86,23 @@ export class VisionTransformer {
    * Encodes images of one or several resolutions; linear layers and norms run once over all rows, attention per resolution.
    *
    * @param images - `[B, C, H, W]` per resolution, normalised
-   * @throws ShapeError, RankError for images that do not fit; OptionError for a tap that is no block
+   * @throws ShapeError, RankError for images that do not fit; OptionError for a tap that is no block; MissingFeatureError for
+   *   f16 on a device without it
    */
   forward(images: Tensor | readonly Tensor[], options: ForwardOptions = {}): EncodedTokens {
     const list = "shape" in images ? [images] : images;
     const { config, parameters } = this;
-    const { taps = [], observe } = options;
+    const { taps = [], observe, precision = "f32" } = options;
+    if (precision === "f16") this.device.requireFeature("vit: precision f16", "shader-f16");
     for (const tap of taps) {
       if (!Number.isInteger(tap) || tap < 0 || tap >= config.blocks) {
         throw new OptionError(`vit: block ${tap} does not exist; choose from 0 … ${config.blocks - 1}`);
       }
     }
-    const { embedded, segments } = this.#embed(list, observe);
+    const { embedded, segments } = this.#embed(
+      list.map((batch) => cast(batch, precision)),
+      observe,
+    );
     observe?.("embedded", embedded);
     let x = embedded;
     if (config.kind === "postnorm") {

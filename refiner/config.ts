@@ -75,7 +75,10 @@ export const refineSchema = z.strictObject({
   blurSigma: z.tuple([notNegative, notNegative]).describe("blur in pixels").default([0.1, 2]),
   // Data, evaluation, checkpoints
   seed: z.int().min(0).describe("seed of all random numbers").default(0),
-  precision: z.enum(["f32"]).describe("number format of activations").default("f32"),
+  precision: z
+    .enum(["f32", "f16"])
+    .describe("number format of the encoder's activations; f16 takes about half of their memory and needs shader-f16")
+    .default("f32"),
   resizeTo: z
     .int()
     .min(0)

@@ -43,9 +43,11 @@ export interface FittingChange {
   readonly relativeFlops: number;
 }
 
-/** A device to plan for when the memory of another one is given: with the limits of current GPUs. */
+/** A device to plan for when the memory of another one is given: with the limits of current GPUs, and f16. */
 export function gpuPlanningDevice(device: Device): PlanningDevice {
-  return new PlanningDevice(device, { maxStorageBufferBindingSize: 2 ** 31 - 4, maxBufferSize: 2 ** 32 });
+  return new PlanningDevice(device, { maxStorageBufferBindingSize: 2 ** 31 - 4, maxBufferSize: 2 ** 32 }, [
+    "shader-f16",
+  ]);
 }
 
 /**
@@ -95,10 +97,11 @@ export function dryRun(
 }
 
 /**
- * The cheapest changes that make stage 3 fit into `memoryBytes`: the largest micro-batch that does; where none does, the same
- * with blocks recomputed, fewer blocks trained, or without local views. Each is planned, not estimated.
+ * The cheapest changes that make stage 3 fit into `memoryBytes`: the largest micro-batch that does, with blocks recomputed where
+ * none does; beside it the largest one in f16. Only where neither fits: fewer heads, fewer blocks trained, no local views. Each is
+ * planned, not estimated.
  *
- * @returns exact ones first, then those that change the method; the least work first
+ * @returns exact ones first, then f16, then those that change the method; the least work first
  * @throws OptionError if nothing helps, with the least that would be needed
  */
 export function fittingChanges(
@@ -108,42 +111,47 @@ export function fittingChanges(
   images: number,
   memoryBytes: number,
 ): FittingChange[] {
-  const planOf = (change: Partial<RefineConfig>): DryRun | undefined => {
-    const plan = dryRun(device, vit, { ...config, ...change }, images, 3);
-    return plan.memory.total <= memoryBytes ? plan : undefined;
-  };
   const found: FittingChange[] = [];
   let least = Number.POSITIVE_INFINITY;
-  const others: Partial<RefineConfig>[] = [{}, { recompute: true }, { frozenShare: 0.5 }, { localViews: 0 }];
   const whole = referenceFlops(device, vit, config, images);
-  for (const other of others) {
-    // Changes of the method are worth naming only where an exact one does not help.
-    if (found.length > 0) break;
-    const microBatch = largestMicroBatch(
-      config.batch,
-      (size) => {
-        const plan = dryRun(device, vit, { ...config, ...other, microBatch: size }, images, 3);
-        least = Math.min(least, plan.memory.total);
-        return plan.memory.total;
-      },
-      memoryBytes,
-    );
-    if (microBatch === undefined) continue;
-    const change = { ...other, microBatch };
-    const plan = planOf(change);
-    if (plan) found.push({ change, plan, relativeFlops: plan.flopsPerUpdate / whole });
+  const planOf = (change: Partial<RefineConfig>): DryRun => {
+    const plan = dryRun(device, vit, { ...config, ...change }, images, 3);
+    least = Math.min(least, plan.memory.total);
+    return plan;
+  };
+  /** Whether the change fits with some micro-batch, all blocks kept or recomputed. */
+  const tryWith = (other: Partial<RefineConfig>): boolean =>
+    [other, { ...other, recompute: true }].some((base) => {
+      const bytesOf = (microBatch: number): number => planOf({ ...base, microBatch }).memory.total;
+      const microBatch = largestMicroBatch(config.batch, bytesOf, memoryBytes);
+      if (microBatch === undefined) return false;
+      const change = { ...base, microBatch };
+      const plan = planOf(change);
+      found.push({ change, plan, relativeFlops: plan.flopsPerUpdate / whole });
+      return true;
+    });
+  tryWith({});
+  if (config.precision === "f32" && device.features.has("shader-f16")) tryWith({ precision: "f16" });
+  if (found.length === 0) {
+    // Changes of the method are worth naming only where nothing else helps.
+    const half = Math.ceil(config.heads.length / 2);
+    if (half < config.heads.length) tryWith({ heads: config.heads.slice(-half) });
+    tryWith({ frozenShare: 0.5 });
+    if (config.localViews > 0) tryWith({ localViews: 0 });
   }
   if (found.length === 0) {
     throw new OptionError(
       `refine: no micro-batch fits into ${memoryBytes} bytes; the least that was planned is ${least} bytes: use a smaller model, fewer heads, a shorter queue or a smaller batch`,
     );
   }
-  return found.sort((a, b) => Number(!isExact(a)) - Number(!isExact(b)) || a.relativeFlops - b.relativeFlops);
+  return found.sort((a, b) => changeKind(a) - changeKind(b) || a.relativeFlops - b.relativeFlops);
 }
 
-/** Micro-batches and recomputation give the same numbers; everything else is another method. */
-function isExact({ change }: FittingChange): boolean {
-  return Object.keys(change).every((key) => key === "microBatch" || key === "recompute");
+/** 0 gives the same numbers, 1 rounds them to f16 on the way, 2 is another method. */
+function changeKind({ change }: FittingChange): number {
+  const others = Object.keys(change).filter((key) => key !== "microBatch" && key !== "recompute");
+  if (others.length === 0) return 0;
+  return others.every((key) => key === "precision") ? 1 : 2;
 }
 
 function referenceFlops(device: Device, vit: VitConfig, config: RefineConfig, images: number): number {

@@ -1,4 +1,5 @@
 import { EngineError } from "../engine/index.ts";
+import type { Precision } from "../models/index.ts";
 import type { HeadMetrics } from "./metrics.ts";
 import type { UpdateResult } from "./stage.ts";
 
@@ -17,15 +18,21 @@ const chanceTolerance = 1e-4;
 export class HealthMonitor {
   readonly #saturated = new Map<string, number>();
   readonly #constant = new Map<string, number>();
+  #skipped = 0;
+  #skippedInARow = 0;
 
-  constructor(readonly batch: number) {}
+  constructor(
+    readonly batch: number,
+    readonly precision: Precision = "f32",
+  ) {}
 
   /** @throws CollapseError with the likely cause, the evidence, and what to change */
   check(update: number, result: UpdateResult): void {
+    this.#checkSkipped(update, result);
     for (const [name, head] of Object.entries(result.heads)) {
       if (!Number.isFinite(head.loss)) {
         throw new CollapseError(
-          `refine: the loss of head ${name} is ${head.loss} at update ${update} (gradient norms: heads ${result.gradientNorm.heads}, encoder ${result.gradientNorm.encoder ?? "frozen"}): the learning rate is probably too high (now ${result.learningRate.encoder ?? result.learningRate.heads}); lower stage2LearningRate or stage3LearningRate, or lengthen the warm-up`,
+          `refine: the loss of head ${name} is ${head.loss} at update ${update} (gradient norms: heads ${result.gradientNorm.heads}, encoder ${result.gradientNorm.encoder ?? "frozen"}): the learning rate is probably too high (now ${result.learningRate.encoder ?? result.learningRate.heads}); lower stage2LearningRate or stage3LearningRate, or lengthen the warm-up${this.precision === "f16" ? "; an activation beyond 65504, the largest f16, has the same effect: try precision f32" : ""}`,
         );
       }
       this.#checkConstant(name, update, head);
@@ -36,6 +43,18 @@ export class HealthMonitor {
           `refine: head ${name} has collapsed: the similarity to the nearest neighbours was above ${saturatedSimilarity} for ${run} updates (now ${head.nnSimilarity.toFixed(6)}, alignment ${head.globalAlignment.toFixed(3)}): all projections are one point; lower the learning rate, raise the temperature, or use a larger batch`,
         );
       }
+    }
+  }
+
+  /** The factor is at its smallest after sixteen halvings: an overflow that goes on is not its fault. */
+  #checkSkipped(update: number, { lossScale }: UpdateResult): void {
+    if (!lossScale) return;
+    this.#skippedInARow = lossScale.skipped > this.#skipped ? this.#skippedInARow + 1 : 0;
+    this.#skipped = lossScale.skipped;
+    if (this.#skippedInARow >= patience) {
+      throw new CollapseError(
+        `refine: the encoder's gradients overflowed f16 in ${patience} updates in a row up to ${update}, though the loss scale went down to ${lossScale.scale}: train in precision f32, or lower the learning rate if earlier updates grew the gradients`,
+      );
     }
   }
 

@@ -4,13 +4,14 @@ import {
   type BatchFeatures,
   encodeFeatures,
   type StepSetup,
+  scaled,
   seeded,
   stepHeads,
   type TrainedEncoder,
   updateEncoder,
 } from "./step.ts";
 
-/** Pooled features of the whole batch and the gradients with respect to them: all that passes between the programs. */
+/** Pooled features of the whole batch and the (scaled) gradients with respect to them: all that passes between the programs. */
 export class FeatureState implements BatchFeatures {
   readonly own: readonly Tensor[];
   readonly taught?: readonly Tensor[];
@@ -105,7 +106,7 @@ export function recordHeads(setup: StepSetup, state: FeatureState): RecordedProg
       const { outputs, featureGradients } = stepHeads(program, setup, state);
       if (!encoder) return outputs;
       state.gradients.forEach((target, i) => {
-        const gradient = featureGradients[i];
+        const gradient = scaled(encoder, featureGradients[i]);
         if (gradient) program.assign(target, gradient);
       });
       encoder.optimizer.clear(program);

@@ -1,4 +1,15 @@
-import { type Device, EngineError, hostUniform, recordProgram, stepScalars, type Tensor } from "../engine/index.ts";
+import {
+  type Device,
+  EngineError,
+  full,
+  gradientNorm,
+  hostUniform,
+  type LossScale,
+  readLossScale,
+  recordProgram,
+  stepScalars,
+  type Tensor,
+} from "../engine/index.ts";
 import {
   gridOf,
   initializeParameters,
@@ -13,6 +24,7 @@ import { bytesPerImage, ViewInputs } from "./batch_inputs.ts";
 import { newestCheckpoint, type RunState, restoreState, saveCheckpoint } from "./checkpoint.ts";
 import { BrokenImages, batches, type ImageBatch, type ImageSource } from "./data/index.ts";
 import { CollapseError } from "./health.ts";
+import { LossScaling } from "./loss_scaling.ts";
 import { ArenaOptimizer } from "./optimizer.ts";
 import { type PretrainConfig, pretrainModel } from "./pretrain_config.ts";
 import type { RunStore } from "./run_store.ts";
@@ -42,7 +54,10 @@ export type PretrainEvent =
       readonly epoch: number;
       readonly loss: number;
       readonly learningRate: number;
+      /** Norm of all gradients together. */
       readonly gradientNorm: number;
+      /** Factor of the next update, and updates skipped so far; with precision f16. */
+      readonly lossScale?: LossScale;
       readonly imagesPerSecond: number;
       readonly waitShare: number;
     }
@@ -52,16 +67,20 @@ export type PretrainEvent =
 export interface PretrainResult {
   readonly finished: boolean;
   readonly updates: number;
+  /** Updates that f16 overflow skipped; with precision f16. */
+  readonly skippedUpdates?: number;
   readonly model: MaskedAutoencoder;
 }
 
 /**
  * Trains a masked autoencoder from random weights (arXiv 2111.06377).
  *
- * @throws OptionError, DataError, CheckpointError, CollapseError for a loss that is not finite
+ * @throws OptionError, DataError, CheckpointError, CollapseError for a loss that is not finite; MissingFeatureError for f16 on a
+ *   device without it
  */
 export async function* pretrain(options: PretrainOptions): AsyncGenerator<PretrainEvent, PretrainResult> {
   const { config, images, store, signal } = options;
+  if (config.precision === "f16") options.device.requireFeature("pretrain: precision f16", "shader-f16");
   const training = await Training.prepare(options);
   let update = 0;
   if (options.resume) {
@@ -73,6 +92,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
     yield { kind: "notice", text: `resumed from ${file}` };
   }
   const broken = new BrokenImages(images.length, { maxBad: config.maxBad });
+  let skipped = await training.skippedUpdates();
   const clock = new StepClock(config.batch);
   const { updatesPerEpoch, schedule } = training;
   let lastSave = performance.now();
@@ -93,7 +113,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
       broken,
     });
     for await (const batch of clock.waiting(feed)) {
-      const { loss, gradientNorm } = await training.run(batch, update, epoch);
+      const { loss, ...rest } = await training.run(batch, update, epoch);
       update++;
       const learningRate = learningRateAt(schedule, update - 1);
       const event = {
@@ -104,14 +124,19 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
         epoch,
         loss,
         learningRate,
-        gradientNorm,
+        ...rest,
         ...clock.lap(),
       } as const;
       await store.appendLine("metrics.jsonl", JSON.stringify(event));
       yield event;
+      if (rest.lossScale && rest.lossScale.skipped > skipped) {
+        skipped = rest.lossScale.skipped;
+        const text = `update ${update}: f16 overflow, the update was skipped (${skipped} so far), the loss scale is now ${rest.lossScale.scale}`;
+        yield { kind: "notice", text };
+      }
       if (!Number.isFinite(loss))
         throw new CollapseError(
-          `pretrain: the loss is ${loss} at update ${update}; lower the learning rate (now ${learningRate})`,
+          `pretrain: the loss is ${loss} at update ${update}; lower the learning rate (now ${learningRate})${config.precision === "f16" ? ", or train in precision f32: an activation beyond 65504, the largest f16, has the same effect" : ""}`,
         );
       const isEpochEnd = update % updatesPerEpoch === 0;
       const isDue = isEpochEnd && (update / updatesPerEpoch) % config.checkpointEvery < 1;
@@ -122,13 +147,27 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
   }
   const finished = update >= schedule.totalUpdates;
   if (finished) {
+    if (config.precision === "f16")
+      yield { kind: "notice", text: `f16 overflow skipped ${skipped} of ${update} updates` };
     const { model } = training;
     await store.write("mae.safetensors", (sink) =>
       saveMae(sink, model, { source: "random weights", method: "MAE (arXiv 2111.06377)" }),
     );
   }
   training.destroy();
-  return { finished, updates: update, model: training.model };
+  return {
+    finished,
+    updates: update,
+    ...(config.precision === "f16" ? { skippedUpdates: skipped } : {}),
+    model: training.model,
+  };
+}
+
+/** What one update gave. */
+interface PretrainUpdate {
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly lossScale?: LossScale;
 }
 
 class Training {
@@ -137,6 +176,8 @@ class Training {
   readonly schedule: Schedule;
   readonly #encoder: ArenaOptimizer;
   readonly #decoder: ArenaOptimizer;
+  /** With precision f16. */
+  readonly #lossScaling: LossScaling | undefined;
   readonly #inputs: ViewInputs;
   readonly #step: ReturnType<Training["record"]>;
 
@@ -162,6 +203,8 @@ class Training {
     };
     this.#encoder = new ArenaOptimizer(model.encoder.parameters, { weightDecay: config.weightDecay });
     this.#decoder = new ArenaOptimizer(model.decoderParameters, { weightDecay: config.weightDecay });
+    this.#lossScaling = config.precision === "f16" ? new LossScaling(model.device) : undefined;
+    this.#lossScaling?.reset({ beta1: config.beta1, beta2: config.beta2 });
     const view = { ...plainView, area: config.area, ratio: [3 / 4, 4 / 3] as const, flip: config.flip };
     const views = {
       ...viewDefaults(channels === 1 ? 1 : 3),
@@ -197,19 +240,28 @@ class Training {
           restoreRows: program.input("restoreRows", [batch * patches], "u32"),
           mask: program.input("mask", [batch, patches]),
         };
-        const { loss } = model.forward(view, mask, config.normalizePixels);
+        const { loss } = model.forward(view, mask, {
+          normalization: config.normalizePixels,
+          precision: config.precision,
+        });
         const optimizers = [this.#encoder, this.#decoder];
         const targets = optimizers.map((optimizer) => optimizer.trained.map((name) => optimizer.parameters.get(name)));
-        const gradients = program.gradients(loss, targets.flat());
-        const scalars = program.input("scalars", [12]);
-        let norm: Tensor | undefined;
+        const scaling = this.#lossScaling;
+        const gradients = program.gradients(loss, targets.flat(), scaling?.scale(full(program, loss.shape, 1)));
         optimizers.forEach((optimizer, i) => {
           const first = targets.slice(0, i).flat().length;
           optimizer.assign(program, gradients.slice(first, first + (targets[i]?.length ?? 0)));
-          norm ??= optimizer.gradientNorm(program).norm;
-          optimizer.step(program, scalars);
         });
-        return { loss, norm: norm ?? loss };
+        // One decision for both: they are the two ends of one backward pass.
+        const whole = gradientNorm(
+          program,
+          optimizers.flatMap((optimizer) => optimizer.gradients.chunks),
+        );
+        const given = program.input("scalars", [12]);
+        const { norm, scalars } = scaling?.control(program, given, whole) ?? { norm: whole.norm, scalars: given };
+        for (const optimizer of optimizers) optimizer.step(program, scalars);
+        const outputs: Record<string, Tensor> = { loss, norm };
+        return scaling ? { ...outputs, lossScale: scaling.state } : outputs;
       },
       { name: "pretrain" },
     );
@@ -222,7 +274,7 @@ class Training {
     return { patches, kept: Math.floor(patches * (1 - config.maskRatio)) };
   }
 
-  async run(batch: ImageBatch, update: number, epoch: number): Promise<{ loss: number; gradientNorm: number }> {
+  async run(batch: ImageBatch, update: number, epoch: number): Promise<PretrainUpdate> {
     const { config } = this;
     const { patches } = this.#counts();
     const noise = hostUniform(config.batch * patches, { seed: config.seed, purpose: "mask", step: update });
@@ -234,8 +286,18 @@ class Training {
       beta2: config.beta2,
     });
     const inputs = { ...this.#inputs.values(batch, 0, config.seed, epoch), ...mask, scalars };
-    const { loss, norm } = await (await this.#step.run(inputs, ["loss", "norm"])).read();
-    return { loss: loss[0] ?? Number.NaN, gradientNorm: norm[0] ?? Number.NaN };
+    const names = ["loss", "norm", ...(this.#lossScaling ? ["lossScale"] : [])];
+    const { loss, norm, lossScale } = await (await this.#step.run(inputs, names)).read();
+    return {
+      loss: loss?.[0] ?? Number.NaN,
+      gradientNorm: norm?.[0] ?? Number.NaN,
+      ...(lossScale ? { lossScale: readLossScale(lossScale) } : {}),
+    };
+  }
+
+  /** Updates skipped so far. */
+  async skippedUpdates(): Promise<number> {
+    return (await this.#lossScaling?.read())?.skipped ?? 0;
   }
 
   get state(): RunState {
@@ -248,7 +310,7 @@ class Training {
         "optimizer.decoder.m.": this.#decoder.firstMoment,
         "optimizer.decoder.v.": this.#decoder.secondMoment,
       },
-      tensors: {},
+      tensors: this.#lossScaling ? { "optimizer.lossScale": this.#lossScaling.state } : {},
     };
   }
 

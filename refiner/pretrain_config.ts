@@ -37,6 +37,10 @@ export const pretrainSchema = z.strictObject({
   weightDecay: notNegative.describe("weight decay").default(0.05),
   beta1: share.describe("AdamW, first moment").default(0.9),
   beta2: share.describe("AdamW, second moment").default(0.95),
+  precision: z
+    .enum(["f32", "f16"])
+    .describe("number format of activations; f16 takes about half of their memory and needs shader-f16")
+    .default("f32"),
   // Data and checkpoints
   seed: z.int().min(0).describe("seed of all random numbers").default(0),
   resizeTo: z

@@ -65,6 +65,8 @@ export interface RefineResult {
   readonly finished: boolean;
   /** Completed updates of both stages. */
   readonly updates: number;
+  /** Updates of the encoder that f16 overflow skipped; with precision f16. */
+  readonly skippedUpdates?: number;
   /** k-NN accuracy per block, where it was evaluated. */
   readonly knn: {
     readonly before?: readonly number[];
@@ -86,7 +88,7 @@ interface Position {
  * Refines an encoder: stage 2 trains the heads, stage 3 heads and encoder (arXiv 2402.10093). The same configuration, data and
  * device give the same bytes, interrupted or not.
  *
- * @throws OptionError, DataError, CheckpointError, CollapseError
+ * @throws OptionError, DataError, CheckpointError, CollapseError; MissingFeatureError for f16 on a device without it
  */
 export async function* refine(options: RefineOptions): AsyncGenerator<RefineEvent, RefineResult> {
   const run = await Run.start(options);
@@ -110,6 +112,8 @@ class Run {
   #stage: Stage | undefined;
   #finished = false;
   #updates = 0;
+  /** Updates of the encoder that f16 overflow has skipped. */
+  #skipped = 0;
   #lastSave = performance.now();
 
   private constructor(
@@ -118,6 +122,7 @@ class Run {
   ) {
     const { encoder, config, images } = options;
     this.#device = encoder.device;
+    if (config.precision === "f16") this.#device.requireFeature("refine: precision f16", "shader-f16");
     checkConfig(config, images, encoder);
     this.#model = new RefinerModel(encoder, {
       placements: config.heads,
@@ -130,7 +135,7 @@ class Run {
         queueLength: config.queueLength,
       },
     });
-    this.#health = new HealthMonitor(config.batch);
+    this.#health = new HealthMonitor(config.batch, config.precision);
     this.#average = encoder.parameters.like("ema");
     this.#ema = new VisionTransformer(this.#device, encoder.config, this.#average, encoder.positions);
     this.#plans = ([2, 3] as const)
@@ -162,11 +167,16 @@ class Run {
       this.#stage?.destroy();
       this.#stage = new Stage(this.#model, this.options.config, plan, this.imageBytes, this.#average);
       const start = position?.stage === plan.stage ? position.update : 0;
+      this.#stage.reset(start);
       if (start > 0) yield* this.#restore();
       else await this.#stage.teacher?.reset();
       this.#updates = done + start;
       yield* this.#train(this.#stage, start, done);
       if (this.options.signal?.aborted) return;
+      if (this.#stage.encoder?.lossScaling) {
+        const text = `f16 overflow skipped ${this.#skipped} of ${plan.updates} updates of the encoder`;
+        yield { kind: "notice", text };
+      }
       if (plan.stage === 2) yield* this.#evaluate(2, this.#epochs(plan), "encoder", "afterStage2");
     }
     await this.options.store.write("encoder.safetensors", (sink) =>
@@ -208,13 +218,13 @@ class Run {
       for await (const batch of clock.waiting(feed)) {
         const { result } = await stage.run(batch, update, done + update, epoch);
         result.catch(() => undefined); // reported when it is awaited below
-        if (pending) yield await this.#report(plan, pending, clock);
+        if (pending) yield* this.#report(plan, pending, clock);
         pending = { at: update, epoch, result };
         update++;
         this.#updates = done + update;
         const isEpochEnd = update % plan.updatesPerEpoch === 0;
         if (isEpochEnd || update === plan.updates || signal?.aborted || this.#saveIsDue()) {
-          yield await this.#report(plan, pending, clock);
+          yield* this.#report(plan, pending, clock);
           pending = undefined;
           const epochs = update / plan.updatesPerEpoch;
           const isDue = isEpochEnd && epochs % config.checkpointEvery < 1;
@@ -235,11 +245,11 @@ class Run {
     }
   }
 
-  async #report(
+  async *#report(
     plan: StagePlan,
     pending: { at: number; epoch: number; result: Promise<UpdateResult> },
     clock: StepClock,
-  ): Promise<RefineEvent> {
+  ): AsyncGenerator<RefineEvent, void> {
     const result = await pending.result;
     const event: RefineEvent = {
       kind: "update",
@@ -254,7 +264,12 @@ class Run {
     };
     await this.options.store.appendLine("metrics.jsonl", JSON.stringify(event));
     this.#health.check(pending.at + 1, result);
-    return event;
+    yield event;
+    if (!result.lossScale || result.lossScale.skipped === this.#skipped) return;
+    this.#skipped = result.lossScale.skipped;
+    const { scale } = result.lossScale;
+    const text = `update ${event.update}: f16 overflow, the encoder's update was skipped (${this.#skipped} so far), the loss scale is now ${scale}`;
+    yield { kind: "notice", text };
   }
 
   #saveIsDue(): boolean {
@@ -285,11 +300,14 @@ class Run {
         "counters.": model.headCounters,
         ...stage?.arenas,
       },
-      tensors: Object.fromEntries(
-        model.heads.flatMap(({ queue }, i) =>
-          Object.entries(queue.state).map(([name, tensor]) => [`${model.names[i]}.${name}`, tensor]),
+      tensors: {
+        ...Object.fromEntries(
+          model.heads.flatMap(({ queue }, i) =>
+            Object.entries(queue.state).map(([name, tensor]) => [`${model.names[i]}.${name}`, tensor]),
+          ),
         ),
-      ),
+        ...stage?.tensors,
+      },
     };
   }
 
@@ -307,8 +325,14 @@ class Run {
   async *#restore(): AsyncGenerator<RefineEvent, void> {
     const { checkpoint, file, damaged } = await newestCheckpoint(this.options.store);
     for (const text of damaged) yield { kind: "notice", text: `${text}; going back to ${file}` };
-    await restoreState(checkpoint, this.#state());
+    const { arenas, tensors } = this.#state();
+    const isNew = (name: string): boolean => name in (this.#stage?.tensors ?? {}) && !checkpoint.tensors.has(name);
+    const stored = Object.fromEntries(Object.entries(tensors).filter(([name]) => !isNew(name)));
+    await restoreState(checkpoint, { arenas, tensors: stored });
     await checkpoint.close();
+    if (Object.keys(tensors).some(isNew))
+      yield { kind: "notice", text: `${file} was written in f32 and holds no loss scale: it starts anew` };
+    this.#skipped = (await this.#stage?.encoder?.lossScaling?.read())?.skipped ?? 0;
     await this.#readMetrics(Number(checkpoint.metadata.get("stage")), Number(checkpoint.metadata.get("update")));
     yield { kind: "notice", text: `resumed from ${file}` };
   }
@@ -345,7 +369,9 @@ class Run {
   }
 
   result(): RefineResult {
-    return { finished: this.#finished, updates: this.#updates, knn: this.#knn, ema: this.#ema };
+    const { precision } = this.options.config;
+    const skipped = precision === "f16" ? { skippedUpdates: this.#skipped } : {};
+    return { finished: this.#finished, updates: this.#updates, ...skipped, knn: this.#knn, ema: this.#ema };
   }
 
   close(): void {

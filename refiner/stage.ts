@@ -1,7 +1,8 @@
-import { type Arena, OptionError, stepScalars } from "../engine/index.ts";
+import { type Arena, type LossScale, OptionError, readLossScale, stepScalars, type Tensor } from "../engine/index.ts";
 import { ViewInputs } from "./batch_inputs.ts";
 import type { RefineConfig } from "./config.ts";
 import type { ImageBatch } from "./data/index.ts";
+import { LossScaling } from "./loss_scaling.ts";
 import { type HeadMetrics, readHeadMetrics } from "./metrics.ts";
 import { MicroBatchStep } from "./micro_batch.ts";
 import type { RefinerModel } from "./model.ts";
@@ -28,6 +29,8 @@ export interface UpdateResult {
   readonly heads: Readonly<Record<string, HeadMetrics>>;
   readonly learningRate: { readonly heads: number; readonly encoder?: number };
   readonly gradientNorm: { readonly heads: number; readonly encoder?: number };
+  /** Factor of the next update, and updates of the encoder that the stage has skipped; with f16 in stage 3. */
+  readonly lossScale?: LossScale;
 }
 
 /** Schedules of a stage for a data set. @throws OptionError if the data set has less than one batch */
@@ -55,7 +58,9 @@ export function planStage(config: RefineConfig, stage: StageNumber, images: numb
 /** Programs and optimiser state of one stage. */
 export class Stage {
   readonly heads: ArenaOptimizer;
-  readonly encoder: { readonly optimizer: ArenaOptimizer; readonly average: Arena } | undefined;
+  readonly encoder:
+    | { readonly optimizer: ArenaOptimizer; readonly average: Arena; readonly lossScaling?: LossScaling }
+    | undefined;
   readonly teacher: Teacher | undefined;
   /** By the number of images: the whole batch, or the micro-batch and a smaller last one. */
   readonly #inputs = new Map<number, ViewInputs>();
@@ -75,7 +80,8 @@ export class Stage {
     const { batch, microBatch, teacherFactor } = config;
     const trainsEncoder = plan.stage === 3;
     this.heads = new ArenaOptimizer(model.headParameters, { weightDecay: config.headWeightDecay });
-    this.encoder = trainsEncoder ? { optimizer: encoderOptimizer(model, config), average } : undefined;
+    const lossScaling = config.precision === "f16" ? { lossScaling: new LossScaling(model.device) } : {};
+    this.encoder = trainsEncoder ? { optimizer: encoderOptimizer(model, config), average, ...lossScaling } : undefined;
     this.teacher = teacherFactor > 0 ? new Teacher(model, { factor: teacherFactor, trainsEncoder }) : undefined;
     const views = viewsOf(config, model.encoder.config);
     const part = microBatch > 0 ? Math.min(microBatch, batch) : batch;
@@ -87,6 +93,7 @@ export class Stage {
       views: (program, images) => this.#viewsFor(images).record(program),
       heads: this.heads,
       recompute: config.recompute,
+      precision: config.precision,
       ...(this.encoder ? { encoder: this.encoder } : {}),
       ...(this.teacher ? { teacher: this.teacher } : {}),
       loss: {
@@ -145,6 +152,18 @@ export class Stage {
     };
   }
 
+  /** Other state of the stage, by its name in checkpoints. */
+  get tensors(): Readonly<Record<string, Tensor>> {
+    const lossScaling = this.encoder?.lossScaling;
+    return lossScaling ? { "optimizer.encoder.lossScale": lossScaling.state } : {};
+  }
+
+  /** Start values after that many updates, before a checkpoint is restored. */
+  reset(updates: number): void {
+    const { beta1, beta2 } = this.config;
+    this.encoder?.lossScaling?.reset({ updates, beta1, beta2 });
+  }
+
   #viewsFor(images: number): ViewInputs {
     const inputs = this.#inputs.get(images);
     if (!inputs) throw new OptionError(`refine: no views were planned for ${images} images`);
@@ -179,7 +198,12 @@ export class Stage {
     if (encoder && learningRate.encoder !== undefined) {
       inputs.encoderScalars = stepScalars({ ...adam, learningRate: learningRate.encoder, averageFactor: config.ema });
     }
-    const names = encoder ? ["metrics", "headNorm", "encoderNorm"] : ["metrics", "headNorm"];
+    const names = [
+      "metrics",
+      "headNorm",
+      ...(encoder ? ["encoderNorm"] : []),
+      ...(encoder?.lossScaling ? ["lossScale"] : []),
+    ];
     const parts = (first: number, count: number) => this.#viewsFor(count).values(batch, first, config.seed, epoch);
     const step = this.#step;
     const readback =
@@ -199,6 +223,7 @@ export class Stage {
         heads: values.headNorm?.[0] ?? Number.NaN,
         ...(this.encoder ? { encoder: values.encoderNorm?.[0] ?? Number.NaN } : {}),
       },
+      ...(values.lossScale ? { lossScale: readLossScale(values.lossScale) } : {}),
     };
   }
 

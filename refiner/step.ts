@@ -7,11 +7,12 @@ import {
   rows,
   type Tensor,
 } from "../engine/index.ts";
-import { poolingTable, type VisionTransformer } from "../models/index.ts";
+import { type Precision, poolingTable, type VisionTransformer } from "../models/index.ts";
 import { chooseRanks } from "./choose_rank.ts";
 import type { ViewLayout } from "./contrastive_loss.ts";
 import { headMetricNames } from "./contrastive_summary.ts";
 import type { HeadForwardOptions, HeadResult, Swap } from "./head.ts";
+import type { LossScaling } from "./loss_scaling.ts";
 import type { RefinerModel } from "./model.ts";
 import type { ArenaOptimizer } from "./optimizer.ts";
 import type { Teacher } from "./teacher.ts";
@@ -42,12 +43,16 @@ export interface StepSetup {
   readonly teacher?: Teacher;
   /** Recompute the inside of every encoder block in the backward pass instead of keeping it. */
   readonly recompute?: boolean;
+  /** Of all encoders; heads and losses are f32 in any case. Default f32. */
+  readonly precision?: Precision;
 }
 
 export interface TrainedEncoder {
   readonly optimizer: ArenaOptimizer;
   /** The moving average that is evaluated in the end. */
   readonly average?: Arena;
+  /** Keeps gradients within the range of f16. Heads need none: an overflow skips the update of the encoder alone. */
+  readonly lossScaling?: LossScaling;
 }
 
 /** Pooled features per head: of all views, `[V · B, D]`, and those that the teacher pools of the global ones, `[V_g · B, D]`. */
@@ -68,7 +73,7 @@ export function recordStep(setup: StepSetup): RecordedProgram<{ metrics: Tensor 
       if (!encoder) return outputs;
       const { optimizer } = encoder;
       const targets = optimizer.trained.map((name) => model.encoder.parameters.get(name));
-      const seeds = features.own.map((output, i) => seeded(output, featureGradients[i]));
+      const seeds = features.own.map((output, i) => seeded(output, scaled(encoder, featureGradients[i])));
       optimizer.assign(program, program.pullBack(seeds, targets));
       return { ...outputs, ...updateEncoder(program, setup, encoder) };
     },
@@ -78,19 +83,19 @@ export function recordStep(setup: StepSetup): RecordedProgram<{ metrics: Tensor 
 
 /** Records views, encoder and pooling for `images` images. */
 export function encodeFeatures(program: Program, setup: StepSetup, images: number): BatchFeatures {
-  const { model, teacher, recompute } = setup;
+  const { model, teacher } = setup;
   const views = setup.views(program, images);
-  const own = pooledFeatures(setup, model.encoder, views, recompute);
+  const own = pooledFeatures(setup, model.encoder, views, setup.recompute);
   return teacher?.encoder ? { own, taught: pooledFeatures(setup, teacher.encoder, views.slice(0, 1)) } : { own };
 }
 
 function pooledFeatures(
-  { model }: StepSetup,
+  { model, precision = "f32" }: StepSetup,
   encoder: VisionTransformer,
   views: readonly Tensor[],
   recompute = false,
 ): Tensor[] {
-  const encoded = encoder.forward(views, { taps: model.taps, recompute });
+  const encoded = encoder.forward(views, { taps: model.taps, recompute, precision });
   const { classTokens } = encoder.config;
   return model.pool(encoded, poolingTable(model.device, encoded.segments, model.config.pooling, classTokens));
 }
@@ -143,11 +148,19 @@ export function stepHeads(
 
 /** Records the update of the encoder from its gradient arena. */
 export function updateEncoder(program: Program, setup: StepSetup, encoder: TrainedEncoder): Record<string, Tensor> {
-  const { optimizer, average } = encoder;
-  const { norm, nonFinite } = optimizer.gradientNorm(program);
-  optimizer.step(program, program.input("encoderScalars", [12]), average);
+  const { optimizer, average, lossScaling } = encoder;
+  const gradients = optimizer.gradientNorm(program);
+  const given = program.input("encoderScalars", [12]);
+  const { norm, scalars } = lossScaling?.control(program, given, gradients) ?? { norm: gradients.norm, scalars: given };
+  optimizer.step(program, scalars, average);
   setup.teacher?.updateEncoder(program);
-  return { encoderNorm: norm, encoderNonFinite: nonFinite };
+  const outputs = { encoderNorm: norm, encoderNonFinite: gradients.nonFinite };
+  return lossScaling ? { ...outputs, lossScale: lossScaling.state } : outputs;
+}
+
+/** The gradient that arrives at pooled features, as it goes on into the encoder. */
+export function scaled({ lossScaling }: TrainedEncoder, gradient: Tensor | undefined): Tensor | undefined {
+  return gradient && lossScaling ? lossScaling.scale(gradient) : gradient;
 }
 
 /** A result and the gradient that arrives at it. */

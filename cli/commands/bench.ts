@@ -3,7 +3,7 @@ import { Command, Option } from "commander";
 import type { Device, KernelTime, RecordedProgram, Tensor } from "../../engine/index.ts";
 import { type AdapterPeaks, measurePeaks } from "../../engine/probes.ts";
 import { loadTuning, type TunedChoice, tuneProgram } from "../../engine/tuner.ts";
-import { type VitPreset, vitPresets } from "../../models/index.ts";
+import { type Precision, type VitPreset, vitPresets } from "../../models/index.ts";
 import { type BenchStep, benchSteps, recordBenchStep } from "../../refiner/bench/step.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { type CommonOptions, openCommandDevice, wholeNumber } from "../options.ts";
@@ -15,6 +15,7 @@ interface BenchOptions extends CommonOptions {
   readonly batch: number;
   readonly step: BenchStep;
   readonly localViews: number;
+  readonly precision: Precision;
   readonly repeats: number;
   readonly tune: boolean;
   readonly out?: string;
@@ -27,6 +28,7 @@ interface BenchReport {
   readonly model: string;
   readonly batch: number;
   readonly step: string;
+  readonly precision: Precision;
   readonly peaks: AdapterPeaks;
   /** Median milliseconds of a step, submit to completion, and of the part that JavaScript takes. */
   readonly stepMs: number;
@@ -54,6 +56,9 @@ export function benchCommand(context: CommandContext): Command {
     .option("--batch <number>", "images", wholeNumber(1), 8)
     .addOption(new Option("--step <kind>", "what to time").choices([...benchSteps]).default("forward"))
     .option("--local-views <number>", "local views of each image in a refine step", wholeNumber(0), 10)
+    .addOption(
+      new Option("--precision <format>", "of activations; f16 needs shader-f16").choices(["f32", "f16"]).default("f32"),
+    )
     .option("--repeats <number>", "timed repetitions; medians are shown", wholeNumber(1), 5)
     .option("--tune", "measure the variants of every operation first, remember the fastest and show them", false)
     .option("--out <file>", "also write the JSON to a file, for --compare")
@@ -101,7 +106,7 @@ async function tune(device: Device, options: BenchOptions, output: Output): Prom
 }
 
 async function measure(device: Device, options: BenchOptions): Promise<BenchReport> {
-  const { model, batch, step, repeats } = options;
+  const { model, batch, step, precision, repeats } = options;
   const bytesBefore = device.counters.bytes;
   const { recorded, inputs, minimumBytes } = recordBenchStep(device, options);
   const { stats } = recorded;
@@ -127,6 +132,7 @@ async function measure(device: Device, options: BenchOptions): Promise<BenchRepo
     model,
     batch,
     step,
+    precision,
     peaks,
     stepMs,
     scriptMs: median(scripts),
@@ -164,7 +170,10 @@ function show(report: BenchReport, output: Output): void {
   output.pairs([
     ["adapter", `${report.adapter.name} (${report.adapter.type})`],
     ["peaks", `${peaks.gflops.toFixed(1)} GFLOP/s, ${peaks.gigabytesPerSecond.toFixed(1)} GB/s`],
-    ["step", `${report.model} ${report.step}, batch ${report.batch}: ${stepMs.toFixed(1)} ms (median)`],
+    [
+      "step",
+      `${report.model} ${report.step} in ${report.precision}, batch ${report.batch}: ${stepMs.toFixed(1)} ms (median)`,
+    ],
     ["script", `${report.scriptMs.toFixed(2)} ms of it in JavaScript`],
     ["arithmetic", `${report.gflops.toFixed(2)} GFLOP/s, ${percent(report.gflops / peaks.gflops)} of the peak`],
     [

@@ -1,16 +1,19 @@
 import { totalmem } from "node:os";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { checkKernels, type KernelRow } from "../../engine/golden/index.ts";
 import type { Device } from "../../engine/index.ts";
+import type { Precision } from "../../models/index.ts";
 import { checkFixtures } from "../../refiner/golden/index.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { exitCodes } from "../exit_codes.ts";
 import { fixtureFolder } from "../fixture_folder.ts";
 import { type CommonOptions, openCommandDevice } from "../options.ts";
 import { formatBytes, type Output } from "../output.ts";
+import { UsageError } from "../usage_error.ts";
 
 interface DoctorOptions extends CommonOptions {
   readonly fixtures?: string;
+  readonly precision: Precision;
 }
 
 interface Findings {
@@ -26,15 +29,25 @@ export function doctorCommand(context: CommandContext): Command {
       "Shows the adapter, its driver, limits and features, and compares kernels with float64 computations: the largest error and its bound for each. With --fixtures, whole models are compared with the authors' numbers instead. The exit code is 1 if anything is off.",
     )
     .option("--fixtures <folder>", "folder of golden fixtures (NAME.json, NAME.safetensors, checkpoints/)")
+    .addOption(
+      new Option(
+        "--precision <format>",
+        "with --fixtures, of encoders; f16 is compared within the bounds of its 11-bit mantissa",
+      )
+        .choices(["f32", "f16"])
+        .default("f32"),
+    )
     .action(async (options: DoctorOptions) => {
       const output = outputOf(context, options);
+      if (options.precision === "f16" && options.fixtures === undefined)
+        throw new UsageError("doctor: --precision f16 compares models; give --fixtures, too");
       const device = await openCommandDevice(options, output);
       try {
         showDevice(device, output);
         const { rows, unsupported } =
           options.fixtures === undefined
             ? await kernelFindings(device, output)
-            : await fixtureFindings(device, options.fixtures, output);
+            : await fixtureFindings(device, options.fixtures, options.precision, output);
         const failed = rows.filter((row) => !row.pass);
         const pass = failed.length === 0 && rows.length > 0;
         if (unsupported.length > 0) output.line(`not supported: ${unsupported.join(", ")}`);
@@ -59,8 +72,13 @@ async function kernelFindings(device: Device, output: Output): Promise<Findings>
   return { rows, unsupported: [] };
 }
 
-async function fixtureFindings(device: Device, folder: string, output: Output): Promise<Findings> {
-  const { rows, unsupported } = await checkFixtures(device, fixtureFolder(folder));
+async function fixtureFindings(
+  device: Device,
+  folder: string,
+  precision: Precision,
+  output: Output,
+): Promise<Findings> {
+  const { rows, unsupported } = await checkFixtures(device, fixtureFolder(folder), { precision });
   showRows(worstPerCase(rows), output);
   for (const row of rows)
     if (!row.pass) output.line(`failed: ${row.case} ${row.tensor}: ${row.maxError.toExponential(2)} > ${row.bound}`);

@@ -3,7 +3,13 @@ import { z } from "zod";
 import type { Device } from "../../engine/index.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { openImages } from "../../refiner/data/index_node.ts";
-import { type PretrainConfig, pretrain, pretrainConfig, pretrainSchema } from "../../refiner/index.ts";
+import {
+  type PretrainConfig,
+  type PretrainResult,
+  pretrain,
+  pretrainConfig,
+  pretrainSchema,
+} from "../../refiner/index.ts";
 import type { RunFolder } from "../../refiner/run_folder_node.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { listenForInterruption } from "../interrupt.ts";
@@ -70,7 +76,7 @@ async function runPretrain(context: CommandContext, command: Command, options: P
         progress?.end();
         report(
           output,
-          { ...last, updates: next.value.updates },
+          { ...last, updates: next.value.updates, ...skippedOf(next.value) },
           { device, start, images: source.length, out, finished: next.value.finished },
         );
         break;
@@ -92,6 +98,10 @@ async function runPretrain(context: CommandContext, command: Command, options: P
     device.close();
     await source.close?.();
   }
+}
+
+function skippedOf({ skippedUpdates }: PretrainResult): Record<string, number> {
+  return skippedUpdates === undefined ? {} : { skippedUpdates };
 }
 
 function report(

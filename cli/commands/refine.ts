@@ -129,6 +129,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
       seconds,
       images: source.length,
       finished: result.finished,
+      ...(result.skippedUpdates === undefined ? {} : { skippedUpdates: result.skippedUpdates }),
       metrics: Object.fromEntries(Object.entries(result.knn).map(([when, knn]) => [when, { knn }])),
       out,
     });

@@ -4,6 +4,7 @@ import { ShapeError } from "../errors.ts";
 import { defineKernel } from "../kernel.ts";
 import { checkDType, checkRank, checkSameShape, showShape, sizeOf } from "../shape.ts";
 import { programOf, reshape, type Tensor } from "../tensor.ts";
+import { cast } from "./cast.ts";
 import { gridOf } from "./grid.ts";
 import { sumTo } from "./reduce.ts";
 import { slice } from "./slice.ts";
@@ -80,7 +81,8 @@ export function assembleTokens(patches: Tensor, positions: Tensor | undefined, c
 
 function overImages(dRows: Tensor | undefined, parameter: Tensor | undefined): Tensor | undefined {
   if (!dRows || !parameter) return undefined;
-  return reshape(sumTo(dRows, [1, ...dRows.shape.slice(1)]), parameter.shape);
+  const wide = cast(dRows, "f32"); // sums over a batch are f32, in storage too
+  return cast(reshape(sumTo(wide, [1, ...dRows.shape.slice(1)]), parameter.shape), parameter.dtype);
 }
 
 function flatRows(name: string, x: Tensor, width: number): Tensor {

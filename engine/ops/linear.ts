@@ -2,6 +2,7 @@ import { DTypeError, RankError, ShapeError } from "../errors.ts";
 import type { Program } from "../program.ts";
 import { checkDType, checkSameShape, matrixShape, rowsAndColumns, showShape } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
+import { cast } from "./cast.ts";
 import { foldGeluSlope } from "./matmul_fold.ts";
 import { type Product, recordProduct, sumParts } from "./matmul_product.ts";
 
@@ -18,8 +19,9 @@ export interface LinearOptions {
  * `y = activation(x Wᵀ + bias) + residual` in one dispatch; the convention of `torch.nn.Linear`.
  *
  * @param x - `[..., in]`, f32 or f16; leading axes are flattened into rows
- * @param weight - `[out, in]`, the type of `x`
- * @returns `[..., out]`
+ * @param weight - `[out, in]`, of the type of `x`, or f32 for an f16 `x`: master weights, which are rounded to f16 for the products
+ *   while their gradient is written in f32
+ * @returns `[..., out]`, of the type of `x`; sums are f32 throughout
  * @throws RankError, ShapeError, DTypeError
  */
 export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): Tensor {
@@ -29,7 +31,7 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
   const y = program.empty([...x.shape.slice(0, -1), outputs], x.dtype);
   const keepsPreactivation = activation === "gelu" && !program.inference;
   const preactivation = keepsPreactivation ? program.empty(y.shape, y.dtype) : undefined;
-  const forward = product(x, weight, rows, outputs, inputs, false, true);
+  const forward = product(x, cast(weight, x.dtype), rows, outputs, inputs, false, true);
   const gelu = activation === "gelu";
   recordProduct(program, { ...forward, epilogue: { bias, gelu, preactivation, residual } }, y);
   // With p = x Wᵀ + b:  dp = dy gelu'(p),  dx = dp W,  dW = dpᵀ x,  db = sum of dp over rows,  dresidual = dy.
@@ -62,10 +64,9 @@ export function checkLinear(x: Tensor, weight: Tensor, { bias, residual }: Linea
     checkDType("linear", "bias", bias, ["f32", x.dtype]);
   }
   if (residual) checkSameShape("linear", "residual", residual.shape, [...x.shape.slice(0, -1), outputs]);
-  for (const [name, operand] of Object.entries({ weight, residual })) {
-    if (operand && operand.dtype !== x.dtype) {
-      throw new DTypeError(`linear: ${name} is ${operand.dtype} and x ${x.dtype}, expected one type; use cast`);
-    }
+  checkDType("linear", "weight", weight, x.dtype === "f32" ? ["f32"] : ["f32", x.dtype]);
+  if (residual && residual.dtype !== x.dtype) {
+    throw new DTypeError(`linear: residual is ${residual.dtype} and x ${x.dtype}, expected one type; use cast`);
   }
   return { rows, inputs, outputs };
 }
@@ -96,7 +97,8 @@ export function geluGradient(program: Program, preactivation: Tensor, dy: Tensor
 export function inputGradient(program: Program, x: Tensor, weight: Tensor, dp: Tensor, residual?: Tensor): Tensor {
   const [outputs, inputs] = matrixShape("linear", "weight", weight);
   const dx = program.empty(x.shape, x.dtype);
-  const plain = product(dp, weight, x.size / inputs, inputs, outputs, false, false);
+  // Rounded once more: a copy kept since the forward pass would take half of the master weights' memory all the while.
+  const plain = product(dp, cast(weight, dp.dtype), x.size / inputs, inputs, outputs, false, false);
   recordProduct(program, { ...plain, epilogue: { residual } }, dx);
   return dx;
 }

@@ -1,4 +1,5 @@
 import type { Device } from "../device.ts";
+import type { DType } from "../dtype.ts";
 import { OptionError } from "../errors.ts";
 import type { Program } from "../program.ts";
 import { type MatmulVariant, matmulVariants, minSplitDepth, type ProductShape } from "./matmul_kernels.ts";
@@ -7,11 +8,12 @@ import { type MatmulVariant, matmulVariants, minSplitDepth, type ProductShape } 
 export function chooseVariant(
   device: Device,
   shape: ProductShape,
+  dtype: DType,
   example: (program: Program, variant: MatmulVariant) => void,
 ): MatmulVariant {
   const runnable = matmulVariants.filter((variant) => variant.unsupported(device, shape) === undefined);
   const preferred = defaultOrder(device, shape, runnable);
-  const shapeClass = shapeClassOf(shape);
+  const shapeClass = shapeClassOf(shape) + (dtype === "f32" ? "" : ` ${dtype}`);
   const find = (name: string): MatmulVariant => {
     const found = runnable.find((variant) => variant.name === name);
     if (!found)

@@ -41,7 +41,9 @@ export function recordProduct(program: Program, product: Product, y: Tensor): vo
     depth: product.depth,
     batches: product.batches,
   };
-  const variant = chooseVariant(device, shape, (trial, candidate) => recordTrial(trial, candidate, product));
+  const variant = chooseVariant(device, shape, product.a.dtype, (trial, candidate) =>
+    recordTrial(trial, candidate, product),
+  );
   launch(program, variant, product, y);
 }
 

@@ -71,7 +71,7 @@ export interface NormLinearOptions {
  * elsewhere it is layer norm followed by a linear layer.
  *
  * @param x - `[..., in]`, f32 or f16
- * @param weight - `[out, in]`, the type of `x`
+ * @param weight - `[out, in]`, of a type that {@link linear} takes
  * @returns `[..., out]`
  * @throws RankError, ShapeError, DTypeError, OptionError for an epsilon that is not positive
  */
@@ -84,7 +84,7 @@ export function normLinear(x: Tensor, norm: NormParameters, weight: Tensor, opti
   const candidates = !fuses ? ["separate"] : device.isSoftware ? ["fused", "separate"] : ["separate", "fused"];
   const { rows } = checkLinear(x, weight, options);
   const shapeClass = `${2 ** Math.ceil(Math.log2(rows))}x${weight.shape[1]}x${weight.shape[0]}`;
-  if (device.choose("norm_linear", shapeClass, candidates) === "separate") {
+  if (x.dtype === "f16" || device.choose("norm_linear", shapeClass, candidates) === "separate") {
     return linear(layerNorm(x, norm), weight, options);
   }
   return fused(x, norm, weight, options, lanes);

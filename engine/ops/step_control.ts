@@ -6,6 +6,7 @@ import type { Program } from "../program.ts";
 import { checkDType, checkSameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { GradientNorm } from "./gradient_norm.ts";
+import { lossScaleLength } from "./loss_scale.ts";
 import { Step, stepScalarCount } from "./step_scalars.ts";
 
 const Params = d.struct({ maxNorm: d.f32, growthInterval: d.u32 }).$name("Params");
@@ -29,9 +30,9 @@ export interface StepControlOptions extends GradientNorm {
   /** Largest norm of the (unscaled) gradients; longer ones are shortened to it. Default: no clipping. */
   readonly maxNorm?: number;
   /**
-   * State `[2]`: the factor that the loss was multiplied with, and the good steps since it last changed. Gradients are
-   * divided by the factor, which is then halved after non-finite gradients and doubled after 2000 good steps in a row
-   * (the constants of PyTorch's gradient scaler).
+   * State `[5]`, see `lossScaleValues`: the factor that the loss was multiplied with, and counts. Gradients are divided by the
+   * factor, which is then halved after non-finite gradients and doubled after 2000 good steps in a row (the constants of
+   * PyTorch's gradient scaler). Bias corrections count the steps that were not skipped, whatever `scalars` says.
    */
   readonly lossScale?: Tensor;
 }
@@ -49,7 +50,7 @@ export function stepControl(program: Program, options: StepControlOptions): Tens
   const { scalars, norm, nonFinite, maxNorm, lossScale } = options;
   checkDType("stepControl", "scalars", scalars, ["f32"]);
   checkSameShape("stepControl", "scalars", scalars.shape, [stepScalarCount]);
-  if (lossScale) checkSameShape("stepControl", "lossScale", lossScale.shape, [2]);
+  if (lossScale) checkSameShape("stepControl", "lossScale", lossScale.shape, [lossScaleLength]);
   if (maxNorm !== undefined && !(maxNorm > 0)) {
     throw new OptionError(`stepControl: maxNorm is ${maxNorm}, expected more than 0; leave it out for no clipping`);
   }
@@ -57,7 +58,7 @@ export function stepControl(program: Program, options: StepControlOptions): Tens
   program.dispatch(
     stepControlKernel,
     { maxNorm: maxNorm ?? 0, growthInterval },
-    { scalars, norm, nonFinite, lossScale: lossScale ?? program.empty([2]), control },
+    { scalars, norm, nonFinite, lossScale: lossScale ?? program.empty([lossScaleLength]), control },
     [1],
     { constants: { scalesLoss: lossScale ? 1 : 0 } },
   );

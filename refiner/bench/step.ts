@@ -1,11 +1,13 @@
 import { type Device, type RecordedProgram, recordProgram, stepScalars, type Tensor } from "../../engine/index.ts";
 import {
   initializeParameters,
+  type Precision,
   VisionTransformer,
   type VitPreset,
   vitConfig,
   vitParameters,
 } from "../../models/index.ts";
+import { LossScaling } from "../loss_scaling.ts";
 import { RefinerModel } from "../model.ts";
 import { ArenaOptimizer } from "../optimizer.ts";
 import { recordStep } from "../step.ts";
@@ -23,6 +25,8 @@ export interface BenchStepOptions {
   readonly localViews?: number;
   /** Queue entries of each of the four heads in a refine step. Default 65536, as published. */
   readonly queueLength?: number;
+  /** Of the encoder. Default f32. */
+  readonly precision?: Precision;
 }
 
 /** A whole step with everything it needs, ready to run. */
@@ -35,9 +39,13 @@ export interface BenchProgram {
 
 const localPixels = 96;
 
-/** Records a step on random weights and images of zeros: times depend on sizes alone. */
+/**
+ * Records a step on random weights and images of zeros: times depend on sizes alone.
+ *
+ * @throws MissingFeatureError for f16 on a device without it
+ */
 export function recordBenchStep(device: Device, options: BenchStepOptions): BenchProgram {
-  const { model, batch, step } = options;
+  const { model, batch, step, precision = "f32" } = options;
   const config = vitConfig(model);
   const vit = new VisionTransformer(device, config);
   initializeParameters(vit.parameters, vitParameters(config), 0);
@@ -46,18 +54,18 @@ export function recordBenchStep(device: Device, options: BenchStepOptions): Benc
   if (step === "refine") return refineStep(vit, image, options);
   const images = image(batch, config.heightPixels);
   if (step === "forward") {
-    const recorded = recordProgram(device, () => ({ tokens: vit.forward(images).rows }), {
+    const recorded = recordProgram(device, () => ({ tokens: vit.forward(images, { precision }).rows }), {
       name: "forward",
       inference: true,
     });
-    return { recorded, inputs: {}, minimumBytes: minimumBytes(vit, [images], false) };
+    return { recorded, inputs: {}, minimumBytes: minimumBytes(vit, [images], false, precision) };
   }
   const optimizer = new ArenaOptimizer(vit.parameters, { weightDecay: 0.05 });
   const recorded = recordProgram<Record<string, Tensor>>(
     device,
     (program) => {
-      const { rows } = vit.forward(images);
-      const seed = device.zeros(rows.shape, "f32", "gradient of the tokens");
+      const { rows } = vit.forward(images, { precision });
+      const seed = device.zeros(rows.shape, rows.dtype, "gradient of the tokens");
       const targets = optimizer.trained.map((name) => vit.parameters.get(name));
       optimizer.assign(program, program.pullBack([{ output: rows, gradient: seed }], targets));
       optimizer.step(program, program.input("scalars", [12]));
@@ -65,7 +73,7 @@ export function recordBenchStep(device: Device, options: BenchStepOptions): Benc
     },
     { name: "train" },
   );
-  return { recorded, inputs: { scalars: scalars() }, minimumBytes: minimumBytes(vit, [images], true) };
+  return { recorded, inputs: { scalars: scalars() }, minimumBytes: minimumBytes(vit, [images], true, precision) };
 }
 
 function scalars(): Float32Array {
@@ -83,7 +91,7 @@ function spread(count: number): Float32Array {
 function refineStep(
   vit: VisionTransformer,
   image: (count: number, pixels: number) => Tensor,
-  { batch, localViews = 10, queueLength = 65536 }: BenchStepOptions,
+  { batch, localViews = 10, queueLength = 65536, precision = "f32" }: BenchStepOptions,
 ): BenchProgram {
   const { device } = vit;
   const { blocks, width, heightPixels } = vit.config;
@@ -98,13 +106,17 @@ function refineStep(
     image(globalViews * batch, heightPixels),
     ...(localViews > 0 ? [image(localViews * batch, localPixels)] : []),
   ];
+  const lossScaling = precision === "f16" ? new LossScaling(device) : undefined;
+  lossScaling?.reset({ beta1: 0.9, beta2: 0.95 });
   const recorded = recordStep({
     model,
+    precision,
     views: () => views,
     heads: new ArenaOptimizer(model.headParameters, { weightDecay: 1e-5 }),
     encoder: {
       optimizer: new ArenaOptimizer(vit.parameters, { weightDecay: 0.05 }),
       average: vit.parameters.like("average"),
+      ...(lossScaling ? { lossScaling } : {}),
     },
     loss: {
       layout: { batch, globalViews, localViews, localIndexing: "stated" },
@@ -124,18 +136,23 @@ function refineStep(
     encoderScalars: scalars(),
   };
   const known = Object.fromEntries(Object.entries(inputs).filter(([name]) => recorded.program.inputs.has(name)));
-  return { recorded, inputs: known, minimumBytes: minimumBytes(vit, views, true) };
+  return { recorded, inputs: known, minimumBytes: minimumBytes(vit, views, true, precision) };
 }
 
 /**
  * Bytes that an encoder's step must move if every kernel reads each operand once and writes each result once and the fusions are
  * those of a block: norm and linear layer, bias, GELU, residual sums, attention without a matrix of scores. In units of one
- * f32 row of the width D: forward 22 (qkv 1 + 3, attention 3 + 1, projection 1 + 1 + 1, norm and first MLP layer 1 + 4, second
+ * row of the width D: forward 22 (qkv 1 + 3, attention 3 + 1, projection 1 + 1 + 1, norm and first MLP layer 1 + 4, second
  * 4 + 1 + 1 and one more for the statistics' pass over x), with 4 more to keep the pre-activation, backward 56 (each product
  * reads its two operands, attention reads qkv and dy twice). Weights are read forward and backward, their gradients written once,
- * and AdamW reads four and writes three arrays.
+ * and AdamW reads four and writes three arrays; all of that in f32, while rows may be f16.
  */
-export function minimumBytes(vit: VisionTransformer, images: readonly Tensor[], trains: boolean): number {
+export function minimumBytes(
+  vit: VisionTransformer,
+  images: readonly Tensor[],
+  trains: boolean,
+  precision: Precision = "f32",
+): number {
   const { blocks, width, patchPixels, classTokens } = vit.config;
   const rows = images.reduce((sum, { shape }) => {
     const [count = 0, , height = 0, across = 0] = shape;
@@ -144,6 +161,7 @@ export function minimumBytes(vit: VisionTransformer, images: readonly Tensor[], 
   const pixels = images.reduce((sum, { size }) => sum + size, 0);
   const perRow = trains ? 22 + 4 + 56 : 22;
   const parameters = vit.parameters.sizeBytes;
-  const embedding = 4 * (3 * pixels + 4 * rows * width); // pixels to patches, patches to rows, rows with positions
-  return 4 * rows * width * perRow * blocks + embedding + parameters * (trains ? 2 + 1 + 7 : 1);
+  const elementBytes = precision === "f16" ? 2 : 4;
+  const embedding = 4 * pixels + elementBytes * (2 * pixels + 4 * rows * width); // pixels to patches, patches to rows, rows with positions
+  return elementBytes * rows * width * perRow * blocks + embedding + parameters * (trains ? 2 + 1 + 7 : 1);
 }

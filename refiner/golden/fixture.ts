@@ -1,5 +1,6 @@
 import { type ByteSource, type Checkpoint, CheckpointError, openCheckpoint } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
+import type { Precision } from "../../models/index.ts";
 
 /** Comparison of one stored result with the code's. */
 export interface GoldenRow {
@@ -26,13 +27,38 @@ export interface FixtureFolder {
 /** Bounds that hold for all cases: forward values, gradients, and indices, which must be equal. */
 export const goldenBounds = { forward: 1e-5, gradient: 1e-4, exact: 0 } as const;
 
+/** Bounds of what a model of some blocks computes. */
+export interface ModelBounds {
+  readonly forward: number;
+  readonly gradient: number;
+}
+
+/** Unit round-off of f16: half the distance from 1 to the next number (11-bit mantissa). */
+const halfRoundOff = 2 ** -11;
+/** Roundings to f16 along the residual stream of one block: seven stored results and the weights of four products. */
+const roundingsPerBlock = 11;
+/** Pixels, patch weights, patch embedding, assembled tokens, last norm; in a decoder its embedding and its result. */
+const otherRoundings = 5;
+
+/**
+ * Bounds in a precision. In f16 each rounding errs by up to u = 2⁻¹¹ of a value, uniformly, so by u / √3 as a standard deviation,
+ * and n independent ones by √(n / 3) u; four standard deviations cover the largest of thousands of values. A gradient meets the
+ * errors of the forward values, those of its own way back, and those of the forward values again where it is multiplied by them.
+ */
+export function modelBounds(precision: Precision, blocks: number): ModelBounds {
+  if (precision === "f32") return goldenBounds;
+  const largest = (roundings: number): number => 4 * Math.sqrt(roundings / 3) * halfRoundOff;
+  const roundings = roundingsPerBlock * blocks + otherRoundings;
+  return { forward: largest(roundings), gradient: largest(3 * roundings) };
+}
+
 /**
  * The bound for a gradient. Where the largest stored value is below 1e-6 the exact gradient is zero (a bias in front of a
  * batch norm, for example) and what is stored is round-off; the error is then measured against 1e-6 and may be all of it.
  */
-export function gradientBound(expected: ArrayLike<number>): number {
+export function gradientBound(expected: ArrayLike<number>, bound: number = goldenBounds.gradient): number {
   const largest = Array.from(expected).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  return largest < 1e-6 ? 1 : goldenBounds.gradient;
+  return largest < 1e-6 ? 1 : bound;
 }
 
 /** Values read from JSON by a path of keys. */
@@ -93,15 +119,22 @@ export class GoldenCase {
     readonly name: string,
     readonly json: Json,
     readonly tensors: Checkpoint | undefined,
+    /** Of encoders and decoders under test. */
+    readonly precision: Precision,
   ) {}
 
-  static async open(device: Device, folder: FixtureFolder, name: string): Promise<GoldenCase> {
+  static async open(
+    device: Device,
+    folder: FixtureFolder,
+    name: string,
+    precision: Precision = "f32",
+  ): Promise<GoldenCase> {
     const files = await folder.files();
     const json = files.includes(`${name}.json`) ? JSON.parse(await folder.text(`${name}.json`)) : {};
     const tensors = files.includes(`${name}.safetensors`)
       ? await openCheckpoint(await folder.open(`${name}.safetensors`))
       : undefined;
-    return new GoldenCase(device, name, new Json(json), tensors);
+    return new GoldenCase(device, name, new Json(json), tensors, precision);
   }
 
   /** Names of the stored tensors that start with a prefix. */
@@ -156,9 +189,9 @@ export class GoldenCase {
   }
 
   /** Compares a gradient with a stored one; see {@link gradientBound}. */
-  async compareGradient(tensor: string, actual: ArrayLike<number>): Promise<void> {
+  async compareGradient(tensor: string, actual: ArrayLike<number>, bound?: number): Promise<void> {
     const expected = await this.floats(tensor);
-    this.add(tensor, actual, expected, gradientBound(expected));
+    this.add(tensor, actual, expected, gradientBound(expected, bound));
   }
 
   addError(tensor: string, maxError: number, bound: number): void {

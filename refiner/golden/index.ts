@@ -1,4 +1,5 @@
 import type { Device } from "../../engine/index.ts";
+import type { Precision } from "../../models/index.ts";
 import { checkAugmentations } from "./augment.ts";
 import { checkCheckpoints } from "./checkpoints.ts";
 import { type FixtureFolder, GoldenCase, type GoldenRow } from "./fixture.ts";
@@ -40,12 +41,20 @@ export interface GoldenReport {
   readonly unsupported: readonly string[];
 }
 
-/** Runs every case of a fixture folder; `onRow` sees each comparison as it is made. */
+export interface GoldenOptions {
+  /** Names of cases to run; all if left out. */
+  readonly only?: readonly string[];
+  /** Of encoders and decoders; heads and losses are f32 in any case. Default f32. */
+  readonly precision?: Precision;
+}
+
+/** Runs every case of a fixture folder and compares with the stored numbers. @throws MissingFeatureError for f16 on a device without it */
 export async function checkFixtures(
   device: Device,
   folder: FixtureFolder,
-  only?: readonly string[],
+  options: GoldenOptions = {},
 ): Promise<GoldenReport> {
+  const { only, precision = "f32" } = options;
   const cases = [
     ...new Set(
       (await folder.files()).filter((file) => file.endsWith(".json")).map((file) => file.slice(0, -".json".length)),
@@ -58,7 +67,7 @@ export async function checkFixtures(
     const check = checks[name];
     if (!check) unsupported.push(name);
     else {
-      const golden = await GoldenCase.open(device, folder, name);
+      const golden = await GoldenCase.open(device, folder, name, precision);
       await check(golden).finally(() => golden.tensors?.close());
       rows.push(...golden.rows);
     }

@@ -1,6 +1,6 @@
-import { type Outputs, recordProgram } from "../../engine/index.ts";
+import { cast, type Outputs, recordProgram } from "../../engine/index.ts";
 import { MaskedAutoencoder, maskedLoss, maskFromNoise, VisionTransformer, vitConfig } from "../../models/index.ts";
-import { type GoldenCase, goldenBounds } from "./fixture.ts";
+import { type GoldenCase, goldenBounds, modelBounds } from "./fixture.ts";
 
 /** Masks, latent, prediction, both losses of both code bases, and all gradients of a masked autoencoder. */
 export async function checkMae(golden: GoldenCase): Promise<void> {
@@ -9,6 +9,7 @@ export async function checkMae(golden: GoldenCase): Promise<void> {
   const ratio = golden.json.get("hyper", "mask_ratio").number();
   const mask = maskFromNoise(await golden.floats("noise"), patches, ratio);
   await checkMask(golden, mask, batch, patches);
+  const bounds = modelBounds(golden.precision, model.encoder.config.blocks + model.decoder.blocks);
   const inputs = { input: await golden.floats("input"), ...mask };
   for (const [variant, normalization] of [
     ["raw_pix", "none"],
@@ -23,7 +24,10 @@ export async function checkMae(golden: GoldenCase): Promise<void> {
         restoreRows: p.input("restoreRows", [mask.restoreRows.length], "u32"),
         mask: p.input("mask", [batch, patches]),
       };
-      const { latent, prediction, target, loss } = model.forward(input, tensors, normalization);
+      const { latent, prediction, target, loss } = model.forward(input, tensors, {
+        normalization,
+        precision: golden.precision,
+      });
       const other = maskedLoss(prediction, target, tensors.mask, normalization === "none" ? "none" : "biased");
       const stored = golden.names(prefix).map((name) => name.slice(prefix.length));
       const gradients = p.gradients(
@@ -31,7 +35,7 @@ export async function checkMae(golden: GoldenCase): Promise<void> {
         stored.map((name) => (name === "input" ? input : parameter(model, name))),
       );
       return {
-        latent,
+        latent: cast(latent, "f32"),
         prediction,
         target_patches: target,
         loss,
@@ -47,18 +51,14 @@ export async function checkMae(golden: GoldenCase): Promise<void> {
     ).read();
     if (variant === "raw_pix") {
       for (const name of ["latent", "prediction", "target_patches"])
-        await golden.compare(name, values[name] ?? [], goldenBounds.forward);
+        await golden.compare(name, values[name] ?? [], bounds.forward);
     }
-    for (const name of gradientNames) await golden.compareGradient(name, values[name] ?? []);
-    golden.addScalar(
-      golden.json.get("scalar", `loss_${variant}`),
-      values.loss?.[0] ?? Number.NaN,
-      goldenBounds.forward,
-    );
+    for (const name of gradientNames) await golden.compareGradient(name, values[name] ?? [], bounds.gradient);
+    golden.addScalar(golden.json.get("scalar", `loss_${variant}`), values.loss?.[0] ?? Number.NaN, bounds.forward);
     golden.addScalar(
       golden.json.get("scalar", `loss_${variant}_refiner_codebase`),
       values.other?.[0] ?? Number.NaN,
-      goldenBounds.forward,
+      bounds.forward,
     );
     recorded.destroy();
   }

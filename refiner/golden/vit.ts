@@ -1,7 +1,7 @@
 import { CheckpointError } from "../../engine/files/index.ts";
-import { mul, type Outputs, recordProgram, reshape, slice, sum, type Tensor } from "../../engine/index.ts";
+import { cast, mul, type Outputs, recordProgram, reshape, slice, sum, type Tensor } from "../../engine/index.ts";
 import { type EncodedTokens, segmentTokens, VisionTransformer, type VitConfig, vitConfig } from "../../models/index.ts";
-import { type GoldenCase, goldenBounds } from "./fixture.ts";
+import { type GoldenCase, modelBounds } from "./fixture.ts";
 
 /** A pre-norm or post-norm ViT: every stage of the forward pass, all gradients, other resolutions. */
 export async function checkVit(golden: GoldenCase): Promise<void> {
@@ -42,11 +42,12 @@ async function checkForwardAndGradients(golden: GoldenCase, model: VisionTransfo
     const weights = p.input("R", golden.shape("R"));
     const observed: Record<string, Tensor> = {};
     const encoded = model.forward(input, {
+      precision: golden.precision,
       observe: (name, value) => {
-        observed[`outputs/${name}`] = value;
+        observed[`outputs/${name}`] = cast(value, "f32");
       },
     });
-    const final = segmentTokens(encoded, 0);
+    const final = cast(segmentTokens(encoded, 0), "f32");
     const objective = sum(mul(final, weights));
     const targets = [input, ...parameters.map(([, tensor]) => tensor)];
     const names = ["input", ...parameters.map(([name]) => name)].map((name) => `grads/${name}`);
@@ -62,11 +63,12 @@ async function checkForwardAndGradients(golden: GoldenCase, model: VisionTransfo
   const stored = golden.names().filter((name) => name.startsWith("outputs/") || name.startsWith("grads/"));
   const inputs = { input: await golden.floats("input"), R: await golden.floats("R") };
   const values = await (await recorded.run(inputs, [...stored, "objective"])).read();
+  const bounds = modelBounds(golden.precision, model.config.blocks);
   for (const name of stored) {
-    if (name.startsWith("grads/")) await golden.compareGradient(name, values[name] ?? []);
-    else await golden.compare(name, values[name] ?? [], goldenBounds.forward);
+    if (name.startsWith("grads/")) await golden.compareGradient(name, values[name] ?? [], bounds.gradient);
+    else await golden.compare(name, values[name] ?? [], bounds.forward);
   }
-  golden.addScalar(golden.json.get("scalar", "objective"), values.objective?.[0] ?? Number.NaN, goldenBounds.forward);
+  golden.addScalar(golden.json.get("scalar", "objective"), values.objective?.[0] ?? Number.NaN, bounds.forward);
   recorded.destroy();
 }
 
@@ -77,19 +79,24 @@ async function checkResolution(golden: GoldenCase, model: VisionTransformer, res
     (p) => {
       let embedded: Tensor | undefined;
       const encoded = model.forward(p.input("input", golden.shape(`${at}/input`)), {
+        precision: golden.precision,
         observe: (name, value) => {
-          if (name === "embedded") embedded = value;
+          if (name === "embedded") embedded = cast(value, "f32");
         },
       });
-      return { pos_added: patchPositions(encoded, embedded, model.config), final: segmentTokens(encoded, 0) };
+      return {
+        pos_added: patchPositions(encoded, embedded, model.config),
+        final: cast(segmentTokens(encoded, 0), "f32"),
+      };
     },
     { inference: true },
   );
   const values = await (
     await recorded.run({ input: await golden.floats(`${at}/input`) }, ["pos_added", "final"])
   ).read();
-  await golden.compare(`${at}/pos_added`, values.pos_added, goldenBounds.forward);
-  await golden.compare(`${at}/final`, values.final, goldenBounds.forward);
+  const bounds = modelBounds(golden.precision, model.config.blocks);
+  await golden.compare(`${at}/pos_added`, values.pos_added, bounds.forward);
+  await golden.compare(`${at}/final`, values.final, bounds.forward);
   recorded.destroy();
 }
 

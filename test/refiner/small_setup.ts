@@ -1,5 +1,13 @@
 import { type Device, hostNormal, stepScalars } from "../../engine/index.ts";
-import { initializeParameters, type Pooling, VisionTransformer, vitConfig, vitParameters } from "../../models/index.ts";
+import {
+  initializeParameters,
+  type Pooling,
+  type Precision,
+  VisionTransformer,
+  vitConfig,
+  vitParameters,
+} from "../../models/index.ts";
+import { LossScaling } from "../../refiner/loss_scaling.ts";
 import { type HeadPlacement, RefinerModel } from "../../refiner/model.ts";
 import { ArenaOptimizer } from "../../refiner/optimizer.ts";
 import type { LossOptions, StepSetup } from "../../refiner/step.ts";
@@ -29,6 +37,10 @@ export interface SmallOptions {
   /** Blocks that stay frozen, with the embedding. */
   readonly frozenBlocks?: number;
   readonly recompute?: boolean;
+  /** Default f32. */
+  readonly precision?: Precision;
+  /** Factor on the gradients at the start, with f16. */
+  readonly lossScale?: number;
 }
 
 /** A small refinement with random weights, and images that are noise over a colour of their own; equal options give equal values. */
@@ -66,7 +78,11 @@ export async function smallTraining(device: Device, options: SmallOptions): Prom
     },
   });
   model.initializeHeads(2);
+  const lossScaling = options.precision === "f16" ? new LossScaling(device) : undefined;
+  const { lossScale: scale } = options;
+  lossScaling?.reset({ beta1: 0.9, beta2: 0.95, ...(scale === undefined ? {} : { scale }) });
   const encoder = {
+    ...(lossScaling ? { lossScaling } : {}),
     optimizer: new ArenaOptimizer(vit.parameters, {
       weightDecay: 0.05,
       scaleOf: (name) => (frozenBlocks > 0 && vit.depthOf(name) <= frozenBlocks ? 0 : 1),
@@ -102,6 +118,7 @@ export async function smallTraining(device: Device, options: SmallOptions): Prom
     ...(trainsEncoder ? { encoder } : {}),
     ...(teacher ? { teacher } : {}),
     ...(options.recompute ? { recompute: true } : {}),
+    ...(options.precision ? { precision: options.precision } : {}),
   };
   return {
     setup,

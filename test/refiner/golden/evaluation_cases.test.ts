@@ -12,7 +12,7 @@ const inputs = /^(train_|test_)[xy]$|^(x|y|centroids)$|^logreg\/(train|test)_[xy
 
 describe.each(["knn", "metrics"])("the golden case %s", (name) => {
   it("compares every stored result within its bound", async () => {
-    const { rows } = await checkFixtures(device, folder, [name]);
+    const { rows } = await checkFixtures(device, folder, { only: [name] });
     const compared = new Set(rows.map(({ tensor }) => tensor));
     const file = await openCheckpoint(await folder.open(`${name}.safetensors`));
     const stored = [...file.tensors.keys()].filter((tensor) => !inputs.test(tensor));
