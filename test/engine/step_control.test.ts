@@ -4,7 +4,7 @@ import { stepControl } from "../../engine/ops/step_control.ts";
 import { stepScalars } from "../../engine/ops/step_scalars.ts";
 import { testDevice } from "../device.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const [gradientScale, apply] = [3, 7]; // places in the scalars
 
 interface Situation {
