@@ -8,6 +8,7 @@ export interface CommonOptions {
   readonly json: boolean;
   readonly seed: number;
   readonly adapter?: string;
+  readonly robust: boolean;
   readonly quiet: boolean;
 }
 
@@ -16,6 +17,7 @@ export function addCommonOptions(command: Command): Command {
     .option("--json", "print the result as one line of JSON on stdout", false)
     .option("--seed <number>", "seed of all random numbers; the same seed gives the same result", wholeNumber(0), 0)
     .option("--adapter <name>", "auto, hardware, software, or a part of the adapter's name (default: auto)")
+    .option("--robust", "leave the driver's index clamping on; slower, for hunting a crash", false)
     .option("-q, --quiet", "print results, warnings and errors only", false);
 }
 
@@ -56,6 +58,7 @@ export function encoderOptions(options: EncoderCommandOptions): EncoderOptions {
 export function openCommandDevice(options: CommonOptions, output: Output): Promise<Device> {
   return openDevice({
     notice: (line) => output.notice(line),
+    robust: options.robust,
     ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
   });
 }

@@ -1,4 +1,5 @@
 import { platform } from "#platform";
+import { Canaries } from "./canaries.ts";
 import { bytesPerElement, type DType, hostArray } from "./dtype.ts";
 import {
   DeviceLostError,
@@ -31,6 +32,8 @@ export interface DeviceOptions {
   readonly gpuAdapter?: GPUAdapter;
   /** Leave the index clamping of Dawn on (Node; other platforms always clamp). Default false. */
   readonly robust?: boolean;
+  /** Put canary words behind every tensor and check them at every read-back: for tests of kernels. Default false. */
+  readonly canaries?: boolean;
   /** Refuse uploads that hold NaN or infinities. Default false. */
   readonly checkFinite?: boolean;
   /** Receives the one-line notice of a software adapter; the default writes to the error console. */
@@ -101,6 +104,8 @@ export class Device {
   readonly staging = new StagingPool(this);
   readonly tuning = new TuningTable();
   readonly checksFinite: boolean;
+  /** Set in canary mode. */
+  readonly canaries: Canaries | undefined;
   readonly counters: DeviceCounters = { buffers: 0, bytes: 0, submits: 0 };
   /** Size of every subgroup where the adapter has just one size; undefined otherwise. */
   readonly subgroupSize: number | undefined;
@@ -116,6 +121,7 @@ export class Device {
   ) {
     this.#ownsDevice = options.device === undefined;
     this.checksFinite = options.checkFinite ?? false;
+    this.canaries = options.canaries ? new Canaries(this) : undefined;
     this.features = new Set(gpu.features);
     this.info = describeAdapter(gpu, adapter);
     const info = gpu.adapterInfo ?? adapter?.info;

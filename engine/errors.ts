@@ -34,6 +34,8 @@ export class DeviceLostError extends EngineError {}
 export class ProgramMixError extends EngineError {}
 /** Tensors of two different devices met in one operation. */
 export class DeviceMixError extends EngineError {}
+/** A kernel wrote outside of its tensors; found in canary mode. */
+export class OutOfBoundsError extends EngineError {}
 /** A tensor was read after the planner gave its memory to another one, or before it was computed. */
 export class ReusedTensorError extends EngineError {}
 /** A NaN or an infinity where only finite numbers are allowed. */

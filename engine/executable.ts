@@ -1,5 +1,7 @@
+import { type Guard, guardBytes } from "./canaries.ts";
 import { hostArray } from "./dtype.ts";
 import { OptionError, ReusedTensorError, ShapeError } from "./errors.ts";
+import { setGuards, withGuard } from "./guards.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
 import { type Plan, type PlannedCommand, planProgram } from "./planner.ts";
@@ -40,6 +42,7 @@ export class Executable {
   readonly #inputBuffer: GPUBuffer | undefined;
   readonly #uniforms: GPUBuffer | undefined;
   readonly #steps: Step[];
+  readonly #guards: readonly Guard[];
 
   private constructor(
     readonly program: Program,
@@ -74,6 +77,7 @@ export class Executable {
       device.gpu.queue.writeBuffer(this.#uniforms, 0, uniforms.bytes);
     }
     this.#steps = plan.commands.map((planned, i) => this.#prepare(planned, pipelines[i], uniforms.ranges[i]));
+    this.#guards = device.canaries ? setGuards(device.canaries, this, this.#arenas) : [];
   }
 
   /** Plans, allocates and compiles. @throws OutOfMemoryError, ValidationError, OverLimitError */
@@ -114,7 +118,8 @@ export class Executable {
       }
       const operand = command.operands[name];
       if (!operand) throw new OptionError(`${kernel.name}: no operand ${name}`);
-      return { binding, resource: this.locate(operand) };
+      const range = this.locate(operand);
+      return { binding, resource: this.program.device.canaries ? withGuard(this, operand, range) : range };
     });
     const group = this.program.device.gpu.createBindGroup({ label: kernel.name, layout: pipeline.layout, entries });
     return {
@@ -185,6 +190,7 @@ export class Executable {
       if (i === this.cuts.length - 1 && staging) this.#copyOut(encoder, readBack, staging);
       device.submit(encoder.finish());
     });
+    device.canaries?.record(this.#guards);
   }
 
   #encode(encoder: GPUCommandEncoder, from: number, to: number): void {
@@ -231,7 +237,11 @@ export class Executable {
 }
 
 export function planFor(program: Program, outputs: readonly Tensor[]): Plan {
-  return planProgram(program.commands, outputs, program.device.limits.maxBufferSize);
+  const { canaries, limits } = program.device;
+  return planProgram(program.commands, outputs, {
+    maxBufferBytes: limits.maxBufferSize,
+    ...(canaries ? { guardBytes } : {}),
+  });
 }
 
 function layOutUniforms(commands: readonly PlannedCommand[]) {

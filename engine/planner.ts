@@ -34,14 +34,30 @@ export interface PlannedCommand {
   readonly inPlace: boolean;
 }
 
+export interface PlanOptions {
+  readonly maxBufferBytes: number;
+  /** Bytes left free behind every tensor; memory is not reused then, so that they stay free. Default 0. */
+  readonly guardBytes?: number;
+}
+
 /** Gives every virtual tensor a place by its lifetime. Pure: allocates nothing on the device. */
-export function planProgram(commands: readonly Command[], outputs: readonly Tensor[], maxBufferBytes: number): Plan {
+export function planProgram(
+  commands: readonly Command[],
+  outputs: readonly Tensor[],
+  { maxBufferBytes, guardBytes = 0 }: PlanOptions,
+): Plan {
   const live = removeDead(commands, outputs);
   const { kept, aliases } = elideAssignments(live, outputs);
   const intervals = findIntervals(kept, outputs, aliases);
   const { planned, rootOf } = mergeInPlace(kept, intervals, outputs);
   const conflicts = findConflicts(planned, rootOf, aliases);
   const items = [...intervals.values()];
+  if (guardBytes > 0)
+    for (const item of items) {
+      item.sizeBytes += guardBytes;
+      item.first = 0;
+      item.last = kept.length;
+    }
   const lowerBoundBytes = peakOf(items, kept.length);
   const best = bestLayout(items, conflicts, maxBufferBytes, lowerBoundBytes);
   const placements = new Map<VirtualStorage, Placement>(best.places);

@@ -39,42 +39,66 @@ const flopsPerStep = 16 * 8 * 2; // chains, turns, multiply and add
 /** Larger than the last-level cache of most CPUs and GPUs. */
 const copiedBytes = 2 ** 26;
 
-/** Measures the arithmetic and the bandwidth peak: the best of some runs, since any other load only slows them down. */
-export async function measurePeaks(device: Device, runs = 5): Promise<AdapterPeaks> {
-  const lanes = device.isSoftware ? 8 : 64; // one vector register of a CPU
-  const groups = device.isSoftware ? 256 : 8192;
-  const invocations = lanes * groups;
+/** A recorded probe: how much one run computes or moves. */
+export interface Probe {
+  readonly kind: "arithmetic" | "copy";
+  /** Floating-point operations, or bytes read and written. */
+  readonly amount: number;
+  readonly program: ReturnType<typeof recordProgram>;
+}
+
+/** Records probes of several shapes, since no single one is the fastest on every adapter. */
+export function recordProbes(device: Device): Probe[] {
   const steps = device.isSoftware ? 512 : 1024;
-  const arithmetic = recordProgram(device, (program) => {
-    const y = program.empty([invocations]);
-    const params = { steps, factor: 0.5, invocations };
-    program.dispatch(probeFlopsKernel, params, { y }, [groups], { constants: { lanes } });
-    return { y };
+  const total = device.isSoftware ? 2048 : 2 ** 19; // invocations, enough to fill the adapter
+  // One vector register of a CPU and more, or one subgroup of a GPU and more.
+  const arithmetic = (device.isSoftware ? [8, 16, 64] : [64, 128, 256]).map((lanes): Probe => {
+    const program = recordProgram(device, (p) => {
+      const y = p.empty([total]);
+      const params = { steps, factor: 0.5, invocations: total };
+      p.dispatch(probeFlopsKernel, params, { y }, [total / lanes], { constants: { lanes } });
+      return { y };
+    });
+    return { kind: "arithmetic", amount: steps * total * flopsPerStep, program };
   });
   const length = Math.min(copiedBytes, device.limits.maxStorageBufferBindingSize) / 4;
   const source = device.zeros([length], "u32", "probe");
-  const copy = recordProgram(device, (program) => {
-    const y = program.empty([length], "u32");
-    const grid = [device.isSoftware ? 64 : 4096];
-    program.dispatch(probeCopyKernel, { count: length / 4 }, { x: source, y }, grid);
-    return { y };
+  const target = device.zeros([length], "u32", "probe");
+  const copies = (device.isSoftware ? [16, 64, 256] : [1024, 4096, 16384]).map((groups): Probe => {
+    const program = recordProgram(device, (p) => {
+      p.dispatch(probeCopyKernel, { count: length / 4 }, { x: source, y: target }, [groups]);
+      return {};
+    });
+    return { kind: "copy", amount: 2 * 4 * length, program };
   });
-  const gflops = (steps * invocations * flopsPerStep) / 1e6 / (await fastest(device, arithmetic, runs));
-  const gigabytesPerSecond = (2 * 4 * length) / 1e6 / (await fastest(device, copy, runs));
-  copy.destroy();
-  if (source.storage.kind === "state") source.storage.destroy();
-  arithmetic.destroy();
-  return { gflops, gigabytesPerSecond };
+  return [...arithmetic, ...copies];
 }
 
-/** @returns the least milliseconds of a run */
-async function fastest(device: Device, program: ReturnType<typeof recordProgram>, runs: number): Promise<number> {
-  let least = Number.POSITIVE_INFINITY;
-  for (let i = 0; i <= runs; i++) {
-    const start = performance.now();
-    await program.run();
-    await device.idle(`probe ${program.program.name}`);
-    if (i > 0) least = Math.min(least, performance.now() - start); // the first run compiles
+/** Frees what the probes took. */
+export function destroyProbes(probes: readonly Probe[]): void {
+  for (const { program } of probes) {
+    for (const command of program.program.commands) {
+      const operands = command.type === "dispatch" ? Object.values(command.operands) : [];
+      for (const { storage } of operands) if (storage.kind === "state") storage.destroy();
+    }
+    program.destroy();
   }
-  return least;
+}
+
+/** Measures the arithmetic and the bandwidth peak: the best of all probes and runs, since any other load only slows them down. */
+export async function measurePeaks(device: Device, runs = 3): Promise<AdapterPeaks> {
+  const probes = recordProbes(device);
+  const least = probes.map(() => Number.POSITIVE_INFINITY);
+  for (let run = 0; run <= runs; run++) {
+    for (const [i, { program }] of probes.entries()) {
+      const start = performance.now();
+      await program.run();
+      await device.idle(program);
+      if (run > 0) least[i] = Math.min(least[i] ?? 0, performance.now() - start); // the first run compiles
+    }
+  }
+  destroyProbes(probes);
+  const best = (kind: Probe["kind"]): number =>
+    Math.max(...probes.map((probe, i) => (probe.kind === kind ? probe.amount / 1e6 / (least[i] ?? 0) : 0)));
+  return { gflops: best("arithmetic"), gigabytesPerSecond: best("copy") };
 }

@@ -4,7 +4,7 @@ import { OptionError } from "./errors.ts";
 import { Executable, type Inputs, planFor } from "./executable.ts";
 import type { Plan } from "./planner.ts";
 import { Program, type ProgramOptions } from "./program.ts";
-import { type ProgramStats, printPlan, statsOf } from "./stats.ts";
+import { type ProgramStats, printPlan, statsOf, trafficOf } from "./stats.ts";
 import type { Tensor } from "./tensor.ts";
 import { readBackBytes, splitReadBack } from "./transfer.ts";
 
@@ -29,8 +29,14 @@ export interface KernelTime {
   readonly kernel: string;
   readonly launches: number;
   readonly milliseconds: number;
-  /** 10⁹ floating-point operations per second; 0 where the operation states none. */
+  /** Floating-point operations of all launches; 0 where the operation states none. */
+  readonly flops: number;
+  /** Bytes that the operands of all launches hold, counted as in `ProgramStats`. */
+  readonly bytes: number;
+  /** 10⁹ floating-point operations per second. */
   readonly gflops: number;
+  /** 10⁹ bytes per second. */
+  readonly gigabytesPerSecond: number;
 }
 
 /**
@@ -137,21 +143,26 @@ export class RecordedProgram<T extends Outputs> {
     this.program.device.requireFeature("profile", "timestamp-query");
     const executable = await this.compile();
     executable.upload(inputs);
-    const totals = new Map<string, { launches: number; nanoseconds: number; flops: number }>();
+    const totals = new Map<string, { launches: number; nanoseconds: number; flops: number; bytes: number }>();
     for (const { kernel, dispatch, nanoseconds } of await executable.time()) {
-      const sum = totals.get(kernel) ?? { launches: 0, nanoseconds: 0, flops: 0 };
+      const sum = totals.get(kernel) ?? { launches: 0, nanoseconds: 0, flops: 0, bytes: 0 };
+      const { read, written } = trafficOf(dispatch);
       totals.set(kernel, {
         launches: sum.launches + 1,
         nanoseconds: sum.nanoseconds + nanoseconds,
         flops: sum.flops + (dispatch.options.flops ?? 0),
+        bytes: sum.bytes + read + written,
       });
     }
     return [...totals]
-      .map(([kernel, { launches, nanoseconds, flops }]) => ({
+      .map(([kernel, { launches, nanoseconds, flops, bytes }]) => ({
         kernel,
         launches,
         milliseconds: nanoseconds / 1e6,
+        flops,
+        bytes,
         gflops: nanoseconds > 0 ? flops / nanoseconds : 0,
+        gigabytesPerSecond: nanoseconds > 0 ? bytes / nanoseconds : 0,
       }))
       .sort((a, b) => b.milliseconds - a.milliseconds);
   }

@@ -36,6 +36,7 @@ export class StagingPool {
     const bytes = buffer.getMappedRange(0, alignUp(sizeBytes, 8)).slice(0, sizeBytes);
     buffer.unmap();
     this.release(buffer);
+    await this.device.canaries?.check();
     return bytes;
   }
 

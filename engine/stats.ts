@@ -61,13 +61,15 @@ export function printPlan(plan: Plan, stats: ProgramStats): string {
   return lines.join("\n");
 }
 
-function trafficOf(command: Command): { read: number; written: number } {
+/** Bytes that a command reads and writes if it touches each operand once. State that a kernel updates is read as well. */
+export function trafficOf(command: Command): { read: number; written: number } {
   if (command.type === "assign") return { read: command.source.sizeBytes, written: command.target.sizeBytes };
   let read = 0;
   let written = 0;
   for (const { name, access } of command.kernel.bindings) {
-    const bytes = command.operands[name]?.sizeBytes ?? 0;
-    if (access === "read") read += bytes;
+    const operand = command.operands[name];
+    const bytes = operand?.sizeBytes ?? 0;
+    if (access === "read" || (access === "write" && operand && stateOf(operand))) read += bytes;
     if (access === "write") written += bytes;
   }
   return { read, written };

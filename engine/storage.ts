@@ -1,3 +1,4 @@
+import { guardBytes } from "./canaries.ts";
 import type { Device } from "./device.ts";
 import { OverLimitError } from "./errors.ts";
 import type { Program } from "./program.ts";
@@ -53,12 +54,17 @@ export class StateStorage {
 
   /** The buffer, created (zeroed, as WebGPU does) on first use. */
   get buffer(): GPUBuffer {
-    this.#buffer ??= this.device.createBuffer(
-      this.name,
-      alignUp(this.sizeBytes, 4),
-      GPUBufferUsageFlags.STORAGE | GPUBufferUsageFlags.COPY_SRC | GPUBufferUsageFlags.COPY_DST,
-    );
+    this.#buffer ??= this.#create();
     return this.#buffer;
+  }
+
+  #create(): GPUBuffer {
+    const { canaries } = this.device;
+    const size = alignUp(this.sizeBytes, 4);
+    const usage = GPUBufferUsageFlags.STORAGE | GPUBufferUsageFlags.COPY_SRC | GPUBufferUsageFlags.COPY_DST;
+    const buffer = this.device.createBuffer(this.name, size + (canaries ? guardBytes : 0), usage);
+    canaries?.fill({ buffer, offset: size, size: guardBytes });
+    return buffer;
   }
 
   /** Frees the memory; a later use starts from zeros again. */

@@ -4,6 +4,7 @@ import type { Device, KernelTime, RecordedProgram, Tensor } from "../../engine/i
 import { type AdapterPeaks, measurePeaks } from "../../engine/probes.ts";
 import { loadTuning, type TunedChoice, tuneProgram } from "../../engine/tuner.ts";
 import { type Precision, type VitPreset, vitPresets } from "../../models/index.ts";
+import { rooflinePage } from "../../refiner/bench/roofline_page.ts";
 import { type BenchStep, benchSteps, recordBenchStep } from "../../refiner/bench/step.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { type CommonOptions, openCommandDevice, wholeNumber } from "../options.ts";
@@ -20,6 +21,7 @@ interface BenchOptions extends CommonOptions {
   readonly tune: boolean;
   readonly out?: string;
   readonly compare?: string;
+  readonly report?: string;
 }
 
 /** What a run of the command measured: its JSON. */
@@ -63,6 +65,7 @@ export function benchCommand(context: CommandContext): Command {
     .option("--tune", "measure the variants of every operation first, remember the fastest and show them", false)
     .option("--out <file>", "also write the JSON to a file, for --compare")
     .option("--compare <file>", "JSON of an earlier run to compare with")
+    .option("--report <file>", "also write an HTML page with the kernels under the adapter's roofline")
     .action(async (options: BenchOptions) => {
       const output = outputOf(context, options);
       const before = options.compare === undefined ? undefined : await readReport(options.compare);
@@ -74,13 +77,14 @@ export function benchCommand(context: CommandContext): Command {
         if (before) compare(report, before, output);
         output.result({ ...report, ...(options.tune ? { tuning: choices } : {}) });
         if (options.out !== undefined) await writeFile(options.out, `${JSON.stringify(report)}\n`);
+        if (options.report !== undefined) await writeFile(options.report, rooflinePage(report));
       } finally {
         device.close();
       }
     });
   return finishCommand(
     command,
-    "mimrefine bench --model ti16 --batch 8 --step train\nmimrefine bench --tune --out before.json",
+    "mimrefine bench --model ti16 --batch 8 --step train --report speed.html\nmimrefine bench --tune --out before.json",
   );
 }
 
@@ -157,9 +161,11 @@ async function kernelTimes(
   for (let i = 0; i < Math.min(repeats, 5); i++) runs.push(await recorded.profile(inputs));
   const [first = []] = runs;
   return first
-    .map(({ kernel, launches, milliseconds, gflops }) => {
-      const middle = median(runs.flatMap((run) => run.find((row) => row.kernel === kernel)?.milliseconds ?? []));
-      return { kernel, launches, milliseconds: middle, gflops: middle > 0 ? (gflops * milliseconds) / middle : 0 };
+    .map((row) => {
+      const times = runs.flatMap((run) => run.find(({ kernel }) => kernel === row.kernel)?.milliseconds ?? []);
+      const milliseconds = median(times);
+      const rate = (amount: number): number => (milliseconds > 0 ? amount / milliseconds / 1e6 : 0);
+      return { ...row, milliseconds, gflops: rate(row.flops), gigabytesPerSecond: rate(row.bytes) };
     })
     .sort((a, b) => b.milliseconds - a.milliseconds);
 }
@@ -191,13 +197,14 @@ function show(report: BenchReport, output: Output): void {
   }
   output.line();
   output.table([
-    ["kernel", "launches", "ms", "GFLOP/s", "of the peak"],
-    ...kernels.map(({ kernel, launches, milliseconds, gflops }) => [
+    ["kernel", "launches", "ms", "GFLOP/s", "of the peak", "GB/s", "of the peak"],
+    ...kernels.map(({ kernel, launches, milliseconds, gflops, gigabytesPerSecond }) => [
       kernel,
       String(launches),
       milliseconds.toFixed(2),
-      gflops > 0 ? gflops.toFixed(2) : "-",
-      gflops > 0 ? percent(gflops / peaks.gflops) : "-",
+      ...(gflops > 0 ? [gflops.toFixed(2), percent(gflops / peaks.gflops)] : ["-", "-"]),
+      gigabytesPerSecond.toFixed(2),
+      percent(gigabytesPerSecond / peaks.gigabytesPerSecond),
     ]),
   ]);
 }

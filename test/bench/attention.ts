@@ -3,9 +3,7 @@
  * of the mathematics: per query, key and dimension 4 forward and 10 backward; the backward launches spend 14, since both compute
  * the scores again. The first run is mostly compilation.
  *
- *   npx esbuild test/bench/attention.ts --bundle --platform=node --format=esm --packages=external --loader:.wgsl=text \
- *     --alias:#platform=./engine/platform/node.ts --outfile=dist/bench_attention.mjs && \
- *     MESA_SHADER_CACHE_DISABLE=true node dist/bench_attention.mjs [repetitions] [variant]
+ *   MESA_SHADER_CACHE_DISABLE=true npm run bench -- attention [repetitions] [variant]
  */
 import process from "node:process";
 import { d, tgpu } from "typegpu";

@@ -2,8 +2,7 @@
  * Times elementwise, row and column kernels, interleaved, against the best of several vec4 copies; prints medians, and
  * rates and shares of the fastest repetition: the one that other programs on the machine disturbed least.
  *
- *   npx esbuild test/bench/elementwise.ts --bundle --platform=node --format=esm --packages=external --loader:.wgsl=text \
- *     --alias:#platform=./engine/platform/node.ts --outfile=dist/bench_elementwise.mjs && node dist/bench_elementwise.mjs [repetitions]
+ *   npm run bench -- elementwise [repetitions]
  */
 import process from "node:process";
 import { d, tgpu } from "typegpu";

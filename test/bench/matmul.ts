@@ -1,8 +1,7 @@
 /**
  * Times every matmul variant on the shapes of the acceptance list, interleaved, and prints medians.
  *
- *   npx esbuild test/bench/matmul.ts --bundle --platform=node --format=esm --packages=external --loader:.wgsl=text \
- *     --alias:#platform=./engine/platform/node.ts --outfile=dist/bench_matmul.mjs && node dist/bench_matmul.mjs [repetitions]
+ *   npm run bench -- matmul [repetitions]
  */
 import process from "node:process";
 import { type Device, openDevice, type RecordedProgram, recordProgram, type Tensor } from "../../engine/index.ts";

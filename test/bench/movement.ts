@@ -1,8 +1,7 @@
 /**
  * Times copy-like and optimiser kernels, interleaved, against the best of several vec4 copies; prints medians and shares.
  *
- *   npx esbuild test/bench/movement.ts --bundle --platform=node --format=esm --packages=external --loader:.wgsl=text \
- *     --alias:#platform=./engine/platform/node.ts --outfile=dist/bench_movement.mjs && node dist/bench_movement.mjs [repetitions]
+ *   npm run bench -- movement [repetitions]
  */
 import process from "node:process";
 import { d, tgpu } from "typegpu";

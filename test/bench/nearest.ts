@@ -2,8 +2,7 @@
  * Times the variants of the nearest-neighbour search, interleaved; prints medians of wall and processor time (the latter is what
  * counts on a software adapter whose cores are shared), and GFLOP/s.
  *
- *   npx esbuild test/bench/nearest.ts --bundle --platform=node --format=esm --packages=external --loader:.wgsl=text \
- *     --alias:#platform=./engine/platform/node.ts --outfile=dist/bench_nearest.mjs && node dist/bench_nearest.mjs [repetitions] [large]
+ *   npm run bench -- nearest [repetitions] [large]
  */
 import process from "node:process";
 import { openDevice, recordProgram } from "../../engine/index.ts";

@@ -2,8 +2,7 @@
  * Times the twelve views of the refiner, and the cheaper pipelines, on a batch of decoded images: images/s and GB/s of traffic
  * (images read, packed pixels written and read, views written), per kernel where timestamps exist, and the host's draws.
  *
- *   npx esbuild test/bench/views.ts --bundle --platform=node --format=esm --packages=external --loader:.wgsl=text \
- *     --alias:#platform=./engine/platform/node.ts --outfile=dist/bench_views.mjs && node dist/bench_views.mjs [batch] [repetitions]
+ *   npm run bench -- views [batch] [repetitions]
  */
 import process from "node:process";
 import { type Device, openDevice, recordProgram } from "../../engine/index.ts";

@@ -5,13 +5,21 @@ import { run, temporaryFolder } from "./run_command.ts";
 const at = await temporaryFolder();
 
 describe("bench", () => {
-  it("prints one line of JSON, writes it to --out and compares with it", { timeout: 240_000 }, async () => {
+  it("prints one line of JSON, writes it to --out and a page to --report", { timeout: 240_000 }, async () => {
     const file = at("before.json");
-    const { code, out } = await run("bench", "--batch", "1", "--repeats", "1", "--json", "--out", file);
+    const page = at("speed.html");
+    const once = ["--batch", "1", "--repeats", "1", "--json"];
+    const { code, out } = await run("bench", ...once, "--out", file, "--report", page);
     expect([code, out.split("\n").length]).toEqual([0, 2]);
     const report = JSON.parse(out);
     expect(JSON.parse(await readFile(file, "utf8"))).toEqual(report);
     expect(report.dispatches).toBeGreaterThan(12 * 5);
+    const html = await readFile(page, "utf8");
+    for (const { kernel, bytes, gigabytesPerSecond } of report.kernels) {
+      expect(html).toContain(kernel);
+      expect(bytes).toBeGreaterThan(0);
+      expect(gigabytesPerSecond).toBeGreaterThan(0);
+    }
     for (const measured of [report.stepMs, report.gflops, report.peaks.gflops, report.peaks.gigabytesPerSecond]) {
       expect(measured).toBeGreaterThan(0);
     }

@@ -7,7 +7,7 @@ import { expectClose, roundOff, valueKind, valuesOf } from "../../engine/testing
 import { testDevice } from "../device.ts";
 import { type AdamWState, adamWReference } from "../reference/optimizers.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const hyper = { learningRate: 1e-2, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, averageFactor: 0.9, gradientScale: 1 };
 const table = [
   [1, 0.05],

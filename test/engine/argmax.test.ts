@@ -5,7 +5,7 @@ import { argmax } from "../../engine/ops/argmax.ts";
 import { oddLength, randomSource } from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 
 it("finds the first largest element along any axis", async () => {
   const drawn = fc.record({

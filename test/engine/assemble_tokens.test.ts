@@ -7,7 +7,7 @@ import { checkGradient, checkOperation, roundOff, valuesOf } from "../../engine/
 import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 interface Case {
   readonly images: number;
   readonly patches: number;

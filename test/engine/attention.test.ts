@@ -18,7 +18,7 @@ import { attentionReference } from "../reference/attention.ts";
 
 let device: Device;
 beforeAll(async () => {
-  device = await testDevice();
+  device = await testDevice({ canaries: true });
 });
 afterEach(() => device.tuning.force("attention", undefined));
 

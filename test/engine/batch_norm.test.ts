@@ -15,7 +15,7 @@ import { operand } from "../operand.ts";
 import { columnStatistics, normalizeColumns } from "../reference/batch_norm.ts";
 import { geluReference } from "../reference/gelu.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 afterEach(() => device.tuning.force("batch_norm", undefined));
 
 const epsilon = 1e-5;

@@ -8,7 +8,7 @@ import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 import { broadcastTo } from "../reference/broadcast.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 
 const pair = (a: number[], b: number[]) => ({
   a,

@@ -6,7 +6,7 @@ import { cast } from "../../engine/ops/cast.ts";
 import { oddLength, valuesOf } from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const hasHalf = device.features.has("shader-f16");
 
 /** Whole numbers that every type but u8 holds (f16 up to 2048); u8 takes their low byte. */

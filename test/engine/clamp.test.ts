@@ -6,7 +6,7 @@ import { checkGradient, checkOperation, oddLength, valueKind, valuesOf } from ".
 import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const range = { low: -0.5, high: 0.25 };
 const drawn = fc.record({ size: oddLength(257), kind: valueKind, seed: fc.integer() });
 const operands = ({ size, kind, seed }: { size: number; kind: Parameters<typeof valuesOf>[0]; seed: number }) => ({

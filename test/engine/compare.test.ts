@@ -3,7 +3,7 @@ import { DTypeError, type Tensor } from "../../engine/index.ts";
 import { equal, greater, greaterEqual, less, lessEqual, notEqual } from "../../engine/ops/compare.ts";
 import { testDevice } from "../device.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 type Operand = Tensor | number;
 const cases: [string, (a: Operand, b: Operand) => Tensor, (a: number, b: number) => boolean][] = [
   ["equal", equal, (a, b) => a === b],

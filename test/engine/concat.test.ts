@@ -6,7 +6,7 @@ import { checkGradient, checkOperation, type HostOperands, valuesOf } from "../.
 import { testDevice } from "../device.ts";
 import { concatReference } from "../reference/movement.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const length = fc.constantFrom(1, 2, 3, 4, 8, 13);
 const cases = fc.record({
   shape: fc.array(length, { minLength: 1, maxLength: 4 }),

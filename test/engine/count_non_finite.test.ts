@@ -5,7 +5,7 @@ import { countNonFinite } from "../../engine/ops/count_non_finite.ts";
 import { oddLength } from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const bad = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
 const badHalves = [0x7e00, 0x7c00, 0xfc00, 0xfe01];
 

@@ -8,7 +8,7 @@ import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 import { crossEntropyReference } from "../reference/softmax.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 afterEach(() => device.tuning.force("cross_entropy", undefined));
 
 const drawn = fc.record({

@@ -3,7 +3,7 @@ import { OptionError, ShapeError } from "../../engine/index.ts";
 import { dropPath } from "../../engine/ops/drop_path.ts";
 import { testDevice } from "../device.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 
 it("drops whole samples and scales the others up", async () => {
   const x = device.tensor([1, 2, 3, 4, 5, 6], [3, 1, 2]);

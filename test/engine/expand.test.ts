@@ -7,7 +7,7 @@ import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 import { broadcastTo } from "../reference/broadcast.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const drawn = fc.record({
   shape: fc.constantFrom<number[]>([1], [7], [3, 1], [2, 1, 1], [1, 3, 7], [2, 3, 7]),
   seed: fc.integer(),

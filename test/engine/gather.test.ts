@@ -16,7 +16,7 @@ import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 import { gatherReference, scatterAddReference } from "../reference/gather.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 
 const drawn = fc.record({
   tableRows: oddLength(67),

@@ -8,7 +8,7 @@ import { checkGradient, oddLength, valueKind, valuesOf } from "../../engine/test
 import { testDevice } from "../device.ts";
 import { geluReference, geluSlope } from "../reference/gelu.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const grid = Float32Array.from({ length: 20_001 }, (_, i) => (i - 10_000) / 1250); // -8 … 8
 
 it("gelu is exact to 1e-7 of erf and the roundings of the product", async () => {

@@ -5,7 +5,7 @@ import { gradientNorm } from "../../engine/ops/gradient_norm.ts";
 import { expectClose, toleranceOf, valueKind, valuesOf } from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 
 async function normOf(...gradients: readonly Float32Array[]) {
   const step = recordProgram(device, (p) => ({

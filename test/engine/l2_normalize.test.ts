@@ -8,7 +8,7 @@ import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 import { l2NormalizeReference } from "../reference/l2_normalize.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 afterEach(() => device.tuning.force("l2_normalize", undefined));
 
 const drawn = fc.record({ rows: oddLength(131), columns: oddLength(257), kind: valueKind, seed: fc.integer() });

@@ -10,7 +10,7 @@ import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 import { layerNormReference, layerNormScales } from "../reference/layer_norm.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 afterEach(() => {
   device.tuning.force("layer_norm", undefined);
   device.tuning.force("layer_norm_grad", undefined);

@@ -21,7 +21,7 @@ const compileLimitMs = 150_000;
 
 let device: Device;
 beforeAll(async () => {
-  device = await testDevice();
+  device = await testDevice({ canaries: true });
 });
 afterEach(() => device.tuning.force("matmul", undefined));
 

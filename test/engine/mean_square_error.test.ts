@@ -5,7 +5,7 @@ import { checkGradient, checkOperation, oddLength, toleranceOf, valuesOf } from 
 import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const check = {
   cases: fc.record({ size: oddLength(257), seed: fc.integer() }),
   operands: ({ size, seed }: { size: number; seed: number }) => ({

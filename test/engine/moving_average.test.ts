@@ -5,7 +5,7 @@ import { movingAverage } from "../../engine/ops/moving_average.ts";
 import { expectClose, oddLength, roundOff, valuesOf } from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 
 it("a thousand small steps of the average keep the digits of 1 - factor", async () => {
   const average = device.tensor([0]);

@@ -7,7 +7,7 @@ import { oddLength, randomSource, roundOff, valueKind, valuesOf } from "../../en
 import { testDevice } from "../device.ts";
 import { largestReference, type NearestReference, similarityReference } from "../reference/nearest.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 afterEach(() => device.tuning.force("nearest", undefined));
 
 const drawn = fc

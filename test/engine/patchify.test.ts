@@ -8,7 +8,7 @@ import { openFixture } from "../fixture.ts";
 import { operand } from "../operand.ts";
 import { build, valueAt } from "../reference/movement.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const cases = fc.record({
   batch: fc.constantFrom(1, 3),
   channels: fc.constantFrom(1, 3, 4),

@@ -7,7 +7,7 @@ import { checkGradient, checkOperation, valuesOf } from "../../engine/testing/in
 import { testDevice } from "../device.ts";
 import { permuteReference } from "../reference/movement.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 
 const size = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
 const operand = ({ x }: Readonly<Record<string, Tensor>>): Tensor => {

@@ -6,7 +6,7 @@ import { hostBits, hostNormal, hostPermutation, hostUniform, type PhiloxBlock, p
 import { oddLength, roundOff } from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const keys = fc.record({
   seed: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
   purpose: fc.oneof(fc.string(), fc.integer({ min: 0, max: 2 ** 32 - 1 })),

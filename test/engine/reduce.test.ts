@@ -8,7 +8,7 @@ import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 import { reduceReference } from "../reference/reduce.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 
 /** Rows, columns, interleaved axes, and lengths on both sides of a block (64) and a chunk (64 … 4096). */
 const layouts = fc.constantFrom(

@@ -10,7 +10,7 @@ import { openFixture } from "../fixture.ts";
 import { operand } from "../operand.ts";
 import { type ResizeCase, resizeReference } from "../reference/resize_grid.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const golden = async (name: string) => (await openFixture("pos-embed"))(name);
 const length = fc.constantFrom(1, 2, 3, 4, 5, 7, 14, 16);
 const cases: fc.Arbitrary<ResizeCase & { seed: number }> = fc.record({

@@ -6,7 +6,7 @@ import { expectClose, roundOff, valuesOf } from "../../engine/testing/index.ts";
 import { testDevice } from "../device.ts";
 import { sgdReference } from "../reference/optimizers.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 
 it("several steps of sgd follow float64, with a learning rate and decay per block", async () => {
   const [blocks, steps] = [5, 6];

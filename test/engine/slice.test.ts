@@ -6,7 +6,7 @@ import { checkGradient, checkOperation, valuesOf } from "../../engine/testing/in
 import { testDevice } from "../device.ts";
 import { pasteReference, sliceReference } from "../reference/movement.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const axis = fc
   .constantFrom(1, 2, 3, 4, 8, 13, 16)
   .chain((length) =>

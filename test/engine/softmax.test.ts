@@ -9,7 +9,7 @@ import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 import { softmaxReference } from "../reference/softmax.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 afterEach(() => device.tuning.force("softmax", undefined));
 
 const drawn = fc.record({ rows: oddLength(131), columns: oddLength(257), kind: valueKind, seed: fc.integer() });

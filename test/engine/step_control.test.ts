@@ -5,7 +5,7 @@ import { stepControl } from "../../engine/ops/step_control.ts";
 import { stepScalars } from "../../engine/ops/step_scalars.ts";
 import { testDevice } from "../device.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const [gradientScale, apply, firstCorrection] = [3, 7, 8]; // places in the scalars
 const betas = { beta1: 0.9, beta2: 0.999 };
 

@@ -7,7 +7,7 @@ import { checkGradient, checkOperation, oddLength, toleranceOf, valuesOf } from 
 import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 
 interface Case {
   readonly run: (x: Tensor) => Tensor;

@@ -7,7 +7,7 @@ import { testDevice } from "../device.ts";
 import { operand } from "../operand.ts";
 import { broadcastTo } from "../reference/broadcast.ts";
 
-const device = await testDevice();
+const device = await testDevice({ canaries: true });
 const shape = [5, 3, 7];
 const shapes = fc.record({
   mask: fc.constantFrom([5, 3, 7], [3, 1], [1], [5, 1, 7]),
