@@ -60,7 +60,8 @@ async function kernelFindings(device: Device, output: Output): Promise<Findings>
 }
 
 async function fixtureFindings(device: Device, folder: string, output: Output): Promise<Findings> {
-  const { rows, unsupported } = await checkFixtures(device, fixtureFolder(folder));
+  const { rows, unsupported, stopped } = await checkFixtures(device, fixtureFolder(folder));
+  for (const { case: name, message } of stopped) output.warning(`${name}: stopped: ${message}`);
   showRows(worstPerCase(rows), output);
   for (const row of rows)
     if (!row.pass) output.line(`failed: ${row.case} ${row.tensor}: ${row.maxError.toExponential(2)} > ${row.bound}`);
