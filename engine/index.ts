@@ -4,15 +4,7 @@ export { checkpoint } from "./checkpointing.ts";
 export { Device, type DeviceInfo, type DeviceOptions, openDevice } from "./device.ts";
 export type { DType, HostArray } from "./dtype.ts";
 export * from "./errors.ts";
-export {
-  type ByteSink,
-  type ByteSource,
-  blobSource,
-  Checkpoint,
-  memorySink,
-  memorySource,
-  openCheckpoint,
-} from "./files/index.ts";
+export * from "./files/index.ts";
 export { defineKernel, type Kernel, type KernelFeature, shaderText } from "./kernel.ts";
 export { accumulate } from "./ops/accumulate.ts";
 export { type AdamWOperands, adamW } from "./ops/adamw.ts";

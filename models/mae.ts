@@ -31,6 +31,8 @@ export interface MaeDecoderConfig {
   readonly width: number;
   readonly blocks: number;
   readonly heads: number;
+  /** Hidden width of the MLP; default four times the width. */
+  readonly mlpWidth?: number;
 }
 
 /**
@@ -95,14 +97,14 @@ export interface MaskTensors {
 
 /** Encoder and decoder parameters of a masked autoencoder, decoder names as Facebook's MAE has them. */
 export function maeDecoderParameters(config: VitConfig, decoder: MaeDecoderConfig): ParameterEntry[] {
-  const { width, blocks } = decoder;
+  const { width, blocks, mlpWidth = 4 * width } = decoder;
   const depth = config.blocks + 1;
   const pixels = config.channels * config.patchPixels ** 2;
   const entries: ParameterEntry[] = [
     ...linearParameters("decoder_embed", config.width, width, depth),
     { name: "mask_token", shape: [1, 1, width], initialization: "token", depth },
   ];
-  for (let j = 0; j < blocks; j++) entries.push(...blockParameters(`decoder_blocks.${j}`, width, 4 * width, depth));
+  for (let j = 0; j < blocks; j++) entries.push(...blockParameters(`decoder_blocks.${j}`, width, mlpWidth, depth));
   return [
     ...entries,
     ...normParameters("decoder_norm", width, depth),

@@ -102,7 +102,7 @@ export class FeatureExtractor {
     );
   }
 
-  /** Shorter side before the centre crop. */
+  /** Shorter side before the centre crop; that of an image whose longer side would not do is larger. */
   get shorterSidePixels(): number {
     const { heightPixels, widthPixels } = this.#views.global;
     return this.options.shorterSidePixels ?? Math.round((Math.min(heightPixels, widthPixels) * 256) / 224);
@@ -161,7 +161,7 @@ export class FeatureExtractor {
     const { heightPixels, widthPixels } = this.#views.global;
     const isExact = image.width === widthPixels && image.height === heightPixels;
     const staysAsIs = isExact && this.options.shorterSidePixels === undefined;
-    const shorter = staysAsIs ? Math.min(heightPixels, widthPixels) : this.shorterSidePixels;
+    const shorter = staysAsIs ? Math.min(heightPixels, widthPixels) : this.options.shorterSidePixels;
     return evaluationParameters(this.#views, [image], shorter);
   }
 

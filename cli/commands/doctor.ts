@@ -78,7 +78,8 @@ async function fixtureFindings(
   precision: Precision,
   output: Output,
 ): Promise<Findings> {
-  const { rows, unsupported } = await checkFixtures(device, fixtureFolder(folder), { precision });
+  const { rows, unsupported, stopped } = await checkFixtures(device, fixtureFolder(folder), { precision });
+  for (const { case: name, message } of stopped) output.warning(`${name}: stopped: ${message}`);
   showRows(worstPerCase(rows), output);
   for (const row of rows)
     if (!row.pass) output.line(`failed: ${row.case} ${row.tensor}: ${row.maxError.toExponential(2)} > ${row.bound}`);

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { Command } from "commander";
 import { type Checkpoint, openCheckpoint } from "../../engine/files/index.ts";
+import { OverLimitError } from "../../engine/index.ts";
 import { fileSource } from "../../engine/platform/files_node.ts";
 import { formatReport, openEncoder, type StoredEncoder } from "../../models/checkpoints/index.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
@@ -42,7 +43,7 @@ async function inspect(checkpoint: Checkpoint, file: string, options: InspectOpt
   for (const [key, value] of checkpoint.metadata) output.line(`${key}: ${value}`);
   const rows: (Record<string, unknown> & Partial<TensorStatistics>)[] = [];
   for (const [name, { dtype, shape, sizeBytes }] of checkpoint.tensors) {
-    const statistics = options.stats ? await tensorStatistics(await checkpoint.read(name)) : {};
+    const statistics = options.stats ? await statisticsOf(checkpoint, name, output) : {};
     rows.push({ name, dtype, shape, sizeBytes, ...statistics });
   }
   output.line();
@@ -68,6 +69,17 @@ async function inspect(checkpoint: Checkpoint, file: string, options: InspectOpt
     plainValues: Object.fromEntries(checkpoint.plainValues),
     tensors: rows,
   });
+}
+
+/** Statistics of a tensor; none, with a warning, for one that is too large to hold. */
+async function statisticsOf(checkpoint: Checkpoint, name: string, output: Output): Promise<Partial<TensorStatistics>> {
+  try {
+    return tensorStatistics(await checkpoint.read(name));
+  } catch (error) {
+    if (!(error instanceof OverLimitError)) throw error;
+    output.warning(`${name}: no statistics: ${error.message}`);
+    return {};
+  }
 }
 
 function showModel({ config, report }: StoredEncoder, output: Output): void {

@@ -12,6 +12,7 @@ export {
   hostTensor,
   type TensorInfo,
 } from "./host_tensor.ts";
+export { openFile, writeFile } from "./named_file.ts";
 export { openNpy } from "./npy.ts";
 export { NpyRowWriter, writeNpy } from "./npy_writer.ts";
 export type { PlainValue } from "./pickle_tree.ts";

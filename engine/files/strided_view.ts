@@ -1,3 +1,4 @@
+import { OverLimitError } from "../errors.ts";
 import type { ByteSource } from "./byte_source.ts";
 import {
   countElements,
@@ -126,12 +127,24 @@ function bitsOf(bytes: Uint8Array, unitBytes: number): Cells {
   return new Uint32Array(bits.buffer, bits.byteOffset, bits.length);
 }
 
+/** @throws OverLimitError if the runtime cannot give an array of that length */
+function allocated<T>(length: number, create: (length: number) => T): T {
+  try {
+    return create(length);
+  } catch (cause) {
+    throw new OverLimitError(
+      `read: a tensor of ${length} values or bytes is more than this process can hold in one array; give it more memory, or store the tensor in parts`,
+      { cause },
+    );
+  }
+}
+
 /** Reads a view as a row-major tensor; only windows around its elements are read. */
 export async function readView(view: StridedView): Promise<HostTensor> {
   const { source, offsetBytes, dtype, shape } = view;
   const size = elementBytes(dtype);
   const count = countElements(shape) ?? 0;
-  const bytes = new Uint8Array(count * size);
+  const bytes = allocated(count * size, (length) => new Uint8Array(length));
   // 8-byte elements are moved as pairs of words: one more axis, so that numbers and not bigints are copied.
   const pairs = size === 8;
   const axes = pairs
@@ -146,7 +159,7 @@ export async function readView(view: StridedView): Promise<HostTensor> {
 /** Reads a view as row-major floats, converting window by window, so that no second copy of the tensor is held. */
 export async function readViewAsF32(view: StridedView): Promise<Float32Array> {
   const { source, offsetBytes, dtype, shape, strides } = view;
-  const out = new Float32Array(countElements(shape) ?? 0);
+  const out = allocated(countElements(shape) ?? 0, (length) => new Float32Array(length));
   const decode = (window: Uint8Array): Cells => elementsToF32(dtype, elementsOf(dtype, window));
   const axes = visitingOrder(shape, strides);
   if (out.length > 0) await gather({ source, offsetBytes, unitBytes: elementBytes(dtype), axes, out, decode });

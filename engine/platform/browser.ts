@@ -1,3 +1,4 @@
+import { OptionError } from "../errors.ts";
 import type { Platform } from "./platform.ts";
 import { chooseAdapter, noAdapter, noticeSoftware } from "./web.ts";
 
@@ -17,5 +18,13 @@ export const platform: Platform = {
   },
   async writeCache(name, text) {
     globalThis.localStorage?.setItem(cachePrefix + name, text);
+  },
+  async openFile(path) {
+    throw new OptionError(`openFile: a browser opens no file by its path (${path}); give blobSource a File or Blob`);
+  },
+  async writeFile(path) {
+    throw new OptionError(
+      `writeFile: a browser writes no file by its path (${path}); write to memorySink() and offer a Blob of it`,
+    );
   },
 };

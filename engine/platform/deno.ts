@@ -1,5 +1,6 @@
 import process from "node:process";
 import { readCache, writeCache } from "./cache_node.ts";
+import { fileSource, writeFileAtomic } from "./files_node.ts";
 import type { Platform } from "./platform.ts";
 import { chooseAdapter, noAdapter, noticeSoftware } from "./web.ts";
 
@@ -16,4 +17,6 @@ export const platform: Platform = {
   },
   readCache,
   writeCache,
+  openFile: fileSource,
+  writeFile: writeFileAtomic,
 };

@@ -1,6 +1,7 @@
 import { tmpdir } from "node:os";
 import process from "node:process";
 import { readCache, writeCache } from "./cache_node.ts";
+import { fileSource, writeFileAtomic } from "./files_node.ts";
 import type { AdapterRequest, OpenedAdapter, Platform } from "./platform.ts";
 import { findSwiftShader } from "./swiftshader_node.ts";
 import { chooseAdapter, noAdapter, noticeSoftware } from "./web.ts";
@@ -23,6 +24,8 @@ export const platform: Platform = {
   },
   readCache,
   writeCache,
+  openFile: fileSource,
+  writeFile: writeFileAtomic,
 };
 
 async function openSystem(request: AdapterRequest): Promise<OpenedAdapter | undefined> {

@@ -1,3 +1,6 @@
+import type { ByteSink } from "../files/byte_sink.ts";
+import type { ByteSource } from "../files/byte_source.ts";
+
 /** How an adapter came to be chosen. */
 export type AdapterType = "discrete" | "integrated" | "software" | "unknown";
 
@@ -28,6 +31,15 @@ export interface Platform {
   readCache(name: string): Promise<string | undefined>;
   /** Keeps text in the user's cache folder; where there is none, nothing is kept. */
   writeCache(name: string, text: string): Promise<void>;
+  /** Opens a file for reading by ranges. */
+  openFile(path: string): Promise<ByteSource>;
+  /** Writes a file as a whole or not at all. */
+  writeFile(path: string, produce: (sink: ByteSink) => Promise<void>, options?: WriteFileOptions): Promise<void>;
+}
+
+export interface WriteFileOptions {
+  /** Replace a file that exists. Default false: it is a FileExistsError. */
+  readonly overwrite?: boolean;
 }
 
 /** Names under which drivers that run on the CPU present themselves. */

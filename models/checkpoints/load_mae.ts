@@ -47,7 +47,8 @@ export async function loadMae(
   const { model: encoder, report } = await loadEncoder(device, checkpoint, options, file);
   const blocks = new Set([...dict.tensors.keys()].flatMap((name) => /^decoder_blocks\.(\d+)\./.exec(name)?.[1] ?? []))
     .size;
-  const decoder = { width, blocks, heads };
+  const [mlpWidth] = dict.tensors.get("decoder_blocks.0.mlp.fc1.weight")?.shape ?? [];
+  const decoder = { width, blocks, heads, ...(mlpWidth === undefined ? {} : { mlpWidth }) };
   const model = new MaskedAutoencoder(encoder, decoder);
   const entries = maeDecoderParameters(encoder.config, decoder);
   const names = [...entries.map(({ name }) => name), "decoder_pos_embed"];

@@ -90,6 +90,8 @@ function label({ container, prefix }: Place): string {
 /** Lower is preferred. */
 function rank(place: Place): number {
   const words = label(place);
+  // data2vec's `_ema` is the training's own average, which the published loader drops.
+  if (/(^|\/)_ema(\/|\.|$)/.test(words)) return 3;
   if (/(^|[/._])(student|base_encoder|online|query_encoder)([/._]|$)/.test(words)) return 3;
   if (/(^|[/._])(teacher|target_encoder|momentum_encoder|ema)([/._]|$)/.test(words)) return 0;
   return /(^|\/)(optimizer|optim)(\/|$)/.test(words) ? 4 : 1;

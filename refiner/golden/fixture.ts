@@ -1,4 +1,10 @@
-import { type ByteSource, type Checkpoint, CheckpointError, openCheckpoint } from "../../engine/files/index.ts";
+import {
+  type ByteSource,
+  type Checkpoint,
+  CheckpointError,
+  type FileDType,
+  openCheckpoint,
+} from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
 import type { Precision } from "../../models/index.ts";
 
@@ -61,6 +67,13 @@ export function gradientBound(expected: ArrayLike<number>, bound: number = golde
   return largest < 1e-6 ? 1 : bound;
 }
 
+/** JSON has no such numbers; the fixtures write them as text. */
+const nonFinite: ReadonlyMap<unknown, number> = new Map([
+  ["inf", Number.POSITIVE_INFINITY],
+  ["-inf", Number.NEGATIVE_INFINITY],
+  ["nan", Number.NaN],
+]);
+
 /** Values read from JSON by a path of keys. */
 export class Json {
   constructor(
@@ -87,9 +100,10 @@ export class Json {
     return typeof this.value === "object" && this.value !== null ? Object.keys(this.value) : [];
   }
 
-  /** @throws CheckpointError unless the value is a number (or the text "inf") */
+  /** @throws CheckpointError unless the value is a number (or the text "inf", "-inf", "nan") */
   number(): number {
-    if (this.value === "inf") return Number.POSITIVE_INFINITY;
+    const named = nonFinite.get(this.value);
+    if (named !== undefined) return named;
     if (typeof this.value !== "number")
       throw new CheckpointError("corrupt", `fixture: ${this.path} is ${JSON.stringify(this.value)}, expected a number`);
     return this.value;
@@ -137,6 +151,12 @@ export class GoldenCase {
     return new GoldenCase(device, name, new Json(json), tensors, precision);
   }
 
+  /** What the JSON file calls the case; the files may have another name, such as one with a number. */
+  get statedName(): string {
+    const { value } = this.json.get("case");
+    return typeof value === "string" ? value : this.name;
+  }
+
   /** Names of the stored tensors that start with a prefix. */
   names(prefix = ""): string[] {
     return [...(this.tensors?.tensors.keys() ?? [])].filter((name) => name.startsWith(prefix));
@@ -148,6 +168,10 @@ export class GoldenCase {
 
   shape(name: string): readonly number[] {
     return this.#checkpoint().tensors.get(name)?.shape ?? [];
+  }
+
+  dtype(name: string): FileDType | undefined {
+    return this.tensors?.tensors.get(name)?.dtype;
   }
 
   async floats(name: string): Promise<Float32Array> {
@@ -172,9 +196,9 @@ export class GoldenCase {
 
   /** Compares a result with a stored tensor. */
   async compare(tensor: string, actual: ArrayLike<number>, bound: number): Promise<void> {
-    const dtype = this.#checkpoint().tensors.get(tensor)?.dtype;
-    const expected =
-      dtype === "f32" || dtype === "f64" || dtype === "f16" ? await this.floats(tensor) : await this.integers(tensor);
+    const dtype = this.dtype(tensor);
+    const isFloat = dtype === "f32" || dtype === "f64" || dtype === "f16" || dtype === "bf16";
+    const expected = isFloat ? await this.floats(tensor) : await this.integers(tensor);
     this.add(tensor, actual, expected, bound);
   }
 
@@ -183,8 +207,9 @@ export class GoldenCase {
     this.addError(tensor, relativeError(actual, expected), bound);
   }
 
-  /** Compares a scalar with a number of the JSON file. */
+  /** Compares a scalar with a number of the JSON file, where that holds one. */
   addScalar(at: Json, actual: number, bound: number): void {
+    if (at.value === undefined) return;
     this.add(at.path, [actual], [at.number()], bound);
   }
 
@@ -199,15 +224,20 @@ export class GoldenCase {
   }
 }
 
-/** max |a − b| / max(|b|max, 1e-6); lengths that differ and NaN are an infinite error. */
+/**
+ * max |a − b| / max(|b|max, 1e-6) over finite values; lengths that differ are an infinite error, and so is an infinity or
+ * NaN that meets another value.
+ */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
   let worst = 0;
   let largest = 1e-6;
+  for (const value of Array.from(expected)) if (Number.isFinite(value)) largest = Math.max(largest, Math.abs(value));
   for (let i = 0; i < expected.length; i++) {
-    const difference = Math.abs((actual[i] ?? Number.NaN) - (expected[i] ?? Number.NaN));
+    const [ours, theirs] = [actual[i], expected[i] ?? Number.NaN];
+    if (Object.is(ours, theirs)) continue;
+    const difference = Math.abs((ours ?? Number.NaN) - theirs);
     worst = Math.max(worst, Number.isNaN(difference) ? Number.POSITIVE_INFINITY : difference);
-    largest = Math.max(largest, Math.abs(expected[i] ?? 0));
   }
   return worst / largest;
 }

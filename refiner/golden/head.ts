@@ -1,9 +1,10 @@
-import { Arena, nearest, type Outputs, recordProgram, type Tensor } from "../../engine/index.ts";
+import { Arena, type Outputs, recordProgram, type Tensor } from "../../engine/index.ts";
 import type { ViewLayout } from "../contrastive_loss.ts";
 import { headMetricNames } from "../contrastive_summary.ts";
 import { ContrastiveHead, type HeadConfig, headCounters, headParameters, headStatistics } from "../head.ts";
 import { NeighbourQueue } from "../queue.ts";
 import { type GoldenCase, goldenBounds, type Json } from "./fixture.ts";
+import { checkRanking } from "./ranking.ts";
 
 /** One contrastive head: projections, neighbours, losses and gradients of both indexings, queue and BN state afterwards. */
 export async function checkHead(golden: GoldenCase): Promise<void> {
@@ -43,7 +44,7 @@ async function checkVariant(golden: GoldenCase, variant: string, json: Json, ind
       classes,
       choice: device.tensor(Uint32Array.from(choice), [anchors], "u32"),
       temperature: json.get("temperature").number(),
-      swap: golden.name.includes("allswap") ? "all" : "positives",
+      swap: golden.statedName.includes("allswap") ? "all" : "positives",
     });
     const targets = stored.map((name) => (name === "x" ? x : head.parameters.get(name)));
     const list = p.gradients(result.loss, targets);
@@ -86,31 +87,15 @@ async function checkVariant(golden: GoldenCase, variant: string, json: Json, ind
       golden.add(`${variant}/${name}`, values.swapped ?? [], expected, goldenBounds.forward);
     }
     await compare("predicted", "predicted", goldenBounds.forward);
-    if (training) await checkWithoutMask(golden, variant, values.anchors ?? [], head);
+    if (values.anchors) await checkRanking(golden, variant, json, values.anchors);
     await checkStateAfter(golden, variant, head);
+    const [pointer = -1] = await head.queue.pointer.read();
+    golden.addScalar(json.get("queue_ptr_after"), pointer, goldenBounds.exact);
     checkNumbers(golden, json.get("metrics"), neighbourNames, values.metrics ?? []);
   }
   for (const name of stored) await golden.compareGradient(gradients + name, values[`d${name}`] ?? []);
   checkNumbers(golden, json.get("losses", indexing), lossNames, values.metrics ?? []);
   recorded.destroy();
-}
-
-/** The best slots if own samples were not excluded: the exclusion must have mattered. */
-async function checkWithoutMask(
-  golden: GoldenCase,
-  variant: string,
-  anchors: ArrayLike<number>,
-  head: ContrastiveHead,
-): Promise<void> {
-  const name = `${variant}/nn.idx_without_mask`;
-  if (!golden.has(name)) return;
-  const entries = await golden.floats(`${variant}/before/queue.x`);
-  const found = nearest(
-    golden.device.tensor(Float32Array.from(anchors), [anchors.length / head.queue.columns, head.queue.columns]),
-    golden.device.tensor(entries, [head.queue.length, head.queue.columns]),
-    { k: 1, metric: "cosine" },
-  );
-  await golden.compare(name, await found.indices.read(), goldenBounds.exact);
 }
 
 async function checkStateAfter(golden: GoldenCase, variant: string, head: ContrastiveHead): Promise<void> {

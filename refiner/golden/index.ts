@@ -39,6 +39,8 @@ export interface GoldenReport {
   readonly rows: readonly GoldenRow[];
   /** Cases of the folder that the code has no check for. */
   readonly unsupported: readonly string[];
+  /** Cases that an error ended before all was compared; each has a failed row without a tensor's name. */
+  readonly stopped: readonly StoppedCase[];
 }
 
 export interface GoldenOptions {
@@ -48,34 +50,58 @@ export interface GoldenOptions {
   readonly precision?: Precision;
 }
 
-/** Runs every case of a fixture folder and compares with the stored numbers. @throws MissingFeatureError for f16 on a device without it */
+export interface StoppedCase {
+  readonly case: string;
+  readonly message: string;
+}
+
+/**
+ * Runs every case of a fixture folder. An error in one, such as a damaged file, does not keep the others from running.
+ *
+ * @throws MissingFeatureError for f16 on a device without it
+ */
 export async function checkFixtures(
   device: Device,
   folder: FixtureFolder,
   options: GoldenOptions = {},
 ): Promise<GoldenReport> {
   const { only, precision = "f32" } = options;
-  const cases = [
-    ...new Set(
-      (await folder.files()).filter((file) => file.endsWith(".json")).map((file) => file.slice(0, -".json".length)),
-    ),
-  ].sort();
-  const rows: GoldenRow[] = [];
-  const unsupported: string[] = [];
-  for (const name of cases) {
-    if (only && !only.includes(name)) continue;
-    const check = checks[name];
-    if (!check) unsupported.push(name);
-    else {
-      const golden = await GoldenCase.open(device, folder, name, precision);
-      await check(golden).finally(() => golden.tensors?.close());
-      rows.push(...golden.rows);
+  if (precision === "f16") device.requireFeature("checkFixtures", "shader-f16");
+  const files = await folder.files();
+  const isWanted = (name: string): boolean => !only || only.includes(name);
+  const report = { rows: [] as GoldenRow[], unsupported: [] as string[], stopped: [] as StoppedCase[] };
+  const stop = (name: string, error: unknown): void => {
+    report.stopped.push({ case: name, message: error instanceof Error ? error.message : String(error) });
+    report.rows.push({ case: name, tensor: "", maxError: Number.POSITIVE_INFINITY, bound: 0, pass: false });
+  };
+  for (const name of caseNames(files).filter(isWanted)) {
+    let golden: GoldenCase | undefined;
+    try {
+      golden = await GoldenCase.open(device, folder, name, precision);
+      const check = checks[name] ?? checks[golden.statedName];
+      if (!check) report.unsupported.push(name);
+      await check?.(golden);
+    } catch (error) {
+      stop(name, error);
+    } finally {
+      report.rows.push(...(golden?.rows ?? []));
+      await golden?.tensors?.close();
     }
   }
-  if ((await folder.files()).includes(checkpointsCase) && (!only || only.includes(checkpointsCase))) {
-    rows.push(...(await checkCheckpoints(folder.folder(checkpointsCase), checkpointsCase)));
+  if (files.includes(checkpointsCase) && isWanted(checkpointsCase)) {
+    const add = (row: GoldenRow): void => void report.rows.push(row);
+    await checkCheckpoints(folder.folder(checkpointsCase), checkpointsCase, add).catch((error: unknown) =>
+      stop(checkpointsCase, error),
+    );
   }
-  return { rows, unsupported };
+  return report;
 }
+
+/** Every case has a JSON file, a file of tensors, or both. */
+function caseNames(files: readonly string[]): string[] {
+  const names = files.flatMap((file) => /^(.+)\.(?:json|safetensors)$/.exec(file)?.[1] ?? []);
+  return [...new Set(names)].sort();
+}
+
 /** Names of the cases that can be checked. */
 export const goldenCases: readonly string[] = [...Object.keys(checks), checkpointsCase];

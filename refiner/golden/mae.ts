@@ -83,7 +83,7 @@ async function loadMae(golden: GoldenCase): Promise<MaskedAutoencoder> {
     width: number("embed_dim"),
     blocks: number("depth"),
     heads: number("num_heads"),
-    mlpWidth: Math.round(number("embed_dim") * number("mlp_ratio")),
+    mlpWidth: Math.trunc(number("embed_dim") * number("mlp_ratio")),
     channels: number("in_chans"),
     heightPixels: number("img_size"),
     widthPixels: number("img_size"),
@@ -94,6 +94,7 @@ async function loadMae(golden: GoldenCase): Promise<MaskedAutoencoder> {
     width: number("decoder_embed_dim"),
     blocks: number("decoder_depth"),
     heads: number("decoder_num_heads"),
+    mlpWidth: Math.trunc(number("decoder_embed_dim") * number("mlp_ratio")),
   });
   for (const stored of golden.names("weights/")) {
     const name = stored.slice("weights/".length);
@@ -128,4 +129,6 @@ async function checkMask(
   golden.add("ids_shuffle", order, shuffle, goldenBounds.exact);
   await golden.compare("ids_restore", restore, goldenBounds.exact);
   await golden.compare("mask", mask.mask, goldenBounds.exact);
+  golden.addScalar(golden.json.get("num_patches"), mask.mask.length / batch, goldenBounds.exact);
+  golden.addScalar(golden.json.get("num_kept"), mask.kept, goldenBounds.exact);
 }

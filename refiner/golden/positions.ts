@@ -20,7 +20,7 @@ async function positionsOf(golden: GoldenCase, name: string): Promise<ArrayLike<
   }
   if (kind === "facebook_mae") {
     const [rows, columns] = sides(grid);
-    return Float32Array.of(...new Float32Array(width), ...sincosPositions(rows, columns, width, "column-first"));
+    return joined(new Float32Array(width), sincosPositions(rows, columns, width, "column-first"));
   }
   if (what === "input") return undefined;
   if (kind === "interpolate")
@@ -53,7 +53,14 @@ async function flat(golden: GoldenCase, grid: string, what: string, width: numbe
   const classRow = isInputOf(golden, grid, rows)
     ? split.classRows
     : (await golden.floats(`mae_1d/${grid}/${what}`)).slice(0, width);
-  return Float32Array.of(...classRow, ...resizedTable);
+  return joined(classRow, resizedTable);
+}
+
+function joined(first: ArrayLike<number>, second: ArrayLike<number>): Float32Array {
+  const values = new Float32Array(first.length + second.length);
+  values.set(first);
+  values.set(second, first.length);
+  return values;
 }
 
 /** Several results may share one source grid; the stored input belongs to the last of them. */
@@ -65,8 +72,9 @@ function isInputOf(golden: GoldenCase, grid: string, rows: number): boolean {
 }
 
 /**
- * The grid whose bicubic enlargement a stored result is, by least squares: its own input was overwritten in the file. The
- * result is an enlargement of some grid only if it follows the rule, so the comparison can fail.
+ * The least grid whose bicubic resize is nearest to a stored result, whose own input was overwritten in the file. A table is
+ * the enlargement of some grid only if it follows the rule, so that comparison can fail; of reductions only one that
+ * differs between the two stored forms can.
  */
 async function impliedGrid(golden: GoldenCase, grid: string, result: string): Promise<Float32Array> {
   const [from] = sides(grid);
@@ -103,9 +111,10 @@ function bicubicMatrix(from: number, to: number): number[][] {
   });
 }
 
-/** (MᵀM)⁻¹Mᵀ by Gauss–Jordan elimination, for matrices with at least as many rows as columns. */
+/** (MᵀM)⁻¹Mᵀ by Gauss–Jordan elimination; of a matrix with fewer rows than columns by its transpose. */
 function pseudoInverse(matrix: readonly (readonly number[])[]): number[][] {
   const columns = matrix[0]?.length ?? 0;
+  if (matrix.length < columns) return transpose(pseudoInverse(transpose(matrix)));
   const system = Array.from({ length: columns }, (_, i) => [
     ...Array.from({ length: columns }, (__, j) => matrix.reduce((sum, row) => sum + (row[i] ?? 0) * (row[j] ?? 0), 0)),
     ...matrix.map((row) => row[i] ?? 0),
@@ -120,6 +129,10 @@ function pseudoInverse(matrix: readonly (readonly number[])[]): number[][] {
     }
   }
   return system.map((row) => row.slice(columns));
+}
+
+function transpose(matrix: readonly (readonly number[])[]): number[][] {
+  return (matrix[0] ?? []).map((_, column) => matrix.map((row) => row[column] ?? 0));
 }
 
 function sides(text: string): [number, number] {

@@ -8,6 +8,7 @@ import { layerDecayFactor, learningRateAt, type Schedule } from "../schedule.ts"
 import { recordStep, type StepSetup } from "../step.ts";
 import { type GoldenCase, goldenBounds, type Json, modelBounds } from "./fixture.ts";
 import { writeQueue } from "./head.ts";
+import { checkParameterGroups, type TrainedGroup } from "./parameter_groups.ts";
 
 /** Bounds of the runs with Adam eps 1e-4, which suppresses round-off where the exact gradient is zero. */
 const stableBounds = { loss: 1e-5, weightAbsolute: 1e-4 } as const;
@@ -27,11 +28,14 @@ const otherNeighbours = 0.05;
  * last state not at all: after another choice it is that of another training.
  */
 export async function checkTrajectory(golden: GoldenCase): Promise<void> {
-  for (const run of ["main", "stable"] as const) await replay(golden, run);
+  for (const run of ["main", "stable"] as const) {
+    const training = await prepare(golden);
+    if (run === "main") checkParameterGroups(golden, training.groups);
+    await replay(golden, run, training);
+  }
 }
 
-async function replay(golden: GoldenCase, run: "main" | "stable"): Promise<void> {
-  const training = await prepare(golden);
+async function replay(golden: GoldenCase, run: "main" | "stable", training: Training): Promise<void> {
   const json = golden.json.get(run);
   const recorded = recordStep(training.setup);
   const absolute =
@@ -47,6 +51,7 @@ async function replay(golden: GoldenCase, run: "main" | "stable"): Promise<void>
       ...training.scalars(update, json.get("adam_eps").number()),
     };
     const slotNames = names.map((_, i) => `slots${i}`);
+    await checkMaskedSlots(golden, json.get("steps", index), training, inputs.samples);
     const values: Record<string, HostArray> = await (await recorded.run(inputs, ["metrics", ...slotNames])).read();
     checkStep(golden, json.get("steps", index), { names, values, absolute, bounds: stepBounds(training), chosen });
     if (update === 0 && run === "main") await checkFirstUpdate(golden, training, json);
@@ -78,6 +83,7 @@ interface Training {
   /** Writes the views of an update. */
   load(update: number): Promise<void>;
   scalars(update: number, epsilon: number): Record<string, Float32Array>;
+  readonly groups: readonly TrainedGroup[];
 }
 
 async function prepare(golden: GoldenCase): Promise<Training> {
@@ -139,6 +145,22 @@ async function prepare(golden: GoldenCase): Promise<Training> {
       },
     },
     load: views.load,
+    groups: [
+      {
+        prefix: "heads.",
+        optimizer: heads,
+        schedule: scheduleOf(hyper, optimizer.get("peak_lr_heads").number()),
+      },
+      ...(encoder
+        ? [
+            {
+              prefix: "encoder.",
+              optimizer: encoder.optimizer,
+              schedule: scheduleOf(hyper, optimizer.get("peak_lr_encoder").number()),
+            },
+          ]
+        : []),
+    ],
     scalars: (update, epsilon) => ({
       headScalars: scalarsOf(optimizer.get("peak_lr_heads").number(), update, epsilon),
       ...(encoder
@@ -311,9 +333,25 @@ function checkStep(golden: GoldenCase, json: Json, step: StepValues): void {
       const at = json.get("infos", `${key}/${name}`);
       if (at.value !== undefined) compare(at, metric(i, ours), info);
     }
+    golden.addScalar(json.get("infos", `loss_weight/${name}`), 1, goldenBounds.exact); // the loss is a plain sum
     const slots = json.get("neighbours", name, "queue_idx");
     golden.add(slots.path, values[`slots${i}`] ?? [], slots.numbers(), goldenBounds.exact);
   });
+}
+
+/** For how many rows the queue holds an entry of their own sample, before an update. */
+async function checkMaskedSlots(
+  golden: GoldenCase,
+  json: Json,
+  training: Training,
+  samples: Int32Array,
+): Promise<void> {
+  const { model, loss } = training.setup;
+  for (const [i, name] of model.names.entries()) {
+    const owners = new Set(await model.heads[i]?.queue.samples.read());
+    const masked = samples.filter((sample) => owners.has(sample)).length * loss.layout.globalViews;
+    golden.addScalar(json.get("neighbours", name, "queries_with_masked_slots"), masked, goldenBounds.exact);
+  }
 }
 
 async function checkFirstUpdate(golden: GoldenCase, training: Training, json: Json): Promise<void> {

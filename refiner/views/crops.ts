@@ -48,6 +48,12 @@ export function centreOf({ width, height }: ImageSize, shorterSide: number, view
   return { width: w, height: h, left: roundHalfEven((w - view.width) / 2), top: roundHalfEven((h - view.height) / 2) };
 }
 
+/** Shorter side that an image is resized to for evaluation, so that the view is 224/256 of it along the tighter side. */
+export function evaluationSide({ width, height }: ImageSize, view: ImageSize): number {
+  const scale = Math.max(view.width / width, view.height / height);
+  return Math.round((Math.min(width, height) * scale * 256) / 224);
+}
+
 function roundHalfEven(x: number): number {
   const floor = Math.floor(x);
   return x - floor === 0.5 ? floor + (floor % 2) : Math.round(x);

@@ -1,7 +1,7 @@
 import { OptionError } from "../../engine/index.ts";
 import { philox, purposeNumber, seedWords } from "../../engine/random.ts";
 import type { ViewConfig, ViewOptions } from "./config.ts";
-import { centreOf, type ImageSize, randomCrop } from "./crops.ts";
+import { centreOf, evaluationSide, type ImageSize, randomCrop } from "./crops.ts";
 import { type JitterStep, type ViewParameters, viewWords, writeParameters } from "./parameter_table.ts";
 
 /** An image of a batch: its size, and the number that its random draws are keyed by. */
@@ -50,21 +50,21 @@ export function drawViewParameters(config: ViewConfig, { seed, step, samples }: 
 }
 
 /**
- * The parameters of the evaluation view: shorter side to 256/224 of the view's, bicubic, centre crop.
+ * The parameters of the evaluation view: resized, bicubic, and cropped in the centre.
  *
- * @param shorterSide - default 256/224 of the shorter side of the view
+ * @param shorterSide - of the resized image; default: 256/224 of the view's side, along the side where the image is tighter
  * @throws OptionError if the view is larger than the resized image
  */
 export function evaluationParameters(
   config: ViewConfig,
   sizes: readonly ImageSize[],
-  shorterSide = Math.round((Math.min(config.global.heightPixels, config.global.widthPixels) * 256) / 224),
+  shorterSide?: number,
 ): Uint32Array {
   const { global } = config;
   const view = { width: global.widthPixels, height: global.heightPixels };
   const table = new Uint32Array(sizes.length * viewWords);
   sizes.forEach(({ width, height }, b) => {
-    const scaled = centreOf({ width, height }, shorterSide, view);
+    const scaled = centreOf({ width, height }, shorterSide ?? evaluationSide({ width, height }, view), view);
     if (scaled.left < 0 || scaled.top < 0)
       throw new OptionError(
         `views: an image of ${width} × ${height} resized to ${scaled.width} × ${scaled.height} is smaller than the view (${view.width} × ${view.height}); raise shorterSide`,

@@ -52,6 +52,20 @@ it("every entry point of the installed package loads and has types", { timeout: 
   }
 });
 
+it("the installed package opens a checkpoint by its path and recognises the encoder", {
+  timeout: minutes,
+}, async () => {
+  const code = `import { openCheckpoint, openFile } from "mimrefine/engine";
+    import { openEncoder } from "mimrefine/models";
+    const checkpoint = await openCheckpoint(await openFile(process.argv[1]));
+    console.log((await openEncoder(checkpoint)).report.family);
+    await checkpoint.close();
+    process.exit(0);`;
+  const file = resolve("test/fixtures/checkpoints/mae.pth");
+  const { stdout } = await run(process.execPath, ["--input-type=module", "-e", code, file], { cwd: folder });
+  expect(stdout.trim()).toBe("MAE (Facebook)");
+});
+
 it("shaders are installed as files", () => {
   expect(existsSync(join(folder, "node_modules/mimrefine/shaders/gelu.wgsl"))).toBe(true);
 });

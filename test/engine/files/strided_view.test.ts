@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { OverLimitError } from "../../../engine/errors.ts";
 import { type ByteSource, memorySource } from "../../../engine/files/byte_source.ts";
 import { type FileDType, tensorFromBytes } from "../../../engine/files/host_tensor.ts";
 import {
@@ -123,4 +124,12 @@ describe("a strided view", () => {
     expect(readsForward([4, 3], [0, 1])).toBe(true);
     expect(readsForward([4, 3], [2, 1])).toBe(false);
   });
+});
+
+test("a view larger than any array is refused with a typed error", async () => {
+  const shape = [2 ** 26, 2 ** 26];
+  const source = memorySource(new Uint8Array(4), "small");
+  const view = { source, offsetBytes: 0, dtype: "u8" as const, shape, strides: [0, 0] };
+  await expect(readView(view)).rejects.toThrow(OverLimitError);
+  await expect(readViewAsF32(view)).rejects.toThrow("more than this process can hold");
 });

@@ -146,6 +146,23 @@ describe("families", () => {
     expect([config.kind, config.classTokens, report.leftOver]).toEqual(["postnorm", 1, []]);
   });
 
+  it("drops the average of data2vec 2.0, even one that holds a whole encoder", async () => {
+    const image = "modality_encoders.IMAGE.";
+    const encoder: Shapes = {
+      ...Object.fromEntries(Object.entries(timm).filter(([name]) => name.startsWith("blocks"))),
+      [`${image}local_encoder.proj.weight`]: [width, 3, 4, 4],
+      [`${image}local_encoder.proj.bias`]: [width],
+      [`${image}extra_tokens`]: [1, 1, width],
+      [`${image}fixed_positional_encoder.positions`]: [1, 4, width],
+      [`${image}context_encoder.norm.weight`]: [width],
+      [`${image}context_encoder.norm.bias`]: [width],
+    };
+    const shapes = { ...prefixed("model/_ema/", encoder), ...prefixed("model/", encoder) };
+    const { report } = await openEncoder(await checkpointOf(shapes));
+    expect([report.place, report.alternatives]).toEqual(["model/", ["model/_ema/"]]);
+    expect(report.dropped.flatMap(({ names }) => names)).toContain(`model/_ema/${image}extra_tokens`);
+  });
+
   it("stacks query, key and value of transformers' ViT", async () => {
     const layer = "vit.encoder.layer.0.";
     const attention = `${layer}attention.attention.`;

@@ -9,8 +9,8 @@ import {
   writeSafetensors,
 } from "../../../engine/files/index.ts";
 import { fileSource } from "../../../engine/platform/files_node.ts";
-import { encoderContent, loadEncoder, loadMae } from "../../../models/checkpoints/index.ts";
-import { vitConfig } from "../../../models/index.ts";
+import { encoderContent, loadEncoder, loadMae, saveMae } from "../../../models/checkpoints/index.ts";
+import { MaskedAutoencoder, vitConfig } from "../../../models/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../random_encoder.ts";
 
@@ -26,13 +26,24 @@ describe("a checkpoint of Facebook's MAE", () => {
   it("gives encoder and decoder, and uses every tensor", async () => {
     const checkpoint = await fixture("mae.pth");
     const { model, report } = await loadMae(device, checkpoint, { heads: 2, decoderHeads: 2 }, "mae.pth");
-    expect(model.decoder).toEqual({ width: 8, blocks: 1, heads: 2 });
+    expect(model.decoder).toEqual({ width: 8, blocks: 1, heads: 2, mlpWidth: 32 });
     expect([report.dropped, report.missing, report.leftOver]).toEqual([[], [], []]);
     const token = await model.decoderParameters.get("mask_token").read();
     expect(token).toEqual(await checkpoint.readAsF32("model/mask_token"));
     const positions = await model.decoderPositions.read();
     expect(positions).toEqual((await checkpoint.readAsF32("model/decoder_pos_embed")).slice(8));
     await checkpoint.close();
+  });
+
+  it("takes the width of the decoder's MLP from the file", async () => {
+    const config = vitConfig({ patchPixels: 2, width: 12, blocks: 1, heads: 3, heightPixels: 4, widthPixels: 4 });
+    const model = new MaskedAutoencoder(randomEncoder(device, config), { width: 8, blocks: 2, heads: 2, mlpWidth: 20 });
+    model.writeSincosPositions();
+    const sink = memorySink();
+    await saveMae(sink, model);
+    const loaded = await loadMae(device, await openCheckpoint(memorySource(sink.bytes())));
+    expect(loaded.model.decoder.mlpWidth).toBe(20);
+    expect(loaded.model.decoderParameters.get("decoder_blocks.1.mlp.fc1.weight").shape).toEqual([20, 8]);
   });
 
   it("asks for the heads of a decoder of unusual width", async () => {

@@ -126,6 +126,16 @@ describe("drawn parameters", () => {
     expect([...table.subarray(viewWords, viewWords + 8)]).toEqual([0, 0, 99, 301, 256, 778, 16, 277]);
   });
 
+  it("of the evaluation resize so that a view that is not square fits into any image", () => {
+    const oblong = { ...evaluationViews(224), global: { ...evaluationViews(224).global, heightPixels: 112 } };
+    const table = evaluationParameters(oblong, [
+      { width: 100, height: 300 },
+      { width: 900, height: 300 },
+    ]);
+    expect([...table.subarray(4, 8)]).toEqual([256, 768, 16, 328]);
+    expect([...table.subarray(viewWords + 4, viewWords + 8)]).toEqual([384, 128, 80, 8]);
+  });
+
   it("refuse an evaluation crop larger than the resized image", () => {
     expect(() => evaluationParameters(evaluationViews(224), [{ width: 300, height: 300 }], 200)).toThrow(
       /smaller than the view/,
