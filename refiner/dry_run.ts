@@ -1,4 +1,4 @@
-import { type Device, OptionError, PlanningDevice } from "../engine/index.ts";
+import { type Device, OptionError, OverLimitError, PlanningDevice } from "../engine/index.ts";
 import { countParameters, VisionTransformer, type VitConfig, vitParameters } from "../models/index.ts";
 import type { RefineConfig } from "./config.ts";
 import { RefinerModel } from "./model.ts";
@@ -108,37 +108,52 @@ export function fittingChanges(
   images: number,
   memoryBytes: number,
 ): FittingChange[] {
-  const planOf = (change: Partial<RefineConfig>): DryRun | undefined => {
-    const plan = dryRun(device, vit, { ...config, ...change }, images, 3);
-    return plan.memory.total <= memoryBytes ? plan : undefined;
-  };
+  const planOf = (change: Partial<RefineConfig>): DryRun | undefined =>
+    withinLimits(() => dryRun(device, vit, { ...config, ...change }, images, 3));
   const found: FittingChange[] = [];
   let least = Number.POSITIVE_INFINITY;
-  const others: Partial<RefineConfig>[] = [{}, { recompute: true }, { frozenShare: 0.5 }, { localViews: 0 }];
   const whole = referenceFlops(device, vit, config, images);
-  for (const other of others) {
-    // Changes of the method are worth naming only where an exact one does not help.
-    if (found.length > 0) break;
-    const microBatch = largestMicroBatch(
-      config.batch,
-      (size) => {
-        const plan = dryRun(device, vit, { ...config, ...other, microBatch: size }, images, 3);
-        least = Math.min(least, plan.memory.total);
-        return plan.memory.total;
-      },
-      memoryBytes,
-    );
-    if (microBatch === undefined) continue;
+  const tryChange = (other: Partial<RefineConfig>): void => {
+    const bytesOf = (size: number): number => {
+      const total = planOf({ ...other, microBatch: size })?.memory.total ?? Number.POSITIVE_INFINITY;
+      least = Math.min(least, total);
+      return total;
+    };
+    const microBatch = largestMicroBatch(config.batch, bytesOf, memoryBytes);
+    if (microBatch === undefined) return;
     const change = { ...other, microBatch };
     const plan = planOf(change);
     if (plan) found.push({ change, plan, relativeFlops: plan.flopsPerUpdate / whole });
-  }
+  };
+  for (const exact of [{}, { recompute: true }]) if (found.length === 0) tryChange(exact);
+  // Changes of the method are worth naming only where an exact one does not help.
+  if (found.length === 0) for (const other of methodChanges(config)) tryChange(other);
   if (found.length === 0) {
     throw new OptionError(
       `refine: no micro-batch fits into ${memoryBytes} bytes; the least that was planned is ${least} bytes: use a smaller model, fewer heads, a shorter queue or a smaller batch`,
     );
   }
   return found.sort((a, b) => Number(!isExact(a)) - Number(!isExact(b)) || a.relativeFlops - b.relativeFlops);
+}
+
+/** Undefined where a tensor is over the limits of the device. */
+function withinLimits<T>(plan: () => T): T | undefined {
+  try {
+    return plan();
+  } catch (error) {
+    if (error instanceof OverLimitError) return undefined;
+    throw error;
+  }
+}
+
+/** What costs some of the method: fewer trained blocks, no local views, heads at the last half of the blocks that have one. */
+function methodChanges({ heads, localViews }: RefineConfig): Partial<RefineConfig>[] {
+  const fewer = heads.slice(Math.floor(heads.length / 2));
+  return [
+    { recompute: true, frozenShare: 0.5 },
+    ...(localViews > 0 ? [{ recompute: true, localViews: 0 }] : []),
+    ...(fewer.length < heads.length ? [{ recompute: true, heads: fewer }] : []),
+  ];
 }
 
 /** Micro-batches and recomputation give the same numbers; everything else is another method. */
@@ -155,7 +170,7 @@ function largestMicroBatch(batch: number, bytesOf: (size: number) => number, mem
   const sizes: number[] = [];
   for (let size = 1; size < batch; size *= 2) sizes.push(size);
   const [one, two] = [bytesOf(1), bytesOf(2)];
-  if (one > memoryBytes) return undefined;
+  if (!(one <= memoryBytes) || one === Number.POSITIVE_INFINITY) return undefined;
   const perImage = Math.max(1, two - one);
   for (const size of sizes.filter((candidate) => one + (candidate - 1) * perImage * 0.9 <= memoryBytes).reverse()) {
     if (bytesOf(size) <= memoryBytes) return size;

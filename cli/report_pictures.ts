@@ -1,7 +1,7 @@
 import type { Device } from "../engine/index.ts";
 import type { VisionTransformer } from "../models/index.ts";
 import { type ImageSource, subset } from "../refiner/data/index.ts";
-import { encodeFeatures } from "../refiner/evaluation/index.ts";
+import { type EncodeOptions, encodeFeatures } from "../refiner/evaluation/index.ts";
 import { nearestGalleries, patchMaps, type ReportData } from "../refiner/report/index.ts";
 import { reportPictures } from "../refiner/report/report_node.ts";
 
@@ -9,17 +9,18 @@ const bankImages = 512;
 const queryImages = 6;
 
 /** Pictures for the report: nearest training images of some held-out ones, and their patch features, before and after. */
-export async function demoPictures(
+export async function picturesOf(
   device: Device,
   models: { readonly before: VisionTransformer; readonly after: VisionTransformer },
   images: { readonly train: ImageSource; readonly test: ImageSource },
+  options: Pick<EncodeOptions, "pooling" | "maxBad"> = {},
 ): Promise<Pick<ReportData, "galleries" | "patchMaps" | "featureNote">> {
   const bank = firstOf(images.train, bankImages);
   const queries = firstOf(images.test, queryImages);
   const blocks = [models.before.config.blocks - 1];
   const side = async (model: VisionTransformer) => ({
-    bank: await encodeFeatures(device, model, bank, { blocks }),
-    queries: await encodeFeatures(device, model, queries, { blocks }),
+    bank: await encodeFeatures(device, model, bank, { ...options, blocks }),
+    queries: await encodeFeatures(device, model, queries, { ...options, blocks }),
   });
   const galleries = await nearestGalleries(
     device,
@@ -34,7 +35,8 @@ export async function demoPictures(
     queries,
     Array.from({ length: queries.length }, (_, i) => i),
   );
-  const featureNote = `class token of the last block, among ${bank.length} training images`;
+  const pooled = options.pooling === "avg" || models.before.config.classTokens === 0 ? "mean patch" : "class token";
+  const featureNote = `${pooled} of the last block, among ${bank.length} training images`;
   return { ...(await reportPictures(galleries, maps)), featureNote };
 }
 
