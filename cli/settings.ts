@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
+import { OptionError } from "../engine/index.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** A strict object schema whose keys are settings. */
@@ -81,6 +82,16 @@ async function parsedYaml(file: string): Promise<unknown> {
     throw new UsageError(
       `config: ${file} cannot be read as YAML (${reason}); write one setting per line, such as batch: 256`,
     );
+  }
+}
+
+/** Checks settings that a user gave. @throws UsageError for wrong keys or values */
+export function checkedSettings<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    if (error instanceof OptionError) throw new UsageError(error.message);
+    throw error;
   }
 }
 

@@ -19,6 +19,7 @@ import { RefinerModel } from "./model.ts";
 import type { RunStore } from "./run_store.ts";
 import { planStage, Stage, type StageNumber, type StagePlan, type UpdateResult } from "./stage.ts";
 import { StepClock } from "./step_clock.ts";
+import { viewsOf } from "./view_settings.ts";
 
 /** Which weights an evaluation looks at. */
 export type EvaluatedWeights = "encoder" | "ema";
@@ -367,7 +368,10 @@ class Run {
     const text = await this.options.store.readText("metrics.jsonl");
     if (text === undefined) return;
     const plan = this.#plans.find((one) => one.stage === stage);
-    const doneEpochs = plan ? this.#epochsBefore(plan) + Math.floor(update / plan.updatesPerEpoch) : 0;
+    // The evaluation at the end of a stage is made again.
+    const lastEpoch = plan
+      ? Math.min(this.#epochsBefore(plan) + Math.floor(update / plan.updatesPerEpoch), this.#epochs(plan) - 1)
+      : 0;
     const lines = text.split("\n").filter((line) => {
       const event = parseLine(line);
       if (!event || event.stage > stage) return false;
@@ -376,7 +380,7 @@ class Run {
         if (event.stage === 2 && stage > 2) this.#knn.afterStage2 = event.accuracy;
       }
       if (event.stage < stage || (event.kind === "update" && event.update <= update)) return true;
-      const isKept = event.kind === "knn" && stage === 3 && update < (plan?.updates ?? 0) && event.epoch <= doneEpochs;
+      const isKept = event.kind === "knn" && stage === 3 && event.epoch <= lastEpoch;
       if (isKept) this.#evaluated.add(event.epoch);
       return isKept;
     });
@@ -430,6 +434,7 @@ function resizeBound(config: RefineConfig, encoder: VisionTransformer): number {
 }
 
 function checkConfig(config: RefineConfig, images: ImageSource, encoder: VisionTransformer): void {
+  viewsOf(config, encoder.config);
   if (config.batch > config.queueLength) {
     throw new OptionError(
       `refine: batch ${config.batch} is larger than the queue of ${config.queueLength}; use a longer queue`,

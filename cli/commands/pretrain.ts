@@ -10,7 +10,7 @@ import { type CommonOptions, openCommandDevice } from "../options.ts";
 import type { Output } from "../output.ts";
 import { Progress } from "../progress.ts";
 import { openRunFolder, resumedSettings } from "../run_folder.ts";
-import { addSettings, givenSettings } from "../settings.ts";
+import { addSettings, checkedSettings, givenSettings } from "../settings.ts";
 import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../stored_run.ts";
 import { UsageError } from "../usage_error.ts";
 
@@ -55,7 +55,7 @@ async function runPretrain(context: CommandContext, command: Command, options: P
   const out = typeof options.resume === "string" ? options.resume : options.out;
   if (!isResumed && options.images === undefined) throw new UsageError("pretrain: --images is needed");
   const given = await givenSettings(command, pretrainSchema, options.config);
-  pretrainConfig(given); // names wrong keys and values before anything is opened
+  checkedSettings(() => pretrainConfig(given)); // names wrong keys and values before anything is opened
   const store = await openRunFolder(out, { resume: isResumed, force: options.force });
   const stored = isResumed ? await readStoredRun(store) : undefined;
   const config = pretrainConfig(stored ? resumedSettings(stored.settings, given, options.override) : given);

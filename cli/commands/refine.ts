@@ -25,7 +25,7 @@ import { evaluationOf, heldOut, measured } from "../refine_evaluation.ts";
 import { fewUpdatesText, followRefinement, knnTable } from "../refine_progress.ts";
 import { reportOfRefinement } from "../refine_report.ts";
 import { openRunFolder, resumedSettings } from "../run_folder.ts";
-import { addSettings, asLists, givenSettings } from "../settings.ts";
+import { addSettings, asLists, checkedSettings, givenSettings } from "../settings.ts";
 import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../stored_run.ts";
 import { UsageError } from "../usage_error.ts";
 
@@ -175,7 +175,7 @@ async function givenRun(command: Command, options: RefineCommandOptions): Promis
   const { weights, images, test, attentionHeads } = options;
   const { preset, ...own } = asLists(await givenSettings(command, refineSchema, options.config), ["heads"]);
   const settings = { ...presetSettings(options.preset ?? preset), ...own };
-  refineConfig(settings); // names wrong keys and values before anything is opened
+  checkedSettings(() => refineConfig(settings)); // names wrong keys and values before anything is opened
   const inputs = Object.entries({ weights, images, test, attentionHeads }).filter(([, value]) => value !== undefined);
   return { settings, inputs: Object.fromEntries(inputs) };
 }
