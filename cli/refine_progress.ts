@@ -9,7 +9,7 @@ interface Timing {
   readonly seconds: number;
 }
 
-const moments = { 1: "before", 2: "after stage 2", 3: "in stage 3" } as const;
+const moments = { 1: "before", 2: "after stage 2", 3: "stage 3, moving average" } as const;
 
 /**
  * Shows the progress of a run on stderr until it ends.

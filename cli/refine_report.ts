@@ -28,9 +28,8 @@ export async function reportOfRefinement(parts: RefinementParts, output: Output)
     const { name, type, backend, driver } = device.info;
     const models = { before, after };
     const sources = { train: pictures.bank, test: pictures.queries };
-    const { pooling, maxBad } = config;
     await saveReportData(store.name, {
-      ...(await picturesOf(device, models, sources, { pooling, maxBad })),
+      ...(await picturesOf(device, models, sources, { pooling: config.pooling })),
       device: { name, type, backend, driver },
       timings: [...timings],
       memoryPlan: memoryPlan(device, before, config, images),

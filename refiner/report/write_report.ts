@@ -26,6 +26,7 @@ export function writeReport(run: RunRecord): string {
         `<section id="${id}" aria-labelledby="${id}-heading"><h2 id="${id}-heading">${escapeHtml(title)}</h2>\n${content}</section>`,
     )
     .join("\n");
+  const action = run.config.command === "pretrain" ? "Pre-training" : "Refinement";
   const version = run.config.version;
   const made = typeof version === "string" ? `mimrefine ${version}` : "mimrefine";
   const { skipped } = run.metrics;
@@ -37,13 +38,13 @@ export function writeReport(run: RunRecord): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>${escapeHtml(run.name)}: refinement report</title>
+<title>${escapeHtml(run.name)}: ${action.toLowerCase()} report</title>
 <link rel="icon" href="data:,">
 <style>${style}</style>
 </head>
 <body>
 <a class="skip" href="#content">Skip to the content</a>
-<header><h1>Refinement of ${escapeHtml(run.name)}</h1>
+<header><h1>${action} of ${escapeHtml(run.name)}</h1>
 <nav aria-label="Sections"><ul>${links}</ul></nav></header>
 <main id="content" tabindex="-1">
 ${headlines(run)}
