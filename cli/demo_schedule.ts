@@ -1,7 +1,7 @@
 import type { VisionTransformer } from "../models/index.ts";
 import type { ImageSource } from "../refiner/data/index.ts";
 import { MemoryRunStore, type RefineConfig, refine, refineConfig } from "../refiner/index.ts";
-import { firstOf } from "./demo_pictures.ts";
+import { firstOf } from "./report_pictures.ts";
 
 /** `brief` is for adapters so slow that even the short schedule would take too long. */
 export type ScheduleName = "full" | "short" | "brief";

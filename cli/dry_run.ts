@@ -1,47 +1,69 @@
-import type { Device } from "../engine/index.ts";
+import { type Device, OverLimitError, trialAllocation } from "../engine/index.ts";
 import type { VitConfig } from "../models/index.ts";
 import type { RefineConfig } from "../refiner/config.ts";
-import { type DryRun, dryRun, fittingChanges, gpuPlanningDevice } from "../refiner/dry_run.ts";
+import { type DryRun, dryRun, type FittingChange, fittingChanges, gpuPlanningDevice } from "../refiner/dry_run.ts";
+import type { FewUpdatesAdvice } from "../refiner/index.ts";
 import { formatBytes, type Output } from "./output.ts";
 
-/** Prints what both stages of a run would take, and what would make stage 3 fit into the given memory. */
-export function printDryRun(
-  device: Device,
-  vit: VitConfig,
-  config: RefineConfig,
-  images: number,
-  memoryBytes: number | undefined,
-  output: Output,
-): void {
+/** What to plan. */
+export interface PlannedRun {
+  readonly device: Device;
+  readonly vit: VitConfig;
+  readonly config: RefineConfig;
+  readonly images: number;
+  /** Memory to fit into; undefined: the limits of the device, and a trial allocation. */
+  readonly memoryBytes: number | undefined;
+  readonly advice: FewUpdatesAdvice | undefined;
+}
+
+/** Prints what both stages of a run would take, and what would make stage 3 fit into the memory there is. */
+export async function printDryRun(run: PlannedRun, output: Output): Promise<void> {
+  const { device, vit, config, images, memoryBytes, advice } = run;
+  const fewUpdates = advice ? { fewUpdates: advice } : {};
   const planning = memoryBytes === undefined ? device : gpuPlanningDevice(device);
-  const stages = [
-    ...(config.stage2Epochs > 0 ? ([2] as const) : []),
-    ...(config.stage3Epochs > 0 ? ([3] as const) : []),
-  ];
-  const plans = stages.map((stage) => dryRun(planning, vit, config, images, stage));
-  for (const plan of plans) printPlan(plan, output);
-  const needed = Math.max(0, ...plans.map(({ memory }) => memory.total));
-  if (memoryBytes === undefined) {
-    output.line(
-      `the limits of ${device.info.name} allow this plan; whether its memory suffices WebGPU does not tell: give --memory`,
-    );
-    output.result({ plans });
-    return;
+  const plansOn = (on: Device): DryRun[] =>
+    ([2, 3] as const)
+      .filter((stage) => (stage === 2 ? config.stage2Epochs : config.stage3Epochs) > 0)
+      .map((stage) => dryRun(on, vit, config, images, stage));
+  let plans: DryRun[];
+  let fits: boolean;
+  let room: number;
+  try {
+    plans = plansOn(planning);
+    const needed = Math.max(0, ...plans.map(({ memory }) => memory.total));
+    room = memoryBytes ?? (await trialAllocation(device, needed));
+    fits = needed <= room;
+    for (const plan of plans) printPlan(plan, output);
+    output.line(verdict(run, needed, room));
+  } catch (error) {
+    if (!(error instanceof OverLimitError)) throw error;
+    plans = plansOn(gpuPlanningDevice(device));
+    room = memoryBytes ?? Number.POSITIVE_INFINITY;
+    fits = false;
+    for (const plan of plans) printPlan(plan, output);
+    output.line(`over the limits of ${device.info.name}: ${error.message}`);
   }
-  const fits = needed <= memoryBytes;
+  const changes = fits ? [] : fittingChanges(planning, vit, config, images, room);
+  if (!fits) output.line("what would fit, cheapest first:");
+  for (const change of changes) printChange(change, output);
+  output.result({ plans, ...(Number.isFinite(room) ? { memory: room } : {}), fits, changes, ...fewUpdates });
+}
+
+function verdict({ device, memoryBytes }: PlannedRun, needed: number, room: number): string {
+  if (memoryBytes !== undefined)
+    return `${needed <= room ? "fits" : "does not fit"} into ${formatBytes(memoryBytes)} (stage that needs most: ${formatBytes(needed)})`;
+  const trial =
+    room >= needed
+      ? `a trial allocation of ${formatBytes(needed)} on ${device.info.name} succeeded`
+      : `a trial allocation of ${formatBytes(needed)} on ${device.info.name} failed after ${formatBytes(room)}`;
+  return `within the limits; ${trial}. WebGPU tells no memory size, and allocation may succeed beyond it: give --memory to be sure`;
+}
+
+function printChange({ change, plan, relativeFlops }: FittingChange, output: Output): void {
+  const settings = Object.entries(change).map(([key, value]) => `${key}=${String(value)}`);
   output.line(
-    fits
-      ? `fits into ${formatBytes(memoryBytes)}`
-      : `does not fit into ${formatBytes(memoryBytes)}; what would, cheapest first:`,
+    `  ${settings.join(" ")}: ${formatBytes(plan.memory.total)}, ${relativeFlops.toFixed(2)} times the work per update`,
   );
-  const changes = fits ? [] : fittingChanges(planning, vit, config, images, memoryBytes);
-  for (const { change, plan, relativeFlops } of changes) {
-    const settings = Object.entries(change).map(([key, value]) => `${key}=${String(value)}`);
-    output.line(
-      `  ${settings.join(" ")}: ${formatBytes(plan.memory.total)}, ${relativeFlops.toFixed(2)} times the work per update`,
-    );
-  }
-  output.result({ plans, memory: memoryBytes, fits, changes });
 }
 
 function printPlan(plan: DryRun, output: Output): void {

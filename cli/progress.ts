@@ -15,6 +15,8 @@ export class Progress {
     readonly total: number,
     /** What is counted, in the plural. */
     readonly unit: string,
+    /** Done by an earlier process, which says nothing about the rate. */
+    readonly from = 0,
   ) {}
 
   update(done: number): void {
@@ -23,7 +25,7 @@ export class Progress {
     const interval = streams.isTerminal ? terminalIntervalMs : plainIntervalMs;
     if (options.quiet || now - this.#shownMs < interval) return;
     this.#shownMs = now;
-    const rate = done / ((now - this.#startMs) / 1000);
+    const rate = (done - this.from) / ((now - this.#startMs) / 1000);
     const seconds = rate > 0 ? (this.total - done) / rate : Number.POSITIVE_INFINITY;
     const line = `${done} of ${this.total} ${this.unit}, ${rate.toFixed(1)}/s, ${formatSeconds(seconds)} left`;
     streams.err(streams.isTerminal ? `\r\x1b[K${line}` : `${line}\n`);

@@ -71,8 +71,27 @@ export async function runCli(args: readonly string[], streams: Streams, isDebug 
   }
 }
 
+const systemReasons: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file or folder; check the path",
+  EACCES: "permission denied; check who may read and write it",
+  EISDIR: "it is a folder; give a file",
+  ENOTDIR: "a part of the path is no folder; check the path",
+  ENOSPC: "the disk is full; what was written before is intact: free some space and go on with --resume",
+  EFBIG:
+    "the file may not become that large; what was written before is intact: raise the limit and go on with --resume",
+  EDQUOT: "the disk quota is used up; what was written before is intact: free some space and go on with --resume",
+};
+
+/** Errors of the operating system in words. */
+function systemReason(error: Error & { readonly code?: unknown; readonly path?: unknown }): string | undefined {
+  const reason = typeof error.code === "string" ? systemReasons[error.code] : undefined;
+  if (reason === undefined) return undefined;
+  return `${typeof error.path === "string" ? `${error.path}: ` : ""}${reason} (${error.message})`;
+}
+
 /** One clear line, or everything for those who look for the cause. */
 function messageOf(error: unknown, isDebug: boolean): string {
   if (!(error instanceof Error)) return `error: ${String(error)}`;
-  return isDebug && error.stack ? error.stack : `error: ${error.message.replace(/\s*\n\s*/g, " ")}`;
+  if (isDebug && error.stack) return error.stack;
+  return `error: ${systemReason(error) ?? error.message.replace(/\s*\n\s*/g, " ")}`;
 }

@@ -1,3 +1,4 @@
+import { reportDataFile } from "../refiner/report/report_node.ts";
 import { RunFolder } from "../refiner/run_folder_node.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -20,10 +21,21 @@ export async function openRunFolder(
         `${path}: a run is there already; go on with --resume, start over with --force, or choose another --out`,
       );
     for (const file of await store.list("checkpoints")) await store.remove(`checkpoints/${file}`);
-    for (const file of ["metrics.jsonl", "encoder.safetensors", "mae.safetensors", "report.html", "config.json"])
-      await store.remove(file);
+    const made = ["metrics.jsonl", "encoder.safetensors", "mae.safetensors", "report.html", reportDataFile];
+    for (const file of [...made, "config.json"]) await store.remove(file);
   }
+  await removeUnfinished(store);
   return store;
+}
+
+/** Removes what a killed process left half-written beside the files that it was to replace. */
+async function removeUnfinished(store: RunFolder): Promise<void> {
+  for (const folder of ["", "checkpoints"]) {
+    for (const file of await store.list(folder)) {
+      if (file.startsWith(".") && file.endsWith(".part"))
+        await store.remove(folder === "" ? file : `${folder}/${file}`);
+    }
+  }
 }
 
 /**

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
+import { OptionError } from "../engine/index.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** A strict object schema whose keys are settings. */
@@ -22,12 +23,17 @@ export function settingsOf(schema: SettingsSchema): SettingInfo[] {
     const info = typeof property === "object" ? property : {};
     return {
       key,
-      flag: `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+      flag: settingFlag(key),
       description: info.description ?? key,
       default: info.default,
       isBoolean: info.type === "boolean",
     };
   });
+}
+
+/** `topK` is `--top-k`. */
+export function settingFlag(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 /** Adds an option per setting; `seed` is a common option already. */
@@ -61,11 +67,32 @@ export async function givenSettings(
 
 /** @throws UsageError */
 export async function readSettings(file: string): Promise<Record<string, unknown>> {
-  const value: unknown = parseYaml(await readFile(file, "utf8"));
+  const value = await parsedYaml(file);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new UsageError(`config: ${file} holds no settings; write one per line, such as batch: 256`);
   }
   return { ...value };
+}
+
+async function parsedYaml(file: string): Promise<unknown> {
+  try {
+    return parseYaml(await readFile(file, "utf8"));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(
+      `config: ${file} cannot be read as YAML (${reason}); write one setting per line, such as batch: 256`,
+    );
+  }
+}
+
+/** Checks settings that a user gave. @throws UsageError for wrong keys or values */
+export function checkedSettings<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    if (error instanceof OptionError) throw new UsageError(error.message);
+    throw error;
+  }
 }
 
 /** `16,17,last` is a list, `0.2` a number, everything else text. */

@@ -74,4 +74,5 @@ export {
 } from "./shape.ts";
 export type { ProgramStats } from "./stats.ts";
 export { emptyLike, programOf, reshape, rows, Tensor } from "./tensor.ts";
+export { trialAllocation } from "./trial_allocation.ts";
 export { loadTuning, type TunedChoice, type TuneOptions, tuneProgram } from "./tuner.ts";

@@ -10,7 +10,7 @@ import {
   viewWords,
 } from "./views/index.ts";
 
-/** Room per image that programs are recorded for: stored images have one size, decoded ones are bounded by their shorter side. */
+/** Photographs rarely exceed it (16:9 is 1.8); room for more would cost memory at every step. */
 const longestAspect = 2;
 
 /** Uploads decoded images and draws their views, with memory that is allocated once. */
@@ -56,12 +56,12 @@ export class ViewInputs {
   }
 }
 
-/** Bytes of packed images to plan for, per image: the first image's size where all are stored alike, else the decode bound. */
-export async function bytesPerImage(source: ImageSource, resizeTo: number): Promise<number> {
-  const first = await source.load(0, { resizeTo });
-  const bounded = resizeTo * resizeTo * longestAspect * source.channels;
-  return Math.max(
-    first.width * first.height * first.channels,
-    Math.min(first.width, first.height) >= resizeTo ? bounded : 0,
-  );
+/** Largest area, in pixels, of an image that training decodes: what is longer than twice its shorter side is reduced further. */
+export function largestArea(resizeTo: number): number {
+  return longestAspect * resizeTo * resizeTo;
+}
+
+/** Bytes of packed images to plan for, per image: the largest one where pixels are stored, else the bound of decoding. */
+export function bytesPerImage(source: ImageSource, resizeTo: number): number {
+  return source.largestBytes ?? largestArea(resizeTo) * source.channels;
 }

@@ -69,6 +69,11 @@ function fileType(dtype: DType): "f32" | "f16" | "u32" | "i32" | "u8" {
   return dtype;
 }
 
+/** Whether a run has written a checkpoint, whole or damaged. */
+export async function hasCheckpoint(store: RunStore): Promise<boolean> {
+  return (await store.list(folder)).some((file) => file.endsWith(".safetensors"));
+}
+
 /** The newest checkpoint of a run that can be read, with what was wrong with newer ones. */
 export interface FoundCheckpoint {
   readonly file: string;

@@ -1,4 +1,4 @@
-import { type Device, OptionError, PlanningDevice } from "../engine/index.ts";
+import { type Device, OptionError, OverLimitError, PlanningDevice } from "../engine/index.ts";
 import { countParameters, VisionTransformer, type VitConfig, vitParameters } from "../models/index.ts";
 import type { RefineConfig } from "./config.ts";
 import { RefinerModel } from "./model.ts";
@@ -111,34 +111,32 @@ export function fittingChanges(
   images: number,
   memoryBytes: number,
 ): FittingChange[] {
+  const planOf = (change: Partial<RefineConfig>): DryRun | undefined =>
+    withinLimits(() => dryRun(device, vit, { ...config, ...change }, images, 3));
   const found: FittingChange[] = [];
   let least = Number.POSITIVE_INFINITY;
   const whole = referenceFlops(device, vit, config, images);
-  const planOf = (change: Partial<RefineConfig>): DryRun => {
-    const plan = dryRun(device, vit, { ...config, ...change }, images, 3);
-    least = Math.min(least, plan.memory.total);
-    return plan;
+  /** Whether the change fits with some micro-batch. */
+  const fits = (other: Partial<RefineConfig>): boolean => {
+    const bytesOf = (size: number): number => {
+      const total = planOf({ ...other, microBatch: size })?.memory.total ?? Number.POSITIVE_INFINITY;
+      least = Math.min(least, total);
+      return total;
+    };
+    const microBatch = largestMicroBatch(config.batch, bytesOf, memoryBytes);
+    if (microBatch === undefined) return false;
+    const change = { ...other, microBatch };
+    const plan = planOf(change);
+    if (plan) found.push({ change, plan, relativeFlops: plan.flopsPerUpdate / whole });
+    return plan !== undefined;
   };
-  /** Whether the change fits with some micro-batch, all blocks kept or recomputed. */
-  const tryWith = (other: Partial<RefineConfig>): boolean =>
-    [other, { ...other, recompute: true }].some((base) => {
-      const bytesOf = (microBatch: number): number => planOf({ ...base, microBatch }).memory.total;
-      const microBatch = largestMicroBatch(config.batch, bytesOf, memoryBytes);
-      if (microBatch === undefined) return false;
-      const change = { ...base, microBatch };
-      const plan = planOf(change);
-      found.push({ change, plan, relativeFlops: plan.flopsPerUpdate / whole });
-      return true;
-    });
-  tryWith({});
-  if (config.precision === "f32" && device.features.has("shader-f16")) tryWith({ precision: "f16" });
-  if (found.length === 0) {
-    // Changes of the method are worth naming only where nothing else helps.
-    const half = Math.ceil(config.heads.length / 2);
-    if (half < config.heads.length) tryWith({ heads: config.heads.slice(-half) });
-    tryWith({ frozenShare: 0.5 });
-    if (config.localViews > 0) tryWith({ localViews: 0 });
-  }
+  /** Keeping the inside of blocks where that fits, recomputing it elsewhere. */
+  const tryChange = (other: Partial<RefineConfig>): boolean =>
+    [other, { ...other, recompute: true }].some((change) => fits(change));
+  tryChange({});
+  if (config.precision === "f32" && device.features.has("shader-f16")) tryChange({ precision: "f16" });
+  // Changes of the method are worth naming only where nothing else helps.
+  if (found.length === 0) for (const other of methodChanges(config)) fits(other);
   if (found.length === 0) {
     throw new OptionError(
       `refine: no micro-batch fits into ${memoryBytes} bytes; the least that was planned is ${least} bytes: use a smaller model, fewer heads, a shorter queue or a smaller batch`,
@@ -154,6 +152,26 @@ function changeKind({ change }: FittingChange): number {
   return others.every((key) => key === "precision") ? 1 : 2;
 }
 
+/** Undefined where a tensor is over the limits of the device. */
+function withinLimits<T>(plan: () => T): T | undefined {
+  try {
+    return plan();
+  } catch (error) {
+    if (error instanceof OverLimitError) return undefined;
+    throw error;
+  }
+}
+
+/** What costs some of the method: fewer trained blocks, no local views, heads at the last half of the blocks that have one. */
+function methodChanges({ heads, localViews }: RefineConfig): Partial<RefineConfig>[] {
+  const fewer = heads.slice(Math.floor(heads.length / 2));
+  return [
+    { recompute: true, frozenShare: 0.5 },
+    ...(localViews > 0 ? [{ recompute: true, localViews: 0 }] : []),
+    ...(fewer.length < heads.length ? [{ recompute: true, heads: fewer }] : []),
+  ];
+}
+
 function referenceFlops(device: Device, vit: VitConfig, config: RefineConfig, images: number): number {
   return dryRun(device, vit, { ...config, microBatch: 1 }, images, 3).flopsPerUpdate;
 }
@@ -163,7 +181,7 @@ function largestMicroBatch(batch: number, bytesOf: (size: number) => number, mem
   const sizes: number[] = [];
   for (let size = 1; size < batch; size *= 2) sizes.push(size);
   const [one, two] = [bytesOf(1), bytesOf(2)];
-  if (one > memoryBytes) return undefined;
+  if (!(one <= memoryBytes) || one === Number.POSITIVE_INFINITY) return undefined;
   const perImage = Math.max(1, two - one);
   for (const size of sizes.filter((candidate) => one + (candidate - 1) * perImage * 0.9 <= memoryBytes).reverse()) {
     if (bytesOf(size) <= memoryBytes) return size;

@@ -20,10 +20,11 @@ import {
   VisionTransformer,
   vitParameters,
 } from "../models/index.ts";
-import { bytesPerImage, ViewInputs } from "./batch_inputs.ts";
-import { newestCheckpoint, type RunState, restoreState, saveCheckpoint } from "./checkpoint.ts";
+import { bytesPerImage, largestArea, ViewInputs } from "./batch_inputs.ts";
+import { hasCheckpoint, newestCheckpoint, type RunState, restoreState, saveCheckpoint } from "./checkpoint.ts";
 import { BrokenImages, batches, type ImageBatch, type ImageSource } from "./data/index.ts";
 import { CollapseError } from "./health.ts";
+import { asImageSource, type ImageInput } from "./image_input.ts";
 import { LossScaling } from "./loss_scaling.ts";
 import { ArenaOptimizer } from "./optimizer.ts";
 import { type PretrainConfig, pretrainModel } from "./pretrain_config.ts";
@@ -34,18 +35,22 @@ import { plainView, viewDefaults } from "./views/index.ts";
 
 export interface PretrainOptions {
   readonly device: Device;
-  readonly images: ImageSource;
+  readonly images: ImageInput;
   readonly config: PretrainConfig;
   readonly store: RunStore;
-  /** Go on from the newest checkpoint of the store. */
+  /** Go on from the newest checkpoint of the store, or from the beginning if none was written yet. */
   readonly resume?: boolean;
   /** Finishes the current update, saves, and ends the run. */
   readonly signal?: AbortSignal;
-  /** Seconds after which the run stops as if aborted, at an update boundary; for controls of equal compute. */
+  /** Memory of the host process in bytes, for the metrics. */
+  readonly hostBytes?: () => number;
+  /** Trained in place, from the weights that it has; default: a new one with random weights. */
   readonly encoder?: VisionTransformer;
 }
 
 export type PretrainEvent =
+  /** The first one, before anything is written: the options are right. */
+  | { readonly kind: "start"; readonly updates: number; readonly images: number }
   | {
       readonly kind: "update";
       readonly stage: 1;
@@ -60,8 +65,12 @@ export type PretrainEvent =
       readonly lossScale?: LossScale;
       readonly imagesPerSecond: number;
       readonly waitShare: number;
+      readonly deviceBytes: number;
+      readonly hostBytes?: number;
     }
   | { readonly kind: "checkpoint"; readonly file: string }
+  /** An image that cannot be read, once each; others take its place. */
+  | { readonly kind: "broken"; readonly image: string; readonly text: string }
   | { readonly kind: "notice"; readonly text: string };
 
 export interface PretrainResult {
@@ -79,19 +88,31 @@ export interface PretrainResult {
  *   device without it
  */
 export async function* pretrain(options: PretrainOptions): AsyncGenerator<PretrainEvent, PretrainResult> {
-  const { config, images, store, signal } = options;
+  const { config, store, signal } = options;
   if (config.precision === "f16") options.device.requireFeature("pretrain: precision f16", "shader-f16");
-  const training = await Training.prepare(options);
+  const images = await asImageSource(options.images);
+  const training = await Training.prepare(options, images);
+  yield { kind: "start", updates: training.schedule.totalUpdates, images: images.length };
   let update = 0;
-  if (options.resume) {
+  const isBegun = options.resume && (await hasCheckpoint(store));
+  if (options.resume && !isBegun) {
+    yield { kind: "notice", text: `${store.name}: no checkpoint was written yet; starting at the beginning` };
+    await keepMetrics(store, 0);
+  }
+  if (isBegun) {
     const { checkpoint, file, damaged } = await newestCheckpoint(store);
     for (const text of damaged) yield { kind: "notice", text: `${text}; going back to ${file}` };
     await restoreState(checkpoint, training.state);
     await checkpoint.close();
     update = Number(checkpoint.metadata.get("update"));
+    await keepMetrics(store, update);
     yield { kind: "notice", text: `resumed from ${file}` };
   }
-  const broken = new BrokenImages(images.length, { maxBad: config.maxBad });
+  const brokenEvents: PretrainEvent[] = [];
+  const broken = new BrokenImages(images.length, {
+    maxBad: config.maxBad,
+    onBroken: (error, index) => brokenEvents.push({ kind: "broken", image: images.name(index), text: error.message }),
+  });
   let skipped = await training.skippedUpdates();
   const clock = new StepClock(config.batch);
   const { updatesPerEpoch, schedule } = training;
@@ -110,9 +131,11 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
       firstBatch: update % updatesPerEpoch,
       prefetch: config.prefetch,
       resizeTo: training.resizeTo,
+      maxPixels: largestArea(training.resizeTo),
       broken,
     });
     for await (const batch of clock.waiting(feed)) {
+      yield* brokenEvents.splice(0);
       const { loss, ...rest } = await training.run(batch, update, epoch);
       update++;
       const learningRate = learningRateAt(schedule, update - 1);
@@ -126,6 +149,8 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
         learningRate,
         ...rest,
         ...clock.lap(),
+        deviceBytes: training.model.device.counters.bytes,
+        ...(options.hostBytes ? { hostBytes: options.hostBytes() } : {}),
       } as const;
       await store.appendLine("metrics.jsonl", JSON.stringify(event));
       yield event;
@@ -142,6 +167,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
       const isDue = isEpochEnd && (update / updatesPerEpoch) % config.checkpointEvery < 1;
       const isTime = performance.now() - lastSave > config.checkpointMinutes * 60_000;
       if (isDue || isTime || signal?.aborted || update === schedule.totalUpdates) yield await save();
+      clock.restart();
       if (signal?.aborted || update === schedule.totalUpdates) break;
     }
   }
@@ -154,6 +180,8 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
       saveMae(sink, model, { source: "random weights", method: "MAE (arXiv 2111.06377)" }),
     );
   }
+  if (broken.count > 0)
+    yield { kind: "notice", text: `${broken.count} of ${images.length} images were broken and left out` };
   training.destroy();
   return {
     finished,
@@ -168,6 +196,18 @@ interface PretrainUpdate {
   readonly loss: number;
   readonly gradientNorm: number;
   readonly lossScale?: LossScale;
+}
+
+/** Drops the lines of updates that will be made again. */
+async function keepMetrics(store: RunStore, updates: number): Promise<void> {
+  const lines = ((await store.readText("metrics.jsonl")) ?? "").split("\n").filter((line) => line.endsWith("}"));
+  await store.writeText(
+    "metrics.jsonl",
+    lines
+      .slice(0, updates)
+      .map((line) => `${line}\n`)
+      .join(""),
+  );
 }
 
 class Training {
@@ -214,7 +254,7 @@ class Training {
     this.#step = this.record();
   }
 
-  static async prepare({ device, images, config, encoder: given }: PretrainOptions): Promise<Training> {
+  static async prepare({ device, config, encoder: given }: PretrainOptions, images: ImageSource): Promise<Training> {
     const vit = pretrainModel(config, images.channels);
     const encoder = given ?? new VisionTransformer(device, vit);
     const decoder = { width: config.decoderWidth, blocks: config.decoderBlocks, heads: config.decoderHeads };
@@ -222,7 +262,7 @@ class Training {
     if (!given) initializeParameters(encoder.parameters, vitParameters(vit), config.seed);
     initializeParameters(model.decoderParameters, maeDecoderParameters(vit, decoder), config.seed);
     model.writeSincosPositions();
-    return new Training(model, config, images.length, await bytesPerImage(images, resizeBound(config)));
+    return new Training(model, config, images.length, bytesPerImage(images, resizeBound(config)));
   }
 
   record() {

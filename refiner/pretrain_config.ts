@@ -49,6 +49,7 @@ export const pretrainSchema = z.strictObject({
     .describe("shorter side to which images are reduced while decoding; 0: twice the image side")
     .default(0),
   maxBad: share.describe("share of broken images that is tolerated").default(0.01),
+  workers: z.int().min(0).describe("decoding threads; 0: one less than cores").default(0),
   prefetch: z.int().min(0).describe("batches decoded ahead").default(2),
   checkpointEvery: z.number().positive().describe("epochs between checkpoints").default(1),
   checkpointMinutes: z.number().positive().describe("minutes between checkpoints").default(10),

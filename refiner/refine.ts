@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { type Arena, type Device, EngineError, OptionError } from "../engine/index.ts";
 import { saveEncoder, VisionTransformer } from "../models/index.ts";
-import { bytesPerImage } from "./batch_inputs.ts";
+import { bytesPerImage, largestArea } from "./batch_inputs.ts";
 import {
   type CheckpointMetadata,
+  hasCheckpoint,
   newestCheckpoint,
   type RunState,
   restoreState,
@@ -11,11 +12,14 @@ import {
 } from "./checkpoint.ts";
 import type { RefineConfig } from "./config.ts";
 import { BrokenImages, batches, type ImageSource } from "./data/index.ts";
+import { adviceForFewUpdates, type FewUpdatesAdvice } from "./few_updates.ts";
 import { HealthMonitor } from "./health.ts";
+import { asImageSource, type ImageInput } from "./image_input.ts";
 import { RefinerModel } from "./model.ts";
 import type { RunStore } from "./run_store.ts";
 import { planStage, Stage, type StageNumber, type StagePlan, type UpdateResult } from "./stage.ts";
 import { StepClock } from "./step_clock.ts";
+import { viewsOf } from "./view_settings.ts";
 
 /** Which weights an evaluation looks at. */
 export type EvaluatedWeights = "encoder" | "ema";
@@ -23,11 +27,11 @@ export type EvaluatedWeights = "encoder" | "ema";
 export interface RefineOptions {
   /** The pre-trained encoder; stage 3 trains it in place. */
   readonly encoder: VisionTransformer;
-  readonly images: ImageSource;
+  readonly images: ImageInput;
   readonly config: RefineConfig;
   /** Where checkpoints, metrics and results go. */
   readonly store: RunStore;
-  /** Go on from the newest checkpoint of the store. */
+  /** Go on from the newest checkpoint of the store, or from the beginning if none was written yet. */
   readonly resume?: boolean;
   /** Memory of the host process in bytes, for the metrics. */
   readonly hostBytes?: () => number;
@@ -39,6 +43,13 @@ export interface RefineOptions {
 
 /** What a run tells while it goes on; update and k-NN events are also the lines of `metrics.jsonl`. */
 export type RefineEvent =
+  /** The first one, before anything is written: the options are right. */
+  | {
+      readonly kind: "start";
+      readonly updates: number;
+      readonly images: number;
+      readonly fewUpdates?: FewUpdatesAdvice;
+    }
   | ({
       readonly kind: "update";
       readonly stage: StageNumber;
@@ -59,6 +70,8 @@ export type RefineEvent =
       readonly accuracy: readonly number[];
     }
   | { readonly kind: "checkpoint"; readonly file: string }
+  /** An image that cannot be read, once each; others take its place. */
+  | { readonly kind: "broken"; readonly image: string; readonly text: string }
   | { readonly kind: "notice"; readonly text: string };
 
 export interface RefineResult {
@@ -108,6 +121,9 @@ class Run {
   readonly #plans: readonly StagePlan[];
   readonly #health: HealthMonitor;
   readonly #broken: BrokenImages;
+  readonly #brokenEvents: RefineEvent[] = [];
+  /** Epochs whose evaluation stands in the metrics already. */
+  readonly #evaluated = new Set<number>();
   readonly #knn: { before?: readonly number[]; afterStage2?: readonly number[]; after?: readonly number[] } = {};
   #stage: Stage | undefined;
   #finished = false;
@@ -118,9 +134,10 @@ class Run {
 
   private constructor(
     readonly options: RefineOptions,
+    readonly images: ImageSource,
     readonly imageBytes: number,
   ) {
-    const { encoder, config, images } = options;
+    const { encoder, config } = options;
     this.#device = encoder.device;
     if (config.precision === "f16") this.#device.requireFeature("refine: precision f16", "shader-f16");
     checkConfig(config, images, encoder);
@@ -141,21 +158,32 @@ class Run {
     this.#plans = ([2, 3] as const)
       .map((stage) => planStage(config, stage, images.length))
       .filter((plan) => plan.updates > 0);
-    this.#broken = new BrokenImages(images.length, { maxBad: config.maxBad });
+    this.#broken = new BrokenImages(images.length, {
+      maxBad: config.maxBad,
+      onBroken: (error, index) =>
+        this.#brokenEvents.push({ kind: "broken", image: images.name(index), text: error.message }),
+    });
   }
 
   static async start(options: RefineOptions): Promise<Run> {
-    const { config, images } = options;
-    return new Run(options, await bytesPerImage(images, resizeBound(config, options.encoder)));
+    const images = await asImageSource(options.images);
+    return new Run(options, images, bytesPerImage(images, resizeBound(options.config, options.encoder)));
   }
 
   async *stages(): AsyncGenerator<RefineEvent, void> {
-    const { encoder, resume = false } = this.options;
+    const { encoder, resume = false, signal, store } = this.options;
+    yield this.#startEvent();
     this.#model.initializeHeads(this.options.config.seed);
     for (const [name, tensor] of encoder.parameters.tensors)
       this.#device.write(this.#average.get(name), await tensor.read());
-    const position = resume ? await this.#positionOfNewest() : undefined;
+    const isBegun = resume && (await hasCheckpoint(store));
+    if (resume && !isBegun) {
+      yield { kind: "notice", text: `${store.name}: no checkpoint was written yet; starting at the beginning` };
+      await store.writeText("metrics.jsonl", "");
+    }
+    const position = isBegun ? await this.#positionOfNewest() : undefined;
     if (!position) yield* this.#evaluate(1, 0, "encoder", "before");
+    if (signal?.aborted) return;
     for (const plan of this.#plans) {
       const done = this.#plans
         .filter((other) => other.stage < plan.stage)
@@ -172,14 +200,15 @@ class Run {
       else await this.#stage.teacher?.reset();
       this.#updates = done + start;
       yield* this.#train(this.#stage, start, done);
-      if (this.options.signal?.aborted) return;
+      if (signal?.aborted) return;
       if (this.#stage.encoder?.lossScaling) {
         const text = `f16 overflow skipped ${this.#skipped} of ${plan.updates} updates of the encoder`;
         yield { kind: "notice", text };
       }
       if (plan.stage === 2) yield* this.#evaluate(2, this.#epochs(plan), "encoder", "afterStage2");
+      if (signal?.aborted) return;
     }
-    await this.options.store.write("encoder.safetensors", (sink) =>
+    await store.write("encoder.safetensors", (sink) =>
       saveEncoder(sink, this.#ema, {
         source: "moving average of the encoder",
         method: "MIM-Refiner (arXiv 2402.10093)",
@@ -187,7 +216,23 @@ class Run {
     );
     const last = this.#plans.at(-1);
     if (last) yield* this.#evaluate(last.stage, this.#epochs(last), "ema", "after");
-    this.#finished = true;
+    this.#finished = !signal?.aborted;
+    if (this.#broken.count > 0)
+      yield { kind: "notice", text: `${this.#broken.count} of ${this.images.length} images were broken and left out` };
+  }
+
+  #startEvent(): RefineEvent {
+    const fewUpdates = adviceForFewUpdates(this.options.config, this.images.length);
+    return {
+      kind: "start",
+      updates: this.#plans.reduce((sum, { updates }) => sum + updates, 0),
+      images: this.images.length,
+      ...(fewUpdates ? { fewUpdates } : {}),
+    };
+  }
+
+  #epochsBefore(plan: StagePlan): number {
+    return this.#epochs(plan) - Math.ceil(plan.updates / plan.updatesPerEpoch);
   }
 
   /** Whole epochs of a stage, counted from the start of the run. */
@@ -198,11 +243,20 @@ class Run {
   }
 
   async *#train(stage: Stage, start: number, done: number): AsyncGenerator<RefineEvent, void> {
-    const { config, images, signal } = this.options;
+    const { config, signal } = this.options;
+    const { images } = this;
     const { plan } = stage;
-    const before = this.#epochs(plan) - Math.ceil(plan.updates / plan.updatesPerEpoch);
+    const resizeTo = resizeBound(config, this.options.encoder);
+    const before = this.#epochsBefore(plan);
     let update = start;
     const clock = new StepClock(config.batch);
+    const epochsToEvaluate = (): number | undefined => {
+      const epochs = update / plan.updatesPerEpoch;
+      const isDue = plan.stage === 3 && update > 0 && update < plan.updates && config.evalEvery > 0;
+      return isDue && epochs % config.evalEvery === 0 ? before + epochs : undefined;
+    };
+    const missed = epochsToEvaluate();
+    if (missed !== undefined && !this.#evaluated.has(missed)) yield* this.#evaluate(3, missed, "ema");
     let pending: { readonly at: number; readonly epoch: number; readonly result: Promise<UpdateResult> } | undefined;
     while (update < plan.updates && !signal?.aborted) {
       const epoch = before + Math.floor(update / plan.updatesPerEpoch);
@@ -212,10 +266,12 @@ class Run {
         epoch,
         firstBatch: update % plan.updatesPerEpoch,
         prefetch: config.prefetch,
-        resizeTo: resizeBound(config, this.options.encoder),
+        resizeTo,
+        maxPixels: largestArea(resizeTo),
         broken: this.#broken,
       });
       for await (const batch of clock.waiting(feed)) {
+        yield* this.#brokenEvents.splice(0);
         const { result } = await stage.run(batch, update, done + update, epoch);
         result.catch(() => undefined); // reported when it is awaited below
         if (pending) yield* this.#report(plan, pending, clock);
@@ -230,15 +286,9 @@ class Run {
           const isDue = isEpochEnd && epochs % config.checkpointEvery < 1;
           if (isDue || update === plan.updates || signal?.aborted || this.#saveIsDue())
             yield await this.#save(plan, update);
-          if (
-            isEpochEnd &&
-            plan.stage === 3 &&
-            update < plan.updates &&
-            config.evalEvery > 0 &&
-            epochs % config.evalEvery === 0
-          ) {
-            yield* this.#evaluate(3, before + epochs, "ema");
-          }
+          const due = epochsToEvaluate();
+          if (due !== undefined && !signal?.aborted) yield* this.#evaluate(3, due, "ema");
+          clock.restart();
         }
         if (update === plan.updates || signal?.aborted) break;
       }
@@ -341,6 +391,11 @@ class Run {
   async #readMetrics(stage: number, update: number): Promise<void> {
     const text = await this.options.store.readText("metrics.jsonl");
     if (text === undefined) return;
+    const plan = this.#plans.find((one) => one.stage === stage);
+    // The evaluation at the end of a stage is made again.
+    const lastEpoch = plan
+      ? Math.min(this.#epochsBefore(plan) + Math.floor(update / plan.updatesPerEpoch), this.#epochs(plan) - 1)
+      : 0;
     const lines = text.split("\n").filter((line) => {
       const event = parseLine(line);
       if (!event || event.stage > stage) return false;
@@ -348,7 +403,10 @@ class Run {
         if (event.stage === 1) this.#knn.before = event.accuracy;
         if (event.stage === 2 && stage > 2) this.#knn.afterStage2 = event.accuracy;
       }
-      return event.stage < stage || (event.kind === "update" && event.update <= update);
+      if (event.stage < stage || (event.kind === "update" && event.update <= update)) return true;
+      const isKept = event.kind === "knn" && stage === 3 && event.epoch <= lastEpoch;
+      if (isKept) this.#evaluated.add(event.epoch);
+      return isKept;
     });
     await this.options.store.writeText("metrics.jsonl", lines.map((line) => `${line}\n`).join(""));
   }
@@ -359,9 +417,13 @@ class Run {
     weights: EvaluatedWeights,
     slot?: "before" | "afterStage2" | "after",
   ): AsyncGenerator<RefineEvent, void> {
-    const { evaluate, encoder, config, store } = this.options;
+    const { evaluate, encoder, config, store, signal } = this.options;
     if (!evaluate) return;
-    const accuracy = await evaluate(weights === "ema" ? this.#ema : encoder);
+    const accuracy = await evaluate(weights === "ema" ? this.#ema : encoder).catch((error: unknown) => {
+      if (signal?.aborted) return undefined; // given up; a resumed run makes it again
+      throw error;
+    });
+    if (!accuracy) return;
     if (slot) this.#knn[slot] = accuracy;
     const event: RefineEvent = { kind: "knn", stage, epoch, weights, k: config.k, accuracy };
     await store.appendLine("metrics.jsonl", JSON.stringify(event));
@@ -383,6 +445,7 @@ const eventSchema = z.object({
   kind: z.string(),
   stage: z.number(),
   update: z.number().default(0),
+  epoch: z.number().default(0),
   accuracy: z.array(z.number()).optional(),
 });
 
@@ -397,6 +460,7 @@ function resizeBound(config: RefineConfig, encoder: VisionTransformer): number {
 }
 
 function checkConfig(config: RefineConfig, images: ImageSource, encoder: VisionTransformer): void {
+  viewsOf(config, encoder.config);
   if (config.batch > config.queueLength) {
     throw new OptionError(
       `refine: batch ${config.batch} is larger than the queue of ${config.queueLength}; use a longer queue`,

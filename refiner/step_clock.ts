@@ -22,13 +22,18 @@ export class StepClock {
     }
   }
 
+  /** Leaves out what was done since the last call, such as an evaluation. */
+  restart(): void {
+    this.#last = performance.now();
+    this.#waitedMs = 0;
+  }
+
   /** Since the last call. */
   lap(): { imagesPerSecond: number; waitShare: number } {
     const now = performance.now();
     const elapsedMs = Math.max(now - this.#last, 1e-3);
     const waitShare = Math.min(1, this.#waitedMs / elapsedMs);
-    this.#last = now;
-    this.#waitedMs = 0;
+    this.restart();
     return { imagesPerSecond: (1000 * this.batch) / elapsedMs, waitShare };
   }
 }

@@ -12,13 +12,13 @@ import { reportRun, saveReportData } from "../../refiner/report/report_node.ts";
 import type { RunFolder } from "../../refiner/run_folder_node.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { type DemoFiles, demoFiles, loadDemoEncoder } from "../demo_files.ts";
-import { demoPictures, firstOf } from "../demo_pictures.ts";
 import { chosenSchedule, type DemoSchedule, demoSchedule, estimatedSeconds, measureUpdate } from "../demo_schedule.ts";
 import { listenForInterruption } from "../interrupt.ts";
 import { LiveTable } from "../live_table.ts";
 import { type CommonOptions, openCommandDevice } from "../options.ts";
 import type { Output } from "../output.ts";
 import { formatSeconds, Progress } from "../progress.ts";
+import { firstOf, picturesOf } from "../report_pictures.ts";
 import { openRunFolder } from "../run_folder.ts";
 
 export interface DemoOptions extends CommonOptions {
@@ -99,7 +99,6 @@ export async function runDemo(context: CommandContext, options: DemoOptions, cho
       images: run.train.length,
       metrics: { before: { knn: before }, afterStage2: { knn: afterStage2 }, after: { knn: after } },
       out,
-      schedule: schedule.name,
     });
   } finally {
     interruption.stop();
@@ -247,7 +246,7 @@ async function writeReport(
   const before = await loadDemoEncoder(device, files);
   const { name, type, backend, driver } = device.info;
   await saveReportData(store.name, {
-    ...(await demoPictures(device, { before, after: result.ema }, { train, test })),
+    ...(await picturesOf(device, { before, after: result.ema }, { train, test })),
     device: { name, type, backend, driver },
     timings: [{ name: "refinement with k-NN evaluations", seconds }],
     memoryPlan: [{ name: "held at the end", bytes: device.counters.bytes }],

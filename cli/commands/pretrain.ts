@@ -1,29 +1,23 @@
-import { Command } from "commander";
-import { z } from "zod";
+import { resolve } from "node:path";
+import process from "node:process";
+import { Command, Option } from "commander";
 import type { Device } from "../../engine/index.ts";
-import packageJson from "../../package.json" with { type: "json" };
 import { openImages } from "../../refiner/data/index_node.ts";
-import {
-  type PretrainConfig,
-  type PretrainResult,
-  pretrain,
-  pretrainConfig,
-  pretrainSchema,
-} from "../../refiner/index.ts";
-import type { RunFolder } from "../../refiner/run_folder_node.ts";
+import { type PretrainResult, pretrain, pretrainConfig, pretrainSchema } from "../../refiner/index.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { listenForInterruption } from "../interrupt.ts";
 import { type CommonOptions, openCommandDevice } from "../options.ts";
 import type { Output } from "../output.ts";
 import { Progress } from "../progress.ts";
 import { openRunFolder, resumedSettings } from "../run_folder.ts";
-import { addSettings, givenSettings } from "../settings.ts";
+import { addSettings, checkedSettings, givenSettings } from "../settings.ts";
+import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../stored_run.ts";
 import { UsageError } from "../usage_error.ts";
 
 interface PretrainOptions extends CommonOptions {
   readonly images?: string;
   readonly out: string;
-  readonly resume: boolean;
+  readonly resume: boolean | string;
   readonly override: boolean;
   readonly force: boolean;
   readonly config?: string;
@@ -40,40 +34,66 @@ export function pretrainCommand(context: CommandContext): Command {
     )
     .option("--images <path>", "folder, IDX or CIFAR file, tar, CSV or JSON-lines list of images")
     .option("--out <folder>", "run folder", "runs/pretrain")
-    .option("--channels <number>", "1 or 3 (default: as stored)")
-    .option("--resume", "go on with the run in --out", false)
+    .addOption(new Option("--channels <number>", "grey or colour (default: as stored)").choices(["1", "3"]))
+    .option(
+      "--resume [run]",
+      "go on with the run in this folder (default: --out); its files and settings are remembered",
+      false,
+    )
     .option("--override", "with --resume, force settings that differ from those of the run", false)
     .option("--force", "start over in a folder that holds a run", false);
   addSettings(command, pretrainSchema).action((options: PretrainOptions) => runPretrain(context, command, options));
   return finishCommand(
     command,
-    "mimrefine pretrain --images train/ --pixels 64 --patch 8 --width 128 --blocks 8 --attention-heads 4 --batch 128 --epochs 50 --out runs/mae\nmimrefine pretrain --resume --images train/ --out runs/mae",
+    "mimrefine pretrain --images train/ --pixels 64 --patch 8 --width 128 --blocks 8 --attention-heads 4 --batch 128 --epochs 50 --out runs/mae\nmimrefine pretrain --resume runs/mae",
   );
 }
 
 async function runPretrain(context: CommandContext, command: Command, options: PretrainOptions): Promise<void> {
   const output = outputOf(context, options);
-  const { images, out, resume, force } = options;
-  if (images === undefined) throw new UsageError("pretrain: --images is needed");
+  const isResumed = options.resume !== false;
+  const out = typeof options.resume === "string" ? options.resume : options.out;
+  if (!isResumed && options.images === undefined) throw new UsageError("pretrain: --images is needed");
   const given = await givenSettings(command, pretrainSchema, options.config);
-  const store = await openRunFolder(out, { resume, force });
-  const config = resume
-    ? pretrainConfig(resumedSettings(await storedSettings(store), given, options.override))
-    : pretrainConfig(given);
-  const channels = options.channels === undefined ? undefined : options.channels === "1" ? 1 : 3;
-  const source = await openImages(images, channels === undefined ? {} : { channels });
+  checkedSettings(() => pretrainConfig(given)); // names wrong keys and values before anything is opened
+  const store = await openRunFolder(out, { resume: isResumed, force: options.force });
+  const stored = isResumed ? await readStoredRun(store) : undefined;
+  const config = pretrainConfig(stored ? resumedSettings(stored.settings, given, options.override) : given);
+  const images = options.images ?? stored?.images ?? "";
+  const channels = options.channels === undefined ? stored?.channels : options.channels === "1" ? 1 : 3;
+  const source = await openImages(images, {
+    ...(channels === undefined ? {} : { channels }),
+    ...(config.workers > 0 ? { workers: config.workers } : {}),
+  });
+  if (stored) checkSameImages(stored, source.length, options.override);
   const device = await openCommandDevice(options, output);
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
-    if (!resume) await writeConfig(store, device, config, images);
+    const difference = stored && resumeOn(device, stored);
+    if (difference !== undefined) output.warning(difference);
+    const inputs: RunInputs = {
+      images: resolve(images),
+      imageCount: source.length,
+      ...(channels === undefined ? {} : { channels }),
+    };
     const start = performance.now();
-    const run = pretrain({ device, images: source, config, store, resume, signal: interruption.signal });
+    const run = pretrain({
+      device,
+      images: source,
+      config,
+      store,
+      resume: isResumed,
+      hostBytes: () => process.memoryUsage().rss,
+      signal: interruption.signal,
+    });
     let progress: Progress | undefined;
     let last: Record<string, number> = {};
+    let isFinished = false;
     for (;;) {
       const next = await run.next();
       if (next.done) {
         progress?.end();
+        isFinished = next.value.finished;
         report(
           output,
           { ...last, updates: next.value.updates, ...skippedOf(next.value) },
@@ -82,15 +102,20 @@ async function runPretrain(context: CommandContext, command: Command, options: P
         break;
       }
       const event = next.value;
-      if (event.kind === "update") {
-        progress ??= new Progress(output, event.of, "updates");
+      if (event.kind === "start") await writeStoredRun(store, "pretrain", device, { ...inputs, settings: config });
+      else if (event.kind === "update") {
+        progress ??= new Progress(output, event.of, "updates", event.update - 1);
         progress.update(event.update);
         last = { loss: event.loss, imagesPerSecond: event.imagesPerSecond };
-      } else if (event.kind === "notice") output.notice(event.text);
+      } else if (event.kind !== "checkpoint") {
+        progress?.end();
+        if (event.kind === "broken") output.warning(`left out: ${event.text}`);
+        else output.notice(event.text);
+      }
     }
     const code = interruption.exitCode();
-    if (code !== undefined) {
-      output.notice(`saved; go on with: mimrefine pretrain --resume --images ${images} --out ${out}`);
+    if (code !== undefined && !isFinished) {
+      output.notice(`saved; go on with: mimrefine pretrain --resume ${out}`);
       context.exitCode = code;
     }
   } finally {
@@ -122,23 +147,4 @@ function report(
     ...last,
     out: run.out,
   });
-}
-
-const storedSchema = z.looseObject({ settings: z.record(z.string(), z.unknown()) });
-
-async function storedSettings(store: RunFolder): Promise<Record<string, unknown>> {
-  return storedSchema.parse(JSON.parse((await store.readText("config.json")) ?? "{}")).settings;
-}
-
-async function writeConfig(store: RunFolder, device: Device, config: PretrainConfig, images: string): Promise<void> {
-  const { name, type, backend, driver } = device.info;
-  const value = {
-    version: packageJson.version,
-    command: "pretrain",
-    images,
-    adapter: { name, type, backend, driver },
-    tuning: device.tuning.entries(),
-    settings: config,
-  };
-  await store.writeText("config.json", `${JSON.stringify(value, null, 2)}\n`);
 }

@@ -1,34 +1,32 @@
+import { resolve } from "node:path";
 import process from "node:process";
 import { Command } from "commander";
-import { z } from "zod";
 import { openCheckpoint } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
 import { fileSource } from "../../engine/platform/files_node.ts";
 import { completeConfig, formatReport, loadEncoder, openEncoder, type VisionTransformer } from "../../models/index.ts";
-import packageJson from "../../package.json" with { type: "json" };
-import type { ImageSource } from "../../refiner/data/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import {
-  knnOfBlocks,
+  adviceForFewUpdates,
   type RefineConfig,
-  type RefineEvent,
-  type RefineResult,
+  type RefineSettings,
   refine,
   refineConfig,
   refinePresets,
   refineSchema,
-  subset,
-  withClassNames,
 } from "../../refiner/index.ts";
-import type { RunFolder } from "../../refiner/run_folder_node.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { printDryRun } from "../dry_run.ts";
+import { exitCodes } from "../exit_codes.ts";
 import { listenForInterruption } from "../interrupt.ts";
 import { type CommonOptions, memorySize, openCommandDevice, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
-import { Progress } from "../progress.ts";
+import { evaluationOf, heldOut, measured } from "../refine_evaluation.ts";
+import { fewUpdatesText, followRefinement, knnTable } from "../refine_progress.ts";
+import { reportOfRefinement } from "../refine_report.ts";
 import { openRunFolder, resumedSettings } from "../run_folder.ts";
-import { addSettings, asLists, givenSettings } from "../settings.ts";
+import { addSettings, asLists, checkedSettings, givenSettings } from "../settings.ts";
+import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../stored_run.ts";
 import { UsageError } from "../usage_error.ts";
 
 interface RefineCommandOptions extends CommonOptions {
@@ -37,7 +35,7 @@ interface RefineCommandOptions extends CommonOptions {
   readonly test?: string;
   readonly preset?: string;
   readonly out: string;
-  readonly resume: boolean;
+  readonly resume: boolean | string;
   readonly override: boolean;
   readonly force: boolean;
   readonly config?: string;
@@ -59,7 +57,11 @@ export function refineCommand(context: CommandContext): Command {
     .option("--test <path>", "labelled images to evaluate on; default: every fifth of the training images")
     .option("--preset <name>", `published recipe or small: ${Object.keys(refinePresets).join(", ")}`)
     .option("--out <folder>", "run folder", "runs/refine")
-    .option("--resume", "go on with the run in --out", false)
+    .option(
+      "--resume [run]",
+      "go on with the run in this folder (default: --out); its files and settings are remembered",
+      false,
+    )
     .option("--override", "with --resume, force settings that differ from those of the run", false)
     .option("--force", "start over in a folder that holds a run", false)
     .option(
@@ -81,63 +83,79 @@ export function refineCommand(context: CommandContext): Command {
   addSettings(command, refineSchema).action((options: RefineCommandOptions) => runRefine(context, command, options));
   return finishCommand(
     command,
-    "mimrefine refine --weights mae_pretrain_vit_large.pth --images train/ --preset mae_l16 --out runs/x\nmimrefine refine --resume --weights mae_pretrain_vit_large.pth --images train/ --out runs/x",
+    "mimrefine refine --weights mae_pretrain_vit_large.pth --images train/ --preset mae_l16 --out runs/x\nmimrefine refine --resume runs/x",
   );
 }
 
 async function runRefine(context: CommandContext, command: Command, options: RefineCommandOptions): Promise<void> {
   const output = outputOf(context, options);
-  const { weights, images, out, resume, force } = options;
-  if (weights === undefined || images === undefined) throw new UsageError("refine: --weights and --images are needed");
-  const { preset, ...given } = asLists(await givenSettings(command, refineSchema, options.config), ["heads"]);
-  const name = options.preset ?? (typeof preset === "string" ? preset : undefined);
-  if (options.dryRun) {
-    return planRefine(options, refineConfig({ ...given, seed: options.seed }, name), { weights, images }, output);
-  }
-  const store = await openRunFolder(out, { resume, force });
-  const config = resume
-    ? refineConfig(resumedSettings(await storedSettings(store), given, options.override))
-    : refineConfig({ ...given, seed: options.seed }, name);
+  const given = await givenRun(command, options);
+  const isResumed = options.resume !== false;
+  const out = typeof options.resume === "string" ? options.resume : options.out;
+  if (!isResumed) requireFiles(options);
+  if (options.dryRun) return planRefine(requireFiles(options), options, refineConfig(given.settings), output);
+  const store = await openRunFolder(out, { resume: isResumed, force: options.force });
+  const stored = isResumed ? await readStoredRun(store) : undefined;
+  const config = refineConfig(
+    stored ? resumedSettings(stored.settings, given.settings, options.override) : given.settings,
+  );
+  const inputs = { ...(stored ?? {}), ...given.inputs };
+  const { weights, images } = requireFiles(inputs);
   const source = await openImages(images, {
-    channels: await channelsOf(weights),
+    channels: await channelsOf(weights, inputs.attentionHeads),
     ...(config.workers > 0 ? { workers: config.workers } : {}),
   });
+  if (stored) checkSameImages(stored, source.length, options.override);
   const device = await openCommandDevice(options, output);
   const interruption = listenForInterruption((text) => output.notice(text));
+  const { signal } = interruption;
   try {
-    const encoder = await loadWeights(device, weights, options, output);
-    if (!resume) await writeConfig(store, device, config, { weights, images });
+    const difference = stored && resumeOn(device, stored);
+    if (difference !== undefined) output.warning(difference);
+    const encoder = await loadWeights(device, weights, inputs.attentionHeads, output);
     const start = performance.now();
-    const evaluate = options.evaluate ? await evaluationOf(device, source, config, options, output) : undefined;
-    warnOfFewUpdates(config, source, output);
+    const evaluation = options.evaluate ? await evaluationOf(source, inputs.test, output) : undefined;
     const run = refine({
       encoder,
       images: source,
       config,
       store,
-      resume,
+      resume: isResumed,
       hostBytes: () => process.memoryUsage().rss,
-      signal: interruption.signal,
-      ...(evaluate ? { evaluate } : {}),
+      signal,
+      ...(evaluation ? { evaluate: (model) => measured(device, model, evaluation, { config, signal }, output) } : {}),
     });
-    const result = await follow(run, output);
+    const { result, timings } = await followRefinement(run, config, output, async () => {
+      const { test, attentionHeads } = inputs;
+      const files = {
+        weights: resolve(weights),
+        images: resolve(images),
+        imageCount: source.length,
+        ...(test === undefined ? {} : { test: resolve(test) }),
+        ...(attentionHeads === undefined ? {} : { attentionHeads }),
+      };
+      await writeStoredRun(store, "refine", device, { ...files, settings: config });
+    });
     const seconds = (performance.now() - start) / 1000;
-    if (result.finished) output.line(`refined in ${seconds.toFixed(0)} s; weights: ${out}/encoder.safetensors`);
-    printKnn(result, output);
+    if (result.finished) {
+      output.line(`refined in ${seconds.toFixed(0)} s; weights: ${out}/encoder.safetensors`);
+      const before = await loadWeights(device, weights, inputs.attentionHeads);
+      const pictures = evaluation ?? heldOut(source);
+      const parts = { store, config, device, before, after: result.ema, pictures, timings, images: source.length };
+      if (!(await reportOfRefinement(parts, output))) context.exitCode = exitCodes.failure;
+    }
+    output.table(knnTable(result.knn));
+    const { before = [], afterStage2 = [], after = [] } = result.knn;
     output.result({
       adapter: device.info.name,
       seconds,
       images: source.length,
-      finished: result.finished,
-      ...(result.skippedUpdates === undefined ? {} : { skippedUpdates: result.skippedUpdates }),
-      metrics: Object.fromEntries(Object.entries(result.knn).map(([when, knn]) => [when, { knn }])),
+      metrics: { before: { knn: before }, afterStage2: { knn: afterStage2 }, after: { knn: after } },
       out,
     });
     const code = interruption.exitCode();
     if (code !== undefined && !result.finished) {
-      output.notice(
-        `saved; go on with: mimrefine refine --resume --weights ${weights} --images ${images} --out ${out}`,
-      );
+      output.notice(`saved; go on with: mimrefine refine --resume ${out}`);
       context.exitCode = code;
     }
   } finally {
@@ -147,10 +165,40 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   }
 }
 
+/** What the command line and the settings file say: the preset's settings, those of the file and the options, in that order. */
+interface GivenRun {
+  readonly settings: Record<string, unknown>;
+  readonly inputs: Partial<RunInputs>;
+}
+
+async function givenRun(command: Command, options: RefineCommandOptions): Promise<GivenRun> {
+  const { weights, images, test, attentionHeads } = options;
+  const { preset, ...own } = asLists(await givenSettings(command, refineSchema, options.config), ["heads"]);
+  const settings = { ...presetSettings(options.preset ?? preset), ...own };
+  checkedSettings(() => refineConfig(settings)); // names wrong keys and values before anything is opened
+  const inputs = Object.entries({ weights, images, test, attentionHeads }).filter(([, value]) => value !== undefined);
+  return { settings, inputs: Object.fromEntries(inputs) };
+}
+
+function presetSettings(preset: unknown): RefineSettings {
+  if (preset === undefined) return {};
+  const settings = typeof preset === "string" ? refinePresets[preset] : undefined;
+  if (settings) return settings;
+  throw new UsageError(
+    `refine: there is no preset ${String(preset)}; choose from ${Object.keys(refinePresets).join(", ")}`,
+  );
+}
+
+/** @throws UsageError */
+function requireFiles({ weights, images }: { readonly weights?: string; readonly images?: string }) {
+  if (weights === undefined || images === undefined) throw new UsageError("refine: --weights and --images are needed");
+  return { weights, images };
+}
+
 async function planRefine(
+  files: { readonly weights: string; readonly images: string },
   options: RefineCommandOptions,
   config: RefineConfig,
-  files: { readonly weights: string; readonly images: string },
   output: Output,
 ): Promise<void> {
   const checkpoint = await openCheckpoint(await fileSource(files.weights));
@@ -160,155 +208,34 @@ async function planRefine(
   const source = await openImages(files.images, { channels: vit.channels === 1 ? 1 : 3 });
   const device = await openCommandDevice(options, output);
   try {
-    warnOfFewUpdates(config, source, output);
-    printDryRun(device, vit, config, source.length, options.memory, output);
+    const advice = adviceForFewUpdates(config, source.length);
+    if (advice) output.notice(fewUpdatesText(advice, config));
+    await printDryRun({ device, vit, config, images: source.length, memoryBytes: options.memory, advice }, output);
   } finally {
     device.close();
     await source.close?.();
   }
 }
 
-async function follow(run: AsyncGenerator<RefineEvent, RefineResult>, output: Output): Promise<RefineResult> {
-  let progress: Progress | undefined;
-  let stage = 0;
-  for (;;) {
-    const next = await run.next();
-    if (next.done) {
-      progress?.end();
-      return next.value;
-    }
-    const event = next.value;
-    if (event.kind === "update") {
-      if (event.stage !== stage) {
-        progress?.end();
-        output.notice(`stage ${event.stage}: ${event.of} updates`);
-        progress = new Progress(output, event.of, "updates");
-        stage = event.stage;
-      }
-      progress?.update(event.update);
-    } else if (event.kind === "notice") output.notice(event.text);
-    else if (event.kind === "knn")
-      output.notice(`k-NN after stage ${event.stage} (${event.weights}): ${event.accuracy.map(percent).join(" ")}`);
-  }
-}
-
-function percent(share: number): string {
-  return (100 * share).toFixed(1);
-}
-
-function printKnn(result: RefineResult, output: Output): void {
-  const { before, afterStage2, after } = result.knn;
-  if (!before) return;
-  const column = (values: readonly number[] | undefined, block: number): string =>
-    values ? percent(values[block] ?? Number.NaN) : "-";
-  output.table([
-    ["block", "before", "after stage 2", "after stage 3"],
-    ...before.map((_, block) => [
-      String(block),
-      column(before, block),
-      column(afterStage2, block),
-      column(after, block),
-    ]),
-  ]);
-}
-
-/** Fewer updates than this rarely suffice: the moving average and the queue need that many to settle. */
-const fewUpdates = 2000;
-
-function warnOfFewUpdates(config: RefineConfig, source: ImageSource, output: Output): void {
-  const perEpoch = Math.floor(source.length / config.batch);
-  const updates = Math.round((config.stage2Epochs + config.stage3Epochs) * perEpoch);
-  if (updates >= fewUpdates) return;
-  const batch = Math.max(
-    16,
-    2 ** Math.floor(Math.log2((source.length * (config.stage2Epochs + config.stage3Epochs)) / fewUpdates)),
-  );
-  const smaller = Math.min(batch, config.batch);
-  const ema = Math.max(0.9, 1 - 50 / Math.max(updates, 1)).toFixed(4);
-  output.notice(
-    `only ${updates} updates are planned (${source.length} images, batch ${config.batch}); small sets do better with --preset small, or with --batch ${smaller} --ema ${Math.min(Number(ema), config.ema)} --queue-length ${Math.min(config.queueLength, 2 ** Math.floor(Math.log2(Math.max(64, source.length / 2))))} --stage3-epochs ${Math.ceil((fewUpdates * smaller) / source.length)}`,
-  );
-}
-
-async function evaluationOf(
-  device: Device,
-  source: ImageSource,
-  config: RefineConfig,
-  options: RefineCommandOptions,
-  output: Output,
-) {
-  const isLabelled = source.label(0) !== undefined;
-  if (!isLabelled && options.test === undefined) return undefined;
-  const order = Array.from({ length: source.length }, (_, i) => i);
-  const named = (other: ImageSource): ImageSource =>
-    source.classNames ? withClassNames(other, source.classNames) : other;
-  const bank =
-    options.test === undefined
-      ? subset(
-          source,
-          order.filter((i) => i % 5 !== 0),
-        )
-      : source;
-  const queries =
-    options.test === undefined
-      ? subset(
-          source,
-          order.filter((i) => i % 5 === 0),
-        )
-      : named(await openImages(options.test, { channels: source.channels, split: "test" }));
-  if (!isLabelled) output.notice("the training images have no labels, so k-NN accuracy is not measured");
-  if (!isLabelled) return undefined;
-  return async (encoder: VisionTransformer): Promise<readonly number[]> => {
-    const { accuracy } = await knnOfBlocks(device, encoder, bank, queries, {
-      k: config.k,
-      temperature: config.kTemperature,
-      pooling: config.pooling,
-    });
-    return accuracy;
-  };
-}
-
-async function channelsOf(weights: string): Promise<1 | 3> {
+async function channelsOf(weights: string, attentionHeads: number | undefined): Promise<1 | 3> {
   const checkpoint = await openCheckpoint(await fileSource(weights));
-  const { config } = await openEncoder(checkpoint, {}, weights);
+  const heads = attentionHeads === undefined ? {} : { heads: attentionHeads };
+  const { config } = await openEncoder(checkpoint, heads, weights);
   await checkpoint.close();
   return config.channels === 1 ? 1 : 3;
 }
 
+/** @param output - where to report what was loaded; absent for a second copy */
 async function loadWeights(
   device: Device,
   weights: string,
-  options: RefineCommandOptions,
-  output: Output,
+  attentionHeads: number | undefined,
+  output?: Output,
 ): Promise<VisionTransformer> {
   const checkpoint = await openCheckpoint(await fileSource(weights));
-  const heads = options.attentionHeads === undefined ? {} : { heads: options.attentionHeads };
+  const heads = attentionHeads === undefined ? {} : { heads: attentionHeads };
   const { model, report } = await loadEncoder(device, checkpoint, heads, weights);
   await checkpoint.close();
-  for (const line of formatReport(report)) output.notice(line);
+  for (const line of formatReport(report)) output?.notice(line);
   return model;
-}
-
-const storedSchema = z.looseObject({ settings: z.record(z.string(), z.unknown()) });
-
-async function storedSettings(store: RunFolder): Promise<Record<string, unknown>> {
-  return storedSchema.parse(JSON.parse((await store.readText("config.json")) ?? "{}")).settings;
-}
-
-async function writeConfig(
-  store: RunFolder,
-  device: Device,
-  settings: RefineConfig,
-  files: { weights: string; images: string },
-): Promise<void> {
-  const { name, type, backend, driver } = device.info;
-  const value = {
-    version: packageJson.version,
-    command: "refine",
-    ...files,
-    adapter: { name, type, backend, driver },
-    tuning: device.tuning.entries(),
-    settings,
-  };
-  await store.writeText("config.json", `${JSON.stringify(value, null, 2)}\n`);
 }

@@ -20,6 +20,7 @@ export interface ReadOptions extends BrokenImagesOptions {
   /** Batches decoded ahead of the one in use; memory holds `prefetch + 1` batches of decoded images. */
   readonly prefetch?: number;
   readonly resizeTo?: number;
+  readonly maxPixels?: number;
   /** A count to go on with, for instance that of the epochs before; else `maxBad` and `onBroken` make a new one. */
   readonly broken?: BrokenImages;
   readonly signal?: AbortSignal;
@@ -57,15 +58,16 @@ export function batches(source: ImageSource, options: EpochOptions): AsyncGenera
   }
   const order = epochOrder(source.length, seed, epoch);
   const end = batchesPerEpoch(source.length, batchSize);
+  const { resizeTo, maxPixels } = options;
   const load = async (number: number, signal: AbortSignal): Promise<ImageBatch> => {
     const planned = order.slice(number * batchSize, (number + 1) * batchSize);
-    const loaded = await loadAll(source, planned, broken, { resizeTo: options.resizeTo, signal });
+    const loaded = await loadAll(source, planned, broken, { resizeTo, maxPixels, signal });
     const taken = new Set(planned);
     const random = new RandomStream(seed, "replacement of a broken image", epoch * end + number);
     for (let slot = 0; slot < batchSize; slot++) {
       while (loaded[slot] === undefined) {
         const index = replacement(source.length, taken, random);
-        const [image] = await loadAll(source, Uint32Array.of(index), broken, { resizeTo: options.resizeTo, signal });
+        const [image] = await loadAll(source, Uint32Array.of(index), broken, { resizeTo, maxPixels, signal });
         loaded[slot] = image;
         planned[slot] = index;
       }
@@ -85,11 +87,12 @@ export function orderedBatches(source: ImageSource, options: ReadOptions): Async
   const { batchSize } = options;
   const { prefetch, broken } = checked(source, options);
   const end = Math.ceil(source.length / batchSize);
+  const { resizeTo, maxPixels } = options;
   const load = async (number: number, signal: AbortSignal): Promise<ImageBatch> => {
     const first = number * batchSize;
     const length = Math.min(batchSize, source.length - first);
     const planned = Uint32Array.from({ length }, (_, slot) => first + slot);
-    const loaded = await loadAll(source, planned, broken, { resizeTo: options.resizeTo, signal });
+    const loaded = await loadAll(source, planned, broken, { resizeTo, maxPixels, signal });
     return assemble(source, number, planned, loaded);
   };
   return prefetched({ first: 0, end }, prefetch, load, options.signal);

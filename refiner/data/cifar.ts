@@ -61,6 +61,7 @@ export function cifarImages(files: readonly NamedBytes[], classNames?: readonly 
   return {
     length: rows.length,
     channels: 3,
+    largestBytes: pixelBytes,
     classNames,
     label: (index) => {
       const { bytes, from } = at(index);

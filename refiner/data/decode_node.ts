@@ -26,7 +26,13 @@ export async function decodeImage(encoded: EncodedImage, options: DecodeOptions)
       withoutEnlargement: true,
     });
   }
-  const { data, info } = await image.raw({ depth: "uchar" }).toUint8Array();
+  let { data, info } = await image.raw({ depth: "uchar" }).toUint8Array();
+  const { maxPixels = Number.POSITIVE_INFINITY } = options;
+  if (info.width * info.height > maxPixels) {
+    const raw = { width: info.width, height: info.height, channels: info.channels };
+    const reduced = sharp(data, { raw }).resize({ ...sizeWithin(maxPixels, info), fit: "fill" });
+    ({ data, info } = await reduced.raw({ depth: "uchar" }).toUint8Array());
+  }
   if (info.channels !== 3 || !(data.buffer instanceof ArrayBuffer)) {
     throw new Error(`unexpected ${info.channels} channels after conversion to sRGB`);
   }
@@ -35,6 +41,14 @@ export async function decodeImage(encoded: EncodedImage, options: DecodeOptions)
   return options.channels === 3
     ? { width, height, channels: 3, data: rgb }
     : { width, height, channels: 1, data: luma(rgb) };
+}
+
+// The same shape, as nearly as whole pixels allow, with an area of at most `maxPixels`.
+function sizeWithin(maxPixels: number, { width, height }: { width: number; height: number }) {
+  const scale = Math.sqrt(maxPixels / (width * height));
+  const shorter = Math.max(1, Math.floor(scale * Math.min(width, height)));
+  const longer = Math.min(Math.floor(scale * Math.max(width, height)), Math.floor(maxPixels / shorter));
+  return width < height ? { width: shorter, height: longer } : { width: longer, height: shorter };
 }
 
 // A whole file is left to the decoder, which reads it in its own thread.

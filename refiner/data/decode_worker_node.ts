@@ -6,7 +6,7 @@ import type { DecodeOptions, EncodedImage, RgbImage } from "./image_source.ts";
 export interface DecodeRequest {
   readonly id: number;
   readonly encoded: EncodedImage;
-  readonly options: Pick<DecodeOptions, "channels" | "resizeTo">;
+  readonly options: Pick<DecodeOptions, "channels" | "resizeTo" | "maxPixels">;
 }
 
 /** Either the image or why it is broken. */

@@ -126,10 +126,14 @@ class DecoderThread {
 
   start(job: Job): void {
     const id = this.#nextId++;
-    const { channels, resizeTo } = job.options;
+    const { channels, resizeTo, maxPixels } = job.options;
     if (this.#jobs.size === 0) this.#worker.ref();
     this.#jobs.set(id, job);
-    this.#worker.postMessage({ id, encoded: job.encoded, options: { channels, resizeTo } } satisfies DecodeRequest);
+    this.#worker.postMessage({
+      id,
+      encoded: job.encoded,
+      options: { channels, resizeTo, maxPixels },
+    } satisfies DecodeRequest);
   }
 
   rejectAll(error: DecoderError): void {

@@ -23,6 +23,7 @@ export function subset(source: ImageSource, indices: ArrayLike<number>): ImageSo
   return {
     length: chosen.length,
     channels: source.channels,
+    ...(source.largestBytes === undefined ? {} : { largestBytes: source.largestBytes }),
     classNames: source.classNames,
     label: (index) => source.label(inner(index)),
     name: (index) => source.name(inner(index)),
@@ -50,6 +51,7 @@ export function withClassNames(source: ImageSource, classNames: readonly string[
   return {
     length: source.length,
     channels: source.channels,
+    ...(source.largestBytes === undefined ? {} : { largestBytes: source.largestBytes }),
     classNames,
     label: (index) => labels[source.label(index) ?? -1],
     name: (index) => source.name(index),

@@ -65,6 +65,7 @@ export async function idxImages(images: NamedBytes, labels?: NamedBytes): Promis
   return {
     length,
     channels,
+    largestBytes: imageBytes,
     label: (index) => labelled?.values[index],
     name: (index) => `${images.name}[${index}]`,
     load: async (index) => {

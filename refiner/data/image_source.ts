@@ -13,6 +13,8 @@ export interface LoadOptions {
    * enlarged. Sources of stored pixels (IDX, CIFAR, memory) return them as they are.
    */
   readonly resizeTo?: number;
+  /** Largest area in pixels: what is still larger at `resizeTo`, such as a panorama, is reduced to it. Stored pixels stay as they are. */
+  readonly maxPixels?: number;
   /** Drops the request if decoding has not begun. */
   readonly signal?: AbortSignal;
 }
@@ -22,6 +24,8 @@ export interface ImageSource {
   readonly length: number;
   /** Channels of every image that `load` returns. */
   readonly channels: 1 | 3;
+  /** Bytes of the largest image, for sources that return images as they are stored. */
+  readonly largestBytes?: number;
   /** Class names by label, where the data set names its classes. */
   readonly classNames?: readonly string[];
   /** Class of an image, counted from 0; undefined where there is none. */

@@ -31,6 +31,7 @@ export function imagesInMemory(images: readonly RgbImage[], options: MemoryOptio
   return {
     length: images.length,
     channels: first.channels,
+    largestBytes: images.reduce((most, { data }) => Math.max(most, data.length), 0),
     classNames: options.classNames,
     label: (index) => options.labels?.[index],
     name: (index) => options.names?.[index] ?? `image ${index}`,

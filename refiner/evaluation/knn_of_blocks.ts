@@ -1,5 +1,6 @@
 import type { Device } from "../../engine/index.ts";
 import type { VisionTransformer } from "../../models/index.ts";
+import { BrokenImages } from "../data/broken_images.ts";
 import type { ImageSource } from "../data/image_source.ts";
 import { type EncodeOptions, encodeFeatures } from "./encode_features.ts";
 import { type KnnOptions, knnAccuracy } from "./knn_device.ts";
@@ -22,6 +23,8 @@ export interface BlockAccuracies {
 /**
  * k-NN accuracy of every block (or of the chosen ones), first to last: training images are the bank, test images the queries.
  *
+ * Broken images are left out; `maxBad` is their share among training and test images together.
+ *
  * @throws EvaluationError if there are no labels or fewer training images than neighbours
  */
 export async function knnOfBlocks(
@@ -33,9 +36,17 @@ export async function knnOfBlocks(
 ): Promise<BlockAccuracies> {
   const { onProgress, ...rest } = options;
   const total = train.length + test.length;
-  const bank = await encodeFeatures(device, model, train, { ...rest, onProgress: (done) => onProgress?.(done, total) });
+  const broken = new BrokenImages(total, rest);
+  const bank = await encodeFeatures(device, model, train, {
+    ...rest,
+    maxBad: 1,
+    onBroken: (error, index) => broken.add(index, error),
+    onProgress: (done) => onProgress?.(done, total),
+  });
   const queries = await encodeFeatures(device, model, test, {
     ...rest,
+    maxBad: 1,
+    onBroken: (error, index) => broken.add(train.length + index, error),
     onProgress: (done) => onProgress?.(train.length + done, total),
   });
   const accuracy: number[] = [];

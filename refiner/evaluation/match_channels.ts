@@ -7,6 +7,7 @@ export function matchChannels(source: ImageSource, channels: 1 | 3): ImageSource
   return {
     length: source.length,
     channels,
+    ...(source.largestBytes === undefined ? {} : { largestBytes: (source.largestBytes / source.channels) * channels }),
     ...(source.classNames ? { classNames: source.classNames } : {}),
     label: (index) => source.label(index),
     name: (index) => source.name(index),

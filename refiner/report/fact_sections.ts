@@ -23,10 +23,16 @@ export function headlines({ metrics, data }: RunRecord): string {
     facts.push(["k-NN before, last block", formatPercent(last(before)), `best block ${formatPercent(best(before))}`]);
   const { updates } = metrics;
   const stages = ([2, 3] as const).map((stage) => updates.filter((line) => line.stage === stage).length);
+  const isRefinement = updates.some(({ stage }) => stage > 1);
   if (updates.length > 0)
-    facts.push(["Updates", String(updates.length), `stage 2: ${stages[0]}, stage 3: ${stages[1]}`]);
+    facts.push([
+      "Updates",
+      String(updates.length),
+      isRefinement ? `stage 2: ${stages[0]}, stage 3: ${stages[1]}` : "pre-training",
+    ]);
   const loss = updates.at(-1)?.loss;
-  if (loss !== undefined) facts.push(["Loss, last update", formatNumber(loss), "sum over the heads"]);
+  if (loss !== undefined)
+    facts.push(["Loss, last update", formatNumber(loss), isRefinement ? "sum over the heads" : "mean squared error"]);
   const seconds = data.timings.reduce((sum, one) => sum + one.seconds, 0);
   if (seconds > 0) facts.push(["Time", formatDuration(seconds), String(data.device.name ?? "")]);
   const cells = facts.map(

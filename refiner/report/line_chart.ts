@@ -57,7 +57,7 @@ export function lineChart(options: LineChartOptions): string {
     )
     .join("");
   const below = xTicks.values
-    .filter((x) => x >= xFrom && x <= xTo)
+    .filter((x) => x >= xFrom && x <= xTo && Number.isInteger(x)) // blocks, updates, epochs
     .map(
       (x) => `<text class="x" x="${at(left(x))}" y="${height - margin.bottom + 18}">${escapeHtml(formatX(x))}</text>`,
     )

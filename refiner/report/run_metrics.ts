@@ -4,15 +4,17 @@ const number = z
   .number()
   .nullable()
   .transform((value) => value ?? Number.NaN);
+/** By part; pre-training has one for all, which stands under `encoder`. */
+const perPart = z.union([number.transform((encoder) => ({ encoder })), z.record(z.string(), number)]).default({});
 const updateSchema = z.object({
   kind: z.literal("update"),
-  stage: z.union([z.literal(2), z.literal(3)]),
+  stage: z.union([z.literal(1), z.literal(2), z.literal(3)]),
   update: z.number(),
   epoch: z.number().optional(),
   loss: number.optional(),
-  learningRate: z.record(z.string(), number).default({}),
+  learningRate: perPart,
   heads: z.record(z.string(), z.record(z.string(), number)).default({}),
-  gradientNorm: z.record(z.string(), number).default({}),
+  gradientNorm: perPart,
   imagesPerSecond: number.optional(),
   waitShare: number.optional(),
   hostBytes: number.optional(),
@@ -29,7 +31,7 @@ const knnSchema = z.object({
   accuracy: z.array(number),
 });
 
-/** One update of a run. */
+/** One update of a run; stage 1 is pre-training. */
 export type UpdateLine = z.output<typeof updateSchema>;
 /** One k-NN evaluation: stage 1 is before, 2 after stage 2, 3 within or after stage 3. */
 export type KnnLine = z.output<typeof knnSchema>;

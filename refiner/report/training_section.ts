@@ -44,7 +44,7 @@ export function trainingSection(updates: readonly UpdateLine[]): string {
     ...(dash ? { dash } : {}),
     points: updates.map((line, i) => ({ x: steps[i] ?? 0, y: of(line) ?? Number.NaN })),
   });
-  const perHead = headMetrics.map(([key, title, description]) =>
+  const perHead = shownMetrics(updates).map(([key, title, description]) =>
     chart(
       `head-${key}`,
       title,
@@ -59,6 +59,9 @@ export function trainingSection(updates: readonly UpdateLine[]): string {
     curve("encoder", stateColours.after, (line) => of(line).encoder),
     curve("heads", stateColours.afterStage2, (line) => of(line).heads, "6 4"),
   ];
+  const total = chart("loss", "Loss", "mean squared error of the hidden patches", "It should fall and level off.", [
+    curve("loss", stateColours.after, ({ loss }) => loss),
+  ]);
   const rest = [
     chart(
       "learning-rate",
@@ -85,7 +88,14 @@ export function trainingSection(updates: readonly UpdateLine[]): string {
       [curve("share", stateColours.before, ({ waitShare }) => waitShare)],
     ),
   ];
-  return `<div class="charts">${[...perHead, ...rest].join("\n")}</div>`;
+  return `<div class="charts">${[...(heads.length > 0 ? perHead : [total]), ...rest].join("\n")}</div>`;
+}
+
+/** Without local views their charts would be empty, and the loss of global views the loss itself. */
+function shownMetrics(updates: readonly UpdateLine[]): typeof headMetrics {
+  const hasLocalViews = updates.some(({ heads }) => Object.values(heads).some((head) => (head.localLoss ?? 0) !== 0));
+  const needless = ["globalLoss", "localLoss", "localAlignment"];
+  return hasLocalViews ? headMetrics : headMetrics.filter(([key]) => !needless.includes(key));
 }
 
 /** Dash patterns that repeat, beside the colours. */

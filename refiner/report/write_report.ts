@@ -16,14 +16,15 @@ export function writeReport(run: RunRecord): string {
     ["machine", "Machine, time and memory", machineSection(run)],
     ["configuration", "Configuration", configurationSection(run.config)],
   ];
+  const action = run.config.command === "pretrain" ? "Pre-training" : "Refinement";
   const version = run.config.version;
   const made = typeof version === "string" ? `mimrefine ${version}` : "mimrefine";
   const { skipped } = run.metrics;
   const note =
     skipped > 0 ? `<p>${skipped} line${skipped === 1 ? "" : "s"} of metrics.jsonl could not be read.</p>` : "";
   return page({
-    title: `${run.name}: refinement report`,
-    heading: `Refinement of ${run.name}`,
+    title: `${run.name}: ${action.toLowerCase()} report`,
+    heading: `${action} of ${run.name}`,
     opening: headlines(run),
     sections,
     footer: `${note}<p>Written by ${escapeHtml(made)} from config.json, metrics.jsonl and report_data.json of the run folder.</p>`,

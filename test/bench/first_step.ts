@@ -6,8 +6,8 @@
  */
 import process from "node:process";
 import { demoFiles, loadDemoEncoder } from "../../cli/demo_files.ts";
-import { firstOf } from "../../cli/demo_pictures.ts";
 import { demoSchedule } from "../../cli/demo_schedule.ts";
+import { firstOf } from "../../cli/report_pictures.ts";
 import { openDevice } from "../../engine/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import { MemoryRunStore, refine } from "../../refiner/index.ts";

@@ -21,7 +21,6 @@ const resultSchema = z.strictObject({
     after: z.object({ knn: z.array(z.number()) }),
   }),
   out: z.string(),
-  schedule: z.string(),
 });
 
 /** Two updates per stage on 128 digits. */

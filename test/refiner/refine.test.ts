@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { initializeParameters, VisionTransformer, vitConfig, vitParameters } from "../../models/index.ts";
 import { type RefineSettings, refineConfig } from "../../refiner/config.ts";
-import { imagesInMemory } from "../../refiner/data/index.ts";
+import { BrokenImageError, type ImageSource, imagesInMemory } from "../../refiner/data/index.ts";
+import { adviceForFewUpdates, fewUpdates } from "../../refiner/few_updates.ts";
 import { type RefineEvent, refine } from "../../refiner/refine.ts";
 import { MemoryRunStore } from "../../refiner/run_store.ts";
 import { testDevice } from "../device.ts";
@@ -176,4 +177,92 @@ it("leaves the old checkpoint when writing a new one fails", { timeout: 120_000 
   store.write = () => Promise.reject(new Error("ENOSPC: no space left on device"));
   await expect(runUntil(store, 5, true)).rejects.toThrow(/no space left/);
   expect(Buffer.compare(await checkpoint(store), before)).toBe(0);
+});
+
+it("starts at the beginning when it is resumed before the first checkpoint", { timeout: 120_000 }, async () => {
+  const store = new MemoryRunStore();
+  await store.appendLine("metrics.jsonl", '{"kind":"knn","stage":1,"epoch":0,"accuracy":[1]}');
+  const events = await runUntil(store, 2, true);
+  expect(events.map((event) => (event.kind === "notice" ? event.text : ""))).toContainEqual(
+    expect.stringMatching(/no checkpoint was written yet; starting at the beginning/),
+  );
+  expect((await story(store))[0]).toBe("update 2 0 1"); // the line of the lost run is gone
+});
+
+/** Lines of the metrics as the report reads them: what happened, without times and sizes. */
+async function story(store: MemoryRunStore): Promise<string[]> {
+  const lines = ((await store.readText("metrics.jsonl")) ?? "").trim().split("\n");
+  return lines.map((line) => {
+    const { kind, stage, epoch, update, accuracy } = JSON.parse(line);
+    return `${kind} ${stage} ${epoch} ${update ?? accuracy}`;
+  });
+}
+
+it("tells the same story in its metrics, evaluations included, when it was interrupted", {
+  timeout: 180_000,
+}, async () => {
+  const run = async (store: MemoryRunStore, updates: number, resume: boolean) => {
+    const stop = new AbortController();
+    let seen = 0;
+    for await (const event of refine({
+      encoder: encoder(),
+      images: images(),
+      config: refineConfig({ ...settings, stage2Epochs: 1, stage3Epochs: 3, evalEvery: 1 }),
+      store,
+      resume,
+      signal: stop.signal,
+      evaluate: async () => [0.25, 0.5],
+    })) {
+      if (event.kind === "update" && ++seen === updates) stop.abort();
+    }
+  };
+  const straight = new MemoryRunStore();
+  await run(straight, Number.POSITIVE_INFINITY, false);
+  const broken = new MemoryRunStore();
+  for (const [i, updates] of [2, 6, 1, 5, Number.POSITIVE_INFINITY].entries()) await run(broken, updates, i > 0);
+  expect(await story(broken)).toEqual(await story(straight));
+});
+
+it("takes any iterable of images and tensors", { timeout: 120_000 }, async () => {
+  async function* stream() {
+    for (let i = 0; i < 40; i++) {
+      const data = Uint8Array.from({ length: 960 }, (_, k) => (k * (i + 3) * 7 + (i % 5) * 50) & 255);
+      yield i % 2 === 0
+        ? device.tensor(data, [16, 20, 3], "u8")
+        : { width: 20, height: 16, channels: 3 as const, data };
+    }
+  }
+  const kinds: string[] = [];
+  const config = refineConfig({ ...settings, stage2Epochs: 0, stage3Epochs: 1, stage3Warmup: 0 });
+  for await (const event of refine({ encoder: encoder(), images: stream(), config, store: new MemoryRunStore() }))
+    kinds.push(event.kind);
+  expect(kinds.filter((kind) => kind === "update")).toHaveLength(2);
+});
+
+it("reports a broken image once, by name, and goes on without it", { timeout: 120_000 }, async () => {
+  const whole = images();
+  const source: ImageSource = {
+    ...whole,
+    load: async (index, options) => {
+      if (index === 7) throw new BrokenImageError("photos/7.jpg", "premature end of file");
+      return whole.load(index, options);
+    },
+  };
+  const config = refineConfig({ ...settings, stage2Epochs: 0, stage3Epochs: 3, maxBad: 0.02 });
+  const events: RefineEvent[] = [];
+  for await (const event of refine({ encoder: encoder(), images: source, config, store: new MemoryRunStore() }))
+    events.push(event);
+  const broken = events.filter((event) => event.kind === "broken");
+  expect(broken).toEqual([expect.objectContaining({ text: expect.stringMatching(/photos\/7\.jpg.*premature/) })]);
+  expect(events.at(-1)).toEqual({ kind: "notice", text: "1 of 70 images were broken and left out" });
+});
+
+it("says what to change where few updates are planned", async () => {
+  const advice = adviceForFewUpdates(refineConfig({}), 5000);
+  expect(advice?.plannedUpdates).toBe(200);
+  const adjusted = refineConfig({ ...advice?.settings });
+  const updates = Math.floor(5000 / adjusted.batch) * (adjusted.stage2Epochs + adjusted.stage3Epochs);
+  expect(updates).toBeGreaterThanOrEqual(fewUpdates);
+  expect(adviceForFewUpdates(adjusted, 5000)).toBeUndefined();
+  expect(adviceForFewUpdates(refineConfig({}), 1_281_167)).toBeUndefined();
 });

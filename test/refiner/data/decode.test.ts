@@ -94,4 +94,17 @@ describe("decodeImage", () => {
     const longer = Uint8Array.of(...bytes, 1, 2, 3, 4);
     await expect(decodeImage({ bytes: longer }, { channels: 3 })).resolves.toMatchObject({ width: 4, height: 2 });
   });
+
+  it.each([
+    ["a panorama", 1200, 60],
+    ["a strip", 5, 900],
+  ])("reduces %s to the area that is accepted, in its shape", async (_, width, height) => {
+    const wide = sharp({ create: { width, height, channels: 3, background: { r: 10, g: 200, b: 30 } } });
+    const image = await decodeImage(await bytesOf(wide.png()), { channels: 3, resizeTo: 32, maxPixels: 2048 });
+    expect(image.width * image.height).toBeLessThanOrEqual(2048);
+    expect(image.width * image.height).toBeGreaterThan(1000);
+    expect(image.width > image.height).toBe(width > height);
+    expect(image.data).toHaveLength(3 * image.width * image.height);
+    expect(firstPixel(image)).toEqual([10, 200, 30]);
+  });
 });

@@ -61,6 +61,33 @@ describe("the report", () => {
   });
 });
 
+describe("charts of training", () => {
+  const update = (localLoss: number) =>
+    `{"kind":"update","stage":2,"update":1,"loss":2,"heads":{"cls":{"loss":2,"globalLoss":2,"localLoss":${localLoss}}}}\n`;
+  const htmlOf = (metrics: string, config = {}) =>
+    writeReport({ name: "run", config, metrics: parseMetrics(metrics), data: reportDataSchema.parse({}) });
+
+  it("leave out local views where there are none", () => {
+    expect(htmlOf(update(0))).not.toContain("Loss of local views");
+    expect(htmlOf(update(1))).toContain("Loss of local views");
+  });
+
+  it("show a pre-training, too", () => {
+    const line = '{"kind":"update","stage":1,"update":1,"loss":1.25,"learningRate":0.5,"gradientNorm":3}\n';
+    const html = htmlOf(line, { command: "pretrain" });
+    expect(html).toContain("Pre-training of run");
+    expect(html).toContain("mean squared error of the hidden patches");
+    expect(html).toContain("Gradient norm");
+    expect(html).not.toContain("could not be read");
+  });
+
+  it("label whole numbers of blocks only", () => {
+    const knn = '{"kind":"knn","stage":1,"epoch":0,"weights":"encoder","k":20,"accuracy":[0.1,0.2,0.3,0.4]}\n';
+    const labels = [...htmlOf(knn).matchAll(/<text class="x"[^>]*>([^<]*)</g)].map(([, text]) => text);
+    expect(labels).toEqual(["0", "1", "2", "3"]);
+  });
+});
+
 describe("metrics.jsonl", () => {
   it("is read up to a line that a kill cut off", () => {
     const text = exampleMetrics();

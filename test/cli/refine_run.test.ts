@@ -1,0 +1,121 @@
+import { readFile, writeFile } from "node:fs/promises";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, it } from "vitest";
+import { checkpoints, cli, type Ended, smallFolder, smallSettings, start, startProgram } from "./small_run.ts";
+
+const at = await smallFolder();
+const weights = () => ["--weights", at("weights.safetensors")];
+const images = () => ["--images", at("images-idx3-ubyte")];
+const minute = 60_000;
+const short = ["--stage2-epochs", "1", "--stage3-epochs", "1", "--k", "3"];
+let done: Ended;
+
+beforeAll(async () => {
+  done = await start("refine", ...weights(), ...images(), "--out", at("run"), ...smallSettings, ...short, "--json")
+    .ended;
+}, 3 * minute);
+
+describe("a finished run", () => {
+  it("prints one line of JSON with exactly the documented keys", () => {
+    expect([done.code, done.out.trimEnd().split("\n").length]).toEqual([0, 1]);
+    const { adapter, seconds, images: count, metrics, out, ...others } = JSON.parse(done.out);
+    expect(others).toEqual({});
+    expect([typeof adapter, typeof seconds, count, out]).toEqual(["string", "number", 80, at("run")]);
+    expect(Object.keys(metrics)).toEqual(["before", "afterStage2", "after"]);
+    for (const moment of Object.values<{ knn: number[] }>(metrics)) expect(moment.knn).toHaveLength(2);
+    expect(metrics.afterStage2).toEqual(metrics.before);
+  });
+
+  it("leaves a report with pictures beside the refined encoder", async () => {
+    const html = await readFile(at("run/report.html"), "utf8");
+    expect(html.match(/data:image\/png;base64,/g)?.length).toBeGreaterThan(20);
+    expect(html).toContain("Planned device memory");
+  });
+
+  it("is refused as the place of another run, which loses nothing", { timeout: minute }, async () => {
+    const before = await readFile(at("run/encoder.safetensors"));
+    const { code, err, out } = await start("refine", ...weights(), ...images(), "--out", at("run")).ended;
+    expect([code, out]).toEqual([2, ""]);
+    expect(err).toMatch(/--resume.*--force/);
+    expect(Buffer.compare(await readFile(at("run/encoder.safetensors")), before)).toBe(0);
+  });
+});
+
+describe("a resumed run", () => {
+  it("names each setting that differs", { timeout: minute }, async () => {
+    const changed = ["--batch", "8", "--temperature", "0.3", "--top-k", "4"];
+    const { code, err } = await start("refine", "--resume", at("run"), ...changed).ended;
+    expect(code).toBe(2);
+    for (const change of ["batch (was 16, now 8)", "temperature (was 0.2, now 0.3)"]) expect(err).toContain(change);
+    expect(err).not.toContain("topK");
+    expect(err).toContain("--override");
+  });
+
+  it("compares the settings of a preset, too", { timeout: minute }, async () => {
+    const { code, err } = await start("refine", "--resume", at("run"), "--preset", "mae_l16").ended;
+    expect([code, /heads \(was .*now /.test(err)]).toEqual([2, true]);
+  });
+
+  it("goes on with a changed setting when it is told to", { timeout: 2 * minute }, async () => {
+    const longer = ["--stage3-epochs", "2", "--override", "--json", "--no-evaluate"];
+    const { code } = await start("refine", "--resume", at("run"), ...longer).ended;
+    expect(code).toBe(0);
+    expect((await checkpoints(at("run"))).at(-1)).toBe("000000015.safetensors");
+  });
+});
+
+describe("a new run", () => {
+  it("takes the seed of a settings file", { timeout: minute }, async () => {
+    await writeFile(
+      at("settings.yaml"),
+      "seed: 7\nbatch: 16\nheads: [last]\nqueueLength: 64\ntopK: 4\nlocalViews: 0\n",
+    );
+    const epochs = ["--stage2-epochs", "0.2", "--stage3-epochs", "0", "--no-evaluate"];
+    const { code } = await start(
+      "refine",
+      ...weights(),
+      ...images(),
+      "--config",
+      at("settings.yaml"),
+      ...epochs,
+      "--out",
+      at("seeded"),
+    ).ended;
+    expect(code).toBe(0);
+    expect(JSON.parse(await readFile(at("seeded/config.json"), "utf8")).settings.seed).toBe(7);
+  });
+
+  it("leaves nothing behind when its settings do not fit the data", { timeout: minute }, async () => {
+    const { code, err } = await start("refine", ...weights(), ...images(), "--batch", "81", "--out", at("none")).ended;
+    expect([code, /80 images are less than one batch of 81; use a batch of at most 80/.test(err)]).toEqual([1, true]);
+    await expect(readFile(at("none/config.json"))).rejects.toThrow(/ENOENT/);
+  });
+
+  it.each([
+    ["a wrong key", "tempature: 1\n", /no setting tempature; did you mean temperature\?/],
+    ["no YAML", "a: [1\n", /cannot be read as YAML/],
+  ])("refuses a settings file with %s", { timeout: minute }, async (_, text, message) => {
+    await writeFile(at("wrong.yaml"), text);
+    const { code, err } = await start("refine", ...weights(), ...images(), "--config", at("wrong.yaml")).ended;
+    expect([code, message.test(err)]).toEqual([2, true]);
+  });
+});
+
+it("keeps the old checkpoint when the disk is full, says so, and goes on when there is room", {
+  timeout: 4 * minute,
+}, async () => {
+  const out = at("full");
+  const run = (...args: readonly string[]) => startProgram(process.execPath, [...args, "--no-evaluate"]).ended;
+  const first = [...weights(), ...images(), "--out", out, ...smallSettings];
+  expect((await run(cli, "refine", ...first, "--stage2-epochs", "0.6", "--stage3-epochs", "0")).code).toBe(0);
+  const before = await checkpoints(out);
+  const bytes = await readFile(`${out}/checkpoints/${before.at(-1)}`);
+  const longer = [cli, "refine", "--resume", out, "--stage2-epochs", "1", "--override"];
+  const fullDisk = fileURLToPath(new URL("./full_disk.mjs", import.meta.url));
+  const full = await run("--import", fullDisk, ...longer);
+  expect([full.code, full.err]).toEqual([1, expect.stringMatching(/what was written before is intact/)]);
+  expect(await checkpoints(out)).toEqual(before);
+  expect(Buffer.compare(await readFile(`${out}/checkpoints/${before.at(-1)}`), bytes)).toBe(0);
+  expect((await run(...longer)).code).toBe(0);
+});
