@@ -14,7 +14,7 @@ export function finishCommand(command: Command, example: string): Command {
 }
 
 /** The output that a command's options ask for. */
-export function outputOf(context: CommandContext, { json, quiet }: CommonOptions): Output {
+export function outputOf(context: CommandContext, { json, quiet }: Pick<CommonOptions, "json" | "quiet">): Output {
   return new Output(context.streams, { json, quiet });
 }
 

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type Device, openDevice } from "../engine/index.ts";
+import { type Device, loadTuning, openDevice, tuneProgram } from "../engine/index.ts";
 import type { EncoderOptions } from "../models/checkpoints/index.ts";
 import type { Output } from "./output.ts";
 
@@ -9,6 +9,8 @@ export interface CommonOptions {
   readonly seed: number;
   readonly adapter?: string;
   readonly robust: boolean;
+  /** False: the built-in choice of kernel variants. */
+  readonly tune: boolean;
   readonly quiet: boolean;
 }
 
@@ -18,6 +20,7 @@ export function addCommonOptions(command: Command): Command {
     .option("--seed <number>", "seed of all random numbers; the same seed gives the same result", wholeNumber(0), 0)
     .option("--adapter <name>", "auto, hardware, software, or a part of the adapter's name (default: auto)")
     .option("--robust", "leave the driver's index clamping on; slower, for hunting a crash", false)
+    .option("--no-tune", "use the built-in kernel variants, not those measured on this machine")
     .option("-q, --quiet", "print results, warnings and errors only", false);
 }
 
@@ -54,13 +57,41 @@ export function encoderOptions(options: EncoderCommandOptions): EncoderOptions {
   };
 }
 
-/** Opens the device that the options ask for; its notice goes to stderr. */
-export function openCommandDevice(options: CommonOptions, output: Output): Promise<Device> {
-  return openDevice({
+/**
+ * Opens the device that the options ask for; its notice goes to stderr. Kernel variants are those that were measured on this
+ * adapter before, unless `--no-tune` asks for the built-in ones.
+ *
+ * @param from - `stored`: the choices are those of a run that goes on, which the caller loads
+ */
+export async function openCommandDevice(
+  options: CommonOptions,
+  output: Output,
+  from: "cache" | "stored" = "cache",
+): Promise<Device> {
+  const device = await openDevice({
     notice: (line) => output.notice(line),
     robust: options.robust,
     ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
   });
+  if (options.tune && from === "cache") await loadTuning(device);
+  return device;
+}
+
+/**
+ * Measures the variants of a run's kernels on GPUs and remembers the fastest. The built-in choices for software adapters were
+ * measured on such; `mimrefine bench --tune` measures them again.
+ */
+export function tuningOf(
+  device: Device,
+  options: CommonOptions,
+  output: Output,
+): ((record: () => void) => Promise<void>) | undefined {
+  if (!options.tune || device.isSoftware) return undefined;
+  return async (record) => {
+    const choices = await tuneProgram(device, record);
+    const measured = choices.filter(({ source }) => source === "measured").length;
+    if (measured > 0) output.notice(`measured the variants of ${measured} operations on ${device.info.name}`);
+  };
 }
 
 /** Parses a whole number of at least `least`. */

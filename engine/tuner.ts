@@ -54,12 +54,17 @@ export async function tuneProgram(
   build();
   const end = performance.now() + budgetMs;
   const report: TunedChoice[] = [];
-  for (const [key, request] of [...device.tuning.requests].sort(([a], [b]) => (a < b ? -1 : 1))) {
+  const requests = [...device.tuning.requests].sort(([a], [b]) => (a < b ? -1 : 1));
+  let left = requests.filter(([key]) => !remembered.has(key)).length;
+  for (const [key, request] of requests) {
     if (remembered.has(key)) {
       report.push({ key, choice: device.tuning.choose(request), source: "remembered", timesMs: {} });
       continue;
     }
-    const tuned = performance.now() < end ? await measure(device, request, repeats, end) : builtIn(request);
+    // What is left in equal shares, so that one slow operation cannot use up the time of all behind it.
+    const now = performance.now();
+    const until = now + (end - now) / left--;
+    const tuned = now < end ? await measure(device, request, repeats, until) : builtIn(request);
     // A choice for want of time is kept as well: later runs on this machine shall compute the same bytes.
     device.tuning.set(key, tuned.choice);
     report.push(tuned);

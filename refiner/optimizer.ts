@@ -63,6 +63,12 @@ export class ArenaOptimizer {
     return this.parameters.device;
   }
 
+  /** Frees gradients and moments; the parameters stay. */
+  destroy(): void {
+    for (const arena of [this.gradients, this.firstMoment, this.secondMoment]) arena.destroy();
+    for (const { storage } of [this.#groups, ...this.#blockGroups]) if (storage.kind === "state") storage.destroy();
+  }
+
   /** Names of the parameters that are trained. */
   get trained(): string[] {
     return [...this.groups].filter(([, group]) => group.learningRateScale > 0).map(([name]) => name);

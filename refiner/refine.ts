@@ -37,6 +37,11 @@ export interface RefineOptions {
   readonly hostBytes?: () => number;
   /** Finishes the current update, saves, and ends the run. */
   readonly signal?: AbortSignal;
+  /**
+   * Called first in a run that is not resumed, with a function that records the programs of all stages without running them:
+   * a place for `tuneProgram`, so that the kernel variants are chosen before anything is computed.
+   */
+  readonly tune?: (record: () => void) => Promise<unknown>;
   /** k-NN accuracy per block, first to last; called before, after stage 2, every `evalEvery` epochs, and after stage 3. */
   readonly evaluate?: (encoder: VisionTransformer) => Promise<readonly number[]>;
 }
@@ -171,7 +176,8 @@ class Run {
   }
 
   async *stages(): AsyncGenerator<RefineEvent, void> {
-    const { encoder, resume = false, signal, store } = this.options;
+    const { encoder, resume = false, signal, store, tune } = this.options;
+    if (tune && !resume) await tune(() => this.#recordStages());
     yield this.#startEvent();
     this.#model.initializeHeads(this.options.config.seed);
     for (const [name, tensor] of encoder.parameters.tensors)
@@ -219,6 +225,11 @@ class Run {
     this.#finished = !signal?.aborted;
     if (this.#broken.count > 0)
       yield { kind: "notice", text: `${this.#broken.count} of ${this.images.length} images were broken and left out` };
+  }
+
+  #recordStages(): void {
+    for (const plan of this.#plans)
+      new Stage(this.#model, this.options.config, plan, this.imageBytes, this.#average).destroy();
   }
 
   #startEvent(): RefineEvent {

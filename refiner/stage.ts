@@ -227,8 +227,11 @@ export class Stage {
     };
   }
 
+  /** Frees the programs and the optimisers' state; model and average stay. */
   destroy(): void {
     this.#step.destroy();
+    this.heads.destroy();
+    this.encoder?.optimizer.destroy();
   }
 }
 

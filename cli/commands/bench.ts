@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 import type { Device, KernelTime, RecordedProgram, Tensor } from "../../engine/index.ts";
 import { type AdapterPeaks, measurePeaks } from "../../engine/probes.ts";
-import { loadTuning, type TunedChoice, tuneProgram } from "../../engine/tuner.ts";
+import { type TunedChoice, tuneProgram } from "../../engine/tuner.ts";
 import { type Precision, type VitPreset, vitPresets } from "../../models/index.ts";
 import { rooflinePage } from "../../refiner/bench/roofline_page.ts";
 import { type BenchStep, benchSteps, recordBenchStep } from "../../refiner/bench/step.ts";
@@ -11,14 +11,15 @@ import { type CommonOptions, openCommandDevice, wholeNumber } from "../options.t
 import { formatBytes, type Output } from "../output.ts";
 import { UsageError } from "../usage_error.ts";
 
-interface BenchOptions extends CommonOptions {
+interface BenchOptions extends Omit<CommonOptions, "tune"> {
   readonly model: VitPreset;
   readonly batch: number;
   readonly step: BenchStep;
   readonly localViews: number;
   readonly precision: Precision;
   readonly repeats: number;
-  readonly tune: boolean;
+  /** True: measure; false: the built-in choices; undefined: those remembered. */
+  readonly tune?: boolean;
   readonly out?: string;
   readonly compare?: string;
   readonly report?: string;
@@ -62,14 +63,14 @@ export function benchCommand(context: CommandContext): Command {
       new Option("--precision <format>", "of activations; f16 needs shader-f16").choices(["f32", "f16"]).default("f32"),
     )
     .option("--repeats <number>", "timed repetitions; medians are shown", wholeNumber(1), 5)
-    .option("--tune", "measure the variants of every operation first, remember the fastest and show them", false)
+    .option("--tune", "measure the variants of every operation first, remember the fastest and show them")
     .option("--out <file>", "also write the JSON to a file, for --compare")
     .option("--compare <file>", "JSON of an earlier run to compare with")
     .option("--report <file>", "also write an HTML page with the kernels under the adapter's roofline")
     .action(async (options: BenchOptions) => {
       const output = outputOf(context, options);
       const before = options.compare === undefined ? undefined : await readReport(options.compare);
-      const device = await openCommandDevice(options, output);
+      const device = await openCommandDevice({ ...options, tune: options.tune !== false }, output);
       try {
         const choices = await tune(device, options, output);
         const report = await measure(device, options);
@@ -89,10 +90,7 @@ export function benchCommand(context: CommandContext): Command {
 }
 
 async function tune(device: Device, options: BenchOptions, output: Output): Promise<TunedChoice[]> {
-  if (!options.tune) {
-    await loadTuning(device);
-    return [];
-  }
+  if (options.tune !== true) return [];
   const choices = await tuneProgram(device, () => recordBenchStep(device, options));
   output.table([
     ["operation and shapes", "choice", "from", "median of each"],

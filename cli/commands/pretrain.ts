@@ -66,7 +66,7 @@ async function runPretrain(context: CommandContext, command: Command, options: P
     ...(config.workers > 0 ? { workers: config.workers } : {}),
   });
   if (stored) checkSameImages(stored, source.length, options.override);
-  const device = await openCommandDevice(options, output);
+  const device = await openCommandDevice(options, output, isResumed ? "stored" : "cache");
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
     const difference = stored && resumeOn(device, stored);

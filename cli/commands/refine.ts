@@ -19,7 +19,7 @@ import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { printDryRun } from "../dry_run.ts";
 import { exitCodes } from "../exit_codes.ts";
 import { listenForInterruption } from "../interrupt.ts";
-import { type CommonOptions, memorySize, openCommandDevice, wholeNumber } from "../options.ts";
+import { type CommonOptions, memorySize, openCommandDevice, tuningOf, wholeNumber } from "../options.ts";
 import type { Output } from "../output.ts";
 import { evaluationOf, heldOut, measured } from "../refine_evaluation.ts";
 import { fewUpdatesText, followRefinement, knnTable } from "../refine_progress.ts";
@@ -106,7 +106,8 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
     ...(config.workers > 0 ? { workers: config.workers } : {}),
   });
   if (stored) checkSameImages(stored, source.length, options.override);
-  const device = await openCommandDevice(options, output);
+  const device = await openCommandDevice(options, output, isResumed ? "stored" : "cache");
+  const tune = tuningOf(device, options, output);
   const interruption = listenForInterruption((text) => output.notice(text));
   const { signal } = interruption;
   try {
@@ -123,6 +124,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
       resume: isResumed,
       hostBytes: () => process.memoryUsage().rss,
       signal,
+      ...(tune ? { tune } : {}),
       ...(evaluation ? { evaluate: (model) => measured(device, model, evaluation, { config, signal }, output) } : {}),
     });
     const { result, timings } = await followRefinement(run, config, output, async () => {

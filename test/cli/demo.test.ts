@@ -99,7 +99,16 @@ describe("demo", () => {
       streams: { out: (text: string) => void out.push(text), err: () => {}, isTerminal: false },
       exitCode: 0,
     };
-    const options = { json: true, quiet: true, robust: false, seed: 0, out: at("run"), full: false, force: false };
+    const options = {
+      json: true,
+      quiet: true,
+      robust: false,
+      tune: true,
+      seed: 0,
+      out: at("run"),
+      full: false,
+      force: false,
+    };
     await runDemo(context, options, async () => tiny);
     const text = out.join("");
     expect(text.trimEnd().split("\n")).toHaveLength(1);
