@@ -27,6 +27,15 @@ async function valuesOf(...arenas: (Arena | undefined)[]): Promise<Values> {
   return values;
 }
 
+/** Names of values of which some bit changed. */
+function changed(before: Values, after: Values): string[] {
+  const bits = (values: Float32Array | undefined): Uint32Array => new Uint32Array(values?.slice().buffer ?? []);
+  return [...before].flatMap(([name, values]) => {
+    const now = bits(after.get(name));
+    return bits(values).some((word, i) => word !== now[i]) ? [name] : [];
+  });
+}
+
 function outputsOf({ setup }: SmallTraining): string[] {
   const slots = setup.model.names.map((_, i) => `slots${i}`);
   return ["metrics", "headNorm", "encoderNorm", ...slots, ...(setup.encoder?.lossScaling ? ["lossScale"] : [])];
@@ -142,8 +151,9 @@ describe.each([
     const [first, second] = await train(training, 2, part);
     expect(first?.lossScale).toEqual([2 ** 59, 0, 1, 0, 0]);
     expect(second?.lossScale).toEqual([2 ** 58, 0, 2, 0, 0]);
-    expect(await untouched()).toEqual(before);
+    expect(changed(before, await untouched())).toEqual([]);
     expect(Number.isFinite(lossOf(second))).toBe(true);
-    expect(await valuesOf(heads.parameters), "heads are f32 and go on").not.toEqual(headsBefore);
+    const headsAfter = await valuesOf(heads.parameters);
+    expect(changed(headsBefore, headsAfter), "heads are f32 and go on").not.toEqual([]);
   });
 });
