@@ -53,6 +53,23 @@ describe("NeighbourBank", () => {
     again.destroy();
   });
 
+  it("takes device memory for the bank and one chunk of queries, however many queries there are", async () => {
+    const bank = matrix(4000, 32, 6);
+    const bytesFor = async (queries: number): Promise<number> => {
+      const before = device.counters.bytes;
+      const search = new NeighbourBank(device, bank, 20);
+      await search.search(matrix(queries, 32, 7));
+      const taken = device.counters.bytes - before;
+      search.destroy();
+      return taken;
+    };
+    const one = await bytesFor(1024);
+    const many = await bytesFor(5 * 1024);
+    expect(one).toBeGreaterThanOrEqual(4 * 4000 * 32);
+    expect(many).toBeLessThanOrEqual(one); // less: buffers for reading back are used again
+    expect(many).toBeLessThan(4 * 4000 * 5 * 1024); // all similarities
+  });
+
   it("names the row of a feature that is not finite", () => {
     const damaged = matrix(4, 3, 5);
     damaged.data[7] = Number.NaN;
