@@ -61,7 +61,7 @@ export interface GradientCheck<Case> extends Omit<OperationCheck<Case>, "run" | 
   readonly reference: (operands: DoubleOperands, drawn: Case) => ArrayLike<number>;
   /** Operands to differentiate with respect to. */
   readonly wrt: readonly string[];
-  /** Bound on the error of a directional derivative, relative to Σ|gradient · direction|. Default 1e-4. */
+  /** Bound on the error of a directional derivative, relative to Σ|gradient · direction| or the floor (default 1e-6). Default 1e-4. */
   readonly bound?: number;
   /** Step of the central difference relative to the operand's largest value. Default 1e-5. */
   readonly step?: number;
@@ -93,12 +93,12 @@ export async function checkGradient<Case>(device: Device, check: GradientCheck<C
         };
         const numeric = (along(step) - along(-step)) / (2 * step);
         let analytic = 0;
-        let scale = 1e-6;
+        let scale = 0;
         for (let k = 0; k < x.length; k++) {
           analytic += (gradient[k] ?? Number.NaN) * (direction[k] ?? 0);
           scale += Math.abs((gradient[k] ?? 0) * (direction[k] ?? 0));
         }
-        const error = Math.abs(analytic - numeric) / scale;
+        const error = Math.abs(analytic - numeric) / Math.max(scale, floorOf(check.floor, drawn) ?? 1e-6);
         const bound = check.bound ?? 1e-4;
         if (!(error <= bound)) {
           throw new Error(

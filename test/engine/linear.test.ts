@@ -18,6 +18,11 @@ import { linearReference, matmulReference } from "../reference/matmul.ts";
 
 /** Each drawn epilogue is a pipeline of its own, and a busy two-core machine takes seconds for one with shared tiles. */
 const compileLimitMs = 150_000;
+/**
+ * Far below 0 the slope of GELU is less than its own error of 1.5e-7: 37 rows and outputs of that reach 6e-6, which the default
+ * bound of 1e-4 allows for gradients of this size.
+ */
+const slopeFloor = 0.1;
 
 let device: Device;
 beforeAll(async () => {
@@ -125,6 +130,7 @@ describe.each(matmulVariants.map((variant) => variant.name))("variant %s", (name
         reference,
         wrt: ["x", "weight", "bias", "residual"],
         runs: 8,
+        floor: slopeFloor,
       });
     },
     compileLimitMs,
@@ -185,6 +191,7 @@ it("has the right gradients where the slope of GELU is folded into the next laye
       return linearReference(inner, second, { rows, inputs: hidden, outputs: width });
     },
     wrt: ["x", "first", "second"],
+    floor: slopeFloor,
   });
 });
 

@@ -114,6 +114,8 @@ describe.each(["fused", "separate"])("%s", (name) => {
         wrt: ["x", "scale", "shift", "weight", "bias"],
         runs: 15,
         bound: 3e-4, // layer norm cancels most of dx where one giant feature sets the deviation
+        // Far below 0 the slope of GELU is less than its own error of 1.5e-7; 37 rows and outputs of that reach 6e-6.
+        floor: 0.1,
       });
     },
     compileLimitMs,
