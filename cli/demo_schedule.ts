@@ -39,7 +39,7 @@ export function demoSchedule(name: ScheduleName, seed: number): DemoSchedule {
     case "short":
       return schedule(name, { ...shortened, stage3Epochs: 2, seed }, [4096, 1000]);
     case "brief":
-      return schedule(name, { ...shortened, stage3Epochs: 1, seed }, [2048, 500]);
+      return schedule(name, { ...shortened, queueLength: 512, stage3Epochs: 1, seed }, [768, 200]);
   }
 }
 
