@@ -66,10 +66,14 @@ function printChange({ change, plan, relativeFlops }: FittingChange, output: Out
   );
 }
 
+function formatFlops(flops: number): string {
+  return flops >= 1e12 ? `${(flops / 1e12).toFixed(1)} TFLOP` : `${(flops / 1e9).toFixed(flops < 1e10 ? 2 : 0)} GFLOP`;
+}
+
 function printPlan(plan: DryRun, output: Output): void {
   const { memory } = plan;
   output.line(
-    `stage ${plan.stage}: ${plan.updates} updates in micro-batches of ${plan.microBatch}, ${(plan.flopsPerUpdate / 1e12).toFixed(3)} TFLOP each`,
+    `stage ${plan.stage}: ${plan.updates} updates in micro-batches of ${plan.microBatch}, ${formatFlops(plan.flopsPerUpdate)} each`,
   );
   output.pairs([
     ["encoder", `${(plan.encoderParameters / 1e6).toFixed(1)} M parameters`],

@@ -22,7 +22,7 @@ import {
 } from "../models/index.ts";
 import { bytesPerImage, largestArea, ViewInputs } from "./batch_inputs.ts";
 import { hasCheckpoint, newestCheckpoint, type RunState, restoreState, saveCheckpoint } from "./checkpoint.ts";
-import { BrokenImages, batches, type ImageBatch, type ImageSource } from "./data/index.ts";
+import { BrokenImages, batchesOfEpochs, type ImageBatch, type ImageSource } from "./data/index.ts";
 import { CollapseError } from "./health.ts";
 import { asImageSource, type ImageInput } from "./image_input.ts";
 import { LossScaling } from "./loss_scaling.ts";
@@ -122,54 +122,52 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
     lastSave = performance.now();
     return { kind: "checkpoint", file: `checkpoints/${String(update).padStart(9, "0")}.safetensors` };
   };
-  while (update < schedule.totalUpdates && !signal?.aborted) {
+  const feed = batchesOfEpochs(images, {
+    batchSize: config.batch,
+    seed: config.seed,
+    first: update,
+    end: signal?.aborted ? update : schedule.totalUpdates,
+    prefetch: config.prefetch,
+    resizeTo: training.resizeTo,
+    maxPixels: largestArea(training.resizeTo),
+    broken,
+  });
+  for await (const batch of clock.waiting(feed)) {
     const epoch = Math.floor(update / updatesPerEpoch);
-    const feed = batches(images, {
-      batchSize: config.batch,
-      seed: config.seed,
+    yield* brokenEvents.splice(0);
+    const { loss, ...rest } = await training.run(batch, update, epoch);
+    update++;
+    const learningRate = learningRateAt(schedule, update - 1);
+    const event = {
+      kind: "update",
+      stage: 1,
+      update,
+      of: schedule.totalUpdates,
       epoch,
-      firstBatch: update % updatesPerEpoch,
-      prefetch: config.prefetch,
-      resizeTo: training.resizeTo,
-      maxPixels: largestArea(training.resizeTo),
-      broken,
-    });
-    for await (const batch of clock.waiting(feed)) {
-      yield* brokenEvents.splice(0);
-      const { loss, ...rest } = await training.run(batch, update, epoch);
-      update++;
-      const learningRate = learningRateAt(schedule, update - 1);
-      const event = {
-        kind: "update",
-        stage: 1,
-        update,
-        of: schedule.totalUpdates,
-        epoch,
-        loss,
-        learningRate,
-        ...rest,
-        ...clock.lap(),
-        deviceBytes: training.model.device.counters.bytes,
-        ...(options.hostBytes ? { hostBytes: options.hostBytes() } : {}),
-      } as const;
-      await store.appendLine("metrics.jsonl", JSON.stringify(event));
-      yield event;
-      if (rest.lossScale && rest.lossScale.skipped > skipped) {
-        skipped = rest.lossScale.skipped;
-        const text = `update ${update}: f16 overflow, the update was skipped (${skipped} so far), the loss scale is now ${rest.lossScale.scale}`;
-        yield { kind: "notice", text };
-      }
-      if (!Number.isFinite(loss))
-        throw new CollapseError(
-          `pretrain: the loss is ${loss} at update ${update}; lower the learning rate (now ${learningRate})${config.precision === "f16" ? ", or train in precision f32: an activation beyond 65504, the largest f16, has the same effect" : ""}`,
-        );
-      const isEpochEnd = update % updatesPerEpoch === 0;
-      const isDue = isEpochEnd && (update / updatesPerEpoch) % config.checkpointEvery < 1;
-      const isTime = performance.now() - lastSave > config.checkpointMinutes * 60_000;
-      if (isDue || isTime || signal?.aborted || update === schedule.totalUpdates) yield await save();
-      clock.restart();
-      if (signal?.aborted || update === schedule.totalUpdates) break;
+      loss,
+      learningRate,
+      ...rest,
+      ...clock.lap(),
+      deviceBytes: training.model.device.counters.bytes,
+      ...(options.hostBytes ? { hostBytes: options.hostBytes() } : {}),
+    } as const;
+    await store.appendLine("metrics.jsonl", JSON.stringify(event));
+    yield event;
+    if (rest.lossScale && rest.lossScale.skipped > skipped) {
+      skipped = rest.lossScale.skipped;
+      const text = `update ${update}: f16 overflow, the update was skipped (${skipped} so far), the loss scale is now ${rest.lossScale.scale}`;
+      yield { kind: "notice", text };
     }
+    if (!Number.isFinite(loss))
+      throw new CollapseError(
+        `pretrain: the loss is ${loss} at update ${update}; lower the learning rate (now ${learningRate})${config.precision === "f16" ? ", or train in precision f32: an activation beyond 65504, the largest f16, has the same effect" : ""}`,
+      );
+    const isEpochEnd = update % updatesPerEpoch === 0;
+    const isDue = isEpochEnd && (update / updatesPerEpoch) % config.checkpointEvery < 1;
+    const isTime = performance.now() - lastSave > config.checkpointMinutes * 60_000;
+    if (isDue || isTime || signal?.aborted || update === schedule.totalUpdates) yield await save();
+    clock.restart();
+    if (signal?.aborted) break;
   }
   const finished = update >= schedule.totalUpdates;
   if (finished) {

@@ -11,7 +11,7 @@ import {
   saveCheckpoint,
 } from "./checkpoint.ts";
 import type { RefineConfig } from "./config.ts";
-import { BrokenImages, batches, type ImageSource } from "./data/index.ts";
+import { BrokenImages, batchesOfEpochs, type ImageSource } from "./data/index.ts";
 import { adviceForFewUpdates, type FewUpdatesAdvice } from "./few_updates.ts";
 import { HealthMonitor } from "./health.ts";
 import { asImageSource, type ImageInput } from "./image_input.ts";
@@ -269,40 +269,40 @@ class Run {
     const missed = epochsToEvaluate();
     if (missed !== undefined && !this.#evaluated.has(missed)) yield* this.#evaluate(3, missed, "ema");
     let pending: { readonly at: number; readonly epoch: number; readonly result: Promise<UpdateResult> } | undefined;
-    while (update < plan.updates && !signal?.aborted) {
+    if (update === plan.updates || signal?.aborted) return;
+    const beginning = before * plan.updatesPerEpoch;
+    const feed = batchesOfEpochs(images, {
+      batchSize: config.batch,
+      seed: config.seed,
+      first: beginning + update,
+      end: beginning + plan.updates,
+      prefetch: config.prefetch,
+      resizeTo,
+      maxPixels: largestArea(resizeTo),
+      broken: this.#broken,
+    });
+    for await (const batch of clock.waiting(feed)) {
       const epoch = before + Math.floor(update / plan.updatesPerEpoch);
-      const feed = batches(images, {
-        batchSize: config.batch,
-        seed: config.seed,
-        epoch,
-        firstBatch: update % plan.updatesPerEpoch,
-        prefetch: config.prefetch,
-        resizeTo,
-        maxPixels: largestArea(resizeTo),
-        broken: this.#broken,
-      });
-      for await (const batch of clock.waiting(feed)) {
-        yield* this.#brokenEvents.splice(0);
-        const { result } = await stage.run(batch, update, done + update, epoch);
-        result.catch(() => undefined); // reported when it is awaited below
-        if (pending) yield* this.#report(plan, pending, clock);
-        pending = { at: update, epoch, result };
-        update++;
-        this.#updates = done + update;
-        const isEpochEnd = update % plan.updatesPerEpoch === 0;
-        if (isEpochEnd || update === plan.updates || signal?.aborted || this.#saveIsDue()) {
-          yield* this.#report(plan, pending, clock);
-          pending = undefined;
-          const epochs = update / plan.updatesPerEpoch;
-          const isDue = isEpochEnd && epochs % config.checkpointEvery < 1;
-          if (isDue || update === plan.updates || signal?.aborted || this.#saveIsDue())
-            yield await this.#save(plan, update);
-          const due = epochsToEvaluate();
-          if (due !== undefined && !signal?.aborted) yield* this.#evaluate(3, due, "ema");
-          clock.restart();
-        }
-        if (update === plan.updates || signal?.aborted) break;
+      yield* this.#brokenEvents.splice(0);
+      const { result } = await stage.run(batch, update, done + update, epoch);
+      result.catch(() => undefined); // reported when it is awaited below
+      if (pending) yield* this.#report(plan, pending, clock);
+      pending = { at: update, epoch, result };
+      update++;
+      this.#updates = done + update;
+      const isEpochEnd = update % plan.updatesPerEpoch === 0;
+      if (isEpochEnd || update === plan.updates || signal?.aborted || this.#saveIsDue()) {
+        yield* this.#report(plan, pending, clock);
+        pending = undefined;
+        const epochs = update / plan.updatesPerEpoch;
+        const isDue = isEpochEnd && epochs % config.checkpointEvery < 1;
+        if (isDue || update === plan.updates || signal?.aborted || this.#saveIsDue())
+          yield await this.#save(plan, update);
+        const due = epochsToEvaluate();
+        if (due !== undefined && !signal?.aborted) yield* this.#evaluate(3, due, "ema");
+        clock.restart();
       }
+      if (signal?.aborted) break;
     }
   }
 

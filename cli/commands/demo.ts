@@ -146,6 +146,7 @@ async function refined(run: DemoRun, signal: AbortSignal): Promise<RefineResult>
     const progress = new Progress(output, train.length + test.length, "images encoded");
     const onProgress = (done: number): void => progress.update(done);
     const found = await knnOfBlocks(device, measured, train, test, {
+      signal,
       k,
       temperature: kTemperature,
       pooling,

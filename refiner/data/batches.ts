@@ -48,7 +48,27 @@ export function batchesPerEpoch(length: number, batchSize: number): number {
  * @throws TooManyBrokenImagesError above `maxBad`
  */
 export function batches(source: ImageSource, options: EpochOptions): AsyncGenerator<ImageBatch, void, void> {
-  const { seed, epoch, firstBatch = 0, batchSize } = options;
+  const { epoch, firstBatch = 0, ...rest } = options;
+  const perEpoch = batchesPerEpoch(source.length, options.batchSize);
+  return batchesOfEpochs(source, { ...rest, first: epoch * perEpoch + firstBatch, end: (epoch + 1) * perEpoch });
+}
+
+export interface EpochsOptions extends ReadOptions {
+  readonly seed: number;
+  /** Batches to read, counted over all epochs: batch `n` is number `n % batchesPerEpoch` of epoch `floor(n / batchesPerEpoch)`. */
+  readonly first: number;
+  readonly end: number;
+}
+
+/**
+ * Several epochs in a row, each as `batches` gives it; the first batches of an epoch are decoded while the last ones of the epoch
+ * before are in use.
+ *
+ * @throws TooFewImagesError if the source has less than one batch
+ * @throws TooManyBrokenImagesError above `maxBad`
+ */
+export function batchesOfEpochs(source: ImageSource, options: EpochsOptions): AsyncGenerator<ImageBatch, void, void> {
+  const { seed, first, end, batchSize, resizeTo, maxPixels } = options;
   const { prefetch, broken } = checked(source, options);
   if (source.length < batchSize) {
     throw new TooFewImagesError(
@@ -56,14 +76,18 @@ export function batches(source: ImageSource, options: EpochOptions): AsyncGenera
         `add images or choose a batch of at most ${source.length}`,
     );
   }
-  const order = epochOrder(source.length, seed, epoch);
-  const end = batchesPerEpoch(source.length, batchSize);
-  const { resizeTo, maxPixels } = options;
-  const load = async (number: number, signal: AbortSignal): Promise<ImageBatch> => {
-    const planned = order.slice(number * batchSize, (number + 1) * batchSize);
+  const perEpoch = batchesPerEpoch(source.length, batchSize);
+  let current: { epoch: number; order: Uint32Array } = { epoch: -1, order: new Uint32Array() };
+  const orderOf = (epoch: number): Uint32Array => {
+    if (current.epoch !== epoch) current = { epoch, order: epochOrder(source.length, seed, epoch) };
+    return current.order;
+  };
+  const load = async (position: number, signal: AbortSignal): Promise<ImageBatch> => {
+    const number = position % perEpoch;
+    const planned = orderOf(Math.floor(position / perEpoch)).slice(number * batchSize, (number + 1) * batchSize);
     const loaded = await loadAll(source, planned, broken, { resizeTo, maxPixels, signal });
     const taken = new Set(planned);
-    const random = new RandomStream(seed, "replacement of a broken image", epoch * end + number);
+    const random = new RandomStream(seed, "replacement of a broken image", position);
     for (let slot = 0; slot < batchSize; slot++) {
       while (loaded[slot] === undefined) {
         const index = replacement(source.length, taken, random);
@@ -74,7 +98,7 @@ export function batches(source: ImageSource, options: EpochOptions): AsyncGenera
     }
     return assemble(source, number, planned, loaded);
   };
-  return prefetched({ first: firstBatch, end }, prefetch, load, options.signal);
+  return prefetched({ first, end }, prefetch, load, options.signal);
 }
 
 /**

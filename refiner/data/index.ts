@@ -1,7 +1,9 @@
 export {
   batches,
+  batchesOfEpochs,
   batchesPerEpoch,
   type EpochOptions,
+  type EpochsOptions,
   type ImageBatch,
   orderedBatches,
   type ReadOptions,

@@ -24,14 +24,14 @@ const repetitions = 3;
 
 /** Photograph-like content: smooth shapes with noise, about 60 kB at quality 85. */
 async function writeJpegs(folder: string): Promise<void> {
+  const noise = hostUniform(2 ** 17, { seed: 0, purpose: "noise" });
   for (let i = 0; i < imageCount; i++) {
     const coarse = hostUniform(3 * 25 * 25, { seed: i, purpose: "coarse" }).map((value) => 255 * value);
     const smooth = await sharp(Uint8Array.from(coarse), { raw: { width: 25, height: 25, channels: 3 } })
       .resize(side, side, { kernel: "cubic" })
       .raw()
       .toBuffer();
-    const noise = hostUniform(smooth.length, { seed: i, purpose: "noise" });
-    const data = smooth.map((value, at) => value + 24 * ((noise[at] ?? 0) - 0.5));
+    const data = smooth.map((value, at) => value + 24 * ((noise[(at + 977 * i) % noise.length] ?? 0) - 0.5));
     await sharp(data, { raw: { width: side, height: side, channels: 3 } })
       .jpeg({ quality: 85 })
       .toFile(join(folder, `${String(i).padStart(5, "0")}.jpg`));

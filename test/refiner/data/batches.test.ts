@@ -3,6 +3,7 @@ import {
   BrokenImageError,
   BrokenImages,
   batches,
+  batchesOfEpochs,
   batchesPerEpoch,
   DataOptionError,
   epochOrder,
@@ -171,6 +172,38 @@ describe("orderedBatches", () => {
       [0, 2],
       [3, 4],
     ]);
+  });
+});
+
+describe("batchesOfEpochs", () => {
+  const source = imagesInMemory(
+    Array.from({ length: 11 }, (_, i) => ({ width: 1, height: 1, channels: 1 as const, data: Uint8Array.of(i) })),
+  );
+
+  it("gives what its epochs give one by one, from any batch on", async () => {
+    const single: number[][] = [];
+    for (const epoch of [0, 1, 2])
+      for await (const { indices } of batches(source, { batchSize: 4, seed: 3, epoch })) single.push([...indices]);
+    const several: number[][] = [];
+    for await (const { indices } of batchesOfEpochs(source, { batchSize: 4, seed: 3, first: 1, end: 6 }))
+      several.push([...indices]);
+    expect(several).toEqual(single.slice(1));
+  });
+
+  it("decodes the next epoch's first batch while the last of this one is in use", async () => {
+    const asked: number[] = [];
+    const watched = {
+      ...source,
+      load: (index: number) => {
+        asked.push(index);
+        return source.load(index);
+      },
+    };
+    const feed = batchesOfEpochs(watched, { batchSize: 4, seed: 3, first: 0, end: 4, prefetch: 1 });
+    await feed.next();
+    await feed.next(); // the last of the first epoch
+    expect(asked).toHaveLength(12);
+    await feed.return();
   });
 });
 
