@@ -37,7 +37,7 @@ export function demoSchedule(name: ScheduleName, seed: number): DemoSchedule {
     case "full":
       return schedule(name, { ...recipe, stage3Epochs: 4, seed }, [8000, 2000]);
     case "short":
-      return schedule(name, { ...shortened, stage3Epochs: 2, seed }, [4096, 1000]);
+      return schedule(name, { ...shortened, stage3Epochs: 2, seed }, [3072, 600]);
     case "brief":
       return schedule(name, { ...shortened, queueLength: 512, stage3Epochs: 1, seed }, [768, 200]);
   }
