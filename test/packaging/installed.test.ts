@@ -1,8 +1,9 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { installPacked } from "../../scripts/install_packed.mjs";
@@ -64,6 +65,36 @@ it("the installed package opens a checkpoint by its path and recognises the enco
   const file = resolve("test/fixtures/checkpoints/mae.pth");
   const { stdout } = await run(process.execPath, ["--input-type=module", "-e", code, file], { cwd: folder });
   expect(stdout.trim()).toBe("MAE (Facebook)");
+});
+
+it("the installed demo runs without a network or an option, and leaves a run when it is stopped", {
+  timeout: 8 * minutes,
+}, async () => {
+  const child = spawn(process.execPath, [join(folder, "node_modules/mimrefine/dist/cli/main.js"), "demo", "--json"], {
+    cwd: folder,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let err = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    err += String(chunk);
+    if (/held-out ones are classified/.test(err)) child.kill("SIGINT");
+  });
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  expect([code, err]).toEqual([130, expect.stringContaining("held-out ones are classified")]);
+  const config: unknown = JSON.parse(await readFile(join(folder, "runs/demo/config.json"), "utf8"));
+  expect(config).toMatchObject({ command: "demo" });
+});
+
+it("the library's example runs in Deno from the installed package", { timeout: 3 * minutes }, async () => {
+  // The launcher of the npm package unpacks the binary on its first run.
+  const launcher = join(dirname(createRequire(import.meta.url).resolve("deno/package.json")), "bin.cjs");
+  const readme = await readFile(join(folder, "node_modules/mimrefine/README.md"), "utf8");
+  const example = /<!-- run: (loss.*?) -->\n```ts\n([\s\S]*?)```/.exec(readme);
+  await writeFile(join(folder, "example.js"), `${example?.[2]}Deno.exit(0);\n`);
+  const flags = ["run", "--allow-all", "--no-lock", "--quiet", "--node-modules-dir=manual"];
+  const { stdout } = await run(process.execPath, [launcher, ...flags, "example.js"], { cwd: folder });
+  expect(example?.[1]).toBeDefined();
+  expect(stdout).toContain(example?.[1]);
 });
 
 it("shaders are installed as files", () => {
