@@ -21,7 +21,6 @@ import { StateStorage } from "./storage.ts";
 import { stateOf, Tensor } from "./tensor.ts";
 import { checkFinite, writeBuffer } from "./transfer.ts";
 import { TuningTable } from "./tuning.ts";
-import { Waiter, type WaitKey } from "./waiter.ts";
 
 export interface DeviceOptions {
   /** `auto` (default), `hardware`, `software`, or a part of an adapter's name; `MIMREFINE_ADAPTER` gives the default. */
@@ -109,7 +108,8 @@ export class Device {
   readonly counters: DeviceCounters = { buffers: 0, bytes: 0, submits: 0 };
   /** Size of every subgroup where the adapter has just one size; undefined otherwise. */
   readonly subgroupSize: number | undefined;
-  readonly #waiter = new Waiter();
+  /** How promises of the device are awaited. */
+  readonly waits = platform.waits();
   readonly #ownsDevice: boolean;
   #lost: string | undefined;
   #error: EngineError | undefined;
@@ -235,14 +235,9 @@ export class Device {
     this.gpu.queue.submit([commands]);
   }
 
-  /** Waits for the device, asleep for part of the time that the same wait took before (see `Waiter`). */
-  settle<T>(wait: () => Promise<T>, key: WaitKey): Promise<T> {
-    return this.#waiter.wait(key, wait);
-  }
-
-  /** Resolves when all submitted work is done; `key` names work that takes about as long each time. @throws DeviceLostError */
-  async idle(key: WaitKey = "idle"): Promise<void> {
-    await this.settle(() => this.gpu.queue.onSubmittedWorkDone(), key);
+  /** Resolves when all submitted work is done. @throws DeviceLostError */
+  async idle(): Promise<void> {
+    await this.waits.during(this.gpu.queue.onSubmittedWorkDone());
     this.throwIfLost();
   }
 

@@ -227,7 +227,7 @@ export class Executable {
 
   /** Runs every dispatch in a pass of its own between two timestamps. */
   time(): Promise<DispatchTime[]> {
-    return timeSteps(this.program.device, this.#steps, this);
+    return timeSteps(this.program.device, this.#steps);
   }
 
   /** Frees arenas, inputs and uniforms; state stays. */

@@ -64,7 +64,7 @@ export class PipelineCache {
     });
     const scope = gpu.popErrorScope();
     try {
-      const pipeline = await compiled;
+      const pipeline = await this.device.waits.during(compiled);
       const error = await scope;
       if (error) throw new ValidationError(error.message);
       return { pipeline, layout };

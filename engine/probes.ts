@@ -93,7 +93,7 @@ export async function measurePeaks(device: Device, runs = 3): Promise<AdapterPea
     for (const [i, { program }] of probes.entries()) {
       const start = performance.now();
       await program.run();
-      await device.idle(program);
+      await device.idle();
       if (run > 0) least[i] = Math.min(least[i] ?? 0, performance.now() - start); // the first run compiles
     }
   }

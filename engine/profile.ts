@@ -15,12 +15,8 @@ type DispatchStep = Extract<Step, { type: "dispatch" }>;
 /** Dispatches per submit: a long program stays interruptible; at most 2048 fit the largest query set of WebGPU. */
 const dispatchesPerSubmit = 64;
 
-/**
- * Runs the steps in order, every dispatch in a pass of its own between two timestamps.
- *
- * @param key - names the waits (see `Waiter`)
- */
-export async function timeSteps(device: Device, steps: readonly Step[], key: object): Promise<DispatchTime[]> {
+/** Runs the steps in order, every dispatch in a pass of its own between two timestamps. */
+export async function timeSteps(device: Device, steps: readonly Step[]): Promise<DispatchTime[]> {
   const rows: DispatchTime[] = [];
   const set = device.gpu.createQuerySet({ type: "timestamp", count: 2 * dispatchesPerSubmit });
   const usage = GPUBufferUsageFlags.QUERY_RESOLVE | GPUBufferUsageFlags.COPY_SRC;
@@ -38,7 +34,7 @@ export async function timeSteps(device: Device, steps: readonly Step[], key: obj
       encoder.resolveQuerySet(set, 0, 2 * timed.length, resolved, 0);
       encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
       device.submit(encoder.finish());
-      const stamps = new BigUint64Array(await device.staging.collect(staging, bytes, key));
+      const stamps = new BigUint64Array(await device.staging.collect(staging, bytes));
       timed.forEach(({ kernel, dispatch }, i) => {
         const nanoseconds = Number((stamps[2 * i + 1] ?? 0n) - (stamps[2 * i] ?? 0n));
         rows.push({ kernel: kernel.name, dispatch, nanoseconds });

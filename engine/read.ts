@@ -65,7 +65,7 @@ async function copyOut(
     to += alignUp(tensor.sizeBytes, 8);
   }
   device.submit(encoder.finish());
-  const data = await device.staging.collect(staging, bytes, x.storage);
+  const data = await device.staging.collect(staging, bytes);
   device.throwIfLost();
   return splitReadBack(program, tensors, data);
 }

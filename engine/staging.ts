@@ -1,6 +1,5 @@
 import type { Device } from "./device.ts";
 import { alignUp, GPUBufferUsageFlags } from "./storage.ts";
-import type { WaitKey } from "./waiter.ts";
 
 const mapModeRead = 0x1; // GPUMapMode.READ
 
@@ -25,10 +24,10 @@ export class StagingPool {
     );
   }
 
-  /** Maps the buffer, copies its first bytes out and returns it to the pool; `key` names the wait (see `Waiter`). */
-  async collect(buffer: GPUBuffer, sizeBytes: number, key: WaitKey): Promise<ArrayBuffer> {
+  /** Maps the buffer, copies its first bytes out and returns it to the pool. */
+  async collect(buffer: GPUBuffer, sizeBytes: number): Promise<ArrayBuffer> {
     try {
-      await this.device.settle(() => buffer.mapAsync(mapModeRead, 0, alignUp(sizeBytes, 8)), key);
+      await this.device.waits.during(buffer.mapAsync(mapModeRead, 0, alignUp(sizeBytes, 8)));
     } catch (cause) {
       buffer.destroy();
       throw this.device.describe(cause);

@@ -155,7 +155,7 @@ async function prepare(device: Device, request: TuningRequest, candidate: string
   const run = async (): Promise<number> => {
     const start = performance.now();
     executable.submit();
-    await device.idle(program.name);
+    await device.idle();
     return performance.now() - start;
   };
   return { candidate, run, destroy: () => executable.destroy() };

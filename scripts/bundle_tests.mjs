@@ -9,7 +9,7 @@ const folder = join(root, "test/engine");
 
 /** Tests of planning, replay and errors: nothing of kernels in them depends on the runtime. */
 const onlyInNode = new Set(
-  ["replay", "planner", "kernels", "readme", "bad_input", "device_lost", "program", "waiter"].map(
+  ["replay", "planner", "kernels", "readme", "bad_input", "device_lost", "program", "naps"].map(
     (name) => `${name}.test.ts`,
   ),
 );

@@ -40,28 +40,35 @@ fn matmul_subgroup(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   var atB = vec4u(batch * params.bBatch + begin * params.bDepth) + min(columns, vec4u(params.columns - 1u)) * params.bColumn;
   var sums: array<vec4f, tileRows>;
   var rowSums = vec2f();
-  for (var k = begin; k < end; k++) {
+  for (var k = begin; k < end; k += 2u) {
+    // Two steps of the depth at once, so that a sum which does not fit in a register is fetched and put back once for both.
+    // Behind an odd depth the second step adds zeros.
+    let more = k + 1u < end;
+    let nextA = atA + select(0u, params.aDepth, more);
+    let nextB = atB + select(0u, params.bDepth, more);
     let right = vec4f(f32(b[atB.x]), f32(b[atB.y]), f32(b[atB.z]), f32(b[atB.w]));
     let left = vec2f(f32(a[atA.x]), f32(a[atA.y]));
-    atA += params.aDepth;
-    atB += params.bDepth;
-    if (keepRowSums) { rowSums += left; }
-    sums[0] = fma(vec4f(subgroupBroadcast(left.x, 0u)), right, sums[0]);
-    sums[1] = fma(vec4f(subgroupBroadcast(left.x, 1u)), right, sums[1]);
-    sums[2] = fma(vec4f(subgroupBroadcast(left.x, 2u)), right, sums[2]);
-    sums[3] = fma(vec4f(subgroupBroadcast(left.x, 3u)), right, sums[3]);
-    sums[4] = fma(vec4f(subgroupBroadcast(left.x, 4u)), right, sums[4]);
-    sums[5] = fma(vec4f(subgroupBroadcast(left.x, 5u)), right, sums[5]);
-    sums[6] = fma(vec4f(subgroupBroadcast(left.x, 6u)), right, sums[6]);
-    sums[7] = fma(vec4f(subgroupBroadcast(left.x, 7u)), right, sums[7]);
-    sums[8] = fma(vec4f(subgroupBroadcast(left.y, 0u)), right, sums[8]);
-    sums[9] = fma(vec4f(subgroupBroadcast(left.y, 1u)), right, sums[9]);
-    sums[10] = fma(vec4f(subgroupBroadcast(left.y, 2u)), right, sums[10]);
-    sums[11] = fma(vec4f(subgroupBroadcast(left.y, 3u)), right, sums[11]);
-    sums[12] = fma(vec4f(subgroupBroadcast(left.y, 4u)), right, sums[12]);
-    sums[13] = fma(vec4f(subgroupBroadcast(left.y, 5u)), right, sums[13]);
-    sums[14] = fma(vec4f(subgroupBroadcast(left.y, 6u)), right, sums[14]);
-    sums[15] = fma(vec4f(subgroupBroadcast(left.y, 7u)), right, sums[15]);
+    let right2 = select(vec4f(), vec4f(f32(b[nextB.x]), f32(b[nextB.y]), f32(b[nextB.z]), f32(b[nextB.w])), more);
+    let left2 = select(vec2f(), vec2f(f32(a[nextA.x]), f32(a[nextA.y])), more);
+    atA += 2u * params.aDepth;
+    atB += 2u * params.bDepth;
+    if (keepRowSums) { rowSums += left + left2; }
+    sums[0] = fma(vec4f(subgroupBroadcast(left2.x, 0u)), right2, fma(vec4f(subgroupBroadcast(left.x, 0u)), right, sums[0]));
+    sums[1] = fma(vec4f(subgroupBroadcast(left2.x, 1u)), right2, fma(vec4f(subgroupBroadcast(left.x, 1u)), right, sums[1]));
+    sums[2] = fma(vec4f(subgroupBroadcast(left2.x, 2u)), right2, fma(vec4f(subgroupBroadcast(left.x, 2u)), right, sums[2]));
+    sums[3] = fma(vec4f(subgroupBroadcast(left2.x, 3u)), right2, fma(vec4f(subgroupBroadcast(left.x, 3u)), right, sums[3]));
+    sums[4] = fma(vec4f(subgroupBroadcast(left2.x, 4u)), right2, fma(vec4f(subgroupBroadcast(left.x, 4u)), right, sums[4]));
+    sums[5] = fma(vec4f(subgroupBroadcast(left2.x, 5u)), right2, fma(vec4f(subgroupBroadcast(left.x, 5u)), right, sums[5]));
+    sums[6] = fma(vec4f(subgroupBroadcast(left2.x, 6u)), right2, fma(vec4f(subgroupBroadcast(left.x, 6u)), right, sums[6]));
+    sums[7] = fma(vec4f(subgroupBroadcast(left2.x, 7u)), right2, fma(vec4f(subgroupBroadcast(left.x, 7u)), right, sums[7]));
+    sums[8] = fma(vec4f(subgroupBroadcast(left2.y, 0u)), right2, fma(vec4f(subgroupBroadcast(left.y, 0u)), right, sums[8]));
+    sums[9] = fma(vec4f(subgroupBroadcast(left2.y, 1u)), right2, fma(vec4f(subgroupBroadcast(left.y, 1u)), right, sums[9]));
+    sums[10] = fma(vec4f(subgroupBroadcast(left2.y, 2u)), right2, fma(vec4f(subgroupBroadcast(left.y, 2u)), right, sums[10]));
+    sums[11] = fma(vec4f(subgroupBroadcast(left2.y, 3u)), right2, fma(vec4f(subgroupBroadcast(left.y, 3u)), right, sums[11]));
+    sums[12] = fma(vec4f(subgroupBroadcast(left2.y, 4u)), right2, fma(vec4f(subgroupBroadcast(left.y, 4u)), right, sums[12]));
+    sums[13] = fma(vec4f(subgroupBroadcast(left2.y, 5u)), right2, fma(vec4f(subgroupBroadcast(left.y, 5u)), right, sums[13]));
+    sums[14] = fma(vec4f(subgroupBroadcast(left2.y, 6u)), right2, fma(vec4f(subgroupBroadcast(left.y, 6u)), right, sums[14]));
+    sums[15] = fma(vec4f(subgroupBroadcast(left2.y, 7u)), right2, fma(vec4f(subgroupBroadcast(left.y, 7u)), right, sums[15]));
   }
   if (keepRowSums && group.x == 0u && lane < 8u) {
     let at = group.z * params.rows;

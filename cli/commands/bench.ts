@@ -113,7 +113,7 @@ async function measure(device: Device, options: BenchOptions): Promise<BenchRepo
   const { recorded, inputs, minimumBytes } = recordBenchStep(device, options);
   const { stats } = recorded;
   await recorded.run(inputs); // compiles
-  await device.idle("bench");
+  await device.idle();
   const actualBytes = device.counters.bytes - bytesBefore;
   const times: number[] = [];
   const scripts: number[] = [];
@@ -121,7 +121,7 @@ async function measure(device: Device, options: BenchOptions): Promise<BenchRepo
     const start = performance.now();
     await recorded.run(inputs);
     scripts.push(performance.now() - start);
-    await device.idle("bench");
+    await device.idle();
     times.push(performance.now() - start);
   }
   const kernels = device.features.has("timestamp-query") ? await kernelTimes(recorded, inputs, repeats) : [];

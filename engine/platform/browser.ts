@@ -13,6 +13,7 @@ export const platform: Platform = {
     if (!opened) throw noAdapter(request, "this browser");
     return noticeSoftware(request, opened);
   },
+  waits: () => ({ during: (promise) => promise }),
   async readCache(name) {
     return globalThis.localStorage?.getItem(cachePrefix + name) ?? undefined;
   },

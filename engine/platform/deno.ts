@@ -15,6 +15,7 @@ export const platform: Platform = {
     if (!opened) throw noAdapter(request, "Deno");
     return noticeSoftware(request, opened);
   },
+  waits: () => ({ during: (promise) => promise }),
   readCache,
   writeCache,
   openFile: fileSource,

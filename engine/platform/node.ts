@@ -2,6 +2,7 @@ import { tmpdir } from "node:os";
 import process from "node:process";
 import { readCache, writeCache } from "./cache_node.ts";
 import { fileSource, writeFileAtomic } from "./files_node.ts";
+import { Naps } from "./naps_node.ts";
 import type { AdapterRequest, OpenedAdapter, Platform } from "./platform.ts";
 import { findSwiftShader } from "./swiftshader_node.ts";
 import { chooseAdapter, noAdapter, noticeSoftware } from "./web.ts";
@@ -22,6 +23,7 @@ export const platform: Platform = {
     if (!opened) throw noAdapter(request, "Node");
     return noticeSoftware(request, opened);
   },
+  waits: () => new Naps(),
   readCache,
   writeCache,
   openFile: fileSource,

@@ -20,6 +20,12 @@ export interface OpenedAdapter {
   readonly isSoftware: boolean;
 }
 
+/** Awaits promises of a device without burning a core. */
+export interface Waits {
+  /** Settles as `promise` does. */
+  during<T>(promise: Promise<T>): Promise<T>;
+}
+
 /** The few things that differ between Node, Deno and browsers. */
 export interface Platform {
   readonly name: "node" | "deno" | "browser";
@@ -31,6 +37,8 @@ export interface Platform {
   readCache(name: string): Promise<string | undefined>;
   /** Keeps text in the user's cache folder; where there is none, nothing is kept. */
   writeCache(name: string, text: string): Promise<void>;
+  /** Waits of one device. */
+  waits(): Waits;
   /** Opens a file for reading by ranges. */
   openFile(path: string): Promise<ByteSource>;
   /** Writes a file as a whole or not at all. */

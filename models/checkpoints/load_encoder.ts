@@ -24,7 +24,7 @@ export class Uploader {
 
   async #flush(): Promise<void> {
     this.device.gpu.queue.submit([]);
-    await this.device.idle("upload");
+    await this.device.idle();
     this.#pending = 0;
   }
 }

@@ -63,7 +63,7 @@ async function time(device: Device, work: Work, batch: number, repetitions: numb
     const inputs = { images: packed.images, table: packed.table, parameters: draw(repetition) };
     const drawn = performance.now();
     await recorded.run(inputs);
-    await device.idle(work.name);
+    await device.idle();
     if (repetition === 0) continue; // the first one warms up
     hostMilliseconds.push(drawn - start);
     milliseconds.push(performance.now() - drawn);

@@ -4,7 +4,6 @@ import { adamW, images, layerNormEpsilon, parameters, tinyShape, trainBatch, tra
 
 const { gelu, layerNorm, linear, matmul, nearest, recordProgram, reshape, slice, softmax } = engine;
 let device;
-let programs = 0;
 
 /** This engine. Inputs are state, as the rivals' are arrays on the device; a program is recorded once and replayed. */
 export async function open() {
@@ -41,12 +40,10 @@ function pure(row, compute) {
 
 function forward(compute) {
   const program = recordProgram(device, () => ({ y: compute() }), { inference: true });
-  const key = `bench ${programs++}`; // a wait of its own length: the last row's would make this one oversleep
   return {
     async run() {
       await program.run();
-      await device.settle(() => device.gpu.queue.onSubmittedWorkDone(), key);
-      device.throwIfLost();
+      await device.idle();
     },
     async result() {
       return (await (await program.run({}, ["y"])).read()).y;
@@ -159,12 +156,10 @@ function trainStep(row) {
   const { learningRate, beta1, beta2, epsilon } = adamW;
   let count = 0;
   const scalars = () => engine.stepScalars({ learningRate, beta1, beta2, epsilon, step: ++count });
-  const key = `bench ${programs++}`;
   return {
     async run() {
       await program.run({ scalars: scalars() });
-      await device.settle(() => device.gpu.queue.onSubmittedWorkDone(), key);
-      device.throwIfLost();
+      await device.idle();
     },
     async result() {
       const losses = [];
