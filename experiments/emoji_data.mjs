@@ -19,10 +19,12 @@ const heldOutEvery = 5;
 export async function emojiConcepts(folder) {
   const packages = join(folder, "packages");
   await mkdir(packages, { recursive: true });
-  for (const artist of artists) {
-    const name = `emoji-datasource-${artist}`;
-    if (await exists(join(packages, "node_modules", name, "emoji.json"))) continue;
-    const args = ["install", "--prefix", packages, "--no-save", "--ignore-scripts", "--no-audit", `${name}@${version}`];
+  const wanted = artists.map((artist) => `emoji-datasource-${artist}`);
+  const present = await Promise.all(wanted.map((name) => exists(join(packages, "node_modules", name, "emoji.json"))));
+  if (present.includes(false)) {
+    // Both in one command: npm removes what an earlier one installed without saving it.
+    const names = wanted.map((name) => `${name}@${version}`);
+    const args = ["install", "--prefix", packages, "--no-save", "--ignore-scripts", "--no-audit", ...names];
     execFileSync("npm", args, { stdio: "inherit" });
   }
   const listed = JSON.parse(await readFile(join(packages, "node_modules/emoji-datasource-google/emoji.json"), "utf8"));

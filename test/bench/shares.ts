@@ -32,7 +32,7 @@ for (let repetition = 0; repetition <= repetitions; repetition++) {
   for (const { program, inputs, times } of [...probes, ...entries]) {
     const start = performance.now();
     await program.run(inputs);
-    await device.gpu.queue.onSubmittedWorkDone();
+    await device.idle();
     if (repetition > 0) times.push(performance.now() - start); // the first one compiles
   }
 }
