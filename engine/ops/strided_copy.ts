@@ -43,8 +43,8 @@ export const stridedTransposeKernel = defineKernel({
 
 /** Axes that the kernels hold, the one of the run not counted. */
 const maxAxes = 6;
-/** Longest run per invocation: from 16 on the index arithmetic no longer shows on lavapipe (bench/movement). */
-const maxRun = 16;
+/** Longest run per invocation. On a CPU index arithmetic shows up to there, on a GPU up to a quarter of it (bench/movement). */
+const maxRun = { software: 64, hardware: 16 };
 /** Runs are shortened until this many invocations are busy, about what a large GPU holds. */
 const busyInvocations = 16384;
 
@@ -102,7 +102,7 @@ function copyRuns(operation: string, program: Program, x: Tensor, y: Tensor, axe
       `${operation}: u8 data moves in groups of 4 elements, got groups of ${wide.width}; cast to u32 first`,
     );
   }
-  const { run, rest } = takeRun(wide.axes);
+  const { run, rest } = takeRun(wide.axes, program.device.isSoftware);
   const count = rest.reduce((product, axis) => product * axis.length, 1);
   program.dispatch(
     stridedCopyKernel,
@@ -142,21 +142,26 @@ function widen(axes: readonly CopyAxis[], offsets: Offsets, elementBytes: number
   };
 }
 
-/** Splits the best run off one axis: the largest divisor of any length that leaves enough invocations. */
-function takeRun(axes: readonly CopyAxis[]): { run: CopyAxis; rest: CopyAxis[] } {
+/**
+ * Splits the best run off one axis: the largest divisor of any length that leaves enough invocations. On a CPU a run holds
+ * neighbours of the innermost such axis, which it reads like a stream; on a GPU neighbours belong to neighbouring invocations.
+ */
+function takeRun(axes: readonly CopyAxis[], isSoftware: boolean): { run: CopyAxis; rest: CopyAxis[] } {
   const count = axes.reduce((product, axis) => product * axis.length, 1);
-  const longest = Math.max(1, Math.min(maxRun, Math.floor(count / busyInvocations)));
+  const longest = Math.max(1, Math.min(maxRun[isSoftware ? "software" : "hardware"], Math.floor(count / busyInvocations)));
   let best = { length: 1, axis: -1 };
   axes.forEach(({ length }, axis) => {
     const divisor = largestDivisor(length, longest);
-    if (divisor > best.length) best = { length: divisor, axis };
+    if (divisor > best.length || (isSoftware && divisor === best.length)) best = { length: divisor, axis };
   });
   const split = axes[best.axis];
-  if (!split) return { run: { length: 1, xStride: 0, yStride: 0 }, rest: [...axes] };
+  if (!split || best.length === 1) return { run: { length: 1, xStride: 0, yStride: 0 }, rest: [...axes] };
   const length = split.length / best.length;
-  const run = { length: best.length, xStride: split.xStride * length, yStride: split.yStride * length };
-  const rest = axes.map((axis) => (axis === split ? { ...axis, length } : axis)).filter((axis) => axis.length > 1);
-  return { run, rest };
+  const [inRun, between] = isSoftware ? [1, best.length] : [length, 1];
+  const scaled = (axis: CopyAxis, by: number) => ({ xStride: axis.xStride * by, yStride: axis.yStride * by });
+  const run = { length: best.length, ...scaled(split, inRun) };
+  const rest = axes.map((axis) => (axis === split ? { length, ...scaled(axis, between) } : axis));
+  return { run, rest: rest.filter((axis) => axis.length > 1) };
 }
 
 function largestDivisor(length: number, limit: number): number {
