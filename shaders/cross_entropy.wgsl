@@ -1,46 +1,55 @@
 // Soft-max cross-entropy of row r against q = (1 - s) onehot(targets[r]) + s / columns, s the label smoothing (arXiv 1512.00567):
 //   logSum[r] = log sum exp(logits[r, :]),   losses[r] = logSum[r] - (1 - s) logits[r, target] - s mean(logits[r, :]).
-// A target outside the row is clamped and raises the flag, bad index + 1. One invocation per row, made for software adapters.
+// A target outside the row is clamped and raises the flag, bad index + 1. One invocation per row, made for software adapters; each
+// place of an Element has its own maximum and sums until the end of the row.
+alias Element = vec4f; // f32 where the columns are not a multiple of 4
+const width = 4u; // numbers in an Element
 struct Params { rows: u32, columns: u32, smoothing: f32, slot: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(1) var<storage, read> logits: array<Element>;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(4) var<storage, read_write> logSum: array<f32>;
 @group(0) @binding(5) var<storage, read_write> flags: array<atomic<u32>>;
 
-fn load4(i: u32) -> vec4f { return vec4f(logits[i], logits[i + 1u], logits[i + 2u], logits[i + 3u]); }
-
 @compute @workgroup_size(64)
 fn cross_entropy(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let elements = params.columns / width;
   for (var row = id.x; row < params.rows; row += groups.x * 64u) {
-    let first = row * params.columns;
-    let end = first + params.columns;
+    let first = row * elements;
+    let end = first + elements;
+    let origin = vec4f(logits[first]).x;
     var largest = logits[first];
-    var sum = vec4f(0.0);
-    var excess = vec4f(0.0); // of the logits over the first one: small numbers keep their digits
+    var sum = Element();
+    var excess = Element(); // of the logits over the first one: small numbers keep their digits
     var i = first;
-    let origin = logits[first];
     for (; i + 4u <= end; i += 4u) {
-      let v = load4(i);
-      let next = max(largest, max(max(v.x, v.y), max(v.z, v.w)));
-      sum = sum * exp(largest - next) + exp(v - next);
-      excess += v - origin;
+      let a = logits[i];
+      let b = logits[i + 1u];
+      let c = logits[i + 2u];
+      let d = logits[i + 3u];
+      let next = max(largest, max(max(a, b), max(c, d)));
+      sum = sum * exp(largest - next) + (exp(a - next) + exp(b - next)) + (exp(c - next) + exp(d - next));
+      excess += ((a - origin) + (b - origin)) + ((c - origin) + (d - origin));
       largest = next;
     }
     for (; i < end; i++) {
       let v = logits[i];
       let next = max(largest, v);
-      sum = sum * exp(largest - next) + vec4f(exp(v - next), 0.0, 0.0, 0.0);
-      excess.x += v - origin;
+      sum = sum * exp(largest - next) + exp(v - next);
+      excess += v - origin;
       largest = next;
     }
+    let places = vec4f(largest); // of a single number four copies, which count as one
+    let share = vec4f(0.25 * f32(width));
+    let top = max(max(places.x, places.y), max(places.z, places.w));
     let wanted = targets[row];
     if (wanted >= params.columns) { atomicMax(&flags[params.slot], min(wanted, 4294967294u) + 1u); }
-    let hit = logits[first + min(wanted, params.columns - 1u)];
-    let level = log(dot(sum, vec4f(1.0)));
-    let average = origin + dot(excess, vec4f(1.0)) / f32(params.columns);
-    losses[row] = level + (1.0 - params.smoothing) * (largest - hit) + params.smoothing * (largest - average);
-    logSum[row] = largest + level;
+    let place = min(wanted, params.columns - 1u);
+    let hit = vec4f(logits[first + place / width])[place % width];
+    let level = log(dot(vec4f(sum * exp(largest - top)), share));
+    let average = origin + dot(vec4f(excess), share) / f32(params.columns);
+    losses[row] = level + (1.0 - params.smoothing) * (top - hit) + params.smoothing * (top - average);
+    logSum[row] = top + level;
   }
 }

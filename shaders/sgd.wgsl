@@ -25,10 +25,18 @@ struct Step {
 @group(0) @binding(6) var<storage, read> scalars: Step;
 
 @compute @workgroup_size(64)
-fn sgd(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+fn sgd(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+  @builtin(num_workgroups) grid: vec3u,
+) {
   let step = scalars;
   if (step.apply == 0.0) { return; }
-  for (var i = id.x; i < params.count; i += grid.x * 64u) {
+  // A workgroup has a part of the arenas to itself, read and written from end to end: so many streams at once are too many for a
+  // CPU's prefetcher where each jumps.
+  let part = (params.count + grid.x * 64u - 1u) / (grid.x * 64u) * 64u;
+  let end = min((workgroup.x + 1u) * part, params.count);
+  for (var i = workgroup.x * part + lane; i < end; i += 64u) {
     let group = groups[min(blockGroups[i / 16u], params.groupCount - 1u)];
     let p = parameters[i];
     let u = step.beta1 * velocity[i] + (step.gradientScale * gradients[i] + group.y * p);

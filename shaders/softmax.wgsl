@@ -1,42 +1,55 @@
 // y[r, :] = exp(x[r, :] - m) / sum(exp(x[r, :] - m)), m the row's maximum; one invocation per row, made for software adapters.
-// One pass finds maximum and sum together (arXiv 1805.02867): what was summed is rescaled when the maximum grows.
-alias Stored = f32; // as it lies in memory; f16 for half precision
-struct Params { rows: u32, columns: u32 }
+// One pass finds maximum and sum together (arXiv 1805.02867): what was summed is rescaled when the maximum grows. Each place of an
+// Element has its own maximum and sum until the end of the row.
+alias Element = vec4f; // f32 where the columns are not a multiple of 4
+alias Stored = vec4f; // as it lies in memory; f16 or vec4<f16> for half precision
+const width = 4u; // numbers in an Element
+struct Params { rows: u32, columns: u32 } // columns count Elements
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
-
-fn load4(i: u32) -> vec4f { return vec4f(f32(x[i]), f32(x[i + 1u]), f32(x[i + 2u]), f32(x[i + 3u])); }
 
 @compute @workgroup_size(64)
 fn softmax(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   for (var row = id.x; row < params.rows; row += groups.x * 64u) {
     let first = row * params.columns;
     let end = first + params.columns;
-    var largest = f32(x[first]);
-    var sum = vec4f(0.0);
+    var largest = Element(x[first]);
+    var sum = Element();
     var i = first;
     for (; i + 4u <= end; i += 4u) {
-      let v = load4(i);
-      let next = max(largest, max(max(v.x, v.y), max(v.z, v.w)));
-      sum = sum * exp(largest - next) + exp(v - next);
+      let a = Element(x[i]);
+      let b = Element(x[i + 1u]);
+      let c = Element(x[i + 2u]);
+      let d = Element(x[i + 3u]);
+      let next = max(largest, max(max(a, b), max(c, d)));
+      sum = sum * exp(largest - next) + (exp(a - next) + exp(b - next)) + (exp(c - next) + exp(d - next));
       largest = next;
     }
     for (; i < end; i++) {
-      let v = f32(x[i]);
+      let v = Element(x[i]);
       let next = max(largest, v);
-      sum = sum * exp(largest - next) + vec4f(exp(v - next), 0.0, 0.0, 0.0);
+      sum = sum * exp(largest - next) + exp(v - next);
       largest = next;
     }
-    let scale = 1.0 / dot(sum, vec4f(1.0));
-    i = first;
-    for (; i + 4u <= end; i += 4u) {
-      let e = scale * exp(load4(i) - largest);
-      y[i] = Stored(e.x);
-      y[i + 1u] = Stored(e.y);
-      y[i + 2u] = Stored(e.z);
-      y[i + 3u] = Stored(e.w);
+    let places = vec4f(largest); // of a single number four copies, which count as one
+    let top = max(max(places.x, places.y), max(places.z, places.w));
+    let scale = 4.0 / (f32(width) * dot(vec4f(sum * exp(largest - top)), vec4f(1.0)));
+    // Each row starts at another place: rows whose distance is a power of two would push each other out of the cache.
+    let blocks = params.columns / 4u;
+    var block = row % max(blocks, 1u);
+    for (var turn = 0u; turn < blocks; turn++) {
+      i = first + 4u * block;
+      let a = scale * exp(Element(x[i]) - top);
+      let b = scale * exp(Element(x[i + 1u]) - top);
+      let c = scale * exp(Element(x[i + 2u]) - top);
+      let d = scale * exp(Element(x[i + 3u]) - top);
+      y[i] = Stored(a);
+      y[i + 1u] = Stored(b);
+      y[i + 2u] = Stored(c);
+      y[i + 3u] = Stored(d);
+      block = select(block + 1u, 0u, block + 1u == blocks);
     }
-    for (; i < end; i++) { y[i] = Stored(scale * exp(f32(x[i]) - largest)); }
+    for (i = first + 4u * blocks; i < end; i++) { y[i] = Stored(scale * exp(Element(x[i]) - top)); }
   }
 }

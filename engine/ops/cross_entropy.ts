@@ -8,7 +8,7 @@ import { checkDType, checkSameShape, matrixShape } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
 import { stridingGroups } from "./elementwise.ts";
 import { mean } from "./reduce.ts";
-import { rowGroups, rowVariant } from "./row_variant.ts";
+import { rowGroups, rowVariant, rowWidth } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, smoothing: d.f32, slot: d.u32 }).$name("Params");
 const layout = tgpu.bindGroupLayout({
@@ -71,12 +71,14 @@ export function crossEntropyPerRow(logits: Tensor, targets: Tensor, options: Cro
   const logSum = program.empty([rows]);
   const { tensor: flags, slot } = program.flag(`crossEntropy (${columns} classes)`);
   const variant = rowVariant(program.device, "cross_entropy", rows, columns);
+  const width = rowWidth(variant, columns);
+  const declarations = { Element: width === 4 ? "vec4f" : "f32", width: `${width}u` };
   program.dispatch(
     crossEntropyKernels[variant],
     { rows, columns, smoothing, slot },
     { logits, targets, losses, logSum, flags },
     rowGroups(variant, rows),
-    { flops: 6 * logits.size },
+    { ...(variant === "invocation" ? { declarations } : {}), flops: 6 * logits.size },
   );
   return program.record(losses, [logits], (dLosses) => {
     const owner = programOf("crossEntropy", logits, targets, logSum, dLosses);

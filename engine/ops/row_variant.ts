@@ -15,6 +15,11 @@ export function rowVariant(device: Device, operation: string, rows: number, colu
   return device.choose(operation, shapeClass, candidates) === "invocation" ? "invocation" : "workgroup";
 }
 
+/** Numbers that a thread takes at once: four where the rows divide, else one; workgroups take one each. */
+export function rowWidth(variant: RowVariant, columns: number): 1 | 4 {
+  return variant === "invocation" && columns % 4 === 0 ? 4 : 1;
+}
+
 export function rowGroups(variant: RowVariant, rows: number): [number] {
   return variant === "invocation" ? stridingGroups(rows) : [Math.min(rows, mostGroups)];
 }

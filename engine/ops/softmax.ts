@@ -6,8 +6,9 @@ import workgroupSource from "../../shaders/softmax_workgroup.wgsl" with { type: 
 import { defineKernel } from "../kernel.ts";
 import { checkDType, resolveAxis, rowsAndColumns } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
+import { elementTypes } from "./elementwise.ts";
 import { transpose } from "./permute.ts";
-import { rowGroups, rowVariant } from "./row_variant.ts";
+import { rowGroups, rowVariant, rowWidth } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32 }).$name("Params");
 const layout = tgpu.bindGroupLayout({
@@ -51,13 +52,17 @@ export function softmax(x: Tensor, axis = -1): Tensor {
   const program = programOf("softmax", x);
   const y = program.empty(x.shape, x.dtype);
   const variant = rowVariant(program.device, "softmax", rows, columns);
-  const options = { declarations: { Stored: x.dtype }, flops: 5 * x.size };
-  program.dispatch(softmaxKernels[variant], { rows, columns }, { x, y }, rowGroups(variant, rows), options);
+  const width = rowWidth(variant, columns);
+  const params = { rows, columns: columns / width };
+  const declarations =
+    variant === "invocation" ? { ...elementTypes(width === 4, x.dtype), width: `${width}u` } : { Stored: x.dtype };
+  const options = { declarations, flops: 5 * x.size };
+  program.dispatch(softmaxKernels[variant], params, { x, y }, rowGroups(variant, rows), options);
   // dx = y (dy - sum(y dy))
   return program.record(y, [x], (dy) => {
     const owner = programOf("softmax", y, dy);
     const dx = owner.empty(x.shape, x.dtype);
-    owner.dispatch(softmaxGradKernels[variant], { rows, columns }, { y, dy, dx }, rowGroups(variant, rows), options);
+    owner.dispatch(softmaxGradKernels[variant], params, { y, dy, dx }, rowGroups(variant, rows), options);
     return [dx];
   });
 }

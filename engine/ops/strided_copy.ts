@@ -148,7 +148,10 @@ function widen(axes: readonly CopyAxis[], offsets: Offsets, elementBytes: number
  */
 function takeRun(axes: readonly CopyAxis[], isSoftware: boolean): { run: CopyAxis; rest: CopyAxis[] } {
   const count = axes.reduce((product, axis) => product * axis.length, 1);
-  const longest = Math.max(1, Math.min(maxRun[isSoftware ? "software" : "hardware"], Math.floor(count / busyInvocations)));
+  const longest = Math.max(
+    1,
+    Math.min(maxRun[isSoftware ? "software" : "hardware"], Math.floor(count / busyInvocations)),
+  );
   let best = { length: 1, axis: -1 };
   axes.forEach(({ length }, axis) => {
     const divisor = largestDivisor(length, longest);

@@ -31,10 +31,12 @@ it("the average agrees with float64 for all sizes", async () => {
       });
       await step.run({ x: now });
       const expected = Array.from(old, (value, i) => 0.75 * value + 0.25 * (now[i] ?? Number.NaN));
-      expectClose("average", await average.read(), expected, 2 * roundOff); // two exact products but for one, one sum
+      // 0.25 x is exact; 0.75 a and the sum are rounded once each. A sum of opposite signs is smaller than its terms, whose size counts.
+      const largestTerm = Math.max(...old.map((value) => Math.abs(0.75 * value)));
+      expectClose("average", await average.read(), expected, 2 * roundOff, largestTerm);
       step.destroy();
     }),
-    { numRuns: 10 },
+    { numRuns: 20 },
   );
 });
 

@@ -55,8 +55,8 @@ export function works(device: Device): Work[] {
   const scores = state(24 * 197, 1024);
   const rows = state(8 * tokensOfBatch, 192);
   const scale = state(192);
-  const logits = state(2048, 1000);
-  const targets = device.tensor(new Uint32Array(2048), [2048], "u32");
+  const logits = state(8192, 1000);
+  const targets = device.tensor(new Uint32Array(8192), [8192], "u32");
   const bytes = hidden.sizeBytes;
   return [
     product(512, 512, 512),
@@ -75,7 +75,7 @@ export function works(device: Device): Work[] {
     moves("gelu", 2 * bytes, () => [gelu(hidden)], 45),
     moves("gelu gradient", 3 * bytes, () => [geluGrad(hidden, other)], 45),
     moves("softmax [4728,1024]", 2 * scores.sizeBytes, () => [softmax(scores)], 45),
-    moves("cross-entropy [2048,1000]", logits.sizeBytes, () => [crossEntropyPerRow(logits, targets)], 45),
+    moves("cross-entropy [8192,1000]", logits.sizeBytes, () => [crossEntropyPerRow(logits, targets)], 45),
     moves("layer norm [12608,192]", 2 * rows.sizeBytes, () => [layerNorm(rows, { weight: scale, bias: scale })]),
   ];
 }
