@@ -11,18 +11,24 @@ import { mean } from "./reduce.ts";
 import { rowGroups, rowVariant, rowWidth } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, smoothing: d.f32, slot: d.u32 }).$name("Params");
-const layout = tgpu.bindGroupLayout({
-  params: { uniform: Params },
-  logits: { storage: d.arrayOf(d.f32) },
-  targets: { storage: d.arrayOf(d.u32) },
-  losses: { storage: d.arrayOf(d.f32), access: "mutable" },
-  logSum: { storage: d.arrayOf(d.f32), access: "mutable" },
-  flags: { storage: d.arrayOf(d.atomic(d.u32)), access: "mutable" },
-});
+const layoutOf = (element: typeof d.f32 | typeof d.vec4f) =>
+  tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    logits: { storage: d.arrayOf(element) },
+    targets: { storage: d.arrayOf(d.u32) },
+    losses: { storage: d.arrayOf(d.f32), access: "mutable" },
+    logSum: { storage: d.arrayOf(d.f32), access: "mutable" },
+    flags: { storage: d.arrayOf(d.atomic(d.u32)), access: "mutable" },
+  });
 /** By variant: a thread or a workgroup per row. */
 export const crossEntropyKernels = {
-  invocation: defineKernel({ name: "cross_entropy", source, params: Params, layout }),
-  workgroup: defineKernel({ name: "cross_entropy_workgroup", source: workgroupSource, params: Params, layout }),
+  invocation: defineKernel({ name: "cross_entropy", source, params: Params, layout: layoutOf(d.vec4f) }),
+  workgroup: defineKernel({
+    name: "cross_entropy_workgroup",
+    source: workgroupSource,
+    params: Params,
+    layout: layoutOf(d.f32),
+  }),
 };
 const GradParams = d.struct({ count: d.u32, columns: d.u32, smoothing: d.f32 }).$name("Params");
 export const crossEntropyGradKernel = defineKernel({

@@ -11,29 +11,42 @@ import { transpose } from "./permute.ts";
 import { rowGroups, rowVariant, rowWidth } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32 }).$name("Params");
-const layout = tgpu.bindGroupLayout({
-  params: { uniform: Params },
-  x: { storage: d.arrayOf(d.f32) },
-  y: { storage: d.arrayOf(d.f32), access: "mutable" },
-});
+type Column = typeof d.f32 | typeof d.vec4f;
+const layoutOf = (element: Column) =>
+  tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    x: { storage: d.arrayOf(element) },
+    y: { storage: d.arrayOf(element), access: "mutable" },
+  });
 /** By variant: a thread or a workgroup per row. */
 export const softmaxKernels = {
-  invocation: defineKernel({ name: "softmax", source, params: Params, layout }),
-  workgroup: defineKernel({ name: "softmax_workgroup", source: workgroupSource, params: Params, layout }),
+  invocation: defineKernel({ name: "softmax", source, params: Params, layout: layoutOf(d.vec4f) }),
+  workgroup: defineKernel({
+    name: "softmax_workgroup",
+    source: workgroupSource,
+    params: Params,
+    layout: layoutOf(d.f32),
+  }),
 };
-const gradLayout = tgpu.bindGroupLayout({
-  params: { uniform: Params },
-  y: { storage: d.arrayOf(d.f32) },
-  dy: { storage: d.arrayOf(d.f32) },
-  dx: { storage: d.arrayOf(d.f32), access: "mutable" },
-});
+const gradLayoutOf = (element: Column) =>
+  tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    y: { storage: d.arrayOf(element) },
+    dy: { storage: d.arrayOf(element) },
+    dx: { storage: d.arrayOf(element), access: "mutable" },
+  });
 export const softmaxGradKernels = {
-  invocation: defineKernel({ name: "softmax_grad", source: gradSource, params: Params, layout: gradLayout }),
+  invocation: defineKernel({
+    name: "softmax_grad",
+    source: gradSource,
+    params: Params,
+    layout: gradLayoutOf(d.vec4f),
+  }),
   workgroup: defineKernel({
     name: "softmax_grad_workgroup",
     source: gradWorkgroupSource,
     params: Params,
-    layout: gradLayout,
+    layout: gradLayoutOf(d.f32),
   }),
 };
 
