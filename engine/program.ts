@@ -14,6 +14,8 @@ export interface DispatchOptions {
   readonly declarations?: Declarations;
   /** Floating-point operations, for the statistics. */
   readonly flops?: number;
+  /** Bytes that the kernel touches of operands which it does not use as a whole, by name, for the statistics. */
+  readonly touchedBytes?: Readonly<Record<string, number>>;
   /** A kernel that computes `output` over the memory of `operand`, used where that operand is not needed afterwards. */
   readonly inPlace?: { readonly kernel: Kernel; readonly output: string; readonly operand: string };
 }

@@ -9,7 +9,7 @@ export interface ProgramStats {
   readonly dispatches: number;
   /** Floating-point operations of one run, as the operations state them. */
   readonly flops: number;
-  /** Bytes that the bound tensors hold, read and written once per dispatch. */
+  /** Bytes that the kernels touch of the bound tensors, read and written once per dispatch. */
   readonly bytesRead: number;
   readonly bytesWritten: number;
   /** Arena bytes of the plan, and the least that any plan could need. */
@@ -61,14 +61,14 @@ export function printPlan(plan: Plan, stats: ProgramStats): string {
   return lines.join("\n");
 }
 
-/** Bytes that a command reads and writes if it touches each operand once. State that a kernel updates is read as well. */
+/** Bytes that a command reads and writes if it touches each operand once, or the part of it that the operation states. State that a kernel updates is read as well. */
 export function trafficOf(command: Command): { read: number; written: number } {
   if (command.type === "assign") return { read: command.source.sizeBytes, written: command.target.sizeBytes };
   let read = 0;
   let written = 0;
   for (const { name, access } of command.kernel.bindings) {
     const operand = command.operands[name];
-    const bytes = operand?.sizeBytes ?? 0;
+    const bytes = command.options.touchedBytes?.[name] ?? operand?.sizeBytes ?? 0;
     if (access === "read" || (access === "write" && operand && stateOf(operand))) read += bytes;
     if (access === "write") written += bytes;
   }

@@ -160,7 +160,7 @@ export class NeighbourQueue {
         chosenSimilarities: chosen,
       },
       [Math.min(65535, rowCount)],
-      { flops: 10 * projections.size },
+      { flops: 10 * projections.size, touchedBytes: { queue: projections.sizeBytes } },
     );
     const half = (from: number): Tensor => reshape(rows(units, from, from + projections.size), projections.shape);
     return { own: half(0), swapped: half(second), slots, chosen, ...found };
@@ -188,6 +188,7 @@ export class NeighbourQueue {
         ages: this.ages,
       },
       [Math.min(4096, Math.ceil(this.length / 64))],
+      { touchedBytes: { queue: 4 * batch * this.columns } },
     );
   }
 }

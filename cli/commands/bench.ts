@@ -182,7 +182,7 @@ function show(report: BenchReport, output: Output): void {
     ["arithmetic", `${report.gflops.toFixed(2)} GFLOP/s, ${percent(report.gflops / peaks.gflops)} of the peak`],
     [
       "memory traffic",
-      `${formatBytes(report.bytesMoved)} in ${report.dispatches} launches, ${(report.bytesMoved / report.minimumBytes).toFixed(2)} × the encoder's minimum; ${gigabytes.toFixed(2)} GB/s, ${percent(gigabytes / peaks.gigabytesPerSecond)} of the peak`,
+      `${formatBytes(report.bytesMoved)} in ${report.dispatches} launches, ${(report.bytesMoved / report.minimumBytes).toFixed(2)} × the least; ${gigabytes.toFixed(2)} GB/s, ${percent(gigabytes / peaks.gigabytesPerSecond)} of the peak`,
     ],
     [
       "memory",

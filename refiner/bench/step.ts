@@ -7,6 +7,7 @@ import {
   vitConfig,
   vitParameters,
 } from "../../models/index.ts";
+import { headLayers } from "../head.ts";
 import { LossScaling } from "../loss_scaling.ts";
 import { RefinerModel } from "../model.ts";
 import { ArenaOptimizer } from "../optimizer.ts";
@@ -136,7 +137,11 @@ function refineStep(
     encoderScalars: scalars(),
   };
   const known = Object.fromEntries(Object.entries(inputs).filter(([name]) => recorded.program.inputs.has(name)));
-  return { recorded, inputs: known, minimumBytes: minimumBytes(vit, views, true, precision) };
+  return {
+    recorded,
+    inputs: known,
+    minimumBytes: minimumBytes(vit, views, true, precision) + minimumHeadBytes(model, views, globalViews * batch),
+  };
 }
 
 /**
@@ -164,4 +169,22 @@ export function minimumBytes(
   const elementBytes = precision === "f16" ? 2 : 4;
   const embedding = 4 * pixels + elementBytes * (2 * pixels + 4 * rows * width); // pixels to patches, patches to rows, rows with positions
   return elementBytes * rows * width * perRow * blocks + embedding + parameters * (trains ? 2 + 1 + 7 : 1);
+}
+
+/**
+ * The same for the heads of a refine step, in f32: each layer reads its rows and writes its product, its batch norm reads and writes
+ * that; backward the norm reads two and writes one, and the products for the rows' and for the weights' gradient read two operands
+ * each, the first of them writing the gradient of the rows. Weights move as the encoder's do. The search reads the queue once.
+ */
+function minimumHeadBytes(model: RefinerModel, views: readonly Tensor[], globalRows: number): number {
+  const rows = views.reduce((sum, { shape: [count = 0] }) => sum + count, 0);
+  const perHead = model.heads.map(({ config, queue }) => {
+    const { projector, predictor } = headLayers(config);
+    const perRow = [...projector, ...predictor].reduce(
+      (sum, { inputs, outputs }) => sum + (inputs + outputs) + 2 * outputs + 3 * outputs + 2 * (inputs + outputs),
+      0,
+    );
+    return 4 * (rows * perRow + globalRows * config.outputWidth + queue.length * config.outputWidth);
+  });
+  return perHead.reduce((sum, bytes) => sum + bytes, 0) + model.headParameters.sizeBytes * (2 + 1 + 7);
 }

@@ -38,3 +38,8 @@ it("a training step moves at most one and a half times the bytes that the fused 
   const { recorded, minimumBytes } = recordBenchStep(device, { model: "ti16", batch: 2, step: "train" });
   expect(recorded.stats.bytesRead + recorded.stats.bytesWritten).toBeLessThanOrEqual(1.5 * minimumBytes);
 });
+
+it("a refine step moves at most one and a half times the bytes that the fused form needs", { timeout: 60_000 }, () => {
+  const { recorded, minimumBytes } = recordBenchStep(device, { model: "ti16", batch: 2, step: "refine" });
+  expect(recorded.stats.bytesRead + recorded.stats.bytesWritten).toBeLessThanOrEqual(1.5 * minimumBytes);
+});
