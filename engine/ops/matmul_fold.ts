@@ -2,7 +2,10 @@ import type { Dispatch, Program } from "../program.ts";
 import type { Tensor } from "../tensor.ts";
 import { matmulSumKernel, matmulVariants } from "./matmul_kernels.ts";
 
-const kernelsWithEpilogue = new Set([matmulSumKernel, ...matmulVariants.map(({ kernel }) => kernel)]);
+const kernelsWithEpilogue = new Set([
+  matmulSumKernel,
+  ...matmulVariants.flatMap(({ kernel, wideKernel }) => (wideKernel ? [kernel, wideKernel] : [kernel])),
+]);
 
 /**
  * A product times the slope of GELU at `other`: records the launch that made `y` again, with one more epilogue. The first launch

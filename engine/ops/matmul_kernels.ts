@@ -2,6 +2,7 @@ import { d, tgpu } from "typegpu";
 import registerSource from "../../shaders/matmul_register.wgsl" with { type: "text" };
 import sharedSource from "../../shaders/matmul_shared.wgsl" with { type: "text" };
 import subgroupSource from "../../shaders/matmul_subgroup.wgsl" with { type: "text" };
+import wideSource from "../../shaders/matmul_subgroup_wide.wgsl" with { type: "text" };
 import sumSource from "../../shaders/matmul_sum.wgsl" with { type: "text" };
 import type { Device } from "../device.ts";
 import { type Declarations, defineKernel, type Kernel } from "../kernel.ts";
@@ -21,20 +22,29 @@ const Params = d
     bBatch: d.u32,
   })
   .$name("Params");
-const layout = tgpu.bindGroupLayout({
-  params: { uniform: Params },
-  a: { storage: d.arrayOf(d.f32) },
-  b: { storage: d.arrayOf(d.f32) },
-  bias: { storage: d.arrayOf(d.f32) },
-  other: { storage: d.arrayOf(d.f32) },
-  y: { storage: d.arrayOf(d.f32), access: "mutable" },
-  extra: { storage: d.arrayOf(d.f32), access: "mutable" },
-});
+const layoutOf = (element: typeof d.f32 | typeof d.vec4f) =>
+  tgpu.bindGroupLayout({
+    params: { uniform: Params },
+    a: { storage: d.arrayOf(element) },
+    b: { storage: d.arrayOf(element) },
+    bias: { storage: d.arrayOf(element) },
+    other: { storage: d.arrayOf(element) },
+    y: { storage: d.arrayOf(element), access: "mutable" },
+    extra: { storage: d.arrayOf(d.f32), access: "mutable" },
+  });
+const layout = layoutOf(d.f32);
 export const matmulSubgroupKernel = defineKernel({
   name: "matmul_subgroup",
   source: subgroupSource,
   params: Params,
   layout,
+  features: ["subgroups"],
+});
+export const matmulSubgroupWideKernel = defineKernel({
+  name: "matmul_subgroup_wide",
+  source: wideSource,
+  params: Params,
+  layout: layoutOf(d.vec4f),
   features: ["subgroups"],
 });
 export const matmulRegisterKernel = defineKernel({
@@ -73,6 +83,8 @@ export interface ProductShape {
 export interface MatmulVariant {
   readonly name: string;
   readonly kernel: Kernel;
+  /** The same for products whose columns and depth are multiples of 4, with loads of four numbers. */
+  readonly wideKernel?: Kernel | undefined;
   /** Rows and columns that one workgroup computes. */
   tile(device: Device): readonly [number, number];
   /** Why it cannot run, or undefined. */
@@ -89,6 +101,7 @@ export const minSplitDepth = 16;
 interface Tiling {
   readonly name: string;
   readonly kernel: Kernel;
+  readonly wideKernel?: Kernel;
   readonly tile: (device: Device) => readonly [number, number];
   readonly unsupported?: (device: Device) => string | undefined;
   readonly constants?: (device: Device) => Readonly<Record<string, number>>;
@@ -99,6 +112,7 @@ const tilings: readonly Tiling[] = [
   {
     name: "subgroup",
     kernel: matmulSubgroupKernel,
+    wideKernel: matmulSubgroupWideKernel,
     tile: (device) => [16, 4 * lanesOf(device)],
     unsupported: (device) =>
       lanesOf(device) < 8 ? "needs subgroups of one known size of at least 8 invocations" : undefined,
@@ -116,9 +130,10 @@ const tilings: readonly Tiling[] = [
 
 /** Every variant, with and without a split of the depth. */
 export const matmulVariants: readonly MatmulVariant[] = [false, true].flatMap((split) =>
-  tilings.map(({ name, kernel, tile, unsupported, constants, declarations }) => ({
+  tilings.map(({ name, kernel, wideKernel, tile, unsupported, constants, declarations }) => ({
     name: split ? `${name}_split` : name,
     kernel,
+    wideKernel,
     tile,
     unsupported: (device: Device, shape: ProductShape) =>
       split && shape.depth <= minSplitDepth ? `a depth of ${shape.depth} is too small to split` : unsupported?.(device),

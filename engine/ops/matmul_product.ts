@@ -1,5 +1,5 @@
 import type { DType } from "../dtype.ts";
-import type { DispatchOptions, Program } from "../program.ts";
+import type { Program } from "../program.ts";
 import type { Tensor } from "../tensor.ts";
 import { stridingGroups } from "./elementwise.ts";
 import { chooseVariant, splitsOf } from "./matmul_choice.ts";
@@ -97,10 +97,28 @@ function launchTiles(
   const [tileRows, tileColumns] = variant.tile(program.device);
   const groups = [Math.ceil(columns / tileColumns), Math.ceil(rows / tileRows), batches * cut.splits];
   const { operands, constants, declarations } = describeEpilogue(program, a, y, epilogue);
+  const chosen = { ...constants, keepRowSums: epilogue.rowSums ? 1 : 0, ...variant.constants(program.device) };
+  const flops = 2 * rows * columns * depth * batches;
+  if (variant.wideKernel && columns % 4 === 0 && depth % 4 === 0) {
+    program.dispatch(variant.wideKernel, params, { a, b, y, ...operands }, groups, {
+      constants: { ...chosen, transposeA: transposeA ? 1 : 0, transposeB: transposeB ? 1 : 0 },
+      declarations: {
+        ...declarations,
+        Left: transposeA ? a.dtype : fourOf(a.dtype),
+        LeftValue: transposeA ? "f32" : "vec4f",
+        Right: fourOf(b.dtype),
+        Bias: fourOf(declarations.Bias),
+        Result: fourOf(declarations.Result),
+        ...variant.declarations,
+      },
+      flops,
+    });
+    return;
+  }
   program.dispatch(variant.kernel, params, { a, b, y, ...operands }, groups, {
-    constants: { ...constants, keepRowSums: epilogue.rowSums ? 1 : 0, ...variant.constants(program.device) },
+    constants: chosen,
     declarations: { ...declarations, Operand: a.dtype, ...variant.declarations },
-    flops: 2 * rows * columns * depth * batches,
+    flops,
   });
 }
 
@@ -125,13 +143,22 @@ export function sumParts(
   });
 }
 
+/** The WGSL type of four numbers in memory. */
+function fourOf(dtype: DType): string {
+  return `vec4<${dtype}>`;
+}
+
 /** @param unused - a tensor that the launch reads anyway; bound where the epilogue reads nothing */
 function describeEpilogue(
   program: Program,
   unused: Tensor,
   y: Tensor,
   epilogue: Epilogue,
-): { operands: Record<string, Tensor> } & Required<Pick<DispatchOptions, "constants" | "declarations">> {
+): {
+  operands: Record<string, Tensor>;
+  constants: Record<string, number>;
+  declarations: Record<"Bias" | "Result" | "Extra", DType>;
+} {
   const { bias, preactivation, gelu, geluSlopeAt, residual, rowSums } = epilogue;
   const extra = preactivation ?? rowSums;
   const typeOf = (x: Tensor | undefined): DType => x?.dtype ?? "f32";
