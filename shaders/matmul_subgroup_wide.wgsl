@@ -50,52 +50,38 @@ fn matmul_subgroup_wide(@builtin(workgroup_id) group: vec3u, @builtin(local_invo
   var sums: array<vec4f, tileRows>;
   var rowSums = vec2f();
   for (var k = begin; k < end; k += 4u) {
-    var left: array<vec2f, 4>;
+    var upper: vec4f; // of A, four steps of the depth
+    var lower: vec4f; // eight rows below
     if (transposeA) {
-      for (var j = 0u; j < 4u; j++) { left[j] = vec2f(single(atA.x + j * params.aDepth), single(atA.y + j * params.aDepth)); }
+      let steps = vec4u(0u, 1u, 2u, 3u) * params.aDepth;
+      upper = vec4f(single(atA.x), single(atA.x + steps.y), single(atA.x + steps.z), single(atA.x + steps.w));
+      lower = vec4f(single(atA.y), single(atA.y + steps.y), single(atA.y + steps.z), single(atA.y + steps.w));
       atA += 4u * params.aDepth;
     } else {
-      let upper = vec4f(LeftValue(a[atA.x]));
-      let lower = vec4f(LeftValue(a[atA.y]));
-      for (var j = 0u; j < 4u; j++) { left[j] = vec2f(upper[j], lower[j]); }
+      upper = vec4f(LeftValue(a[atA.x]));
+      lower = vec4f(LeftValue(a[atA.y]));
       atA += 1u;
     }
     var right = mat4x4f(vec4f(b[atB]), vec4f(b[atB + bStep]), vec4f(b[atB + 2u * bStep]), vec4f(b[atB + 3u * bStep]));
     if (transposeB) { right = transpose(right); }
     atB += select(4u * bStep, 1u, transposeB);
-    if (keepRowSums) { rowSums += (left[0] + left[1]) + (left[2] + left[3]); }
-    let l0 = vec4f(subgroupBroadcast(left[0].x, 0u), subgroupBroadcast(left[1].x, 0u), subgroupBroadcast(left[2].x, 0u), subgroupBroadcast(left[3].x, 0u));
-    sums[0] = add_products(l0, right, sums[0]);
-    let l1 = vec4f(subgroupBroadcast(left[0].x, 1u), subgroupBroadcast(left[1].x, 1u), subgroupBroadcast(left[2].x, 1u), subgroupBroadcast(left[3].x, 1u));
-    sums[1] = add_products(l1, right, sums[1]);
-    let l2 = vec4f(subgroupBroadcast(left[0].x, 2u), subgroupBroadcast(left[1].x, 2u), subgroupBroadcast(left[2].x, 2u), subgroupBroadcast(left[3].x, 2u));
-    sums[2] = add_products(l2, right, sums[2]);
-    let l3 = vec4f(subgroupBroadcast(left[0].x, 3u), subgroupBroadcast(left[1].x, 3u), subgroupBroadcast(left[2].x, 3u), subgroupBroadcast(left[3].x, 3u));
-    sums[3] = add_products(l3, right, sums[3]);
-    let l4 = vec4f(subgroupBroadcast(left[0].x, 4u), subgroupBroadcast(left[1].x, 4u), subgroupBroadcast(left[2].x, 4u), subgroupBroadcast(left[3].x, 4u));
-    sums[4] = add_products(l4, right, sums[4]);
-    let l5 = vec4f(subgroupBroadcast(left[0].x, 5u), subgroupBroadcast(left[1].x, 5u), subgroupBroadcast(left[2].x, 5u), subgroupBroadcast(left[3].x, 5u));
-    sums[5] = add_products(l5, right, sums[5]);
-    let l6 = vec4f(subgroupBroadcast(left[0].x, 6u), subgroupBroadcast(left[1].x, 6u), subgroupBroadcast(left[2].x, 6u), subgroupBroadcast(left[3].x, 6u));
-    sums[6] = add_products(l6, right, sums[6]);
-    let l7 = vec4f(subgroupBroadcast(left[0].x, 7u), subgroupBroadcast(left[1].x, 7u), subgroupBroadcast(left[2].x, 7u), subgroupBroadcast(left[3].x, 7u));
-    sums[7] = add_products(l7, right, sums[7]);
-    let l8 = vec4f(subgroupBroadcast(left[0].y, 0u), subgroupBroadcast(left[1].y, 0u), subgroupBroadcast(left[2].y, 0u), subgroupBroadcast(left[3].y, 0u));
-    sums[8] = add_products(l8, right, sums[8]);
-    let l9 = vec4f(subgroupBroadcast(left[0].y, 1u), subgroupBroadcast(left[1].y, 1u), subgroupBroadcast(left[2].y, 1u), subgroupBroadcast(left[3].y, 1u));
-    sums[9] = add_products(l9, right, sums[9]);
-    let l10 = vec4f(subgroupBroadcast(left[0].y, 2u), subgroupBroadcast(left[1].y, 2u), subgroupBroadcast(left[2].y, 2u), subgroupBroadcast(left[3].y, 2u));
-    sums[10] = add_products(l10, right, sums[10]);
-    let l11 = vec4f(subgroupBroadcast(left[0].y, 3u), subgroupBroadcast(left[1].y, 3u), subgroupBroadcast(left[2].y, 3u), subgroupBroadcast(left[3].y, 3u));
-    sums[11] = add_products(l11, right, sums[11]);
-    let l12 = vec4f(subgroupBroadcast(left[0].y, 4u), subgroupBroadcast(left[1].y, 4u), subgroupBroadcast(left[2].y, 4u), subgroupBroadcast(left[3].y, 4u));
-    sums[12] = add_products(l12, right, sums[12]);
-    let l13 = vec4f(subgroupBroadcast(left[0].y, 5u), subgroupBroadcast(left[1].y, 5u), subgroupBroadcast(left[2].y, 5u), subgroupBroadcast(left[3].y, 5u));
-    sums[13] = add_products(l13, right, sums[13]);
-    let l14 = vec4f(subgroupBroadcast(left[0].y, 6u), subgroupBroadcast(left[1].y, 6u), subgroupBroadcast(left[2].y, 6u), subgroupBroadcast(left[3].y, 6u));
-    sums[14] = add_products(l14, right, sums[14]);
-    let l15 = vec4f(subgroupBroadcast(left[0].y, 7u), subgroupBroadcast(left[1].y, 7u), subgroupBroadcast(left[2].y, 7u), subgroupBroadcast(left[3].y, 7u));
-    sums[15] = add_products(l15, right, sums[15]);
+    if (keepRowSums) { rowSums += vec2f(dot(upper, vec4f(1.0)), dot(lower, vec4f(1.0))); }
+    sums[0] = add_products(subgroupBroadcast(upper, 0u), right, sums[0]);
+    sums[1] = add_products(subgroupBroadcast(upper, 1u), right, sums[1]);
+    sums[2] = add_products(subgroupBroadcast(upper, 2u), right, sums[2]);
+    sums[3] = add_products(subgroupBroadcast(upper, 3u), right, sums[3]);
+    sums[4] = add_products(subgroupBroadcast(upper, 4u), right, sums[4]);
+    sums[5] = add_products(subgroupBroadcast(upper, 5u), right, sums[5]);
+    sums[6] = add_products(subgroupBroadcast(upper, 6u), right, sums[6]);
+    sums[7] = add_products(subgroupBroadcast(upper, 7u), right, sums[7]);
+    sums[8] = add_products(subgroupBroadcast(lower, 0u), right, sums[8]);
+    sums[9] = add_products(subgroupBroadcast(lower, 1u), right, sums[9]);
+    sums[10] = add_products(subgroupBroadcast(lower, 2u), right, sums[10]);
+    sums[11] = add_products(subgroupBroadcast(lower, 3u), right, sums[11]);
+    sums[12] = add_products(subgroupBroadcast(lower, 4u), right, sums[12]);
+    sums[13] = add_products(subgroupBroadcast(lower, 5u), right, sums[13]);
+    sums[14] = add_products(subgroupBroadcast(lower, 6u), right, sums[14]);
+    sums[15] = add_products(subgroupBroadcast(lower, 7u), right, sums[15]);
   }
   if (keepRowSums && group.x == 0u && lane < 8u) {
     let at = group.z * params.rows;

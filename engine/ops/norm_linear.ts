@@ -20,13 +20,13 @@ export const normLinearKernel = defineKernel({
   params: Params,
   layout: tgpu.bindGroupLayout({
     params: { uniform: Params },
-    x: { storage: d.arrayOf(d.f32) },
-    weight: { storage: d.arrayOf(d.f32) },
-    bias: { storage: d.arrayOf(d.f32) },
-    scale: { storage: d.arrayOf(d.f32) },
-    shift: { storage: d.arrayOf(d.f32) },
-    y: { storage: d.arrayOf(d.f32), access: "mutable" },
-    preactivation: { storage: d.arrayOf(d.f32), access: "mutable" },
+    x: { storage: d.arrayOf(d.vec4f) },
+    weight: { storage: d.arrayOf(d.vec4f) },
+    bias: { storage: d.arrayOf(d.vec4f) },
+    scale: { storage: d.arrayOf(d.vec4f) },
+    shift: { storage: d.arrayOf(d.vec4f) },
+    y: { storage: d.arrayOf(d.vec4f), access: "mutable" },
+    preactivation: { storage: d.arrayOf(d.vec4f), access: "mutable" },
     statistics: { storage: d.arrayOf(d.f32), access: "mutable" },
   }),
   features: ["subgroups"],
@@ -38,12 +38,12 @@ export const normLinearGradKernel = defineKernel({
   params: GradParams,
   layout: tgpu.bindGroupLayout({
     params: { uniform: GradParams },
-    x: { storage: d.arrayOf(d.f32) },
+    x: { storage: d.arrayOf(d.vec4f) },
     dy: { storage: d.arrayOf(d.f32) },
-    scale: { storage: d.arrayOf(d.f32) },
-    shift: { storage: d.arrayOf(d.f32) },
+    scale: { storage: d.arrayOf(d.vec4f) },
+    shift: { storage: d.arrayOf(d.vec4f) },
     statistics: { storage: d.arrayOf(d.f32) },
-    dWeight: { storage: d.arrayOf(d.f32), access: "mutable" },
+    dWeight: { storage: d.arrayOf(d.vec4f), access: "mutable" },
     dBias: { storage: d.arrayOf(d.f32), access: "mutable" },
   }),
   features: ["subgroups"],
@@ -67,8 +67,8 @@ export interface NormLinearOptions {
 }
 
 /**
- * `activation(layerNorm(x) Wᵀ + bias)`. Where subgroups allow it this is one dispatch that never stores the normalised rows;
- * elsewhere it is layer norm followed by a linear layer.
+ * `activation(layerNorm(x) Wᵀ + bias)`. Where subgroups and widths (multiples of 4) allow it this is one dispatch that never
+ * stores the normalised rows; elsewhere it is layer norm followed by a linear layer.
  *
  * @param x - `[..., in]`, f32 or f16
  * @param weight - `[out, in]`, of a type that {@link linear} takes
@@ -78,11 +78,11 @@ export interface NormLinearOptions {
 export function normLinear(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLinearOptions = {}): Tensor {
   const { device } = x;
   const lanes = device.subgroupSize ?? 0;
-  const fuses = lanes >= 8 && x.dtype === "f32";
+  const { rows, inputs, outputs } = checkLinear(x, weight, options);
+  const fuses = lanes >= 8 && x.dtype === "f32" && inputs % 4 === 0 && outputs % 4 === 0;
   // Measured on lavapipe (1576 x 192 x 768): fused 23.5 ms, separate 18.1 + 0.6 ms. Fused saves a dispatch and the memory of
   // the normalised rows; GPUs have the bandwidth to spare and run shared tiles faster.
   const candidates = !fuses ? ["separate"] : device.isSoftware ? ["fused", "separate"] : ["separate", "fused"];
-  const { rows } = checkLinear(x, weight, options);
   const shapeClass = `${2 ** Math.ceil(Math.log2(rows))}x${weight.shape[1]}x${weight.shape[0]}`;
   if (x.dtype === "f16" || device.choose("norm_linear", shapeClass, candidates) === "separate") {
     return linear(layerNorm(x, norm), weight, options);
@@ -110,8 +110,8 @@ function fused(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLin
   const statistics = program.empty([2, statisticsStride]);
   program.dispatch(
     normLinearKernel,
-    { rows, columns: outputs, depth: inputs, statisticsStride, epsilon },
-    { x, weight, bias: bias ?? scale, scale, shift, y, preactivation: preactivation ?? program.empty([1]), statistics },
+    { rows, columns: outputs / 4, depth: inputs / 4, statisticsStride, epsilon },
+    { x, weight, bias: bias ?? scale, scale, shift, y, preactivation: preactivation ?? program.empty([4]), statistics },
     [Math.ceil(outputs / (4 * lanes)), Math.ceil(rows / tileRows)],
     {
       constants: { lanes, hasBias: bias ? 1 : 0, gelu: activation ? 1 : 0, keepPreactivation: preactivation ? 1 : 0 },
@@ -155,7 +155,7 @@ function parameterGradients(program: Program, kept: Kept): [Tensor, Tensor] {
   const dBias = program.empty([columns]);
   program.dispatch(
     normLinearGradKernel,
-    { rows, columns, depth, statisticsStride: statistics.shape[1] ?? rows },
+    { rows, columns, depth: depth / 4, statisticsStride: statistics.shape[1] ?? rows },
     { x, dy: dp, scale, shift, statistics, dWeight, dBias },
     [Math.ceil(depth / (4 * lanes)), Math.ceil(columns / tileRows)],
     { constants: { lanes }, flops: 2 * rows * columns * depth },
