@@ -1,10 +1,9 @@
 import { OptionError, RankError, ShapeError } from "../errors.ts";
-import type { Kernel } from "../kernel.ts";
 import type { Program } from "../program.ts";
 import { checkDType, checkSameShape, showShape } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
 import { chooseAttention } from "./attention_choice.ts";
-import { type AttentionVariant, segmentsPerLaunch } from "./attention_kernels.ts";
+import { type AttentionKernels, type AttentionVariant, segmentsPerLaunch } from "./attention_kernels.ts";
 
 /** A run of images with equally many tokens within concatenated token rows. */
 export interface AttentionSegment {
@@ -121,7 +120,7 @@ function forward(
   const { rows, heads, headDim } = shape;
   const y = program.empty([...qkv.shape.slice(0, -1), heads * headDim], qkv.dtype);
   const logSums = program.empty(keepLogSums ? [rows, heads] : [1]); // a binding must have memory
-  launch(program, variant, variant.forward, shape, { qkv, y, logSums }, 4, { keepLogSums: keepLogSums ? 1 : 0 });
+  launch(program, variant, "forward", shape, { qkv, y, logSums }, 4, { keepLogSums: keepLogSums ? 1 : 0 });
   return { y, logSums };
 }
 
@@ -136,8 +135,8 @@ function backward(
   checkDType("attention", "dy", dy, [qkv.dtype]);
   const dqkv = program.empty(qkv.shape, qkv.dtype);
   const deltas = program.empty([shape.rows, shape.heads]);
-  launch(program, variant, variant.gradQuery, shape, { qkv, y, logSums, dy, dqkv, deltas }, 6);
-  launch(program, variant, variant.gradKey, shape, { qkv, logSums, deltas, dy, dqkv }, 8);
+  launch(program, variant, "gradQuery", shape, { qkv, y, logSums, dy, dqkv, deltas }, 6);
+  launch(program, variant, "gradKey", shape, { qkv, logSums, deltas, dy, dqkv }, 8);
   return dqkv;
 }
 
@@ -148,13 +147,17 @@ const tilesPerLine = 32768;
 function launch(
   program: Program,
   variant: AttentionVariant,
-  kernel: Kernel,
+  pass: keyof AttentionKernels,
   { heads, headDim, scale, segments }: AttentionShape,
   operands: Readonly<Record<string, Tensor>>,
   flopsPerPair: number,
   constants: Readonly<Record<string, number>> = {},
 ): void {
   const { device } = program;
+  const wide = headDim % 4 === 0 ? variant.wideKernels : undefined;
+  const kernel = (wide ?? variant.kernels)[pass];
+  const dtype = operands.qkv?.dtype ?? "f32";
+  const Operand = wide ? `vec4<${dtype}>` : dtype;
   for (let first = 0; first < segments.length; first += segmentsPerLaunch) {
     const served = segments.slice(first, first + segmentsPerLaunch);
     const tilesOf = served.map(({ batch, tokens }) => batch * Math.ceil(tokens / variant.tileRows(device)));
@@ -165,7 +168,7 @@ function launch(
       tiles,
       heads,
       scale,
-      depth: headDim,
+      depth: wide ? headDim / 4 : headDim,
       firstTile: vector((i) => tilesOf.slice(0, i).reduce((sum, count) => sum + count, 0), 0xffffffff),
       firstRow: vector((i) => served[i]?.firstRow ?? 0, 0),
       tokens: vector((i) => served[i]?.tokens ?? 1, 1),
@@ -174,7 +177,7 @@ function launch(
     const groups = [Math.min(tiles, tilesPerLine), heads, Math.ceil(tiles / tilesPerLine)];
     program.dispatch(kernel, params, operands, groups, {
       constants: { ...constants, ...variant.constants(device) },
-      declarations: { headDim: `${headDim}u`, Operand: operands.qkv?.dtype ?? "f32", ...variant.declarations(device) },
+      declarations: { headDim: `${headDim}u`, Operand, ...variant.declarations(device) },
       flops: flopsPerPair * pairs * heads * headDim,
     });
   }

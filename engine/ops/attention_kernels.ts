@@ -1,13 +1,16 @@
-import { d, tgpu } from "typegpu";
+import { d, type TgpuBindGroupLayout, tgpu } from "typegpu";
 import keyRegister from "../../shaders/attention_grad_key_register.wgsl" with { type: "text" };
 import keyShared from "../../shaders/attention_grad_key_shared.wgsl" with { type: "text" };
 import keySubgroup from "../../shaders/attention_grad_key_subgroup.wgsl" with { type: "text" };
+import keyWide from "../../shaders/attention_grad_key_subgroup_wide.wgsl" with { type: "text" };
 import queryRegister from "../../shaders/attention_grad_query_register.wgsl" with { type: "text" };
 import queryShared from "../../shaders/attention_grad_query_shared.wgsl" with { type: "text" };
 import querySubgroup from "../../shaders/attention_grad_query_subgroup.wgsl" with { type: "text" };
+import queryWide from "../../shaders/attention_grad_query_subgroup_wide.wgsl" with { type: "text" };
 import register from "../../shaders/attention_register.wgsl" with { type: "text" };
 import shared from "../../shaders/attention_shared.wgsl" with { type: "text" };
 import subgroup from "../../shaders/attention_subgroup.wgsl" with { type: "text" };
+import wide from "../../shaders/attention_subgroup_wide.wgsl" with { type: "text" };
 import type { Device } from "../device.ts";
 import { type Declarations, defineKernel, type Kernel, type KernelFeature } from "../kernel.ts";
 
@@ -22,44 +25,55 @@ const Params = d
     tokens: d.vec4u,
   })
   .$name("Params");
-const values = d.arrayOf(d.f32);
-const layouts = {
-  forward: tgpu.bindGroupLayout({
-    params: { uniform: Params },
-    qkv: { storage: values },
-    y: { storage: values, access: "mutable" },
-    logSums: { storage: values, access: "mutable" },
-  }),
-  gradQuery: tgpu.bindGroupLayout({
-    params: { uniform: Params },
-    qkv: { storage: values },
-    y: { storage: values },
-    logSums: { storage: values },
-    dy: { storage: values },
-    dqkv: { storage: values, access: "mutable" },
-    deltas: { storage: values, access: "mutable" },
-  }),
-  gradKey: tgpu.bindGroupLayout({
-    params: { uniform: Params },
-    qkv: { storage: values },
-    logSums: { storage: values },
-    deltas: { storage: values },
-    dy: { storage: values },
-    dqkv: { storage: values, access: "mutable" },
-  }),
+const scalars = d.arrayOf(d.f32);
+/** @param element - operands are read by single numbers or by four */
+const layoutsOf = (element: typeof d.f32 | typeof d.vec4f) => {
+  const values = d.arrayOf(element);
+  return {
+    forward: tgpu.bindGroupLayout({
+      params: { uniform: Params },
+      qkv: { storage: values },
+      y: { storage: values, access: "mutable" },
+      logSums: { storage: scalars, access: "mutable" },
+    }),
+    gradQuery: tgpu.bindGroupLayout({
+      params: { uniform: Params },
+      qkv: { storage: values },
+      y: { storage: values },
+      logSums: { storage: scalars },
+      dy: { storage: values },
+      dqkv: { storage: values, access: "mutable" },
+      deltas: { storage: scalars, access: "mutable" },
+    }),
+    gradKey: tgpu.bindGroupLayout({
+      params: { uniform: Params },
+      qkv: { storage: values },
+      logSums: { storage: scalars },
+      deltas: { storage: scalars },
+      dy: { storage: values },
+      dqkv: { storage: values, access: "mutable" },
+    }),
+  };
 };
 
 /** Segments that one launch serves: the lanes of the vectors in `Params`. */
 export const segmentsPerLaunch = 4;
 
-/** One way to compute attention and its gradient. All variants give the same values up to the order of additions. */
-export interface AttentionVariant {
-  readonly name: string;
+/** The three launches of one way to compute attention and its gradient. */
+export interface AttentionKernels {
   readonly forward: Kernel;
   /** The gradient of the queries; also writes `deltas` for `gradKey`. */
   readonly gradQuery: Kernel;
   /** The gradient of keys and values. */
   readonly gradKey: Kernel;
+}
+
+/** One way to compute attention and its gradient. All variants give the same values up to the order of additions. */
+export interface AttentionVariant {
+  readonly name: string;
+  readonly kernels: AttentionKernels;
+  /** The same for head dimensions that are multiples of 4, with loads of four numbers. */
+  readonly wideKernels?: AttentionKernels;
   /** Queries (or keys, for `gradKey`) that one workgroup serves. */
   tileRows(device: Device): number;
   /** Why it cannot run, or undefined. */
@@ -68,9 +82,14 @@ export interface AttentionVariant {
   declarations(device: Device): Declarations;
 }
 
-function kernelsOf(name: string, sources: readonly [string, string, string], features: readonly KernelFeature[] = []) {
+function kernelsOf(
+  name: string,
+  sources: readonly [string, string, string],
+  { features = [], isWide = false }: { features?: readonly KernelFeature[]; isWide?: boolean } = {},
+): AttentionKernels {
   const [forward, gradQuery, gradKey] = sources;
-  const define = (kernel: string, source: string, layout: (typeof layouts)[keyof typeof layouts]): Kernel =>
+  const layouts = layoutsOf(isWide ? d.vec4f : d.f32);
+  const define = (kernel: string, source: string, layout: TgpuBindGroupLayout): Kernel =>
     defineKernel({ name: `${kernel}_${name}`, source, params: Params, layout, features });
   return {
     forward: define("attention", forward, layouts.forward),
@@ -85,7 +104,8 @@ const subgroupSizes: readonly number[] = [4, 8, 16];
 export const attentionVariants: readonly AttentionVariant[] = [
   {
     name: "subgroup",
-    ...kernelsOf("subgroup", [subgroup, querySubgroup, keySubgroup], ["subgroups"]),
+    kernels: kernelsOf("subgroup", [subgroup, querySubgroup, keySubgroup], { features: ["subgroups"] }),
+    wideKernels: kernelsOf("subgroup_wide", [wide, queryWide, keyWide], { features: ["subgroups"], isWide: true }),
     tileRows: ({ subgroupSize = 0 }) => 2 * subgroupSize,
     unsupported: ({ subgroupSize = 0 }) =>
       subgroupSizes.includes(subgroupSize)
@@ -96,7 +116,7 @@ export const attentionVariants: readonly AttentionVariant[] = [
   },
   {
     name: "register",
-    ...kernelsOf("register", [register, queryRegister, keyRegister]),
+    kernels: kernelsOf("register", [register, queryRegister, keyRegister]),
     tileRows: (device) => 4 * registerLanes(device),
     unsupported: () => undefined,
     constants: (device) => ({ lanes: registerLanes(device) }),
@@ -104,7 +124,7 @@ export const attentionVariants: readonly AttentionVariant[] = [
   },
   {
     name: "shared",
-    ...kernelsOf("shared", [shared, queryShared, keyShared]),
+    kernels: kernelsOf("shared", [shared, queryShared, keyShared]),
     tileRows: () => 32,
     unsupported: () => undefined,
     constants: () => ({}),
