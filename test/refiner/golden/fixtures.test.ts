@@ -31,3 +31,16 @@ describe.each(goldenCases)("%s", (name) => {
     expect(rows.length).toBeGreaterThan(0);
   });
 });
+
+it("a neighbour that is no tie fails, however near to each other the best two are", { timeout: 120_000 }, async () => {
+  const name = "refine-trajectory-stage2";
+  const folder = fixtureFolder();
+  const json = JSON.parse(await folder.text(`${name}.json`));
+  const { neighbours } = json.main.steps[5];
+  neighbours.cls2.gap_best_to_second = 0;
+  neighbours.cls2.queue_idx[0] = (neighbours.cls2.queue_idx[0] + 1) % 40;
+  const altered = { ...folder, text: async () => JSON.stringify(json) };
+  const { rows } = await checkFixtures(device, altered, { only: [name] });
+  const failed = rows.filter((row) => !row.pass).map((row) => row.tensor);
+  expect(failed).toContain("main.steps.5.neighbours.cls2.queue_idx");
+});
