@@ -3,7 +3,7 @@
 // A workgroup takes a few columns whole, so that statistics and result need one launch.
 alias Element = vec4f;             // f32 where the number of columns is not a multiple of 4
 const lanes = 64u;
-const team = 8u;                   // threads that share a column; a power of two, for the tree
+const team = 8u;                   // threads that share a column
 const across = lanes / team;       // columns (Elements) per workgroup
 override activates: bool = false;  // GELU follows
 struct Params { rows: u32, columns: u32, epsilon: f32, momentum: f32 } // columns in Elements
@@ -31,16 +31,15 @@ fn erf(x: Element) -> Element {
   return sign(x) * select(1.0 - exp2(p), inner, u < Element(1.0));
 }
 
-// Sum over the team of each column, in a fixed tree.
+// Sum over the team of each column, in a fixed order. Every thread adds up all parts: two barriers instead of one per level of
+// a tree, and barriers are what takes long to run and to compile on software adapters.
 fn column_sum(value: Element, lane: u32) -> Element {
   workgroupBarrier();
   partial[lane] = value;
-  for (var stride = lanes / 2u; stride >= across; stride /= 2u) {
-    workgroupBarrier();
-    if (lane < stride) { partial[lane] += partial[lane + stride]; }
-  }
   workgroupBarrier();
-  return partial[lane % across];
+  var sum = Element(0.0);
+  for (var part = lane % across; part < lanes; part += across) { sum += partial[part]; }
+  return sum;
 }
 
 @compute @workgroup_size(lanes)

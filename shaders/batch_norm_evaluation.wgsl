@@ -2,7 +2,7 @@
 // saved = [mean, 1 / deviation], the form that the gradient reads.
 alias Element = vec4f;             // f32 where the number of columns is not a multiple of 4
 const lanes = 64u;
-const team = 8u;                   // threads that share a column; a power of two, for the tree
+const team = 8u;                   // threads that share a column
 const across = lanes / team;       // columns (Elements) per workgroup
 override activates: bool = false;  // GELU follows
 struct Params { rows: u32, columns: u32, epsilon: f32 } // columns in Elements

@@ -3,7 +3,7 @@
 // Running estimates do not depend on x, so that in evaluation dx = weight rstd dz. One workgroup per few columns.
 alias Element = vec4f;             // f32 where the number of columns is not a multiple of 4
 const lanes = 64u;
-const team = 8u;                   // threads that share a column; a power of two, for the tree
+const team = 8u;                   // threads that share a column
 const across = lanes / team;       // columns (Elements) per workgroup
 override activates: bool = false;  // GELU follows
 override training: bool = true;
@@ -38,16 +38,15 @@ fn gelu_slope(x: Element) -> Element {
   return 0.5 * (1.0 + erf(x * 0.70710678)) + x * (0.39894228 * exp2(-0.72134752 * u * u));
 }
 
-// Sum over the team of each column, in a fixed tree.
+// Sum over the team of each column, in a fixed order. Every thread adds up all parts: two barriers instead of one per level of
+// a tree, and barriers are what takes long to run and to compile on software adapters.
 fn column_sum(value: Element, lane: u32) -> Element {
   workgroupBarrier();
   partial[lane] = value;
-  for (var stride = lanes / 2u; stride >= across; stride /= 2u) {
-    workgroupBarrier();
-    if (lane < stride) { partial[lane] += partial[lane + stride]; }
-  }
   workgroupBarrier();
-  return partial[lane % across];
+  var sum = Element(0.0);
+  for (var part = lane % across; part < lanes; part += across) { sum += partial[part]; }
+  return sum;
 }
 
 @compute @workgroup_size(lanes)

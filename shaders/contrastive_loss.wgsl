@@ -21,7 +21,8 @@ fn pair_weight(i: u32, j: u32) -> f32 {
 }
 
 fn sum_lanes(lane: u32) -> f32 {
-  for (var stride = lanes / 2u; stride > 0u; stride /= 2u) {
+  // No constant to start from: software adapters would unroll the loop, and barriers take long to compile.
+  for (var stride = lanes / 2u * min(params.batch, 1u); stride > 0u; stride /= 2u) {
     workgroupBarrier();
     if (lane < stride) { partial[lane] += partial[lane + stride]; }
   }
@@ -32,7 +33,7 @@ fn sum_lanes(lane: u32) -> f32 {
 }
 
 fn max_lanes(lane: u32) -> f32 {
-  for (var stride = lanes / 2u; stride > 0u; stride /= 2u) {
+  for (var stride = lanes / 2u * min(params.batch, 1u); stride > 0u; stride /= 2u) {
     workgroupBarrier();
     if (lane < stride) { partial[lane] = max(partial[lane], partial[lane + stride]); }
   }

@@ -17,7 +17,8 @@ var<workgroup> partial: array<f32, lanes>;
 fn sum_lanes(value: f32, lane: u32) -> f32 {
   workgroupBarrier();
   partial[lane] = value;
-  for (var stride = lanes / 2u; stride > 0u; stride /= 2u) {
+  // No constant to start from: software adapters would unroll the loop, and barriers take long to compile.
+  for (var stride = lanes / 2u * min(params.batch, 1u); stride > 0u; stride /= 2u) {
     workgroupBarrier();
     if (lane < stride) { partial[lane] += partial[lane + stride]; }
   }

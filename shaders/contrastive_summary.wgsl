@@ -48,7 +48,8 @@ fn neighbour_sums(lane: u32) -> vec4f {
 fn contrastive_summary(@builtin(local_invocation_index) lane: u32) {
   pairs[lane] = pair_sums(lane);
   chosen[lane] = neighbour_sums(lane);
-  for (var stride = lanes / 2u; stride > 0u; stride /= 2u) {
+  // No constant to start from: software adapters would unroll the loop, and barriers take long to compile.
+  for (var stride = lanes / 2u * min(params.batch, 1u); stride > 0u; stride /= 2u) {
     workgroupBarrier();
     if (lane < stride) {
       pairs[lane] += pairs[lane + stride];

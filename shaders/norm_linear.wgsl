@@ -78,12 +78,14 @@ fn norm_linear(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
     if (firstRow + lane + 8u < params.rows) { statistics[rows.y] = mean.y; statistics[params.statisticsStride + rows.y] = s.y; }
   }
   // The rows leave one at a time while the others move up: one copy of the epilogue in the code instead of sixteen.
-  let count = min(tileRows, params.rows - firstRow);
-  for (var i = 0u; i < count; i++) {
+  // Counted from firstRow, because lavapipe unrolls a loop of at most tileRows turns, which takes seconds to compile.
+  let lastRow = min(firstRow + tileRows, params.rows);
+  for (var row = firstRow; row < lastRow; row++) {
+    let i = row - firstRow;
     let rowOffset = subgroupShuffle(select(offset.x, offset.y, i >= 8u), i % 8u);
     let rowScale = subgroupShuffle(select(s.x, s.y, i >= 8u), i % 8u);
     let values = rowScale * (sums[0] - rowOffset * scaled) + shifted;
-    if (wanted < params.columns) { finish(values, (firstRow + i) * params.columns + column, column); }
+    if (wanted < params.columns) { finish(values, row * params.columns + column, column); }
     for (var r = 1u; r < tileRows; r++) { sums[r - 1u] = sums[r]; }
   }
 }

@@ -63,10 +63,12 @@ fn norm_linear_grad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
     if (firstRow + lane < params.columns) { dBias[outputs.x] = rowSums.x; }
     if (firstRow + lane + 8u < params.columns) { dBias[outputs.y] = rowSums.y; }
   }
-  let count = min(tileRows, params.columns - firstRow);
-  for (var i = 0u; i < count; i++) {
+  // Counted from firstRow, because lavapipe unrolls a loop of at most tileRows turns, which takes seconds to compile.
+  let lastRow = min(firstRow + tileRows, params.columns);
+  for (var row = firstRow; row < lastRow; row++) {
+    let i = row - firstRow;
     let total = subgroupShuffle(select(rowSums.x, rowSums.y, i >= 8u), i % 8u);
-    if (wanted < params.depth) { dWeight[(firstRow + i) * params.depth + column] = scale[column] * sums[0] + shift[column] * total; }
+    if (wanted < params.depth) { dWeight[row * params.depth + column] = scale[column] * sums[0] + shift[column] * total; }
     for (var k = 1u; k < tileRows; k++) { sums[k - 1u] = sums[k]; }
   }
 }

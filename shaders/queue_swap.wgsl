@@ -16,7 +16,8 @@ var<workgroup> partial: array<vec2f, lanes>;
 fn sum_lanes(value: vec2f, lane: u32) -> vec2f {
   workgroupBarrier();
   partial[lane] = value;
-  for (var stride = lanes / 2u; stride > 0u; stride /= 2u) {
+  // No constant to start from: software adapters would unroll the loop, and barriers take long to compile.
+  for (var stride = lanes / 2u * min(params.rows, 1u); stride > 0u; stride /= 2u) {
     workgroupBarrier();
     if (lane < stride) { partial[lane] += partial[lane + stride]; }
   }
@@ -27,7 +28,7 @@ fn sum_lanes(value: vec2f, lane: u32) -> vec2f {
 fn max_lanes(value: vec2f, lane: u32) -> vec2f {
   workgroupBarrier();
   partial[lane] = value;
-  for (var stride = lanes / 2u; stride > 0u; stride /= 2u) {
+  for (var stride = lanes / 2u * min(params.rows, 1u); stride > 0u; stride /= 2u) {
     workgroupBarrier();
     if (lane < stride) { partial[lane] = max(partial[lane], partial[lane + stride]); }
   }

@@ -25,7 +25,8 @@ fn sum_squares(
   }
   laneSums[lane] = (sum.x + sum.y) + (sum.z + sum.w);
   laneCounts[lane] = bad.x + bad.y + bad.z + bad.w;
-  for (var stride = 32u; stride > 0u; stride /= 2u) {
+  // No constant to start from: software adapters would unroll the loop, and barriers take long to compile.
+  for (var stride = 32u * min(params.count, 1u); stride > 0u; stride /= 2u) {
     workgroupBarrier();
     if (lane < stride) {
       laneSums[lane] += laneSums[lane + stride];

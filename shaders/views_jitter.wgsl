@@ -105,7 +105,8 @@ fn views_jitter(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
     }
     if (round == 1u) { break; }
     partial[lane] = sum;
-    for (var stride = lanes / 2u; stride > 0u; stride /= 2u) {
+    // No constant to start from: software adapters would unroll the loop, and barriers take long to compile.
+    for (var stride = lanes / 2u * min(params.count, 1u); stride > 0u; stride /= 2u) {
       workgroupBarrier();
       if (lane < stride) { partial[lane] += partial[lane + stride]; }
     }
