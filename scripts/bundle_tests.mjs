@@ -1,11 +1,12 @@
-// Bundles the engine's property tests for a runtime that vitest does not run on.
+// Bundles the engine's property tests, and the test of the embedded method, for a runtime that vitest does not run on.
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { build } from "esbuild";
 
 const root = new URL("..", import.meta.url).pathname;
 const folder = join(root, "test/engine");
+const embedded = join(root, "test/refiner/embedded.test.ts");
 
 /** Tests of planning, replay and errors: nothing of kernels in them depends on the runtime. */
 const onlyInNode = new Set(
@@ -17,7 +18,8 @@ const onlyInNode = new Set(
 async function portableFiles() {
   const names = (await readdir(folder)).filter((name) => name.endsWith(".test.ts") && !onlyInNode.has(name)).sort();
   const texts = await Promise.all(names.map((name) => readFile(join(folder, name), "utf8")));
-  return names.filter((_, i) => !/from "node:(?!fs\/promises)|\bwriteFile\b/.test(texts[i]));
+  const portable = names.filter((_, i) => !/from "node:(?!fs\/promises)|\bwriteFile\b/.test(texts[i]));
+  return [...portable.map((name) => join(folder, name)), embedded];
 }
 
 /**
@@ -48,7 +50,7 @@ export async function bundleTests(runtime, outdir) {
   await build({
     absWorkingDir: root,
     entryPoints: [
-      ...files.map((name) => ({ in: join(folder, name), out: name.replace(/\.ts$/, "") })),
+      ...files.map((path) => ({ in: path, out: basename(path, ".ts") })),
       { in: join(root, "test/runtimes/vitest.ts"), out: "runner" },
     ],
     outdir,
@@ -65,7 +67,7 @@ export async function bundleTests(runtime, outdir) {
     plugins: [redirect],
     logLevel: "warning",
   });
-  return files.map((name) => name.replace(/\.ts$/, ""));
+  return files.map((path) => basename(path, ".ts"));
 }
 
 /** Prints the tallies of all files as the last lines; the exit code says whether all passed. */

@@ -1,4 +1,4 @@
-// Runs the engine's property tests in headless Chromium with its software adapter.
+// Runs the engine's property tests and the embedded method in headless Chromium with its software adapter.
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";

@@ -1,4 +1,4 @@
-// Runs the engine's property tests, and the packed package, under Deno's own WebGPU.
+// Runs the engine's property tests, the embedded method and the packed package under Deno's own WebGPU.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
