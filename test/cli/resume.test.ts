@@ -1,0 +1,79 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { randomSource } from "../../engine/testing/index.ts";
+import { checkpoints, smallFolder, smallSettings, start, waitForUpdates } from "./small_run.ts";
+
+const at = await smallFolder();
+const inputs = () => ["--weights", at("weights.safetensors"), "--images", at("images-idx3-ubyte"), "--no-evaluate"];
+const begin = (out: string) => start("refine", ...inputs(), "--out", out, ...smallSettings);
+const resume = (out: string) => start("refine", "--resume", out, "--no-evaluate");
+
+const pretraining =
+  "--pixels 12 --patch 4 --width 16 --blocks 1 --attention-heads 2 --decoder-width 16 --decoder-blocks 1 --decoder-heads 2 --batch 16 --epochs 8 --warmup 1 --checkpoint-minutes 0.00001".split(
+    " ",
+  );
+
+/** A training of 40 updates as a command. */
+interface Training {
+  readonly command: string;
+  readonly begin: (out: string) => ReturnType<typeof start>;
+  readonly resume: (out: string) => ReturnType<typeof start>;
+  readonly result: string;
+}
+
+const trainings: readonly Training[] = [
+  { command: "refine", begin, resume, result: "encoder.safetensors" },
+  {
+    command: "pretrain",
+    begin: (out) => start("pretrain", "--images", at("images-idx3-ubyte"), "--out", out, ...pretraining),
+    resume: (out) => start("pretrain", "--resume", out),
+    result: "mae.safetensors",
+  },
+];
+
+describe.each(trainings)("$command", ({ command, begin, resume, result }) => {
+  it("gives byte-identical checkpoints when it is killed at five random moments", { timeout: 600_000 }, async () => {
+    const straight = at(`${command}-straight`);
+    expect((await begin(straight).ended).code).toBe(0);
+    const killed = at(`${command}-killed`);
+    const random = randomSource(Date.now());
+    const moments = Array.from({ length: 5 }, () => 1 + Math.floor(38 * random())).sort((a, b) => a - b);
+    for (const [i, moment] of moments.entries()) {
+      const { child, ended } = i === 0 ? begin(killed) : resume(killed);
+      await waitForUpdates(child, killed, moment);
+      await new Promise((tick) => setTimeout(tick, 30 * random())); // anywhere within an update
+      child.kill("SIGKILL");
+      await ended;
+    }
+    expect((await resume(killed).ended).code).toBe(0);
+    const [expected, actual] = await Promise.all(
+      [straight, killed].map(async (out) => {
+        const files = await checkpoints(out);
+        return Promise.all(
+          [...files.map((file) => `checkpoints/${file}`), result].map((file) => readFile(join(out, file))),
+        );
+      }),
+    );
+    expect(await checkpoints(straight)).toEqual(["000000039.safetensors", "000000040.safetensors"]);
+    expect(actual?.length).toBe(3);
+    for (const [i, bytes] of (expected ?? []).entries())
+      expect(Buffer.compare(actual?.[i] ?? Buffer.alloc(0), bytes), `file ${i}, killed after ${moments}`).toBe(0);
+    const leftOvers = (await readdir(join(killed, "checkpoints"))).filter((file) => file.endsWith(".part"));
+    expect(leftOvers).toEqual([]);
+  });
+});
+
+it.each([
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)("saves on %s, says how to go on, and exits with %i", { timeout: 180_000 }, async (signal, code) => {
+  const out = at(signal);
+  const { child, ended } = begin(out);
+  await waitForUpdates(child, out, 1);
+  child.kill(signal);
+  const { code: actual, err } = await ended;
+  expect(actual).toBe(code);
+  expect(err).toContain(`mimrefine refine --resume ${out}`);
+  expect((await checkpoints(out)).length).toBeGreaterThan(0);
+});
