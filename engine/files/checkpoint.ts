@@ -1,5 +1,5 @@
 import type { ByteSource } from "./byte_source.ts";
-import { EmptyFileError, ForeignFileError, MissingTensorError } from "./errors.ts";
+import { CheckpointError, EmptyFileError, ForeignFileError, MissingTensorError } from "./errors.ts";
 import type { HostTensor, TensorInfo } from "./host_tensor.ts";
 import { npyMagic, openNpy } from "./npy.ts";
 import type { PlainValue } from "./pickle_tree.ts";
@@ -106,6 +106,6 @@ export async function openCheckpoint(source: ByteSource): Promise<Checkpoint> {
     return new Checkpoint(source, await readContent(source));
   } catch (error) {
     await source.close();
-    throw error;
+    throw error instanceof CheckpointError ? error.inFile(source.name) : error;
   }
 }

@@ -10,6 +10,12 @@ export class CheckpointError extends EngineError {
     super(message, options);
     this.kind = kind;
   }
+
+  /** The same error with the file's name in front of its message. */
+  inFile(name: string): this {
+    if (!this.message.startsWith(`${name}: `)) this.message = `${name}: ${this.message}`;
+    return this;
+  }
 }
 
 /** The file ends before the data that it declares. */

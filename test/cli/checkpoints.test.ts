@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -33,16 +34,35 @@ describe("inspect", () => {
     expect(out).toContain("half_extremes");
   });
 
-  it.each([
+  const refused = [
     ["malicious-command.pth", "posix.system"],
+    ["malicious-legacy.pth", "nothing was executed"],
     ["truncated.pth", "fetch the file again"],
+    ["truncated-legacy.pth", "fetch it again"],
     ["not-a-checkpoint.pth", "HTML"],
     ["empty.pth", "empty"],
-  ])("refuses %s in one line and exits with 1", async (name, text) => {
-    const { code, out, err } = await run("inspect", fixture(name));
-    expect([code, out]).toEqual([1, ""]);
-    expect(err.trim().split("\n")).toHaveLength(1);
-    expect(err).toContain(text);
+  ] as const;
+  const images = ["--images", fixture("")];
+  const readers = [
+    (file: string) => ["inspect", file],
+    (file: string) => ["convert", file, at("refused.safetensors")],
+    (file: string) => ["embed", "--weights", file, ...images, "--out", at("refused.npy")],
+    (file: string) => ["refine", "--weights", file, ...images, "--out", at("refused")],
+  ];
+  it.each(refused)("is refused by every command that reads it, in one line with its path: %s", async (name, text) => {
+    for (const reader of readers) {
+      const { code, out, err } = await run(...reader(fixture(name)));
+      expect([code, out]).toEqual([1, ""]);
+      const lines = err
+        .trim()
+        .split("\n")
+        .filter((line) => line.startsWith("error: "));
+      expect(lines).toEqual([expect.stringContaining(`${fixture(name)}: `)]);
+      expect(lines[0]).toContain(text);
+    }
+    expect(existsSync(at("refused.safetensors")) || existsSync(at("refused.npy")) || existsSync(at("refused"))).toBe(
+      false,
+    );
   });
 
   it("names a file that does not exist", async () => {
