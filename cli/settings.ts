@@ -85,12 +85,13 @@ async function parsedYaml(file: string): Promise<unknown> {
   }
 }
 
-/** Checks settings that a user gave. @throws UsageError for wrong keys or values */
-export function checkedSettings<T>(check: () => T): T {
+/** Checks settings that a user gave, all in `file` if that is named. @throws UsageError for wrong keys or values */
+export function checkedSettings<T>(check: () => T, file?: string): T {
   try {
     return check();
   } catch (error) {
-    if (error instanceof OptionError) throw new UsageError(error.message);
+    if (error instanceof OptionError)
+      throw new UsageError(file === undefined ? error.message : `${file}: ${error.message}`);
     throw error;
   }
 }

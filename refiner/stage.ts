@@ -35,6 +35,8 @@ export interface UpdateResult {
 
 /** Schedules of a stage for a data set. @throws OptionError if the data set has less than one batch */
 export function planStage(config: RefineConfig, stage: StageNumber, images: number): StagePlan {
+  if (images < 2)
+    throw new OptionError("refine: one image has no other to differ from; give at least 2, better thousands");
   const updatesPerEpoch = Math.floor(images / config.batch);
   if (updatesPerEpoch < 1) {
     throw new OptionError(

@@ -4,7 +4,8 @@ import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import { refineConfig, refinePresets } from "../../refiner/index.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import type { CommonOptions } from "../options.ts";
-import { asLists, readSettings } from "../settings.ts";
+import { asLists, checkedSettings, readSettings } from "../settings.ts";
+import { UsageError } from "../usage_error.ts";
 
 interface ConfigOptions extends CommonOptions {
   readonly preset?: string;
@@ -18,39 +19,41 @@ export function configCommand(context: CommandContext): Command {
   const command = new Command("config")
     .summary("print, copy and validate settings of refine")
     .description(
-      "Without options lists the presets. With --preset prints all settings of one, complete, as YAML that `refine --config` takes; --out writes them to a file. With --check validates a file.",
+      "Without a preset lists their names. With one prints all its settings, complete, as YAML that `refine --config` takes; --out writes them to a file. With --check validates a file.",
     )
+    .argument("[preset]", "the same as --preset")
     .option("--preset <name>", `one of ${Object.keys(refinePresets).join(", ")}`)
     .option("--check <file>", "YAML file to validate")
     .option("--out <file>", "file to write instead of printing")
     .option("--force", "overwrite the file", false)
-    .action((options: ConfigOptions) => config(context, options));
-  return finishCommand(
-    command,
-    "mimrefine config --preset small --out small.yaml\nmimrefine config --check small.yaml",
-  );
+    .action((name: string | undefined, options: ConfigOptions) => config(context, name, options));
+  return finishCommand(command, "mimrefine config small --out small.yaml\nmimrefine config --check small.yaml");
 }
 
-async function config(context: CommandContext, options: ConfigOptions): Promise<void> {
+async function config(context: CommandContext, name: string | undefined, options: ConfigOptions): Promise<void> {
+  const { preset: named = name } = options;
+  if (name !== undefined && name !== named)
+    throw new UsageError(`config: two presets, ${name} and ${named}; give one of them`);
   const output = outputOf(context, options);
   if (options.check !== undefined) {
     const { preset, ...settings } = asLists(await readSettings(options.check), ["heads"]);
-    const complete = refineConfig(settings, typeof preset === "string" ? preset : undefined);
+    const base = typeof preset === "string" ? preset : undefined;
+    const complete = checkedSettings(() => refineConfig(settings, base), options.check);
     output.line(`${options.check}: valid`);
     output.result({ file: options.check, valid: true, settings: complete });
     return;
   }
-  if (options.preset === undefined) {
+  if (named === undefined) {
     output.line(Object.keys(refinePresets).join("\n"));
     output.result({ presets: Object.keys(refinePresets) });
     return;
   }
-  const settings = refineConfig({}, options.preset);
+  const settings = checkedSettings(() => refineConfig({}, named));
   const text = stringify(settings);
   if (options.out === undefined) output.line(text.trimEnd());
   else {
     await writeBytesAtomic(options.out, new TextEncoder().encode(text), { overwrite: options.force });
     output.line(`written: ${options.out}`);
   }
-  output.result({ preset: options.preset, settings, ...(options.out === undefined ? {} : { out: options.out }) });
+  output.result({ preset: named, settings, ...(options.out === undefined ? {} : { out: options.out }) });
 }
