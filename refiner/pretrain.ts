@@ -30,6 +30,7 @@ import { ArenaOptimizer } from "./optimizer.ts";
 import { type PretrainConfig, pretrainModel } from "./pretrain_config.ts";
 import type { RunStore } from "./run_store.ts";
 import { learningRateAt, peakLearningRate, type Schedule } from "./schedule.ts";
+import { refuseSmallImages } from "./small_images.ts";
 import { StepClock } from "./step_clock.ts";
 import { plainView, viewDefaults } from "./views/index.ts";
 
@@ -91,6 +92,8 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
   const { config, store, signal } = options;
   if (config.precision === "f16") options.device.requireFeature("pretrain: precision f16", "shader-f16");
   const images = await asImageSource(options.images);
+  if (!config.enlarge)
+    await refuseSmallImages("pretrain", images, { viewPixels: config.pixels, resizeTo: resizeBound(config) });
   const training = await Training.prepare(options, images);
   yield { kind: "start", updates: training.schedule.totalUpdates, images: images.length };
   let update = 0;

@@ -48,6 +48,7 @@ export const pretrainSchema = z.strictObject({
     .min(0)
     .describe("shorter side to which images are reduced while decoding; 0: twice the image side")
     .default(0),
+  enlarge: z.boolean().describe("take images that are all smaller than the views").default(false),
   maxBad: share.describe("share of broken images that is tolerated").default(0.01),
   workers: z.int().min(0).describe("decoding threads; 0: one less than cores").default(0),
   prefetch: z.int().min(0).describe("batches decoded ahead").default(2),

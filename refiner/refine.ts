@@ -17,6 +17,7 @@ import { HealthMonitor } from "./health.ts";
 import { asImageSource, type ImageInput } from "./image_input.ts";
 import { RefinerModel } from "./model.ts";
 import type { RunStore } from "./run_store.ts";
+import { refuseSmallImages } from "./small_images.ts";
 import { planStage, Stage, type StageNumber, type StagePlan, type UpdateResult } from "./stage.ts";
 import { StepClock } from "./step_clock.ts";
 import { viewsOf } from "./view_settings.ts";
@@ -171,8 +172,12 @@ class Run {
   }
 
   static async start(options: RefineOptions): Promise<Run> {
+    const { config, encoder } = options;
     const images = await asImageSource(options.images);
-    return new Run(options, images, bytesPerImage(images, resizeBound(options.config, options.encoder)));
+    const resizeTo = resizeBound(config, encoder);
+    const viewPixels = config.globalPixels || encoder.config.heightPixels;
+    if (!config.enlarge) await refuseSmallImages("refine", images, { viewPixels, resizeTo });
+    return new Run(options, images, bytesPerImage(images, resizeTo));
   }
 
   async *stages(): AsyncGenerator<RefineEvent, void> {
