@@ -1,7 +1,14 @@
 import { type Device, OverLimitError, trialAllocation } from "../engine/index.ts";
 import type { VitConfig } from "../models/index.ts";
 import type { RefineConfig } from "../refiner/config.ts";
-import { type DryRun, dryRun, type FittingChange, fittingChanges, gpuPlanningDevice } from "../refiner/dry_run.ts";
+import {
+  type DryRun,
+  dryRun,
+  type FittingChange,
+  fittingChanges,
+  gpuPlanningDevice,
+  withinLimits,
+} from "../refiner/dry_run.ts";
 import type { FewUpdatesAdvice } from "../refiner/index.ts";
 import { formatBytes, type Output } from "./output.ts";
 
@@ -37,15 +44,21 @@ export async function printDryRun(run: PlannedRun, output: Output): Promise<void
     output.line(verdict(run, needed, room));
   } catch (error) {
     if (!(error instanceof OverLimitError)) throw error;
-    plans = plansOn(gpuPlanningDevice(device));
+    plans = memoryBytes === undefined ? (withinLimits(() => plansOn(gpuPlanningDevice(device))) ?? []) : [];
     room = memoryBytes ?? Number.POSITIVE_INFINITY;
     fits = false;
     for (const plan of plans) printPlan(plan, output);
-    output.line(`over the limits of ${device.info.name}: ${error.message}`);
+    const where = memoryBytes === undefined ? device.info.name : "common GPUs (2 GiB per binding)";
+    output.line(`over the limits of ${where}: ${error.message}`);
   }
   const changes = fits ? [] : fittingChanges(planning, vit, config, images, room);
   if (!fits) output.line("what would fit, cheapest first:");
   for (const change of changes) printChange(change, output);
+  const [cheapest] = changes;
+  if (cheapest) {
+    output.line("the first of them:");
+    printPlan(cheapest.plan, output);
+  }
   output.result({ plans, ...(Number.isFinite(room) ? { memory: room } : {}), fits, changes, ...fewUpdates });
 }
 

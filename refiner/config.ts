@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { OptionError } from "../engine/index.ts";
+import { type VitConfig, vitConfig, vitPresets } from "../models/index.ts";
 
 const share = z.number().min(0).max(1);
 const count = z.int().min(1);
@@ -143,6 +144,13 @@ export const refinePresets: Readonly<Record<string, RefineSettings>> = {
     blurSigma: [0.1, 1],
   },
 };
+
+/** The encoder that a preset was published for, which its name tells; undefined for one of any encoder. */
+export function presetEncoder(preset: string): VitConfig | undefined {
+  const [method, size] = preset.split("_");
+  const sizes = Object.entries(vitPresets).find(([name]) => name === size)?.[1];
+  return sizes && vitConfig(sizes, method === "d2v2" ? { kind: "postnorm" } : {});
+}
 
 /**
  * A complete configuration from a preset and settings, later ones winning.

@@ -153,7 +153,7 @@ function changeKind({ change }: FittingChange): number {
 }
 
 /** Undefined where a tensor is over the limits of the device. */
-function withinLimits<T>(plan: () => T): T | undefined {
+export function withinLimits<T>(plan: () => T): T | undefined {
   try {
     return plan();
   } catch (error) {

@@ -4,10 +4,18 @@ import { Command } from "commander";
 import { openCheckpoint } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
 import { fileSource } from "../../engine/platform/files_node.ts";
-import { completeConfig, formatReport, loadEncoder, openEncoder, type VisionTransformer } from "../../models/index.ts";
+import {
+  completeConfig,
+  formatReport,
+  loadEncoder,
+  openEncoder,
+  type VisionTransformer,
+  type VitConfig,
+} from "../../models/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import {
   adviceForFewUpdates,
+  presetEncoder,
   type RefineConfig,
   type RefineSettings,
   refine,
@@ -92,8 +100,8 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const given = await givenRun(command, options);
   const isResumed = options.resume !== false;
   const out = typeof options.resume === "string" ? options.resume : options.out;
+  if (options.dryRun) return planRefine(options, refineConfig(given.settings), output);
   if (!isResumed) requireFiles(options);
-  if (options.dryRun) return planRefine(requireFiles(options), options, refineConfig(given.settings), output);
   const store = await openRunFolder(out, { resume: isResumed, force: options.force });
   const stored = isResumed ? await readStoredRun(store) : undefined;
   const config = refineConfig(
@@ -197,26 +205,40 @@ function requireFiles({ weights, images }: { readonly weights?: string; readonly
   return { weights, images };
 }
 
-async function planRefine(
-  files: { readonly weights: string; readonly images: string },
-  options: RefineCommandOptions,
-  config: RefineConfig,
-  output: Output,
-): Promise<void> {
-  const checkpoint = await openCheckpoint(await fileSource(files.weights));
-  const heads = options.attentionHeads === undefined ? {} : { heads: options.attentionHeads };
-  const vit = completeConfig((await openEncoder(checkpoint, heads, files.weights)).config, files.weights);
-  await checkpoint.close();
-  const source = await openImages(files.images, { channels: vit.channels === 1 ? 1 : 3 });
+/** Images of ImageNet-1k's training set, which the published recipes are for. */
+const imageNetImages = 1_281_167;
+
+async function planRefine(options: RefineCommandOptions, config: RefineConfig, output: Output): Promise<void> {
+  const vit = await plannedEncoder(options);
+  const source =
+    options.images === undefined
+      ? undefined
+      : await openImages(options.images, { channels: vit.channels === 1 ? 1 : 3 });
+  const images = source?.length ?? imageNetImages;
+  if (!source) output.notice(`no --images: planned for the ${imageNetImages} images of ImageNet-1k`);
   const device = await openCommandDevice(options, output);
   try {
-    const advice = adviceForFewUpdates(config, source.length);
+    const advice = adviceForFewUpdates(config, images);
     if (advice) output.notice(fewUpdatesText(advice, config));
-    await printDryRun({ device, vit, config, images: source.length, memoryBytes: options.memory, advice }, output);
+    await printDryRun({ device, vit, config, images, memoryBytes: options.memory, advice }, output);
   } finally {
     device.close();
-    await source.close?.();
+    await source?.close?.();
   }
+}
+
+/** The encoder of the weights, or the one that a preset was published for. @throws UsageError if there is neither */
+async function plannedEncoder({ weights, preset, attentionHeads }: RefineCommandOptions): Promise<VitConfig> {
+  if (weights === undefined) {
+    const vit = preset === undefined ? undefined : presetEncoder(preset);
+    if (vit) return vit;
+    throw new UsageError("refine: --dry-run needs --weights, or a --preset that tells the encoder, such as mae_l16");
+  }
+  const checkpoint = await openCheckpoint(await fileSource(weights));
+  const heads = attentionHeads === undefined ? {} : { heads: attentionHeads };
+  const vit = completeConfig((await openEncoder(checkpoint, heads, weights)).config, weights);
+  await checkpoint.close();
+  return vit;
 }
 
 async function channelsOf(weights: string, attentionHeads: number | undefined): Promise<1 | 3> {
