@@ -3,9 +3,7 @@
  * `submit` does nothing. Everything else is that of a run: checks and uploads of inputs, encoding of every launch, copies to the
  * host of all outputs. The share beside it is that of a real step of one image (`--share`; minutes on a software adapter).
  *
- *   npx esbuild test/bench/script_time.ts --bundle --platform=node --format=esm --packages=external --loader:.wgsl=text \
- *     --alias:#platform=./engine/platform/node.ts --outfile=dist/bench_script_time.mjs && \
- *     node dist/bench_script_time.mjs [replays] [--share]
+ *   npm run bench -- script_time [replays] [--share]
  */
 import process from "node:process";
 import { type Device, openDevice } from "../../engine/index.ts";
