@@ -4,8 +4,7 @@ alias Element = vec4f;             // f32 where the number of columns is not a m
 const lanes = 64u;
 const team = 8u;                   // threads that share a column
 const across = lanes / team;       // columns (Elements) per workgroup
-override activates: bool = false;  // GELU follows
-struct Params { rows: u32, columns: u32, epsilon: f32 } // columns in Elements
+struct Params { rows: u32, columns: u32, epsilon: f32, activates: u32 } // columns in Elements; activates: GELU follows
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Element>;
 @group(0) @binding(2) var<storage, read> weight: array<Element>;
@@ -40,7 +39,7 @@ fn batch_norm_evaluation(@builtin(workgroup_id) group: vec3u, @builtin(local_inv
   for (var r = member; r < params.rows; r += team) {
     let i = r * params.columns + c;
     var z = (x[i] - mean) * rstd * scale + shift;
-    if (activates) { z = 0.5 * z * (1.0 + erf(z * 0.70710678)); }
+    if (params.activates != 0u) { z = 0.5 * z * (1.0 + erf(z * 0.70710678)); }
     y[i] = z;
   }
   if (member == 0u) {

@@ -5,9 +5,7 @@ alias Element = vec4f;             // f32 where the number of columns is not a m
 const lanes = 64u;
 const team = 8u;                   // threads that share a column
 const across = lanes / team;       // columns (Elements) per workgroup
-override activates: bool = false;  // GELU follows
-override training: bool = true;
-struct Params { rows: u32, columns: u32 } // columns in Elements
+struct Params { rows: u32, columns: u32, activates: u32, training: u32 } // columns in Elements; activates: GELU followed
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Element>;
 @group(0) @binding(2) var<storage, read> saved: array<Element>; // [mean, rstd]
@@ -65,7 +63,7 @@ fn batch_norm_grad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     let i = r * params.columns + c;
     let h = (x[i] - mean) * rstd;
     var dz = dy[i];
-    if (activates) {
+    if (params.activates != 0u) {
       dz *= gelu_slope(h * scale + shift);
       if (inside) { dx[i] = dz; } // read again below: cheaper than a second erf
     }
@@ -75,12 +73,12 @@ fn batch_norm_grad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   let shiftGradient = column_sum(sum, lane);
   let scaleGradient = column_sum(product, lane);
   if (!inside) { return; }
-  let fixed = select(0.0, 1.0 / f32(params.rows), training);
+  let fixed = select(0.0, 1.0 / f32(params.rows), params.training != 0u);
   for (var r = member; r < params.rows; r += team) {
     let i = r * params.columns + c;
     let h = (x[i] - mean) * rstd;
     var dz = dy[i];
-    if (activates) { dz = dx[i]; }
+    if (params.activates != 0u) { dz = dx[i]; }
     dx[i] = scale * rstd * (dz - fixed * (shiftGradient + h * scaleGradient));
   }
   if (member == 0u) {

@@ -8,8 +8,8 @@ const share = 1.0;        // 0.25 for an Element of f32: dot(vec4f(v), vec4f(sha
 const blockRows = 64u;    // a divisor of 64
 const lanes = 64u;
 const team = lanes / blockRows;
-override addsResidual: bool = false; // without it `residual` is bound to any tensor and never read
-struct Params { rows: u32, columns: u32, width: f32 } // columns in Elements, width in numbers
+// columns in Elements, width in numbers; without addsResidual `residual` is bound to any tensor and never read
+struct Params { rows: u32, columns: u32, width: f32, addsResidual: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
@@ -65,7 +65,7 @@ fn layer_norm_grad(
         dWeight += d * h;
         dBias += d;
         var result = row.scale * (d * factor - row.meanGradient - h * row.meanProduct);
-        if (addsResidual) { result += Element(residual[i]); }
+        if (params.addsResidual != 0u) { result += Element(residual[i]); }
         dx[i] = Stored(result);
       }
       let at = group.x * 2u * params.columns + c;

@@ -11,7 +11,9 @@ import { columnLaunch } from "./column_launch.ts";
 import { full } from "./fill.ts";
 
 const elements = d.arrayOf(d.vec4f);
-const Params = d.struct({ rows: d.u32, columns: d.u32, epsilon: d.f32, momentum: d.f32 }).$name("Params");
+const Params = d
+  .struct({ rows: d.u32, columns: d.u32, epsilon: d.f32, momentum: d.f32, activates: d.u32 })
+  .$name("Params");
 export const batchNormKernel = defineKernel({
   name: "batch_norm",
   source,
@@ -28,7 +30,7 @@ export const batchNormKernel = defineKernel({
     batches: { storage: d.arrayOf(d.u32), access: "mutable" },
   }),
 });
-const EvaluationParams = d.struct({ rows: d.u32, columns: d.u32, epsilon: d.f32 }).$name("Params");
+const EvaluationParams = d.struct({ rows: d.u32, columns: d.u32, epsilon: d.f32, activates: d.u32 }).$name("Params");
 export const batchNormEvaluationKernel = defineKernel({
   name: "batch_norm_evaluation",
   source: evaluationSource,
@@ -95,11 +97,10 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   const saved = program.empty([2, columns]);
   const launch = columnLaunch(program.device, rows, columns);
   const settings = {
-    constants: { activates: Number(activation === "gelu") },
     declarations: launch.declarations,
     flops: (activation === "gelu" ? 45 : 10) * x.size,
   };
-  const shape = { rows, columns: launch.count, epsilon };
+  const shape = { rows, columns: launch.count, epsilon, activates: Number(activation === "gelu") };
   const { mean: runningMean, variance: runningVariance, batches } = statistics;
   const operands = { x, weight, bias, y, saved, runningMean, runningVariance };
   if (mode === "training") {

@@ -5,7 +5,7 @@ import { checkDType, checkSameShape, matrixShape } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
 import { columnLaunch } from "./column_launch.ts";
 
-const Params = d.struct({ rows: d.u32, columns: d.u32 }).$name("Params");
+const Params = d.struct({ rows: d.u32, columns: d.u32, activates: d.u32, training: d.u32 }).$name("Params");
 const elements = d.arrayOf(d.vec4f);
 export const batchNormGradKernel = defineKernel({
   name: "batch_norm_grad",
@@ -49,11 +49,10 @@ export function batchNormGrad(
   const { count, workgroups, declarations } = columnLaunch(program.device, rows, columns);
   program.dispatch(
     batchNormGradKernel,
-    { rows, columns: count },
+    { rows, columns: count, activates: Number(activation === "gelu"), training: Number(mode === "training") },
     { x, saved, weight, bias, dy, dx, dWeight, dBias },
     workgroups,
     {
-      constants: { activates: Number(activation === "gelu"), training: Number(mode === "training") },
       declarations,
       flops: (activation === "gelu" ? 65 : 15) * x.size,
     },

@@ -6,7 +6,7 @@ import { checkDType, checkSameShape, rowsAndColumns } from "../shape.ts";
 import { programOf, type Tensor } from "../tensor.ts";
 import { elementTypes, stridingGroups } from "./elementwise.ts";
 
-const Params = d.struct({ rows: d.u32, columns: d.u32, width: d.f32 }).$name("Params");
+const Params = d.struct({ rows: d.u32, columns: d.u32, width: d.f32, addsResidual: d.u32 }).$name("Params");
 const elements = d.arrayOf(d.vec4f);
 export const layerNormGradKernel = defineKernel({
   name: "layer_norm_grad",
@@ -82,11 +82,10 @@ export function layerNormGrad(
   const wide = columns % 4 === 0;
   program.dispatch(
     layerNormGradKernel,
-    { rows, columns: wide ? columns / 4 : columns, width: columns },
+    { rows, columns: wide ? columns / 4 : columns, width: columns, addsResidual: Number(residual !== undefined) },
     { x, mean, rstd, weight, dy, residual: residual ?? dy, dx, partials },
     [groups],
     {
-      constants: { addsResidual: Number(residual !== undefined) },
       declarations: { ...elementTypes(wide, x.dtype), share: wide ? "1.0" : "0.25", blockRows: `${block}u` },
       flops: 16 * x.size,
     },
