@@ -3,8 +3,10 @@ import type { Output } from "./output.ts";
 /** Time between two lines where lines cannot be overwritten, in milliseconds. */
 const plainIntervalMs = 10_000;
 const terminalIntervalMs = 200;
+/** With the text behind it the bar fits into 80 columns. */
+const barColumns = 20;
 
-/** Shows how far a long command is, how fast, and when it will be done: one line on a terminal, rare lines elsewhere. */
+/** Shows how far a long command is, how fast, and when it will be done: a bar on a terminal, rare lines elsewhere. */
 export class Progress {
   readonly #startMs = performance.now();
   #shownMs = this.#startMs;
@@ -28,7 +30,7 @@ export class Progress {
     const rate = (done - this.from) / ((now - this.#startMs) / 1000);
     const seconds = rate > 0 ? (this.total - done) / rate : Number.POSITIVE_INFINITY;
     const line = `${done} of ${this.total} ${this.unit}, ${rate.toFixed(1)}/s, ${formatSeconds(seconds)} left`;
-    streams.err(streams.isTerminal ? `\r\x1b[K${line}` : `${line}\n`);
+    streams.err(streams.isTerminal ? `\r\x1b[K${bar(done / this.total)} ${line}` : `${line}\n`);
     this.#isOpen = streams.isTerminal;
   }
 
@@ -37,6 +39,11 @@ export class Progress {
     if (this.#isOpen) this.output.streams.err("\r\x1b[K");
     this.#isOpen = false;
   }
+}
+
+function bar(share: number): string {
+  const filled = Math.round(barColumns * Math.min(1, Math.max(0, share)));
+  return "█".repeat(filled) + "░".repeat(barColumns - filled);
 }
 
 /** A duration for people: 42 s, 3 min 20 s, 2 h 5 min. */
