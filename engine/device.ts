@@ -21,6 +21,7 @@ import { StateStorage } from "./storage.ts";
 import { stateOf, Tensor } from "./tensor.ts";
 import { checkFinite, writeBuffer } from "./transfer.ts";
 import { TuningTable } from "./tuning.ts";
+import { WarmUp } from "./warm_up.ts";
 
 export interface DeviceOptions {
   /** `auto` (default), `hardware`, `software`, or a part of an adapter's name; `MIMREFINE_ADAPTER` gives the default. */
@@ -69,13 +70,17 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const request = { adapter: options.adapter ?? platform.environmentAdapter ?? "auto", robust, notice };
   if (request.adapter === "")
     throw new OptionError("openDevice: adapter is empty, expected auto, hardware, software or a part of a name");
-  const adapter = options.gpuAdapter ?? (await platform.openAdapter(request)).adapter;
-  const gpu = await adapter.requestDevice({
+  if (options.gpuAdapter) return new Device(await requestDevice(options.gpuAdapter), options, options.gpuAdapter);
+  const { adapter, again } = await platform.openAdapter(request);
+  return new Device(await requestDevice(adapter), options, adapter, again);
+}
+
+function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  return adapter.requestDevice({
     label: "mimrefine",
     requiredFeatures: wantedFeatures.filter((feature) => adapter.features.has(feature)),
     requiredLimits: limitsOf(adapter),
   });
-  return new Device(gpu, options, adapter);
 }
 
 const wantedLimits = [
@@ -110,6 +115,8 @@ export class Device {
   readonly subgroupSize: number | undefined;
   /** How promises of the device are awaited. */
   readonly waits = platform.waits();
+  /** Where the driver compiles kernels at their first launch and a second device can help. */
+  readonly warmUp: WarmUp | undefined;
   readonly #ownsDevice: boolean;
   #lost: string | undefined;
   #error: EngineError | undefined;
@@ -118,7 +125,14 @@ export class Device {
     readonly gpu: GPUDevice,
     options: DeviceOptions,
     adapter?: GPUAdapter,
+    again?: () => Promise<GPUAdapter | undefined>,
   ) {
+    this.warmUp =
+      again &&
+      new WarmUp(async () => {
+        const other = await again();
+        return other && requestDevice(other);
+      }, this.waits);
     this.#ownsDevice = options.device === undefined;
     this.checksFinite = options.checkFinite ?? false;
     this.canaries = options.canaries ? new Canaries(this) : undefined;
@@ -238,6 +252,7 @@ export class Device {
   /** Resolves when all submitted work is done. @throws DeviceLostError */
   async idle(): Promise<void> {
     await this.waits.during(this.gpu.queue.onSubmittedWorkDone());
+    await this.warmUp?.idle();
     this.throwIfLost();
   }
 

@@ -47,7 +47,7 @@ export class Executable {
   private constructor(
     readonly program: Program,
     readonly plan: Plan,
-    pipelines: readonly (Pipeline | undefined)[],
+    readonly pipelines: readonly (Pipeline | undefined)[],
     /** First commands of each submit; one entry unless the program is long. */
     readonly cuts: readonly number[],
   ) {

@@ -6,9 +6,29 @@ import { type Declarations, type Kernel, requiredFeatures, shaderText } from "./
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
+  readonly recipe: PipelineRecipe;
+}
+
+/** What a pipeline is made of. */
+export interface PipelineRecipe {
+  readonly kernel: Kernel;
+  /** The shader with its declarations filled in. */
+  readonly text: string;
+  readonly constants: Readonly<Record<string, number>>;
 }
 
 const shaderStageCompute = 0x4; // GPUShaderStage.COMPUTE
+
+export function bindGroupLayoutOf(gpu: GPUDevice, kernel: Kernel): GPUBindGroupLayout {
+  return gpu.createBindGroupLayout({
+    label: kernel.name,
+    entries: kernel.bindings.map(({ binding, access }) => ({
+      binding,
+      visibility: shaderStageCompute,
+      buffer: { type: access === "uniform" ? "uniform" : access === "read" ? "read-only-storage" : "storage" },
+    })),
+  });
+}
 
 /** Compiles kernels once per device, in parallel, and keeps the results. */
 export class PipelineCache {
@@ -49,14 +69,7 @@ export class PipelineCache {
     const { gpu } = this.device;
     gpu.pushErrorScope("validation");
     const module = this.#module(kernel, text);
-    const layout = gpu.createBindGroupLayout({
-      label: kernel.name,
-      entries: kernel.bindings.map(({ binding, access }) => ({
-        binding,
-        visibility: shaderStageCompute,
-        buffer: { type: access === "uniform" ? "uniform" : access === "read" ? "read-only-storage" : "storage" },
-      })),
-    });
+    const layout = bindGroupLayoutOf(gpu, kernel);
     const compiled = gpu.createComputePipelineAsync({
       label: kernel.name,
       layout: gpu.createPipelineLayout({ label: kernel.name, bindGroupLayouts: [layout] }),
@@ -67,7 +80,7 @@ export class PipelineCache {
       const pipeline = await this.device.waits.during(compiled);
       const error = await scope;
       if (error) throw new ValidationError(error.message);
-      return { pipeline, layout };
+      return { pipeline, layout, recipe: { kernel, text, constants } };
     } catch (cause) {
       const error = await scope.catch(() => null);
       this.device.throwIfLost();

@@ -60,6 +60,7 @@ export function recordProgram<T extends Outputs>(
 export class RecordedProgram<T extends Outputs> {
   #plan: Plan | undefined;
   #executable: Executable | undefined;
+  #hasRun = false;
 
   constructor(
     readonly program: Program,
@@ -106,6 +107,7 @@ export class RecordedProgram<T extends Outputs> {
     executable.upload(inputs);
     if (read.length === 0) {
       executable.submit();
+      this.#warmUp(executable);
       return { read: async () => namedValues<Names>([], []) };
     }
     const tensors = read.map((name) => this.#output(name));
@@ -114,14 +116,25 @@ export class RecordedProgram<T extends Outputs> {
     const bytes = readBackBytes(copied);
     const staging = device.staging.take(bytes);
     executable.submit(copied, staging);
+    this.#warmUp(executable);
     const collected = device.staging.collect(staging, bytes);
     collected.catch(() => undefined); // the caller sees the error when it reads
     return {
       read: async () => {
         const data = await collected;
+        await device.warmUp?.idle();
         return namedValues(read, splitReadBack(this.program, copied, data));
       },
     };
+  }
+
+  /** Lets a second device help the first run where the driver compiles kernels at their first launch. */
+  #warmUp({ pipelines }: Executable): void {
+    const { warmUp, gpu, waits } = this.program.device;
+    if (this.#hasRun || !warmUp) return;
+    this.#hasRun = true;
+    const made = pipelines.filter((pipeline) => pipeline !== undefined);
+    void warmUp.during(made, waits.during(gpu.queue.onSubmittedWorkDone()));
   }
 
   #output(name: string): Tensor {

@@ -3,7 +3,7 @@ import process from "node:process";
 import { readCache, writeCache } from "./cache_node.ts";
 import { fileSource, writeFileAtomic } from "./files_node.ts";
 import { Naps } from "./naps_node.ts";
-import type { AdapterRequest, OpenedAdapter, Platform } from "./platform.ts";
+import { type AdapterRequest, adapterName, type OpenedAdapter, type Platform } from "./platform.ts";
 import { findSwiftShader } from "./swiftshader_node.ts";
 import { chooseAdapter, noAdapter, noticeSoftware } from "./web.ts";
 
@@ -33,7 +33,15 @@ export const platform: Platform = {
 async function openSystem(request: AdapterRequest): Promise<OpenedAdapter | undefined> {
   if (/swiftshader/i.test(request.adapter) && !process.env.VK_DRIVER_FILES && !process.env.VK_ICD_FILENAMES)
     return undefined;
-  return chooseAdapter(await createGpu(request.robust), request);
+  const gpu = await createGpu(request.robust);
+  const opened = await chooseAdapter(gpu, request);
+  if (!opened || !compilesAtLaunch(opened.adapter)) return opened;
+  return { ...opened, again: async () => (await chooseAdapter(gpu, request))?.adapter };
+}
+
+/** Mesa's software driver makes machine code of a kernel when it is first launched, and keeps it on disk. */
+function compilesAtLaunch(adapter: GPUAdapter): boolean {
+  return /llvmpipe/i.test(adapterName(adapter));
 }
 
 async function openSwiftShader(request: AdapterRequest): Promise<OpenedAdapter | undefined> {

@@ -18,6 +18,8 @@ export interface OpenedAdapter {
   readonly adapter: GPUAdapter;
   /** Whether a CPU does the work. */
   readonly isSoftware: boolean;
+  /** Another adapter of a driver whose kernels compile at their first launch, for a second device that helps. */
+  readonly again?: () => Promise<GPUAdapter | undefined>;
 }
 
 /** Awaits promises of a device without burning a core. */
