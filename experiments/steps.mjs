@@ -48,8 +48,8 @@ export class Steps {
 
   /** k-NN accuracy of every block of a model, first to last. */
   async knn(name, options) {
-    const { accuracy } = await this.once(name, () => this.#run(["knn", ...flags(options)]));
-    return accuracy;
+    const { knn } = await this.once(name, () => this.#run(["knn", ...flags(options)]));
+    return knn;
   }
 
   /** Runs a command and returns its JSON; what it says on the way goes to the log. */
