@@ -63,7 +63,7 @@ async function runPretrain(context: CommandContext, command: Command, options: P
   const channels = options.channels === undefined ? stored?.channels : options.channels === "1" ? 1 : 3;
   const source = await openImages(images, {
     ...(channels === undefined ? {} : { channels }),
-    ...(config.workers > 0 ? { workers: config.workers } : {}),
+    workers: config.workers,
   });
   if (stored) checkSameImages(stored, source.length, options.override);
   const device = await openCommandDevice(options, output, isResumed ? "stored" : "cache");

@@ -111,7 +111,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const { weights, images } = requireFiles(inputs);
   const source = await openImages(images, {
     channels: await channelsOf(weights, inputs.attentionHeads),
-    ...(config.workers > 0 ? { workers: config.workers } : {}),
+    workers: config.workers,
   });
   if (stored) checkSameImages(stored, source.length, options.override);
   const device = await openCommandDevice(options, output, isResumed ? "stored" : "cache");
