@@ -15,6 +15,7 @@ import {
   openCommandDevice,
   share,
   wholeNumber,
+  workersOption,
 } from "./options.ts";
 import type { Output } from "./output.ts";
 import { Progress } from "./progress.ts";
@@ -30,7 +31,7 @@ export interface EvaluationOptions extends CommonOptions, EncoderCommandOptions 
   readonly standardise: boolean;
   readonly batch: number;
   readonly imageSize?: number;
-  readonly workers?: number;
+  readonly workers: number | "auto";
   readonly maxBad: number;
 }
 
@@ -56,11 +57,7 @@ export function addEvaluationOptions(command: Command): Command {
     .option("--no-standardise", "do not scale each feature dimension to mean 0 and deviation 1")
     .option("--batch <images>", "images per run; changes speed and memory only", wholeNumber(1, 4096), 64)
     .option("--image-size <pixels>", "side that the model sees (default: its own)", wholeNumber(1, 4096))
-    .option(
-      "--workers <threads>",
-      "decoder threads; 0 decodes without any (default: one per core but one)",
-      wholeNumber(0, 256),
-    )
+    .addOption(workersOption())
     .option("--max-bad <share>", "largest accepted share of broken images", share, 0.01);
   return addEncoderOptions(command);
 }
@@ -93,7 +90,7 @@ export async function withEvaluationJob<T>(
     const { config } = await openEncoder(checkpoint, encoderOptions(options), weights);
     const decoding = {
       channels: config.channels === 1 ? (1 as const) : (3 as const),
-      ...(options.workers === undefined ? {} : { workers: options.workers }),
+      workers: options.workers,
     };
     const images = await openImages(options.images, decoding);
     open.push(images);

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Device, loadTuning, openDevice, tuneProgram } from "../engine/index.ts";
 import type { EncoderOptions } from "../models/checkpoints/index.ts";
+import { workersSchema } from "../refiner/index.ts";
 import type { Output } from "./output.ts";
 
 /** Options that every command takes. */
@@ -92,6 +93,13 @@ export function tuningOf(
     const measured = choices.filter(({ source }) => source === "measured").length;
     if (measured > 0) output.notice(`measured the variants of ${measured} operations on ${device.info.name}`);
   };
+}
+
+/** How many threads decode images, where that is no setting of a run. */
+export function workersOption(): Option {
+  return new Option("--workers <threads>", workersSchema.description)
+    .argParser((text): number | "auto" => (text === "auto" ? text : wholeNumber(0, 256)(text)))
+    .default("auto");
 }
 
 /** Parses a whole number of at least `least`. */

@@ -15,17 +15,21 @@ export async function openRunFolder(
   const config = await store.readText("config.json");
   if (options.resume && config === undefined)
     throw new UsageError(`${path}: there is no run to resume; start one without --resume`);
-  if (!options.resume && config !== undefined) {
-    if (!options.force)
-      throw new UsageError(
-        `${path}: a run is there already; go on with --resume, start over with --force, or choose another --out`,
-      );
-    for (const file of await store.list("checkpoints")) await store.remove(`checkpoints/${file}`);
-    const made = ["metrics.jsonl", "encoder.safetensors", "mae.safetensors", "report.html", reportDataFile];
-    for (const file of [...made, "config.json"]) await store.remove(file);
+  if (!options.resume && !options.force && config !== undefined) {
+    throw new UsageError(
+      `${path}: a run is there already; go on with --resume, start over with --force, or choose another --out`,
+    );
   }
   await removeUnfinished(store);
   return store;
+}
+
+/** Removes the run that a new one replaces; called when the new one begins, so that one which cannot begin costs nothing. */
+export async function removeOldRun(store: RunFolder): Promise<void> {
+  if ((await store.readText("config.json")) === undefined) return;
+  for (const file of await store.list("checkpoints")) await store.remove(`checkpoints/${file}`);
+  const made = ["metrics.jsonl", "encoder.safetensors", "mae.safetensors", "report.html", reportDataFile];
+  for (const file of [...made, "config.json"]) await store.remove(file);
 }
 
 /** Removes what a killed process left half-written beside the files that it was to replace. */

@@ -7,6 +7,12 @@ const count = z.int().min(1);
 const positive = z.number().positive();
 const notNegative = z.number().min(0);
 
+/** Decoder threads: what `openImages` takes. */
+export const workersSchema = z
+  .union([z.int().min(0).max(256), z.literal("auto")], { error: "expected a whole number from 0 to 256, or auto" })
+  .default("auto")
+  .describe("decoder threads; 0 decodes without any, auto takes one per core but one");
+
 /**
  * Every setting of a refinement, flat: each key is also an option of the command (`topK` is `--top-k`) and a key of its
  * configuration file. Defaults are those of the published L/16 models (arXiv 2402.10093, appendix B).
@@ -87,7 +93,7 @@ export const refineSchema = z.strictObject({
     .default(0),
   enlarge: z.boolean().describe("take images that are all smaller than the views").default(false),
   maxBad: share.describe("share of broken images that is tolerated").default(0.01),
-  workers: z.int().min(0).describe("decoding threads; 0: one less than cores").default(0),
+  workers: workersSchema,
   prefetch: z.int().min(0).describe("batches decoded ahead").default(2),
   evalEvery: notNegative.describe("epochs between k-NN evaluations; 0: only before and after").default(0),
   k: count.describe("neighbours of the k-NN evaluation").default(20),

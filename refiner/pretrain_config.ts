@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { VitConfig } from "../models/index.ts";
 import { vitConfig } from "../models/index.ts";
-import { parseConfig } from "./config.ts";
+import { parseConfig, workersSchema } from "./config.ts";
 
 const count = z.int().min(1);
 const notNegative = z.number().min(0);
@@ -50,7 +50,7 @@ export const pretrainSchema = z.strictObject({
     .default(0),
   enlarge: z.boolean().describe("take images that are all smaller than the views").default(false),
   maxBad: share.describe("share of broken images that is tolerated").default(0.01),
-  workers: z.int().min(0).describe("decoding threads; 0: one less than cores").default(0),
+  workers: workersSchema,
   prefetch: z.int().min(0).describe("batches decoded ahead").default(2),
   checkpointEvery: z.number().positive().describe("epochs between checkpoints").default(1),
   checkpointMinutes: z.number().positive().describe("minutes between checkpoints").default(10),

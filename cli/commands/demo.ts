@@ -19,7 +19,7 @@ import { type CommonOptions, openCommandDevice } from "../options.ts";
 import type { Output } from "../output.ts";
 import { formatSeconds, Progress } from "../progress.ts";
 import { firstOf, picturesOf } from "../report_pictures.ts";
-import { openRunFolder } from "../run_folder.ts";
+import { openRunFolder, removeOldRun } from "../run_folder.ts";
 
 export interface DemoOptions extends CommonOptions {
   readonly out?: string;
@@ -81,6 +81,7 @@ export async function runDemo(context: CommandContext, options: DemoOptions, cho
       store,
       output,
     };
+    await removeOldRun(store);
     await writeConfig(run);
     const result = await refined(run, interruption.signal);
     if (!result.finished) {

@@ -25,6 +25,7 @@ import {
   openCommandDevice,
   share,
   wholeNumber,
+  workersOption,
 } from "../options.ts";
 import { formatBytes, type Output } from "../output.ts";
 import { UsageError } from "../usage_error.ts";
@@ -37,7 +38,7 @@ interface EmbedOptions extends CommonOptions, EncoderCommandOptions {
   readonly block?: number;
   readonly pool?: Pooling;
   readonly batch: number;
-  readonly workers?: number;
+  readonly workers: number | "auto";
   readonly shorterSide?: number;
   readonly maxBad: number;
   readonly dryRun: boolean;
@@ -71,11 +72,7 @@ export function embedCommand(context: CommandContext): Command {
       wholeNumber(1, 65536),
       32,
     )
-    .option(
-      "--workers <threads>",
-      "decoder threads; 0 decodes without any (default: one per core but one)",
-      wholeNumber(0, 256),
-    )
+    .addOption(workersOption())
     .option(
       "--shorter-side <pixels>",
       "shorter side before the centre crop (default: 256/224 of the resolution)",
@@ -105,7 +102,7 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
   const channels = await channelsOf(weights, options);
   const opened = await openImages(images, {
     channels,
-    ...(options.workers === undefined ? {} : { workers: options.workers }),
+    workers: options.workers,
   });
   const source = matchChannels(opened, channels);
   try {

@@ -9,7 +9,7 @@ import { listenForInterruption } from "../interrupt.ts";
 import { type CommonOptions, openCommandDevice } from "../options.ts";
 import type { Output } from "../output.ts";
 import { Progress } from "../progress.ts";
-import { openRunFolder, resumedSettings } from "../run_folder.ts";
+import { openRunFolder, removeOldRun, resumedSettings } from "../run_folder.ts";
 import { addSettings, checkedSettings, givenSettings } from "../settings.ts";
 import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../stored_run.ts";
 import { UsageError } from "../usage_error.ts";
@@ -63,7 +63,7 @@ async function runPretrain(context: CommandContext, command: Command, options: P
   const channels = options.channels === undefined ? stored?.channels : options.channels === "1" ? 1 : 3;
   const source = await openImages(images, {
     ...(channels === undefined ? {} : { channels }),
-    ...(config.workers > 0 ? { workers: config.workers } : {}),
+    workers: config.workers,
   });
   if (stored) checkSameImages(stored, source.length, options.override);
   const device = await openCommandDevice(options, output, isResumed ? "stored" : "cache");
@@ -102,8 +102,10 @@ async function runPretrain(context: CommandContext, command: Command, options: P
         break;
       }
       const event = next.value;
-      if (event.kind === "start") await writeStoredRun(store, "pretrain", device, { ...inputs, settings: config });
-      else if (event.kind === "update") {
+      if (event.kind === "start") {
+        if (!isResumed) await removeOldRun(store);
+        await writeStoredRun(store, "pretrain", device, { ...inputs, settings: config });
+      } else if (event.kind === "update") {
         progress ??= new Progress(output, event.of, "updates", event.update - 1);
         progress.update(event.update);
         last = { loss: event.loss, imagesPerSecond: event.imagesPerSecond };

@@ -32,7 +32,7 @@ import type { Output } from "../output.ts";
 import { evaluationOf, heldOut, measured } from "../refine_evaluation.ts";
 import { fewUpdatesText, followRefinement, knnTable } from "../refine_progress.ts";
 import { reportOfRefinement } from "../refine_report.ts";
-import { openRunFolder, resumedSettings } from "../run_folder.ts";
+import { openRunFolder, removeOldRun, resumedSettings } from "../run_folder.ts";
 import { addSettings, asLists, checkedSettings, givenSettings } from "../settings.ts";
 import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../stored_run.ts";
 import { UsageError } from "../usage_error.ts";
@@ -111,7 +111,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const { weights, images } = requireFiles(inputs);
   const source = await openImages(images, {
     channels: await channelsOf(weights, inputs.attentionHeads),
-    ...(config.workers > 0 ? { workers: config.workers } : {}),
+    workers: config.workers,
   });
   if (stored) checkSameImages(stored, source.length, options.override);
   const device = await openCommandDevice(options, output, isResumed ? "stored" : "cache");
@@ -144,6 +144,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
         ...(test === undefined ? {} : { test: resolve(test) }),
         ...(attentionHeads === undefined ? {} : { attentionHeads }),
       };
+      if (!isResumed) await removeOldRun(store);
       await writeStoredRun(store, "refine", device, { ...files, settings: config });
     });
     const seconds = (performance.now() - start) / 1000;

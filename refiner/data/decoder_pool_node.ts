@@ -10,8 +10,8 @@ const requestsPerWorker = 2; // one being decoded, one being read: measured, a t
 const maxDefaultWorkers = 8; // the decoder's native threads (UV_THREADPOOL_SIZE, 4 unless set) are the next limit
 
 export interface DecoderOptions {
-  /** Decoder threads; 0 decodes without any, in the calling thread's own pool. Default: one per core but one, 1 … 8. */
-  readonly workers?: number;
+  /** Decoder threads; 0 decodes without any, in the calling thread's own pool. Default `auto`: one per core but one, 1 … 8. */
+  readonly workers?: number | "auto";
   /** The built file of `decode_worker_node.ts`, where bundling has moved it away from its place in the package. */
   readonly workerFile?: URL;
 }
@@ -32,9 +32,12 @@ interface Job {
  * @throws DecoderError if the file of the threads' program is not found
  */
 export function openDecoder(options: DecoderOptions = {}): ImageDecoder {
-  const { workers = Math.min(Math.max(availableParallelism() - 1, 1), maxDefaultWorkers) } = options;
+  const { workers: given = "auto" } = options;
+  const workers = given === "auto" ? Math.min(Math.max(availableParallelism() - 1, 1), maxDefaultWorkers) : given;
   if (!Number.isInteger(workers) || workers < 0 || workers > 256) {
-    throw new DataOptionError(`decoder: workers is ${workers}; give a whole number from 0 (no threads) to 256`);
+    throw new DataOptionError(
+      `decoder: workers is ${workers}; give a whole number from 0 (no threads) to 256, or auto`,
+    );
   }
   return workers === 0 ? new CallerDecoder() : new DecoderPool(workers, options.workerFile ?? findWorkerFile());
 }

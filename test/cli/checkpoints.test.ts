@@ -36,6 +36,8 @@ describe("inspect", () => {
 
   const refused = [
     ["malicious-command.pth", "posix.system"],
+    ["malicious-eval.pth", "__builtin__.eval"],
+    ["malicious-import.pth", "importlib.import_module"],
     ["malicious-legacy.pth", "nothing was executed"],
     ["truncated.pth", "fetch the file again"],
     ["truncated-legacy.pth", "fetch it again"],

@@ -30,6 +30,7 @@ describe("config", () => {
     ["batch: [1", "YAML"],
     ["- batch", "holds no settings"],
     ["batch: many", "batch"],
+    ["workers: all", "workers: expected a whole number from 0 to 256, or auto"],
   ])("refuses %j with the file's name and exit code 2", async (text, reason) => {
     await writeFile(at("bad.yaml"), text);
     const { code, err } = await run("config", "--check", at("bad.yaml"));
@@ -39,5 +40,21 @@ describe("config", () => {
 
   it("names the presets when it does not know one", async () => {
     expect(await run("config", "tiny")).toMatchObject({ code: 2, err: expect.stringContaining("small") });
+  });
+});
+
+describe("--workers", () => {
+  it.each(["refine", "pretrain", "embed", "knn", "layers"])("means the same in %s", async (name) => {
+    const { out } = await run(name, "--help");
+    const text = "decoder threads; 0 decodes without any, auto takes one per core but one (default:";
+    expect(out.replace(/\s+/g, " ")).toContain(text);
+    const wrong = await run(name, "--workers", "all", "--images", at("none"));
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining("from 0 to 256")]);
+  });
+
+  it.each(["0", "auto"])("takes %s in a settings file", async (workers) => {
+    await writeFile(at("workers.yaml"), `workers: ${workers}\n`);
+    const { code, out } = await run("config", "--check", at("workers.yaml"), "--json");
+    expect([code, String(JSON.parse(out).settings.workers)]).toEqual([0, workers]);
   });
 });

@@ -1,4 +1,6 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { writeFileAtomic } from "../../engine/platform/files_node.ts";
@@ -8,6 +10,7 @@ import { testDevice } from "../device.ts";
 import { randomEncoder } from "../models/random_encoder.ts";
 import { exampleMetrics } from "../refiner/report/example_run.ts";
 import { run, temporaryFolder } from "./run_command.ts";
+import { cli, startProgram } from "./small_run.ts";
 
 const device = await testDevice();
 const at = await temporaryFolder();
@@ -120,6 +123,20 @@ describe("report", () => {
     const { code, out } = await run("report", at("run"));
     expect([code, out.trim()]).toEqual([0, at("run/report.html")]);
     expect(await readFile(at("run/report.html"), "utf8")).toContain("k-NN accuracy of every block");
+  });
+
+  it("leaves the old one whole when it is killed while it writes", { timeout: 30_000 }, async () => {
+    await mkdir(at("killed"), { recursive: true });
+    await writeFile(at("killed/config.json"), "{}");
+    await writeFile(at("killed/metrics.jsonl"), exampleMetrics());
+    await writeFile(at("killed/report.html"), "old");
+    const killing = fileURLToPath(new URL("./killed_while_writing.mjs", import.meta.url));
+    const { ended } = startProgram(process.execPath, ["--import", killing, cli, "report", at("killed")]);
+    expect(await ended).toMatchObject({ code: null, out: "" });
+    expect((await readdir(at("killed"))).some((file) => file.endsWith(".part"))).toBe(true); // it had begun
+    expect(await readFile(at("killed/report.html"), "utf8")).toBe("old");
+    expect((await run("report", at("killed"))).code).toBe(0);
+    expect(await readFile(at("killed/report.html"), "utf8")).toContain("k-NN accuracy of every block");
   });
 
   it("keeps a file that it was not told to overwrite", async () => {

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -39,6 +39,31 @@ describe("a finished run", () => {
     expect([code, out]).toEqual([2, ""]);
     expect(err).toMatch(/--resume.*--force/);
     expect(Buffer.compare(await readFile(at("run/encoder.safetensors")), before)).toBe(0);
+  });
+});
+
+describe("--force", () => {
+  const filesOf = async (out: string) => (await readdir(out, { recursive: true })).sort();
+
+  it("keeps the old run where the new one cannot begin", { timeout: minute }, async () => {
+    await cp(at("run"), at("kept"), { recursive: true });
+    const before = await filesOf(at("kept"));
+    for (const wrong of [
+      ["--images", at("missing")],
+      [...images(), "--batch", "81"],
+    ]) {
+      const { code } = await start("refine", ...weights(), ...wrong, "--out", at("kept"), "--force").ended;
+      expect([code, await filesOf(at("kept"))]).toEqual([1, before]);
+    }
+  });
+
+  it("starts over, and nothing of the old run is left", { timeout: 2 * minute }, async () => {
+    await cp(at("run"), at("again"), { recursive: true });
+    const epochs = ["--stage2-epochs", "0.4", "--stage3-epochs", "0", "--no-evaluate", "--force"];
+    const { code } = await start("refine", ...weights(), ...images(), "--out", at("again"), ...smallSettings, ...epochs)
+      .ended;
+    expect([code, await checkpoints(at("again"))]).toEqual([0, ["000000001.safetensors", "000000002.safetensors"]]);
+    expect((await readFile(at("again/metrics.jsonl"), "utf8")).trimEnd().split("\n")).toHaveLength(2);
   });
 });
 

@@ -62,18 +62,18 @@ describe.each(trainings)("$command", ({ command, begin, resume, result }) => {
     const leftOvers = (await readdir(join(killed, "checkpoints"))).filter((file) => file.endsWith(".part"));
     expect(leftOvers).toEqual([]);
   });
-});
 
-it.each([
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-] as const)("saves on %s, says how to go on, and exits with %i", { timeout: 180_000 }, async (signal, code) => {
-  const out = at(signal);
-  const { child, ended } = begin(out);
-  await waitForUpdates(child, out, 1);
-  child.kill(signal);
-  const { code: actual, err } = await ended;
-  expect(actual).toBe(code);
-  expect(err).toContain(`mimrefine refine --resume ${out}`);
-  expect((await checkpoints(out)).length).toBeGreaterThan(0);
+  it.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ] as const)("saves on %s, says how to go on, and exits with %i", { timeout: 180_000 }, async (signal, code) => {
+    const out = at(`${command}-${signal}`);
+    const { child, ended } = begin(out);
+    await waitForUpdates(child, out, 1);
+    child.kill(signal);
+    const { code: actual, err } = await ended;
+    expect(actual).toBe(code);
+    expect(err).toContain(`mimrefine ${command} --resume ${out}`);
+    expect((await checkpoints(out)).length).toBeGreaterThan(0);
+  });
 });

@@ -1,16 +1,7 @@
 // What a program sees that embeds the method. Runs in Node, and bundled in Deno and in Chromium.
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { initializeParameters, VisionTransformer, vitConfig, vitParameters } from "../../models/index.ts";
-import {
-  type ImageItem,
-  MemoryRunStore,
-  type PretrainEvent,
-  pretrain,
-  pretrainConfig,
-  type RefineEvent,
-  refine,
-  refineConfig,
-} from "../../refiner/index.ts";
+import { type ImageItem, MemoryRunStore, pretrain, pretrainConfig, refine, refineConfig } from "../../refiner/index.ts";
 import { testDevice } from "../device.ts";
 
 const device = await testDevice();
@@ -98,37 +89,43 @@ it("pre-trains on images of any iterable with losses that fall", { timeout: 120_
   expect(losses.at(-1)).toBeLessThan(losses[0] ?? 0);
 });
 
-it("stops at a signal and goes on from its store to the same bytes", { timeout: 120_000 }, async () => {
-  const follow = async (store: MemoryRunStore, stopAfter: number, resume: boolean): Promise<number> => {
-    const stop = new AbortController();
-    let updates = 0;
-    const options = {
-      encoder: encoder(),
-      images: photographs(),
-      config: refinement,
-      store,
-      resume,
-      signal: stop.signal,
+const trainings = [
+  {
+    name: "refine",
+    begin: (options: { store: MemoryRunStore; resume: boolean; signal: AbortSignal }) =>
+      refine({ encoder: encoder(), images: photographs(), config: refinement, ...options }),
+  },
+  {
+    name: "pretrain",
+    begin: (options: { store: MemoryRunStore; resume: boolean; signal: AbortSignal }) =>
+      pretrain({ device, images: photographs(), config: pretraining, ...options }),
+  },
+];
+
+describe.each(trainings)("$name, four updates", ({ begin }) => {
+  it("stops at a signal and goes on from its store to the same bytes", { timeout: 120_000 }, async () => {
+    const follow = async (store: MemoryRunStore, stopAfter: number, resume: boolean): Promise<number> => {
+      const stop = new AbortController();
+      let updates = 0;
+      for await (const event of begin({ store, resume, signal: stop.signal }))
+        if (event.kind === "update" && ++updates === stopAfter) stop.abort();
+      return updates;
     };
-    for await (const event of refine(options)) if (isUpdate(event) && ++updates === stopAfter) stop.abort();
-    return updates;
-  };
-  const [straight, stopped] = [new MemoryRunStore(), new MemoryRunStore()];
-  expect(await follow(straight, Number.POSITIVE_INFINITY, false)).toBe(4);
-  const before = await follow(stopped, 1, false);
-  expect(before).toBeLessThan(4); // the update under way is finished
-  expect(await follow(stopped, Number.POSITIVE_INFINITY, true)).toBe(4 - before);
-  expect(await newest(stopped)).toEqual(await newest(straight));
+    const [straight, stopped] = [new MemoryRunStore(), new MemoryRunStore()];
+    expect(await follow(straight, Number.POSITIVE_INFINITY, false)).toBe(4);
+    const before = await follow(stopped, 1, false);
+    expect(before).toBeLessThan(4); // the update under way is finished
+    expect(await follow(stopped, Number.POSITIVE_INFINITY, true)).toBe(4 - before);
+    const [actual, expected] = [await newest(stopped), await newest(straight)];
+    expect(actual.length).toBe(expected.length);
+    expect(actual.findIndex((byte, i) => byte !== expected[i])).toBe(-1); // a diff of both would take minutes
+  });
 });
 
 it("refuses an unknown setting and names the nearest one", () => {
   expect(() => refineConfig({ temprature: 0.1 })).toThrow(/temprature; did you mean temperature/);
   expect(() => pretrainConfig({ epoch: 3 })).toThrow(/epoch; did you mean epochs/);
 });
-
-function isUpdate(event: RefineEvent | PretrainEvent): boolean {
-  return event.kind === "update";
-}
 
 async function newest(store: MemoryRunStore): Promise<Uint8Array> {
   const source = await store.open(`checkpoints/${(await store.list("checkpoints")).at(-1)}`);
