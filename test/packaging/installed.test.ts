@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { findSwiftShader } from "../../engine/platform/swiftshader_node.ts";
 import { installPacked } from "../../scripts/install_packed.mjs";
 
 const minutes = 60_000;
@@ -85,6 +86,14 @@ it("the installed demo runs without a network or an option, and leaves a run whe
   expect(config).toMatchObject({ command: "demo" });
 });
 
+/** Deno finds a driver only through the Vulkan loader: where none is named, SwiftShader with the loader beside it. */
+async function environmentOfDeno(): Promise<NodeJS.ProcessEnv> {
+  if (process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES) return process.env;
+  const driver = await findSwiftShader();
+  if (!driver) return process.env;
+  return { ...process.env, VK_DRIVER_FILES: driver.manifest, LD_LIBRARY_PATH: dirname(driver.loader) };
+}
+
 it("the library's example runs in Deno from the installed package", { timeout: 3 * minutes }, async () => {
   // The launcher of the npm package unpacks the binary on its first run.
   const launcher = join(dirname(createRequire(import.meta.url).resolve("deno/package.json")), "bin.cjs");
@@ -92,7 +101,8 @@ it("the library's example runs in Deno from the installed package", { timeout: 3
   const example = /<!-- run: (loss.*?) -->\n```ts\n([\s\S]*?)```/.exec(readme);
   await writeFile(join(folder, "example.js"), `${example?.[2]}Deno.exit(0);\n`);
   const flags = ["run", "--allow-all", "--no-lock", "--quiet", "--node-modules-dir=manual"];
-  const { stdout } = await run(process.execPath, [launcher, ...flags, "example.js"], { cwd: folder });
+  const env = await environmentOfDeno();
+  const { stdout } = await run(process.execPath, [launcher, ...flags, "example.js"], { cwd: folder, env });
   expect(example?.[1]).toBeDefined();
   expect(stdout).toContain(example?.[1]);
 });
