@@ -13,8 +13,13 @@ export interface OutputOptions {
   readonly quiet: boolean;
 }
 
+/** Takes away what stands in the line of a terminal. */
+export const clearLine = "\r\x1b[K";
+
 /** Writes a command's results to stdout and everything else to stderr. */
 export class Output {
+  #hasBar = false;
+
   constructor(
     readonly streams: Streams,
     readonly options: OutputOptions,
@@ -22,22 +27,40 @@ export class Output {
 
   /** A line of the result, for people; nothing with `--json`. */
   line(text = ""): void {
-    if (!this.options.json) this.streams.out(`${text}\n`);
+    if (this.options.json) return;
+    this.clearBar();
+    this.streams.out(`${text}\n`);
   }
 
   /** The whole result, for programs: the only line on stdout with `--json`, nothing without. */
   result(value: unknown): void {
-    if (this.options.json) this.streams.out(`${JSON.stringify(value, finiteNumbers)}\n`);
+    if (!this.options.json) return;
+    this.clearBar();
+    this.streams.out(`${JSON.stringify(value, finiteNumbers)}\n`);
   }
 
   /** Something to know beside the result; nothing with `--quiet`. */
   notice(text: string): void {
-    if (!this.options.quiet) this.streams.err(`${text}\n`);
+    if (this.options.quiet) return;
+    this.clearBar();
+    this.streams.err(`${text}\n`);
   }
 
   /** Something that may make the result wrong; shown with `--quiet`, too. */
   warning(text: string): void {
+    this.clearBar();
     this.streams.err(`warning: ${text}\n`);
+  }
+
+  /** Text in the last line of a terminal, which the next text of any kind replaces. */
+  bar(text: string): void {
+    this.streams.err(`${clearLine}${text}`);
+    this.#hasBar = true;
+  }
+
+  clearBar(): void {
+    if (this.#hasBar) this.streams.err(clearLine);
+    this.#hasBar = false;
   }
 
   /** Names and values, one pair to a line. */

@@ -10,7 +10,6 @@ const barColumns = 20;
 export class Progress {
   readonly #startMs = performance.now();
   #shownMs = this.#startMs;
-  #isOpen = false;
 
   constructor(
     readonly output: Output,
@@ -30,14 +29,13 @@ export class Progress {
     const rate = (done - this.from) / ((now - this.#startMs) / 1000);
     const seconds = rate > 0 ? (this.total - done) / rate : Number.POSITIVE_INFINITY;
     const line = `${done} of ${this.total} ${this.unit}, ${rate.toFixed(1)}/s, ${formatSeconds(seconds)} left`;
-    streams.err(streams.isTerminal ? `\r\x1b[K${bar(done / this.total)} ${line}` : `${line}\n`);
-    this.#isOpen = streams.isTerminal;
+    if (streams.isTerminal) this.output.bar(`${bar(done / this.total)} ${line}`);
+    else this.output.notice(line);
   }
 
   /** Removes the line. */
   end(): void {
-    if (this.#isOpen) this.output.streams.err("\r\x1b[K");
-    this.#isOpen = false;
+    this.output.clearBar();
   }
 }
 

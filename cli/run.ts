@@ -15,7 +15,7 @@ import { reportCommand } from "./commands/report.ts";
 import { searchCommand } from "./commands/search.ts";
 import type { CommandContext } from "./context.ts";
 import { exitCodeHelp, exitCodes } from "./exit_codes.ts";
-import type { Streams } from "./output.ts";
+import { clearLine, type Streams } from "./output.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** The commands in the order of the help text. */
@@ -66,7 +66,8 @@ export async function runCli(args: readonly string[], streams: Streams, isDebug 
     return context.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
-    streams.err(`${messageOf(error, isDebug)}\n`);
+    const start = streams.isTerminal ? clearLine : ""; // a bar may stand there
+    streams.err(`${start}${messageOf(error, isDebug)}\n`);
     return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
   }
 }

@@ -1,14 +1,16 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { Output } from "../../cli/output.ts";
 import { formatSeconds, Progress } from "../../cli/progress.ts";
+import { runCli } from "../../cli/run.ts";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
 afterEach(() => void vi.useRealTimers());
 
 function watched(isTerminal: boolean, quiet = false) {
   const shown: string[] = [];
-  const streams = { out: () => undefined, err: (text: string) => void shown.push(text), isTerminal };
-  return { shown, progress: new Progress(new Output(streams, { json: false, quiet }), 400, "updates", 100) };
+  const show = (text: string): void => void shown.push(text);
+  const output = new Output({ out: show, err: show, isTerminal }, { json: false, quiet });
+  return { shown, output, progress: new Progress(output, 400, "updates", 100) };
 }
 
 it("redraws a bar with rate and time left in one line of a terminal, and takes it away at the end", () => {
@@ -23,6 +25,22 @@ it("redraws a bar with rate and time left in one line of a terminal, and takes i
     "\r\x1b[K",
   ]);
   expect(shown[0]?.length).toBeLessThan(80);
+});
+
+it.each(["line", "notice", "warning"] as const)("makes room for a %s while the bar stands there", (kind) => {
+  const { shown, output, progress } = watched(true);
+  vi.advanceTimersByTime(10_000);
+  progress.update(200);
+  output[kind]("saving");
+  progress.end();
+  expect(shown.slice(1)).toEqual(["\r\x1b[K", kind === "warning" ? "warning: saving\n" : "saving\n"]);
+});
+
+it("leaves an error alone in its line", async () => {
+  const shown: string[] = [];
+  const show = (text: string): void => void shown.push(text);
+  await runCli(["config", "nothing"], { out: show, err: show, isTerminal: true });
+  expect(shown).toEqual([expect.stringContaining("\r\x1b[Kerror: ")]);
 });
 
 it("prints plain lines every ten seconds elsewhere, and nothing when told to be quiet", () => {
