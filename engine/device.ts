@@ -52,7 +52,10 @@ export interface DeviceInfo {
 /** What the device made so far; tests count with it. */
 export interface DeviceCounters {
   buffers: number;
+  /** Of all buffers ever created. */
   bytes: number;
+  /** Of buffers that were not freed yet. */
+  heldBytes: number;
   submits: number;
 }
 
@@ -110,7 +113,7 @@ export class Device {
   readonly checksFinite: boolean;
   /** Set in canary mode. */
   readonly canaries: Canaries | undefined;
-  readonly counters: DeviceCounters = { buffers: 0, bytes: 0, submits: 0 };
+  readonly counters: DeviceCounters = { buffers: 0, bytes: 0, heldBytes: 0, submits: 0 };
   /** Size of every subgroup where the adapter has just one size; undefined otherwise. */
   readonly subgroupSize: number | undefined;
   /** How promises of the device are awaited. */
@@ -118,6 +121,7 @@ export class Device {
   /** Where the driver compiles kernels at their first launch and a second device can help. */
   readonly warmUp: WarmUp | undefined;
   readonly #ownsDevice: boolean;
+  readonly #held = new WeakSet<GPUBuffer>();
   #lost: string | undefined;
   #error: EngineError | undefined;
 
@@ -229,7 +233,15 @@ export class Device {
     );
     this.counters.buffers++;
     this.counters.bytes += sizeBytes;
+    this.counters.heldBytes += sizeBytes;
+    this.#held.add(buffer);
     return buffer;
+  }
+
+  /** Frees a buffer that `createBuffer` made; doing so again changes nothing. */
+  destroyBuffer(buffer: GPUBuffer): void {
+    if (this.#held.delete(buffer)) this.counters.heldBytes -= buffer.size;
+    buffer.destroy();
   }
 
   /** Runs creation code in a validation scope. @throws ValidationError, OutOfMemoryError */

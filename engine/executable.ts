@@ -232,7 +232,8 @@ export class Executable {
 
   /** Frees arenas, inputs and uniforms; state stays. */
   destroy(): void {
-    for (const buffer of [...this.#arenas.splice(0), this.#inputBuffer, this.#uniforms]) buffer?.destroy();
+    for (const buffer of [...this.#arenas.splice(0), this.#inputBuffer, this.#uniforms])
+      if (buffer) this.program.device.destroyBuffer(buffer);
   }
 }
 

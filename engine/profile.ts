@@ -42,7 +42,7 @@ export async function timeSteps(device: Device, steps: readonly Step[]): Promise
     }
   } finally {
     set.destroy();
-    resolved.destroy();
+    device.destroyBuffer(resolved);
   }
   return rows;
 }

@@ -66,6 +66,7 @@ export class Program {
   readonly tape: TapeEntry[] = [];
   /** Index flags of the program's operations; several sets once recordings were merged. */
   readonly flags: FlagSet[] = [];
+  readonly #owned: Tensor[] = [];
   #absorbedBy: Program | undefined;
 
   constructor(
@@ -88,6 +89,7 @@ export class Program {
     this.commands.push(...other.commands.splice(0));
     this.tape.push(...other.tape.splice(0));
     this.flags.push(...other.flags);
+    this.#owned.push(...other.#owned);
     other.#absorbedBy = this;
     return this;
   }
@@ -112,6 +114,17 @@ export class Program {
       }
       this.absorb(x.program);
     }
+  }
+
+  /** Makes state, such as a table of constants, part of the program: it is freed with it. */
+  own<T extends Tensor>(state: T): T {
+    this.#owned.push(state);
+    return state;
+  }
+
+  /** Frees what the program owns. */
+  destroyOwned(): void {
+    for (const { storage } of this.#owned.splice(0)) if (storage.kind === "state") storage.destroy();
   }
 
   /** A tensor that every run is given from the host. */
@@ -216,7 +229,7 @@ export class Program {
   flag(operation: string): { readonly tensor: Tensor; readonly slot: number } {
     let set = this.flags.find(({ operations }) => operations.length < flagSlots);
     if (!set) {
-      set = { tensor: this.device.zeros([flagSlots], "u32", indexFlagsName), operations: [] };
+      set = { tensor: this.own(this.device.zeros([flagSlots], "u32", indexFlagsName)), operations: [] };
       this.flags.push(set);
     }
     return { tensor: set.tensor, slot: set.operations.push(operation) - 1 };

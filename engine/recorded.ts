@@ -1,6 +1,6 @@
 import type { Device } from "./device.ts";
 import type { HostArray } from "./dtype.ts";
-import { OptionError } from "./errors.ts";
+import { OptionError, ReusedTensorError } from "./errors.ts";
 import { Executable, type Inputs, planFor } from "./executable.ts";
 import type { Plan } from "./planner.ts";
 import { Program, type ProgramOptions } from "./program.ts";
@@ -61,6 +61,7 @@ export class RecordedProgram<T extends Outputs> {
   #plan: Plan | undefined;
   #executable: Executable | undefined;
   #hasRun = false;
+  #isDestroyed = false;
 
   constructor(
     readonly program: Program,
@@ -82,8 +83,14 @@ export class RecordedProgram<T extends Outputs> {
     return printPlan(this.plan, this.stats);
   }
 
-  /** Allocates the arenas and compiles all kernels in parallel. @throws OutOfMemoryError, ValidationError */
+  /**
+   * Allocates the arenas and compiles all kernels in parallel.
+   *
+   * @throws OutOfMemoryError, ValidationError; ReusedTensorError if the program was destroyed
+   */
   async compile(): Promise<Executable> {
+    if (this.#isDestroyed)
+      throw new ReusedTensorError(`${this.program.name}: the program was destroyed; record it again`);
     if (!this.#executable) {
       this.#executable = await Executable.create(this.program, Object.values(this.outputs), this.plan);
       executables.set(this.program, this.#executable);
@@ -180,11 +187,13 @@ export class RecordedProgram<T extends Outputs> {
       .sort((a, b) => b.milliseconds - a.milliseconds);
   }
 
-  /** Frees the arenas; state stays. */
+  /** Frees the arenas and what the program owns, for good; other state stays. */
   destroy(): void {
+    this.#isDestroyed = true;
     this.#executable?.destroy();
     this.#executable = undefined;
     executables.delete(this.program);
+    this.program.destroyOwned();
   }
 }
 

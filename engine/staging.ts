@@ -29,7 +29,7 @@ export class StagingPool {
     try {
       await this.device.waits.during(buffer.mapAsync(mapModeRead, 0, alignUp(sizeBytes, 8)));
     } catch (cause) {
-      buffer.destroy();
+      this.device.destroyBuffer(buffer);
       throw this.device.describe(cause);
     }
     const bytes = buffer.getMappedRange(0, alignUp(sizeBytes, 8)).slice(0, sizeBytes);
@@ -42,6 +42,7 @@ export class StagingPool {
   /** Takes a buffer back; of too many, the one that lay unused longest goes. */
   release(buffer: GPUBuffer): void {
     this.#free.push(buffer);
-    if (this.#free.length > StagingPool.#most) this.#free.shift()?.destroy();
+    const oldest = this.#free.length > StagingPool.#most ? this.#free.shift() : undefined;
+    if (oldest) this.device.destroyBuffer(oldest);
   }
 }

@@ -69,7 +69,7 @@ export class StateStorage {
 
   /** Frees the memory; a later use starts from zeros again. */
   destroy(): void {
-    this.#buffer?.destroy();
+    if (this.#buffer) this.device.destroyBuffer(this.#buffer);
     this.#buffer = undefined;
   }
 }

@@ -156,6 +156,12 @@ export class MaskedAutoencoder {
     return this.encoder.device;
   }
 
+  /** Frees the decoder; the encoder stays. */
+  destroyDecoder(): void {
+    this.decoderParameters.destroy();
+    if (this.decoderPositions.storage.kind === "state") this.decoderPositions.storage.destroy();
+  }
+
   /** Writes sin-cos positions for encoder and decoder, column first as Facebook's MAE has them. */
   writeSincosPositions(): void {
     this.encoder.writeSincosPositions("column-first");

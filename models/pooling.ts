@@ -1,5 +1,5 @@
 import { d, tgpu } from "typegpu";
-import { checkDType, type Device, defineKernel, matrixShape, OptionError, type Tensor } from "../engine/index.ts";
+import { checkDType, defineKernel, matrixShape, OptionError, type Program, type Tensor } from "../engine/index.ts";
 import poolSource from "../shaders/pool_tokens.wgsl" with { type: "text" };
 import poolGradSource from "../shaders/pool_tokens_grad.wgsl" with { type: "text" };
 import type { TokenSegment } from "./vit.ts";
@@ -39,12 +39,12 @@ export interface PoolingTable {
 }
 
 /**
- * The table for a pooling of encoded segments.
+ * The table for a pooling of encoded segments, which belongs to the program.
  *
  * @throws OptionError for class-token pooling of a model without class tokens
  */
 export function poolingTable(
-  device: Device,
+  program: Program,
   segments: readonly TokenSegment[],
   pooling: Pooling,
   classTokens: number,
@@ -62,8 +62,8 @@ export function poolingTable(
   }
   return {
     images: spans.length / 2,
-    spans: device.tensor(Uint32Array.from(spans), [spans.length], "u32", "pooling spans"),
-    owners: device.tensor(Uint32Array.from(owners), [owners.length], "u32", "pooling owners"),
+    spans: program.own(program.device.tensor(Uint32Array.from(spans), [spans.length], "u32", "pooling spans")),
+    owners: program.own(program.device.tensor(Uint32Array.from(owners), [owners.length], "u32", "pooling owners")),
   };
 }
 

@@ -69,6 +69,12 @@ export class VisionTransformer {
     this.positions = positions ?? device.zeros([1, rows, columns, config.width], "f32", "pos_embed.embed");
   }
 
+  /** Frees parameters and position embedding, and with it that of models that were given the same one. */
+  destroy(): void {
+    this.parameters.destroy();
+    if (this.positions.storage.kind === "state") this.positions.storage.destroy();
+  }
+
   /** Depth of a parameter for layer-wise decay: 0 embedding, j + 1 block j, blocks + 1 the last norm. */
   depthOf(name: string): number {
     const entry = vitParameters(this.config).find((parameter) => parameter.name === name);

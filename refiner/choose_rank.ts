@@ -42,7 +42,7 @@ export function chooseRanks(program: Program, rowCount: number, { k, seed, purpo
     { rows: rowCount, k, stride, seed: seedWords(seed) },
     {
       step,
-      purposes: program.device.tensor(purposes.map(purposeNumber), [purposes.length], "u32", "purposes"),
+      purposes: program.own(program.device.tensor(purposes.map(purposeNumber), [purposes.length], "u32", "purposes")),
       choice: table,
     },
     [Math.ceil(rowCount / 64), purposes.length],

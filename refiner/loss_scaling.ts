@@ -52,6 +52,11 @@ export class LossScaling {
     return { norm, scalars: stepControl(program, { ...gradients, scalars, lossScale: this.state }) };
   }
 
+  /** Frees the state. */
+  destroy(): void {
+    if (this.state.storage.kind === "state") this.state.storage.destroy();
+  }
+
   async read(): Promise<LossScale> {
     return readLossScale(await this.state.read());
   }

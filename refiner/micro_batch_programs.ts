@@ -131,7 +131,7 @@ export function recordUpdate(
 function keep(program: Program, outputs: Record<string, Tensor>): Record<string, Tensor> {
   return Object.fromEntries(
     Object.entries(outputs).map(([name, value]): [string, Tensor] => {
-      const state = program.device.zeros(value.shape, value.dtype, name);
+      const state = program.own(program.device.zeros(value.shape, value.dtype, name));
       program.assign(state, value);
       return [name, state];
     }),

@@ -108,6 +108,12 @@ export class RefinerModel {
       queue.initialize(hostNormal(queue.length * queue.columns, { seed, purpose: `queue ${this.names[i]}` }));
     });
   }
+
+  /** Frees heads and queues; the encoder stays. */
+  destroy(): void {
+    for (const arena of [this.headParameters, this.headStatistics, this.headCounters]) arena.destroy();
+    for (const { queue } of this.heads) queue.destroy();
+  }
 }
 
 function checkPlacements(placements: readonly HeadPlacement[], blocks: number): void {

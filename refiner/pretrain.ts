@@ -66,6 +66,7 @@ export type PretrainEvent =
       readonly lossScale?: LossScale;
       readonly imagesPerSecond: number;
       readonly waitShare: number;
+      /** Held on the device after this update. */
       readonly deviceBytes: number;
       readonly hostBytes?: number;
     }
@@ -89,12 +90,25 @@ export interface PretrainResult {
  *   device without it
  */
 export async function* pretrain(options: PretrainOptions): AsyncGenerator<PretrainEvent, PretrainResult> {
-  const { config, store, signal } = options;
+  const { config } = options;
   if (config.precision === "f16") options.device.requireFeature("pretrain: precision f16", "shader-f16");
   const images = await asImageSource(options.images);
   if (!config.enlarge)
     await refuseSmallImages("pretrain", images, { viewPixels: config.pixels, resizeTo: resizeBound(config) });
   const training = await Training.prepare(options, images);
+  try {
+    return yield* train(training, options, images);
+  } finally {
+    training.destroy(options.encoder);
+  }
+}
+
+async function* train(
+  training: Training,
+  options: PretrainOptions,
+  images: ImageSource,
+): AsyncGenerator<PretrainEvent, PretrainResult> {
+  const { config, store, signal } = options;
   yield { kind: "start", updates: training.schedule.totalUpdates, images: images.length };
   let update = 0;
   const isBegun = options.resume && (await hasCheckpoint(store));
@@ -151,7 +165,7 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
       learningRate,
       ...rest,
       ...clock.lap(),
-      deviceBytes: training.model.device.counters.bytes,
+      deviceBytes: training.model.device.counters.heldBytes,
       ...(options.hostBytes ? { hostBytes: options.hostBytes() } : {}),
     } as const;
     await store.appendLine("metrics.jsonl", JSON.stringify(event));
@@ -183,12 +197,11 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
   }
   if (broken.count > 0)
     yield { kind: "notice", text: `${broken.count} of ${images.length} images were broken and left out` };
-  training.destroy();
   return {
     finished,
     updates: update,
     ...(config.precision === "f16" ? { skippedUpdates: skipped } : {}),
-    model: training.model,
+    model: training.handOut(),
   };
 }
 
@@ -221,6 +234,7 @@ class Training {
   readonly #lossScaling: LossScaling | undefined;
   readonly #inputs: ViewInputs;
   readonly #step: ReturnType<Training["record"]>;
+  #isHandedOut = false;
 
   private constructor(
     readonly model: MaskedAutoencoder,
@@ -355,8 +369,21 @@ class Training {
     };
   }
 
-  destroy(): void {
+  /** The model, which the caller keeps from now on. */
+  handOut(): MaskedAutoencoder {
+    this.#isHandedOut = true;
+    return this.model;
+  }
+
+  /** Frees what the caller was not given, and did not give. */
+  destroy(given: VisionTransformer | undefined): void {
     this.#step.destroy();
+    this.#encoder.destroy();
+    this.#decoder.destroy();
+    this.#lossScaling?.destroy();
+    if (this.#isHandedOut) return;
+    this.model.destroyDecoder();
+    if (!given) this.model.encoder.destroy();
   }
 }
 

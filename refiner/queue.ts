@@ -112,6 +112,11 @@ export class NeighbourQueue {
     };
   }
 
+  /** Frees the memory. */
+  destroy(): void {
+    for (const { storage } of Object.values(this.state)) if (storage.kind === "state") storage.destroy();
+  }
+
   /** Fills the queue with N(0, 1) values that belong to no sample and no class. */
   initialize(values: Float32Array): void {
     const none = new Int32Array(this.length).fill(-1);

@@ -64,6 +64,7 @@ export type RefineEvent =
       readonly epoch: number;
       readonly imagesPerSecond: number;
       readonly waitShare: number;
+      /** Held on the device after this update. */
       readonly deviceBytes: number;
       readonly hostBytes?: number;
     } & UpdateResult)
@@ -133,6 +134,8 @@ class Run {
   readonly #knn: { before?: readonly number[]; afterStage2?: readonly number[]; after?: readonly number[] } = {};
   #stage: Stage | undefined;
   #finished = false;
+  /** Whether the caller has the moving average. */
+  #isHandedOut = false;
   #updates = 0;
   /** Updates of the encoder that f16 overflow has skipped. */
   #skipped = 0;
@@ -324,7 +327,7 @@ class Run {
       of: plan.updates,
       epoch: pending.epoch,
       ...clock.lap(),
-      deviceBytes: this.#device.counters.bytes,
+      deviceBytes: this.#device.counters.heldBytes,
       ...(this.options.hostBytes ? { hostBytes: this.options.hostBytes() } : {}),
       ...result,
     };
@@ -447,13 +450,17 @@ class Run {
   }
 
   result(): RefineResult {
+    this.#isHandedOut = true;
     const { precision } = this.options.config;
     const skipped = precision === "f16" ? { skippedUpdates: this.#skipped } : {};
     return { finished: this.#finished, updates: this.#updates, ...skipped, knn: this.#knn, ema: this.#ema };
   }
 
+  /** Frees what the caller was not given. */
   close(): void {
     this.#stage?.destroy();
+    this.#model.destroy();
+    if (!this.#isHandedOut) this.#average.destroy();
   }
 }
 

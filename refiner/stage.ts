@@ -229,11 +229,13 @@ export class Stage {
     };
   }
 
-  /** Frees the programs and the optimisers' state; model and average stay. */
+  /** Frees the programs and the state of optimisers and teacher; model and average stay. */
   destroy(): void {
     this.#step.destroy();
     this.heads.destroy();
     this.encoder?.optimizer.destroy();
+    this.encoder?.lossScaling?.destroy();
+    this.teacher?.destroy();
   }
 }
 

@@ -85,11 +85,14 @@ export function recordStep(setup: StepSetup): RecordedProgram<{ metrics: Tensor 
 export function encodeFeatures(program: Program, setup: StepSetup, images: number): BatchFeatures {
   const { model, teacher } = setup;
   const views = setup.views(program, images);
-  const own = pooledFeatures(setup, model.encoder, views, setup.recompute);
-  return teacher?.encoder ? { own, taught: pooledFeatures(setup, teacher.encoder, views.slice(0, 1)) } : { own };
+  const own = pooledFeatures(program, setup, model.encoder, views, setup.recompute);
+  return teacher?.encoder
+    ? { own, taught: pooledFeatures(program, setup, teacher.encoder, views.slice(0, 1)) }
+    : { own };
 }
 
 function pooledFeatures(
+  program: Program,
   { model, precision = "f32" }: StepSetup,
   encoder: VisionTransformer,
   views: readonly Tensor[],
@@ -97,7 +100,7 @@ function pooledFeatures(
 ): Tensor[] {
   const encoded = encoder.forward(views, { taps: model.taps, recompute, precision });
   const { classTokens } = encoder.config;
-  return model.pool(encoded, poolingTable(model.device, encoded.segments, model.config.pooling, classTokens));
+  return model.pool(encoded, poolingTable(program, encoded.segments, model.config.pooling, classTokens));
 }
 
 /**
@@ -114,7 +117,7 @@ export function stepHeads(
   const { model, encoder, heads: optimizer, teacher } = setup;
   const metrics = program.empty([model.heads.length, headMetricNames.length]);
   const inputs = headInputs(program, setup);
-  const one = model.device.tensor([1], [1], "f32", "gradient of the losses");
+  const one = program.own(model.device.tensor([1], [1], "f32", "gradient of the losses"));
   const gradients = new Map<string, Tensor>();
   const featureGradients: Tensor[] = [];
   const results = model.heads.map((head, i) => {
@@ -186,7 +189,7 @@ function headInputs(program: Program, { loss, model }: StepSetup): (head: number
   const step = topK > 1 ? program.input("update", [1], "u32") : undefined;
   const purposes = model.names.map((name) => `neighbour ${name}`);
   const choices = step ? chooseRanks(program, anchors, { k: topK, seed, purposes, step }) : [];
-  const first = step ? undefined : model.device.zeros([anchors], "u32", "first ranks");
+  const first = step ? undefined : program.own(model.device.zeros([anchors], "u32", "first ranks"));
   return (head) => {
     const choice = choices[head] ?? first;
     if (!choice) throw new OptionError(`refine: no choice of neighbours for head ${model.names[head]}`);

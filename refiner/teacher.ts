@@ -58,6 +58,11 @@ export class Teacher {
     return [this.parameters, this.statistics, this.counters, ...(this.encoder ? [this.encoder.parameters] : [])];
   }
 
+  /** Frees the averages. */
+  destroy(): void {
+    for (const arena of this.arenas) arena.destroy();
+  }
+
   /** Copies the model's present values: where every average starts. */
   async reset(): Promise<void> {
     const { model, encoder } = this;

@@ -251,7 +251,7 @@ async function writeReport(
     ...(await picturesOf(device, { before, after: result.ema }, { train, test })),
     device: { name, type, backend, driver },
     timings: [{ name: "refinement with k-NN evaluations", seconds }],
-    memoryPlan: [{ name: "held at the end", bytes: device.counters.bytes }],
+    memoryPlan: [{ name: "held at the end", bytes: device.counters.heldBytes }],
   });
   return reportRun(store.name);
 }

@@ -166,12 +166,12 @@ async function dryRun(options: EmbedOptions, output: Output): Promise<void> {
     );
     const parts = { weights, activations, "input images": inputs, "read-back": readBack, total };
     output.pairs(Object.entries(parts).map(([name, bytes]) => [name, formatBytes(bytes)] as const));
-    output.line(`allocated now: ${formatBytes(device.counters.bytes)}`);
+    output.line(`allocated now: ${formatBytes(device.counters.heldBytes)}`);
     output.result({
       config,
       batch: featureBatch,
       plannedBytes: extractor.memory,
-      allocatedBytes: device.counters.bytes,
+      allocatedBytes: device.counters.heldBytes,
     });
   } finally {
     device.close();

@@ -100,7 +100,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const given = await givenRun(command, options);
   const isResumed = options.resume !== false;
   const out = typeof options.resume === "string" ? options.resume : options.out;
-  if (options.dryRun) return planRefine(options, refineConfig(given.settings), output);
+  if (options.dryRun) return planRefine(options, given, output);
   if (!isResumed) requireFiles(options);
   const store = await openRunFolder(out, { resume: isResumed, force: options.force });
   const stored = isResumed ? await readStoredRun(store) : undefined;
@@ -178,6 +178,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
 
 /** What the command line and the settings file say: the preset's settings, those of the file and the options, in that order. */
 interface GivenRun {
+  readonly preset?: string;
   readonly settings: Record<string, unknown>;
   readonly inputs: Partial<RunInputs>;
 }
@@ -185,10 +186,11 @@ interface GivenRun {
 async function givenRun(command: Command, options: RefineCommandOptions): Promise<GivenRun> {
   const { weights, images, test, attentionHeads } = options;
   const { preset, ...own } = asLists(await givenSettings(command, refineSchema, options.config), ["heads"]);
-  const settings = { ...presetSettings(options.preset ?? preset), ...own };
+  const name = options.preset ?? preset;
+  const settings = { ...presetSettings(name), ...own };
   checkedSettings(() => refineConfig(settings)); // names wrong keys and values before anything is opened
   const inputs = Object.entries({ weights, images, test, attentionHeads }).filter(([, value]) => value !== undefined);
-  return { settings, inputs: Object.fromEntries(inputs) };
+  return { settings, inputs: Object.fromEntries(inputs), ...(typeof name === "string" ? { preset: name } : {}) };
 }
 
 function presetSettings(preset: unknown): RefineSettings {
@@ -209,8 +211,9 @@ function requireFiles({ weights, images }: { readonly weights?: string; readonly
 /** Images of ImageNet-1k's training set, which the published recipes are for. */
 const imageNetImages = 1_281_167;
 
-async function planRefine(options: RefineCommandOptions, config: RefineConfig, output: Output): Promise<void> {
-  const vit = await plannedEncoder(options);
+async function planRefine(options: RefineCommandOptions, given: GivenRun, output: Output): Promise<void> {
+  const config = refineConfig(given.settings);
+  const vit = await plannedEncoder(options, given.preset);
   const source =
     options.images === undefined
       ? undefined
@@ -229,7 +232,10 @@ async function planRefine(options: RefineCommandOptions, config: RefineConfig, o
 }
 
 /** The encoder of the weights, or the one that a preset was published for. @throws UsageError if there is neither */
-async function plannedEncoder({ weights, preset, attentionHeads }: RefineCommandOptions): Promise<VitConfig> {
+async function plannedEncoder(
+  { weights, attentionHeads }: RefineCommandOptions,
+  preset: string | undefined,
+): Promise<VitConfig> {
   if (weights === undefined) {
     const vit = preset === undefined ? undefined : presetEncoder(preset);
     if (vit) return vit;

@@ -146,11 +146,11 @@ class BatchEncoder {
   }
 
   #record(program: Program): Record<string, Tensor> {
-    const { model, device } = this;
+    const { model } = this;
     const last = model.config.blocks - 1;
     const taps = this.blocks.filter((block) => block !== last);
     const encoded = model.forward(this.#inputs.record(program), { taps });
-    const pooling = poolingTable(device, encoded.segments, this.#pooling, model.config.classTokens);
+    const pooling = poolingTable(program, encoded.segments, this.#pooling, model.config.classTokens);
     return Object.fromEntries(
       this.blocks.map((block) => {
         const tokens = block === last ? encoded.rows : encoded.taps.get(block);

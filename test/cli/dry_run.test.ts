@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { run } from "./run_command.ts";
 
@@ -19,6 +22,15 @@ describe("refine --dry-run", () => {
     const settled = ["--micro-batch", String(change.microBatch)];
     const { out: text } = await run("refine", "--preset", "mae_l16", "--dry-run", "--memory", "24GB", ...settled);
     expect(text).toMatch(/^fits into 24\.0 GB/m);
+  });
+
+  it("takes the encoder from a preset that a settings file names", { timeout: 5 * minutes }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "mimrefine-dry-run-"));
+    const file = join(folder, "settings.yaml");
+    await writeFile(file, "preset: mae_l16\nbatch: 64\nqueueLength: 1024\nlocalViews: 2\n");
+    const { code, out } = await run("refine", "--config", file, "--dry-run");
+    await rm(folder, { recursive: true });
+    expect([code, out]).toEqual([0, expect.stringMatching(/encoder +303\.1 M parameters/)]);
   });
 
   it("asks for weights where the preset tells no encoder", async () => {

@@ -11,8 +11,8 @@ it("pools f16 rows into f32 features and sends their gradient back in f16", asyn
   if (!device.features.has("shader-f16")) context.skip(`${device.info.name}: no shader-f16`);
   const segments = [{ firstRow: 0, batch: 3, tokens: 5, rows: 2, columns: 2 }];
   const [rows, columns] = [15, 7];
-  const table = poolingTable(device, segments, "avg", 1);
   const recorded = recordProgram(device, (program) => {
+    const table = poolingTable(program, segments, "avg", 1);
     const x = program.input("x", [rows, columns]);
     const seed = program.input("seed", [3, columns]);
     const half = cast(x, "f16");

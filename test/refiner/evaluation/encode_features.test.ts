@@ -56,7 +56,7 @@ describe("encodeFeatures", () => {
       [5, 1, 8, 8],
     );
     const encoded = model.forward(pixels, { taps: [0, 1] });
-    const table = poolingTable(device, encoded.segments, "cls", 1);
+    const table = poolingTable(encoded.rows.program, encoded.segments, "cls", 1);
     const tokens = [encoded.taps.get(0), encoded.taps.get(1), encoded.rows];
     for (const [i, rows] of tokens.entries()) {
       if (!rows) throw new Error("not tapped");
