@@ -12,9 +12,9 @@ export function run({ folder, seeds = [0, 1, 2] }) {
     test: digits("test"),
     settings: {
       sizes: { pixels: 28, patch: 4, channels: 1 },
-      epochs: { mae: 12, stage2: 1, stage3: 4 },
+      epochs: { mae: 12, stage2: 1, stage3: 12 },
       pretrain: { area: [0.6, 1], flip: 0 },
-      refine: { flip: 0, resizeTo: 28, globalPixels: 20, temperature: 0.15 },
+      refine: { flip: 0, resizeTo: 28, globalPixels: 20, temperature: 0.15, stage3LearningRate: 8e-3 },
     },
   });
 }
