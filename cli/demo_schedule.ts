@@ -24,7 +24,7 @@ const recipe = {
   globalPixels: 20,
   batch: 64,
   stage2LearningRate: 4e-3,
-  stage3LearningRate: 4e-3,
+  stage3LearningRate: 8e-3,
   temperature: 0.15,
   stage2Epochs: 1,
 };
@@ -35,7 +35,7 @@ const shortened = { ...recipe, queueLength: 2048, stage2Warmup: 0.25, stage3Warm
 export function demoSchedule(name: ScheduleName, seed: number): DemoSchedule {
   switch (name) {
     case "full":
-      return schedule(name, { ...recipe, stage3Epochs: 4, seed }, [8000, 2000]);
+      return schedule(name, { ...recipe, stage3Epochs: 12, seed }, [8000, 2000]);
     case "short":
       return schedule(name, { ...shortened, stage3Epochs: 2, seed }, [3072, 600]);
     case "brief":
