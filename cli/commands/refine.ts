@@ -16,7 +16,6 @@ import { openImages } from "../../refiner/data/index_node.ts";
 import {
   adviceForFewUpdates,
   presetEncoder,
-  type RefineConfig,
   type RefineSettings,
   refine,
   refineConfig,
