@@ -1,6 +1,7 @@
 import {
   type Device,
   OptionError,
+  OverLimitError,
   type Program,
   type RecordedProgram,
   recordProgram,
@@ -21,7 +22,7 @@ export interface EncodeOptions
   readonly blocks?: "all" | readonly number[];
   /** Default: the class token where the model has one, else the mean over patches. */
   readonly pooling?: Pooling;
-  /** Images per run; changes speed and memory only. Default 64. */
+  /** Images per run, fewer where the device's limits ask for it; changes speed and memory only. Default 64. */
   readonly batch?: number;
   /** Images done so far. */
   readonly onProgress?: (images: number) => void;
@@ -55,7 +56,7 @@ export async function encodeFeatures(
 ): Promise<BlockFeatures> {
   const { batch = 64, onProgress } = options;
   const images = matchChannels(source, model.config.channels === 1 ? 1 : 3);
-  const encoder = new BatchEncoder(device, model, Math.min(batch, source.length), options);
+  const encoder = new BatchEncoder(device, model, fittingBatch(model, Math.min(batch, source.length)), options);
   const { width } = model.config;
   const rows = encoder.blocks.map(() => new Float32Array(source.length * width));
   const labels = new Int32Array(source.length);
@@ -103,6 +104,22 @@ export async function encodeFeatures(
     labels: labels.subarray(0, count),
     indices: indices.subarray(0, count),
   };
+}
+
+/** The wanted number of images, halved until no tensor of the forward pass is over the device's limits. */
+function fittingBatch(model: VisionTransformer, wanted: number): number {
+  const { channels, heightPixels, widthPixels } = model.config;
+  for (let batch = wanted; batch > 1; batch = Math.ceil(batch / 2)) {
+    const shape = [batch, channels, heightPixels, widthPixels];
+    const forward = (p: Program) => ({ rows: model.forward(p.input("images", shape)).rows });
+    try {
+      recordProgram(model.device, forward, { name: "trial of a batch", inference: true }).destroy();
+      return batch;
+    } catch (error) {
+      if (!(error instanceof OverLimitError)) throw error;
+    }
+  }
+  return Math.min(wanted, 1);
 }
 
 /** The recorded forward pass for batches of one size. */

@@ -46,6 +46,31 @@ beforeAll(() => {
 });
 
 describe("encodeFeatures", () => {
+  it("takes fewer images at a time where the device's limits ask for it", { timeout: 60_000 }, async (context) => {
+    const limit = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
+    if (limit > 2 ** 28) context.skip(`${device.info.name}: its limits are too large to reach in a test`);
+    const tokens = 257;
+    const mlpWidth = Math.ceil(limit / (4 * tokens * 2.5)); // two images fit, three do not
+    const wide = vitConfig({
+      ...config,
+      width: 4,
+      blocks: 1,
+      heads: 1,
+      mlpWidth,
+      patchPixels: 1,
+      heightPixels: 16,
+      widthPixels: 16,
+    });
+    const large = new VisionTransformer(device, wide);
+    initializeParameters(large.parameters, vitParameters(wide), 3);
+    const images = source(3, 16);
+    const together = await encodeFeatures(device, large, images, { batch: 3, mean: [0], deviation: [1] });
+    const alone = await encodeFeatures(device, large, images, { batch: 1, mean: [0], deviation: [1] });
+    large.destroy();
+    expect(together.features[0]?.data).toEqual(alone.features[0]?.data);
+    expect(together.features[0]?.rows).toBe(3);
+  });
+
   it("gives the pooled outputs of all blocks, the last after the last norm", async () => {
     const images = source(5);
     const { features, blocks } = await encodeFeatures(device, model, images, { batch: 2, mean: [0], deviation: [1] });
