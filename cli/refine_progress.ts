@@ -92,5 +92,5 @@ function percent(share: number): string {
 /** That few updates are planned, and the options that would make them enough. */
 export function fewUpdatesText({ plannedUpdates, images, settings }: FewUpdatesAdvice, config: RefineConfig): string {
   const flags = Object.entries(settings).map(([key, value]) => `${settingFlag(key)} ${value}`);
-  return `only ${plannedUpdates} updates are planned (${images} images, batch ${config.batch}); queues and moving average need about 2,000 to settle. Adjusted to this set: ${flags.join(" ")}; --preset small is a recipe for small sets`;
+  return `only ${plannedUpdates} updates are planned (${images} images, batch ${config.batch}); queues and moving average need about 2,000 to settle. For this set, give ${flags.join(" ")}; --preset small is a recipe for small sets`;
 }
