@@ -95,6 +95,6 @@ export class Arena {
   }
 
   destroy(): void {
-    for (const { storage } of this.chunks) if (storage.kind === "state") storage.destroy();
+    for (const chunk of this.chunks) chunk.destroy();
   }
 }

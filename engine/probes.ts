@@ -66,23 +66,12 @@ export function recordProbes(device: Device): Probe[] {
   const target = device.zeros([length], "u32", "probe");
   const copies = (device.isSoftware ? [16, 64, 256] : [1024, 4096, 16384]).map((groups): Probe => {
     const program = recordProgram(device, (p) => {
-      p.dispatch(probeCopyKernel, { count: length / 4 }, { x: source, y: target }, [groups]);
+      p.dispatch(probeCopyKernel, { count: length / 4 }, { x: p.own(source), y: p.own(target) }, [groups]);
       return {};
     });
     return { kind: "copy", amount: 2 * 4 * length, program };
   });
   return [...arithmetic, ...copies];
-}
-
-/** Frees what the probes took. */
-export function destroyProbes(probes: readonly Probe[]): void {
-  for (const { program } of probes) {
-    for (const command of program.program.commands) {
-      const operands = command.type === "dispatch" ? Object.values(command.operands) : [];
-      for (const { storage } of operands) if (storage.kind === "state") storage.destroy();
-    }
-    program.destroy();
-  }
 }
 
 /** Measures the arithmetic and the bandwidth peak: the best of all probes and runs, since any other load only slows them down. */
@@ -97,7 +86,7 @@ export async function measurePeaks(device: Device, runs = 3): Promise<AdapterPea
       if (run > 0) least[i] = Math.min(least[i] ?? 0, performance.now() - start); // the first run compiles
     }
   }
-  destroyProbes(probes);
+  for (const { program } of probes) program.destroy();
   const best = (kind: Probe["kind"]): number =>
     Math.max(...probes.map((probe, i) => (probe.kind === kind ? probe.amount / 1e6 / (least[i] ?? 0) : 0)));
   return { gflops: best("arithmetic"), gigabytesPerSecond: best("copy") };

@@ -124,7 +124,7 @@ export class Program {
 
   /** Frees what the program owns. */
   destroyOwned(): void {
-    for (const { storage } of this.#owned.splice(0)) if (storage.kind === "state") storage.destroy();
+    for (const state of this.#owned.splice(0)) state.destroy();
   }
 
   /** A tensor that every run is given from the host. */

@@ -45,6 +45,14 @@ export class Tensor {
   read(): Promise<HostArray> {
     return readTensor(this);
   }
+
+  /**
+   * Frees the memory of state, with that of all tensors that lie in it; a later use starts from zeros. A recorded tensor has none of
+   * its own: its program frees it.
+   */
+  destroy(): void {
+    if (this.storage.kind === "state") this.storage.destroy();
+  }
 }
 
 /** The persistent storage behind a tensor, or undefined while it is only recorded. */

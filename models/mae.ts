@@ -159,7 +159,7 @@ export class MaskedAutoencoder {
   /** Frees the decoder; the encoder stays. */
   destroyDecoder(): void {
     this.decoderParameters.destroy();
-    if (this.decoderPositions.storage.kind === "state") this.decoderPositions.storage.destroy();
+    this.decoderPositions.destroy();
   }
 
   /** Writes sin-cos positions for encoder and decoder, column first as Facebook's MAE has them. */

@@ -72,7 +72,7 @@ export class VisionTransformer {
   /** Frees parameters and position embedding, and with it that of models that were given the same one. */
   destroy(): void {
     this.parameters.destroy();
-    if (this.positions.storage.kind === "state") this.positions.storage.destroy();
+    this.positions.destroy();
   }
 
   /** Depth of a parameter for layer-wise decay: 0 embedding, j + 1 block j, blocks + 1 the last norm. */

@@ -54,7 +54,7 @@ export class LossScaling {
 
   /** Frees the state. */
   destroy(): void {
-    if (this.state.storage.kind === "state") this.state.storage.destroy();
+    this.state.destroy();
   }
 
   async read(): Promise<LossScale> {

@@ -30,8 +30,7 @@ export class FeatureState implements BatchFeatures {
   }
 
   destroy(): void {
-    for (const { storage } of [...this.own, ...(this.taught ?? []), ...this.gradients])
-      if (storage.kind === "state") storage.destroy();
+    for (const state of [...this.own, ...(this.taught ?? []), ...this.gradients]) state.destroy();
   }
 }
 

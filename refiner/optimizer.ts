@@ -66,7 +66,7 @@ export class ArenaOptimizer {
   /** Frees gradients and moments; the parameters stay. */
   destroy(): void {
     for (const arena of [this.gradients, this.firstMoment, this.secondMoment]) arena.destroy();
-    for (const { storage } of [this.#groups, ...this.#blockGroups]) if (storage.kind === "state") storage.destroy();
+    for (const table of [this.#groups, ...this.#blockGroups]) table.destroy();
   }
 
   /** Names of the parameters that are trained. */

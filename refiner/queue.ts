@@ -114,7 +114,7 @@ export class NeighbourQueue {
 
   /** Frees the memory. */
   destroy(): void {
-    for (const { storage } of Object.values(this.state)) if (storage.kind === "state") storage.destroy();
+    for (const state of Object.values(this.state)) state.destroy();
   }
 
   /** Fills the queue with N(0, 1) values that belong to no sample and no class. */

@@ -126,7 +126,7 @@ export class NeighbourBank {
   destroy(): void {
     this.#program?.destroy();
     this.#program = undefined;
-    for (const { storage } of this.#states) if (storage.kind === "state") storage.destroy();
+    for (const state of this.#states) state.destroy();
   }
 }
 

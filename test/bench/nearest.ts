@@ -56,6 +56,6 @@ for (const { queries, rows, columns, k, variants } of works) {
     );
     step.destroy();
   }
-  if (bank.storage.kind === "state") bank.storage.destroy();
+  bank.destroy();
 }
 device.close();

@@ -171,7 +171,7 @@ it.skipIf(bindingRows > 65536)(
     (await y.similarities.read()).forEach((value, i) => {
       expect(Math.abs(value - (cosines[i] ?? 0))).toBeLessThan(8 * roundOff); // two lengths, two scalings, exact sums
     });
-    if (bank.storage.kind === "state") bank.storage.destroy();
+    bank.destroy();
   },
   120_000,
 );
