@@ -1,4 +1,12 @@
-import { type Device, hostUniform, OptionError, patchify, recordProgram, type Tensor } from "../../engine/index.ts";
+import {
+  type Device,
+  hostUniform,
+  OptionError,
+  type Program,
+  patchify,
+  recordProgram,
+  type Tensor,
+} from "../../engine/index.ts";
 import {
   gridOf,
   MaskedAutoencoder,
@@ -11,11 +19,13 @@ import { orderedBatches, type ReadOptions } from "../data/batches.ts";
 import { subset } from "../data/derived_sources.ts";
 import type { ImageSource } from "../data/image_source.ts";
 import { EvaluationInputs } from "./evaluation_inputs.ts";
+import { fittingBatch } from "./fitting_batch.ts";
 import { matchChannels } from "./match_channels.ts";
 
 export interface ReconstructionOptions extends Pick<ReadOptions, "maxBad" | "onBroken" | "signal"> {
   /** Images used, from the first on; default 256. */
   readonly images?: number;
+  /** Images per run, fewer where the device's limits ask for it; default 32. Which patches are removed depends on it. */
   readonly batch?: number;
   /** Share of patches that is removed; default 0.75, as in MAE. */
   readonly maskRatio?: number;
@@ -43,9 +53,25 @@ export async function reconstructionOfBlocks(
   const { config, parameters, positions } = model.encoder;
   const used = Math.min(images, source.length);
   if (used < 1) throw new OptionError("reconstruction: no images; give at least one");
-  const batch = Math.min(options.batch ?? 32, used);
   const [rows, columns] = gridOf(config, config.heightPixels, config.widthPixels);
   const patches = rows * columns;
+  const kept = Math.floor(patches * (1 - maskRatio));
+  const lossOf = (p: Program, pixels: Tensor, encoder: MaskedAutoencoder): { loss: Tensor } => {
+    const count = pixels.shape[0] ?? 1;
+    const mask = {
+      keptRows: p.input("keptRows", [count * kept], "u32"),
+      keptPositions: p.input("keptPositions", [count * kept], "u32"),
+      restoreRows: p.input("restoreRows", [count * patches], "u32"),
+      mask: p.input("mask", [count, patches]),
+    };
+    const prediction = model.decode(encoder.encode(pixels, mask), mask, count);
+    const target = patchify(pixels, { patchPixels: config.patchPixels, order: "row-column-channel" });
+    return { loss: maskedLoss(prediction, target, mask.mask, normalization) };
+  };
+  const { channels, heightPixels, widthPixels } = config;
+  const batch = fittingBatch(device, Math.min(options.batch ?? 32, used), (p, count) =>
+    lossOf(p, p.input("images", [count, channels, heightPixels, widthPixels]), model),
+  );
   const first = matchChannels(
     subset(
       source,
@@ -60,23 +86,10 @@ export async function reconstructionOfBlocks(
     const cut = new VisionTransformer(device, { ...config, blocks: block + 1 }, parameters, positions);
     const encoder = new MaskedAutoencoder(cut, model.decoder);
     const record = () =>
-      recordProgram<Record<string, Tensor>>(
-        device,
-        (p) => {
-          const pixels = inputs.record(p);
-          const kept = Math.floor(patches * (1 - maskRatio));
-          const mask = {
-            keptRows: p.input("keptRows", [batch * kept], "u32"),
-            keptPositions: p.input("keptPositions", [batch * kept], "u32"),
-            restoreRows: p.input("restoreRows", [batch * patches], "u32"),
-            mask: p.input("mask", [batch, patches]),
-          };
-          const prediction = model.decode(encoder.encode(pixels, mask), mask, batch);
-          const target = patchify(pixels, { patchPixels: config.patchPixels, order: "row-column-channel" });
-          return { loss: maskedLoss(prediction, target, mask.mask, normalization) };
-        },
-        { name: `reconstruction from block ${block}`, inference: true },
-      );
+      recordProgram(device, (p) => lossOf(p, inputs.record(p), encoder), {
+        name: `reconstruction from block ${block}`,
+        inference: true,
+      });
     let program: ReturnType<typeof record> | undefined;
     let sum = 0;
     let count = 0;

@@ -1,7 +1,6 @@
 import {
   type Device,
   OptionError,
-  OverLimitError,
   type Program,
   type RecordedProgram,
   recordProgram,
@@ -13,6 +12,7 @@ import type { ImageSource } from "../data/image_source.ts";
 import { EvaluationError } from "./errors.ts";
 import { EvaluationInputs, type EvaluationViewOptions } from "./evaluation_inputs.ts";
 import type { FeatureMatrix } from "./feature_matrix.ts";
+import { fittingBatch } from "./fitting_batch.ts";
 import { matchChannels } from "./match_channels.ts";
 
 export interface EncodeOptions
@@ -56,8 +56,11 @@ export async function encodeFeatures(
 ): Promise<BlockFeatures> {
   const { batch = 64, onProgress } = options;
   const images = matchChannels(source, model.config.channels === 1 ? 1 : 3);
-  const encoder = new BatchEncoder(device, model, fittingBatch(model, Math.min(batch, source.length)), options);
-  const { width } = model.config;
+  const { width, channels, heightPixels, widthPixels } = model.config;
+  const fitting = fittingBatch(device, Math.min(batch, source.length), (p, count) => ({
+    rows: model.forward(p.input("images", [count, channels, heightPixels, widthPixels])).rows,
+  }));
+  const encoder = new BatchEncoder(device, model, fitting, options);
   const rows = encoder.blocks.map(() => new Float32Array(source.length * width));
   const labels = new Int32Array(source.length);
   const indices = new Uint32Array(source.length);
@@ -104,22 +107,6 @@ export async function encodeFeatures(
     labels: labels.subarray(0, count),
     indices: indices.subarray(0, count),
   };
-}
-
-/** The wanted number of images, halved until no tensor of the forward pass is over the device's limits. */
-function fittingBatch(model: VisionTransformer, wanted: number): number {
-  const { channels, heightPixels, widthPixels } = model.config;
-  for (let batch = wanted; batch > 1; batch = Math.ceil(batch / 2)) {
-    const shape = [batch, channels, heightPixels, widthPixels];
-    const forward = (p: Program) => ({ rows: model.forward(p.input("images", shape)).rows });
-    try {
-      recordProgram(model.device, forward, { name: "trial of a batch", inference: true }).destroy();
-      return batch;
-    } catch (error) {
-      if (!(error instanceof OverLimitError)) throw error;
-    }
-  }
-  return Math.min(wanted, 1);
 }
 
 /** The recorded forward pass for batches of one size. */

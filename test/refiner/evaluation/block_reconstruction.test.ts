@@ -42,6 +42,22 @@ describe("reconstructionOfBlocks", () => {
     expect(await reconstructionOfBlocks(device, model, source, { batch: 2 })).toEqual(losses);
   });
 
+  it("takes fewer images at a time where the device's limits ask for it", { timeout: 60_000 }, async (context) => {
+    const limit = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
+    if (limit > 2 ** 28) context.skip(`${device.info.name}: its limits are too large to reach in a test`);
+    const small = vitConfig({ ...config, width: 4, blocks: 1, heads: 1, patchPixels: 1 });
+    const tokens = 257;
+    const wide = { width: 4, blocks: 1, heads: 1, mlpWidth: Math.ceil(limit / (4 * tokens * 2.5)) }; // two images fit, three do not
+    const large = new MaskedAutoencoder(randomEncoder(device, small), wide);
+    initializeParameters(large.decoderParameters, maeDecoderParameters(small, wide), 2);
+    large.writeSincosPositions();
+    const together = await reconstructionOfBlocks(device, large, source, { batch: 3, images: 3 });
+    const two = await reconstructionOfBlocks(device, large, source, { batch: 2, images: 3 });
+    large.destroyDecoder();
+    large.encoder.destroy();
+    expect(together).toEqual(two);
+  });
+
   it("does not depend on the blocks behind the one that is read", async () => {
     const losses = await reconstructionOfBlocks(device, model, source, { batch: 5 });
     const last = model.encoder.parameters.get("blocks.2.mlp.fc2.weight");
