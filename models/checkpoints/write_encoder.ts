@@ -68,13 +68,13 @@ export function encoderContent(model: VisionTransformer): EncoderContent {
  * Writes an encoder, one parameter in memory at a time. Safetensors carry the config, so that nothing has to be guessed
  * when they are loaded.
  *
- * @throws OptionError for a post-norm encoder under names that have no such model
+ * @throws OptionError for a post-norm encoder under names that have no such model, and for a value that overflows `dtype`
  */
 export async function writeEncoder(sink: ByteSink, content: EncoderContent, options: WriteOptions = {}): Promise<void> {
   const { names = "authors", dtype = "f32", format = "safetensors" } = options;
   const { config } = content;
   const parameters = names === "authors" ? content.parameters : flatNames(content, names);
-  const items = new Map([...parameters].map(([name, parameter]) => [name, itemOf(parameter, dtype)]));
+  const items = new Map([...parameters].map(([name, parameter]) => [name, itemOf(name, parameter, dtype)]));
   if (format === "pth") return writePyTorch(sink, pytorchContent(items, config, names), "archive");
   const { source, method } = options;
   return writeSafetensors(sink, items, {
@@ -92,9 +92,22 @@ export function saveEncoder(sink: ByteSink, model: VisionTransformer, options: W
   return writeEncoder(sink, encoderContent(model), options);
 }
 
-function itemOf(parameter: ReadableParameter, dtype: WeightDType): TensorItem {
-  return new TensorItem(dtype, parameter.shape, async () =>
-    convertTensor(hostTensor("f32", parameter.shape, await parameter.read()), dtype),
+function itemOf(name: string, parameter: ReadableParameter, dtype: WeightDType): TensorItem {
+  return new TensorItem(dtype, parameter.shape, async () => {
+    const values = await parameter.read();
+    if (dtype !== "f32") refuseOverflow(name, values, dtype);
+    return convertTensor(hostTensor("f32", parameter.shape, values), dtype);
+  });
+}
+
+/** From here on infinity is the nearest: half a step beyond the largest number of the type. */
+const overflows = { f16: 65520, bf16: (2 - 2 ** -8) * 2 ** 127 } as const;
+
+function refuseOverflow(name: string, values: Float32Array, dtype: "f16" | "bf16"): void {
+  const beyond = values.find((value) => Number.isFinite(value) && Math.abs(value) >= overflows[dtype]);
+  if (beyond === undefined) return;
+  throw new OptionError(
+    `convert: ${name} holds ${beyond}, which ${dtype} cannot hold (it would become infinite); use ${dtype === "f16" ? "bf16 or f32" : "f32"}`,
   );
 }
 

@@ -53,6 +53,20 @@ describe("a saved encoder", () => {
     expect([loaded.report.missing, loaded.report.leftOver, loaded.report.warnings]).toEqual([[], [], []]);
   });
 
+  it.each([
+    ["f16", [65519, -Infinity], 65520, "bf16 or f32"],
+    ["bf16", [3.39e38, -Infinity], -3.4e38, "f32"],
+  ] as const)("is refused where a finite value overflows %s", async (dtype, held, beyond, remedy) => {
+    const weight = (...values: readonly number[]) => ({
+      config: prenorm.config,
+      parameters: new Map([["norm.weight", { shape: [2], read: async () => Float32Array.from(values) }]]),
+    });
+    await writeEncoder(memorySink(), weight(...held), { dtype });
+    const written = writeEncoder(memorySink(), weight(1, beyond), { dtype });
+    await expect(written).rejects.toThrow(`norm.weight holds ${Math.fround(beyond)}, which ${dtype} cannot hold`);
+    await expect(written).rejects.toThrow(`use ${remedy}`);
+  });
+
   it("carries config, source and method in its metadata", async () => {
     const { metadata } = await saved(prenorm, { source: "mae.pth", method: "MIM-Refiner" });
     expect(JSON.parse(metadata.get("mimrefine.config") ?? "")).toEqual(prenorm.config);
