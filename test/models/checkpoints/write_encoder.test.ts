@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { type Checkpoint, memorySink, memorySource, openCheckpoint } from "../../../engine/files/index.ts";
 import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
 import {
@@ -118,7 +118,7 @@ function hasTorch(): boolean {
 describe.skipIf(!hasTorch())("PyTorch (skipped where python3-torch is not installed)", () => {
   it("reads a written state_dict with weights_only=True", { timeout: 120_000 }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "mimrefine-torch-"));
-    afterAll(() => rm(folder, { recursive: true, force: true }));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
     const path = join(folder, "encoder.th");
     await writeFileAtomic(path, (sink) => saveEncoder(sink, prenorm, { format: "pth" }));
     const script = [
