@@ -1,6 +1,5 @@
-import { access } from "node:fs/promises";
 import { basename } from "node:path";
-import { type ByteSink, FileExistsError } from "../engine/files/index.ts";
+import type { ByteSink } from "../engine/files/index.ts";
 import { writeFileAtomic } from "../engine/platform/files_node.ts";
 import { configKey } from "../models/index.ts";
 import { type ImageSource, orderedBatches } from "../refiner/data/index.ts";
@@ -13,17 +12,6 @@ import { Progress } from "./progress.ts";
 /** The list of images that stands beside a feature file. */
 export function listOf(out: string): string {
   return `${out}.files.tsv`;
-}
-
-/** Before anything is computed. @throws FileExistsError */
-export async function refuseExisting(...paths: readonly string[]): Promise<void> {
-  for (const path of paths) {
-    const exists = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (exists) throw new FileExistsError(`embed: ${path} exists; choose another name, or allow overwriting (--force)`);
-  }
 }
 
 export interface ReadingOptions {
@@ -43,7 +31,7 @@ export interface EmbedJob {
   readonly weights: string;
 }
 
-/** Computes and writes the features and the list of images, streaming. @throws FileExistsError */
+/** Computes and writes the features and the list of images, streaming. @throws FileExistsError, WriteTargetError */
 export async function embedImages(
   { extractor, source, out, format, weights }: EmbedJob,
   options: ReadingOptions,

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { Command, Option } from "commander";
 import { openCheckpoint } from "../../engine/files/index.ts";
-import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { checkWritePath, fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
 import {
   formatReport,
   type NameStyle,
@@ -53,6 +53,7 @@ export function convertCommand(context: CommandContext): Command {
 async function convert(input: string, path: string, options: ConvertOptions, output: Output): Promise<void> {
   const { names, dtype, force } = options;
   const format = options.format ?? (/\.(pth|pt|th)$/i.test(path) ? "pth" : "safetensors");
+  await checkWritePath(path, { overwrite: force });
   const checkpoint = await openCheckpoint(await fileSource(input));
   try {
     const encoder = await openEncoder(checkpoint, encoderOptions(options), input);

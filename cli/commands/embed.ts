@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
 import { openCheckpoint } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
-import { fileSource } from "../../engine/platform/files_node.ts";
+import { checkWritePath, fileSource } from "../../engine/platform/files_node.ts";
 import { completeConfig, formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
 import {
   type Pooling,
@@ -15,7 +15,7 @@ import { openImages } from "../../refiner/data/index_node.ts";
 import { matchChannels } from "../../refiner/evaluation/match_channels.ts";
 import { FeatureExtractor, featureBatch } from "../../refiner/features.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { embedImages, listOf, refuseExisting } from "../embed_images.ts";
+import { embedImages, listOf } from "../embed_images.ts";
 import { featureFormat } from "../feature_files.ts";
 import {
   addEncoderOptions,
@@ -98,7 +98,7 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
   if (weights === undefined || images === undefined || out === undefined)
     throw new UsageError("embed: --weights, --images and --out are needed (or --dry-run)");
   const format = featureFormat(out);
-  if (!options.force) await refuseExisting(out, listOf(out));
+  for (const path of [out, listOf(out)]) await checkWritePath(path, { overwrite: options.force });
   const channels = await channelsOf(weights, options);
   const opened = await openImages(images, {
     channels,

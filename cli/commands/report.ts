@@ -1,7 +1,6 @@
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
-import { FileExistsError } from "../../engine/files/index.ts";
+import { checkWritePath } from "../../engine/platform/files_node.ts";
 import { reportRun } from "../../refiner/report/report_node.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import type { CommonOptions } from "../options.ts";
@@ -24,18 +23,10 @@ export function reportCommand(context: CommandContext): Command {
     .action(async (run: string, options: ReportOptions) => {
       const output = outputOf(context, options);
       const { out, force } = options;
-      if (out !== undefined && !force && (await exists(out)))
-        throw new FileExistsError(`report: ${out} exists; choose another name, or allow overwriting (--force)`);
+      if (out !== undefined) await checkWritePath(out, { overwrite: force });
       const path = await reportRun(run, out ?? join(run, "report.html"));
       output.line(path);
       output.result({ run, out: path });
     });
   return finishCommand(command, "mimrefine report runs/refine\nmimrefine report runs/refine --out report.html --force");
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -69,3 +69,6 @@ export class MissingTensorError extends CheckpointError {
 
 /** A file would be overwritten without permission. */
 export class FileExistsError extends EngineError {}
+
+/** A path that no file can be written to: a folder, a device, or a name in a folder that is not there. */
+export class WriteTargetError extends EngineError {}

@@ -16,7 +16,8 @@ export function openFile(path: string): Promise<ByteSource> {
  * Writes a file as a whole or not at all (Node and Deno): whatever failed, the file that had the name before is untouched.
  *
  * @param produce - writes the content to the sink that it is given
- * @throws FileExistsError if the file exists and overwriting is not allowed; OptionError in browsers: use `memorySink`
+ * @throws FileExistsError if the file exists and overwriting is not allowed; WriteTargetError for a folder or a device, and where
+ *   there is no such folder; OptionError in browsers: use `memorySink`
  */
 export function writeFile(
   path: string,

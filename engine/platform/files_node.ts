@@ -1,9 +1,9 @@
 import { constants } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { ByteSink } from "../files/byte_sink.ts";
 import { type ByteSource, checkRange } from "../files/byte_source.ts";
-import { FileExistsError, TruncatedFileError } from "../files/errors.ts";
+import { FileExistsError, TruncatedFileError, WriteTargetError } from "../files/errors.ts";
 
 /** Opens a file for reading by ranges (Node and Deno). */
 export async function fileSource(path: string): Promise<ByteSource> {
@@ -37,15 +37,32 @@ export async function fileSource(path: string): Promise<ByteSource> {
   };
 }
 
-function refuse(path: string): never {
-  throw new FileExistsError(`write: ${path} exists; choose another name, or allow overwriting (--force)`);
+function isCode(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && "code" in error && codes.some((code) => error.code === code);
 }
 
-async function exists(path: string): Promise<boolean> {
-  return open(path, "r").then(
-    (file) => file.close().then(() => true),
-    (error: NodeJS.ErrnoException) => error.code !== "ENOENT",
-  );
+/**
+ * Refuses a path that {@link writeFileAtomic} cannot write to, for commands that compute long before they write.
+ *
+ * @throws FileExistsError if a file stands there and overwriting is not allowed; WriteTargetError for a folder, a device or a pipe,
+ *   and where there is no such folder
+ */
+export async function checkWritePath(path: string, options: { readonly overwrite?: boolean } = {}): Promise<void> {
+  const statOf = (name: string) =>
+    stat(name).catch((error: unknown) => {
+      if (isCode(error, "ENOENT", "ENOTDIR")) return undefined;
+      throw error;
+    });
+  const there = await statOf(path);
+  if (there?.isDirectory()) throw new WriteTargetError(`write: ${path} is a folder; give the name of a file`);
+  if (there && !there.isFile())
+    throw new WriteTargetError(
+      `write: ${path} is a device or a pipe, which would be replaced; give the name of a file`,
+    );
+  if (there && !options.overwrite)
+    throw new FileExistsError(`write: ${path} exists; choose another name, or allow overwriting (--force)`);
+  if (!there && !(await statOf(dirname(path)))?.isDirectory())
+    throw new WriteTargetError(`write: ${path} cannot be made: there is no folder ${dirname(path)}; create it`);
 }
 
 /** A new name becomes durable when its folder is synchronised; not every system can do that. */
@@ -68,19 +85,26 @@ function sinkOf(file: FileHandle): ByteSink {
 
 /**
  * Writes a file as a whole or not at all: into a temporary file beside it, which is synchronised and then takes the
- * name. On failure, or if the process is killed, whatever had the name before is untouched.
+ * name. On failure, or if the process is killed, whatever had the name before is untouched. A symbolic link stays; the file
+ * that it leads to is replaced.
  *
  * @param produce - writes the content to the sink that it is given
- * @throws FileExistsError if the file exists and overwriting is not allowed; checked before anything is produced
+ * @throws FileExistsError, WriteTargetError as {@link checkWritePath} does, before anything is produced
  */
 export async function writeFileAtomic(
   path: string,
   produce: (sink: ByteSink) => Promise<void>,
   options: { readonly overwrite?: boolean } = {},
 ): Promise<void> {
-  if (!options.overwrite && (await exists(path))) refuse(path);
-  const temporary = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}.part`);
-  const file = await open(temporary, "wx");
+  await checkWritePath(path, options);
+  const target = await realpath(path).catch(() => path); // no such file yet, or a link that leads nowhere
+  const temporary = join(dirname(target), `.${basename(target)}.${crypto.randomUUID()}.part`);
+  const file = await open(temporary, "wx").catch((error: unknown) => {
+    if (!isCode(error, "EACCES", "EPERM", "EROFS")) throw error;
+    throw new WriteTargetError(`write: ${path} cannot be made: no permission to write in ${dirname(target)}`, {
+      cause: error,
+    });
+  });
   try {
     try {
       await produce(sinkOf(file));
@@ -88,16 +112,16 @@ export async function writeFileAtomic(
     } finally {
       await file.close();
     }
-    if (!options.overwrite && (await exists(path))) refuse(path); // it may have appeared meanwhile
-    await rename(temporary, path);
+    await checkWritePath(path, options); // a file may have appeared meanwhile
+    await rename(temporary, target);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
-  await syncFolder(path);
+  await syncFolder(target);
 }
 
-/** Writes bytes at once, atomically. @throws FileExistsError */
+/** Writes bytes at once, atomically. @throws FileExistsError, WriteTargetError */
 export async function writeBytesAtomic(
   path: string,
   bytes: Uint8Array,

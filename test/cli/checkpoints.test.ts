@@ -74,6 +74,15 @@ describe("inspect", () => {
 });
 
 describe("convert", () => {
+  it.each([
+    ["", "is a folder"],
+    ["none/out.pth", "there is no folder"],
+  ])("names the path that no file can be written to: %j", async (path, text) => {
+    const { code, out, err } = await run("convert", fixture("mae.pth"), at(path), "--force");
+    expect([code, out, err]).toEqual([1, "", expect.stringMatching(/^error: write: .*\n$/)]);
+    expect(err).toContain(text);
+  });
+
   it("writes what inspect then recognises, and reports what it dropped on stderr", async () => {
     const { code, out, err } = await run(
       "convert",

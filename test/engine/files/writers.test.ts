@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { memorySink } from "../../../engine/files/byte_sink.ts";
 import { blobSource, memorySource } from "../../../engine/files/byte_source.ts";
 import { type Checkpoint, openCheckpoint } from "../../../engine/files/checkpoint.ts";
-import { MissingTensorError } from "../../../engine/files/errors.ts";
+import { MissingTensorError, WriteTargetError } from "../../../engine/files/errors.ts";
 import {
   bytesOf,
   convertTensor,
@@ -285,6 +285,21 @@ describe("files on disk", () => {
     await expect(failing).rejects.toThrow("disk full");
     expect(Array.from(readFileSync(path))).toEqual([111]);
     expect(readdirSync(folder).filter((name) => name.endsWith(".part"))).toEqual([]);
+  });
+  test("are refused where no file can be, before anything is produced", async () => {
+    const write = (path: string): Promise<void> =>
+      writeFileAtomic(path, () => Promise.reject(new Error("produced")), { overwrite: true });
+    await expect(write(folder)).rejects.toThrow(`${folder} is a folder; give the name of a file`);
+    await expect(write(join(folder, "none", "x"))).rejects.toThrow(`there is no folder ${join(folder, "none")}`);
+    await expect(write("/dev/null")).rejects.toThrow(WriteTargetError);
+  });
+  test("keep a symbolic link that leads to them", async () => {
+    const [real, link] = [join(folder, "real"), join(folder, "link")];
+    await writeFileAtomic(real, (sink) => sink.write(Uint8Array.of(1)));
+    symlinkSync(real, link);
+    await writeFileAtomic(link, (sink) => sink.write(Uint8Array.of(2)), { overwrite: true });
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(Array.from(readFileSync(real))).toEqual([2]);
   });
   test("are read by ranges, and only within their size", async () => {
     const path = join(folder, "ranges");
