@@ -27,35 +27,58 @@ export function addCommonOptions(command: Command): Command {
 
 /** Options of commands that load an encoder. */
 export interface EncoderCommandOptions {
-  readonly heads?: number;
-  readonly classPosition: "exact" | "as-published";
+  readonly attentionHeads?: number;
+  readonly classPosition?: "exact" | "as-published";
+  readonly resolution?: readonly [heightPixels: number, widthPixels: number];
   readonly place?: string;
-  readonly allowLeftOver: boolean;
+  readonly allowMissing?: boolean;
+  readonly allowLeftOver?: boolean;
 }
 
-export function addEncoderOptions(command: Command): Command {
+/** @param headsFlag - what the number of attention heads is called, where `--heads` is taken */
+export function addEncoderOptions(command: Command, headsFlag = "--heads, --attention-heads"): Command {
   return command
-    .option("--heads <number>", "attention heads, where the file does not tell", wholeNumber(1))
+    .option(`${headsFlag} <number>`, "attention heads of the encoder, where the file does not tell", wholeNumber(1))
     .addOption(
       new Option(
         "--class-position <how>",
-        "position row of the class token: exact adds it to the token, as-published drops it as the authors' loader does",
-      )
-        .choices(["exact", "as-published"])
-        .default("exact"),
+        "position row of the class token: exact adds it to the token, as-published drops it as the authors' loader does (default: exact)",
+      ).choices(["exact", "as-published"]),
+    )
+    .option(
+      "--resolution <pixels>",
+      "height x width that the stored positions belong to, such as 224x448, where they are no square grid and the file does not tell",
+      resolution,
     )
     .option("--place <path>", "which encoder of the file, as inspect lists them (for instance student/backbone.)")
-    .option("--allow-left-over", "ignore tensors that have no place in the encoder", false);
+    .option("--allow-missing", "give parameters that are not in the file start values")
+    .option("--allow-left-over", "ignore tensors that have no place in the encoder");
 }
 
-export function encoderOptions(options: EncoderCommandOptions): EncoderOptions {
-  const { heads, classPosition, place, allowLeftOver } = options;
+/** Those options of a command that are about its encoder, without the ones that were not given. */
+export function encoderInputs(options: EncoderCommandOptions): EncoderCommandOptions {
+  const { attentionHeads, classPosition, resolution, place, allowMissing, allowLeftOver } = options;
   return {
-    classPosition,
-    allowLeftOver,
-    ...(heads === undefined ? {} : { heads }),
+    ...(attentionHeads === undefined ? {} : { attentionHeads }),
+    ...(classPosition === undefined ? {} : { classPosition }),
+    ...(resolution === undefined ? {} : { resolution }),
     ...(place === undefined ? {} : { place }),
+    ...(allowMissing === undefined ? {} : { allowMissing }),
+    ...(allowLeftOver === undefined ? {} : { allowLeftOver }),
   };
+}
+
+/** The same for the loader. */
+export function encoderOptions(options: EncoderCommandOptions): EncoderOptions {
+  const { attentionHeads, ...given } = encoderInputs(options);
+  return { ...given, ...(attentionHeads === undefined ? {} : { heads: attentionHeads }) };
+}
+
+/** Parses a resolution such as 224x448 (height first). */
+function resolution(text: string): readonly [number, number] {
+  const [, height = "", width = ""] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/.exec(text) ?? [];
+  if (height === "") throw new InvalidArgumentError("expected height x width in pixels, such as 224x448.");
+  return [Number(height), Number(width)];
 }
 
 /**

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Device } from "../engine/index.ts";
 import packageJson from "../package.json" with { type: "json" };
 import type { RunFolder } from "../refiner/run_folder_node.ts";
+import type { EncoderCommandOptions } from "./options.ts";
 import { UsageError } from "./usage_error.ts";
 
 const storedSchema = z.looseObject({
@@ -11,6 +12,11 @@ const storedSchema = z.looseObject({
   test: z.string().optional(),
   channels: z.union([z.literal(1), z.literal(3)]).optional(),
   attentionHeads: z.number().optional(),
+  classPosition: z.enum(["exact", "as-published"]).optional(),
+  resolution: z.tuple([z.number(), z.number()]).optional(),
+  place: z.string().optional(),
+  allowMissing: z.boolean().optional(),
+  allowLeftOver: z.boolean().optional(),
   adapter: z.looseObject({ name: z.string() }).optional(),
   tuning: z.array(z.tuple([z.string(), z.string()])).default([]),
   settings: z.record(z.string(), z.unknown()),
@@ -19,8 +25,9 @@ const storedSchema = z.looseObject({
 /** What a run's config.json says about it. */
 export type StoredRun = z.output<typeof storedSchema>;
 
-/** Files and sizes that a run works with; the part of config.json beside settings and device. */
-export type RunInputs = Pick<StoredRun, "weights" | "images" | "imageCount" | "test" | "channels" | "attentionHeads">;
+/** Files that a run works with, and how they are read; the part of config.json beside settings and device. */
+export type RunInputs = EncoderCommandOptions &
+  Pick<StoredRun, "weights" | "images" | "imageCount" | "test" | "channels">;
 
 /** @throws UsageError for a config.json that this program did not write */
 export async function readStoredRun(store: RunFolder): Promise<StoredRun> {

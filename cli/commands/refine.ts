@@ -26,7 +26,16 @@ import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { printDryRun } from "../dry_run.ts";
 import { exitCodes } from "../exit_codes.ts";
 import { listenForInterruption } from "../interrupt.ts";
-import { type CommonOptions, memorySize, openCommandDevice, tuningOf, wholeNumber } from "../options.ts";
+import {
+  addEncoderOptions,
+  type CommonOptions,
+  type EncoderCommandOptions,
+  encoderInputs,
+  encoderOptions,
+  memorySize,
+  openCommandDevice,
+  tuningOf,
+} from "../options.ts";
 import type { Output } from "../output.ts";
 import { evaluationOf, heldOut, measured } from "../refine_evaluation.ts";
 import { fewUpdatesText, followRefinement, knnTable } from "../refine_progress.ts";
@@ -36,7 +45,7 @@ import { addSettings, asLists, checkedSettings, givenSettings } from "../setting
 import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../stored_run.ts";
 import { UsageError } from "../usage_error.ts";
 
-interface RefineCommandOptions extends CommonOptions {
+interface RefineCommandOptions extends CommonOptions, EncoderCommandOptions {
   readonly weights?: string;
   readonly images?: string;
   readonly test?: string;
@@ -46,7 +55,6 @@ interface RefineCommandOptions extends CommonOptions {
   readonly override: boolean;
   readonly force: boolean;
   readonly config?: string;
-  readonly attentionHeads?: number;
   readonly evaluate: boolean;
   readonly dryRun: boolean;
   readonly memory?: number;
@@ -72,11 +80,6 @@ export function refineCommand(context: CommandContext): Command {
     .option("--override", "with --resume, force settings that differ from those of the run", false)
     .option("--force", "start over in a folder that holds a run", false)
     .option(
-      "--attention-heads <number>",
-      "attention heads of the encoder, where the file does not tell",
-      wholeNumber(1),
-    )
-    .option(
       "--dry-run",
       "print parameters, memory and work of the run, and what to change if it does not fit; computes nothing",
       false,
@@ -87,6 +90,7 @@ export function refineCommand(context: CommandContext): Command {
       memorySize,
     )
     .option("--no-evaluate", "do not measure k-NN accuracy");
+  addEncoderOptions(command, "--attention-heads");
   addSettings(command, refineSchema).action((options: RefineCommandOptions) => runRefine(context, command, options));
   return finishCommand(
     command,
@@ -109,7 +113,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const inputs = { ...(stored ?? {}), ...given.inputs };
   const { weights, images } = requireFiles(inputs);
   const source = await openImages(images, {
-    channels: await channelsOf(weights, inputs.attentionHeads),
+    channels: await channelsOf(weights, inputs),
     workers: config.workers,
   });
   if (stored) checkSameImages(stored, source.length, options.override);
@@ -120,7 +124,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   try {
     const difference = stored && resumeOn(device, stored);
     if (difference !== undefined) output.warning(difference);
-    const encoder = await loadWeights(device, weights, inputs.attentionHeads, output);
+    const encoder = await loadWeights(device, weights, inputs, output);
     const start = performance.now();
     const evaluation = options.evaluate ? await evaluationOf(source, inputs.test, output) : undefined;
     const run = refine({
@@ -135,13 +139,13 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
       ...(evaluation ? { evaluate: (model) => measured(device, model, evaluation, { config, signal }, output) } : {}),
     });
     const { result, timings } = await followRefinement(run, config, output, async () => {
-      const { test, attentionHeads } = inputs;
+      const { test } = inputs;
       const files = {
         weights: resolve(weights),
         images: resolve(images),
         imageCount: source.length,
         ...(test === undefined ? {} : { test: resolve(test) }),
-        ...(attentionHeads === undefined ? {} : { attentionHeads }),
+        ...encoderInputs(inputs),
       };
       if (!isResumed) await removeOldRun(store);
       await writeStoredRun(store, "refine", device, { ...files, settings: config });
@@ -149,7 +153,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
     const seconds = (performance.now() - start) / 1000;
     if (result.finished) {
       output.line(`refined in ${seconds.toFixed(0)} s; weights: ${out}/encoder.safetensors`);
-      const before = await loadWeights(device, weights, inputs.attentionHeads);
+      const before = await loadWeights(device, weights, inputs);
       const pictures = evaluation ?? heldOut(source);
       const parts = { store, config, device, before, after: result.ema, pictures, timings, images: source.length };
       if (!(await reportOfRefinement(parts, output))) context.exitCode = exitCodes.failure;
@@ -183,12 +187,14 @@ interface GivenRun {
 }
 
 async function givenRun(command: Command, options: RefineCommandOptions): Promise<GivenRun> {
-  const { weights, images, test, attentionHeads } = options;
+  const { weights, images, test } = options;
   const { preset, ...own } = asLists(await givenSettings(command, refineSchema, options.config), ["heads"]);
   const name = options.preset ?? preset;
   const settings = { ...presetSettings(name), ...own };
   checkedSettings(() => refineConfig(settings)); // names wrong keys and values before anything is opened
-  const inputs = Object.entries({ weights, images, test, attentionHeads }).filter(([, value]) => value !== undefined);
+  const inputs = Object.entries({ weights, images, test, ...encoderInputs(options) }).filter(
+    ([, value]) => value !== undefined,
+  );
   return { settings, inputs: Object.fromEntries(inputs), ...(typeof name === "string" ? { preset: name } : {}) };
 }
 
@@ -231,26 +237,22 @@ async function planRefine(options: RefineCommandOptions, given: GivenRun, output
 }
 
 /** The encoder of the weights, or the one that a preset was published for. @throws UsageError if there is neither */
-async function plannedEncoder(
-  { weights, attentionHeads }: RefineCommandOptions,
-  preset: string | undefined,
-): Promise<VitConfig> {
+async function plannedEncoder(options: RefineCommandOptions, preset: string | undefined): Promise<VitConfig> {
+  const { weights } = options;
   if (weights === undefined) {
     const vit = preset === undefined ? undefined : presetEncoder(preset);
     if (vit) return vit;
     throw new UsageError("refine: --dry-run needs --weights, or a --preset that tells the encoder, such as mae_l16");
   }
   const checkpoint = await openCheckpoint(await fileSource(weights));
-  const heads = attentionHeads === undefined ? {} : { heads: attentionHeads };
-  const vit = completeConfig((await openEncoder(checkpoint, heads, weights)).config, weights);
+  const vit = completeConfig((await openEncoder(checkpoint, encoderOptions(options), weights)).config, weights);
   await checkpoint.close();
   return vit;
 }
 
-async function channelsOf(weights: string, attentionHeads: number | undefined): Promise<1 | 3> {
+async function channelsOf(weights: string, options: EncoderCommandOptions): Promise<1 | 3> {
   const checkpoint = await openCheckpoint(await fileSource(weights));
-  const heads = attentionHeads === undefined ? {} : { heads: attentionHeads };
-  const { config } = await openEncoder(checkpoint, heads, weights);
+  const { config } = await openEncoder(checkpoint, encoderOptions(options), weights);
   await checkpoint.close();
   return config.channels === 1 ? 1 : 3;
 }
@@ -259,12 +261,11 @@ async function channelsOf(weights: string, attentionHeads: number | undefined): 
 async function loadWeights(
   device: Device,
   weights: string,
-  attentionHeads: number | undefined,
+  options: EncoderCommandOptions,
   output?: Output,
 ): Promise<VisionTransformer> {
   const checkpoint = await openCheckpoint(await fileSource(weights));
-  const heads = attentionHeads === undefined ? {} : { heads: attentionHeads };
-  const { model, report } = await loadEncoder(device, checkpoint, heads, weights);
+  const { model, report } = await loadEncoder(device, checkpoint, encoderOptions(options), weights);
   await checkpoint.close();
   for (const line of formatReport(report)) output?.notice(line);
   return model;

@@ -32,17 +32,20 @@ export function storedConfig(
   sizes: Sizes,
   positions: PositionGrid | undefined,
   options: { readonly heads?: number; readonly epsilon?: number },
+  file: string,
 ): StoredConfig {
   const [width = 0, channels = 0, patchPixels = 0, patchColumns] = sizes.patchWeight;
-  if (sizes.patchWeight.length !== 4 || patchColumns !== patchPixels) {
+  if (sizes.patchWeight.length !== 4 || patchColumns !== patchPixels || sizes.patchWeight.includes(0)) {
     throw new UnknownModelError(
-      `load: the patch embedding has shape [${sizes.patchWeight}], expected [width, channels, patch, patch]; video models and patches that are not square are not supported`,
+      `${file}: the patch embedding has shape [${sizes.patchWeight}], expected [width, channels, patch, patch]; video models and patches that are not square are not supported`,
     );
   }
-  const stated = statedValues(checkpoint);
+  const stated = statedValues(checkpoint, file);
   const heads = options.heads ?? stated.heads ?? headsOfWidth(width);
   if (heads !== undefined && (!Number.isInteger(heads) || heads < 1 || width % heads !== 0)) {
-    throw new OptionError(`load: ${heads} heads do not divide the width ${width}; give the number of heads (--heads)`);
+    throw new OptionError(
+      `${file}: ${heads} attention heads do not divide the width ${width}; give a divisor of it (--attention-heads)`,
+    );
   }
   const side = Math.floor(224 / patchPixels); // where no positions are stored: the resolution of all presets
   const { rows, columns } = positions ?? { rows: side, columns: side };
@@ -70,29 +73,42 @@ function headsOfWidth(width: number): number | undefined {
 /**
  * The grid of stored positions: `[1, rows, columns, D]`, or flat with leading rows for the class tokens.
  *
- * @throws ShapeError if a flat table is no square grid and the file does not state another one
+ * @throws ShapeError if the table does not fit the resolution that is asked for, or is no square grid where none is known
  */
 export function positionGrid(
   checkpoint: Checkpoint,
-  path: string,
-  shape: readonly number[],
+  stored: { readonly path: string; readonly shape: readonly number[] },
   sizes: Pick<Sizes, "classTokens" | "patchWeight">,
+  options: { readonly resolution?: readonly [heightPixels: number, widthPixels: number] },
+  file: string,
 ): PositionGrid {
-  const [, rows = 0, columns = 0] = shape;
-  if (shape.length === 4) return { rows, columns, leadingRows: 0 };
-  const [count = 0] = shape.slice(-2);
-  const stated = statedValues(checkpoint);
+  const { path, shape } = stored;
   const patch = sizes.patchWeight[2] ?? 1;
+  const gridOf = (pixels: readonly (number | undefined)[]) => pixels.map((side = 0) => side / patch);
+  const asked = options.resolution && gridOf(options.resolution);
+  const [, rows = 0, columns = 0] = shape;
+  if (shape.length === 4) {
+    if (!asked || (asked[0] === rows && asked[1] === columns)) return { rows, columns, leadingRows: 0 };
+    throw new ShapeError(
+      `${file}: ${path} is a grid of ${rows} x ${columns} patches of ${patch} pixels, not of ${options.resolution?.join("x")} pixels; leave out the resolution (--resolution), or give ${rows * patch}x${columns * patch}`,
+    );
+  }
+  const [count = 0] = shape.slice(-2);
+  const { heightPixels, widthPixels } = statedValues(checkpoint, file);
+  const [height = 0, width = 0] = asked ?? gridOf([heightPixels, widthPixels]);
   for (const leadingRows of [...new Set([sizes.classTokens, Math.min(1, sizes.classTokens), 0])]) {
     const cells = count - leadingRows;
+    if (cells < 1) continue;
     const side = Math.round(Math.sqrt(cells));
-    const height = (stated.heightPixels ?? 0) / patch;
-    const width = (stated.widthPixels ?? 0) / patch;
-    if (height * width === cells && cells > 0) return { rows: height, columns: width, leadingRows };
-    if (side * side === cells && side > 0) return { rows: side, columns: side, leadingRows };
+    if (height * width === cells && Number.isInteger(height) && Number.isInteger(width))
+      return { rows: height, columns: width, leadingRows };
+    if (!asked && side * side === cells) return { rows: side, columns: side, leadingRows };
   }
+  const misfit = asked
+    ? `are not the ${height} x ${width} patches of ${options.resolution?.join("x")} pixels`
+    : "are no square grid";
   throw new ShapeError(
-    `load: ${path} has ${count} rows, which with ${sizes.classTokens} class tokens are no square grid; convert it with the resolution stated`,
+    `${file}: ${path} has ${count} rows, which with ${sizes.classTokens} class tokens and patches of ${patch} pixels ${misfit}; give the resolution that it belongs to (--resolution HEIGHTxWIDTH)`,
   );
 }
 
@@ -104,9 +120,9 @@ interface Stated {
 }
 
 /** What a file says about its model: this package's metadata, or the arguments that the authors store. */
-function statedValues(checkpoint: Checkpoint): Stated {
+function statedValues(checkpoint: Checkpoint, file: string): Stated {
   const json = checkpoint.metadata.get(configKey);
-  if (json !== undefined) return fromMetadata(json);
+  if (json !== undefined) return fromMetadata(json, file);
   const plain = (...names: readonly string[]): number | undefined =>
     names
       .map((name) => asNumber(checkpoint.plainValues.get(`ctor_kwargs/${name}`)))
@@ -124,12 +140,12 @@ function asNumber(value: PlainValue | undefined): number | undefined {
   return typeof number === "number" && Number.isFinite(number) ? number : undefined;
 }
 
-function fromMetadata(json: string): Stated {
+function fromMetadata(json: string, file: string): Stated {
   let value: unknown;
   try {
     value = JSON.parse(json);
   } catch {
-    throw new OptionError(`load: the metadata ${configKey} is not JSON; remove it or convert the file again`);
+    throw new OptionError(`${file}: the metadata ${configKey} is not JSON; remove it or convert the file again`);
   }
   const number = (name: string): number | undefined =>
     typeof value === "object" && value !== null

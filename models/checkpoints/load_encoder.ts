@@ -1,7 +1,5 @@
 import type { Checkpoint } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
-import { startValues } from "../initialize.ts";
-import { vitParameters } from "../parameters.ts";
 import { VisionTransformer } from "../vit.ts";
 import { completeConfig, type EncoderOptions, openEncoder, positionsName } from "./open_encoder.ts";
 import type { LoadReport } from "./report.ts";
@@ -45,12 +43,14 @@ export async function loadEncoder(
   const config = completeConfig(stored.config, file);
   const model = new VisionTransformer(device, config);
   const uploader = new Uploader(device);
-  for (const entry of vitParameters(config)) {
-    const values = await stored.parameters.get(entry.name)?.read();
-    await uploader.write(model.parameters.get(entry.name), values ?? startValues(entry, 0));
+  try {
+    for (const [name, parameter] of stored.parameters) {
+      const target = name === positionsName ? model.positions : model.parameters.get(name);
+      await uploader.write(target, await parameter.read());
+    }
+  } catch (error) {
+    model.destroy();
+    throw error;
   }
-  const positions = await stored.parameters.get(positionsName)?.read();
-  if (positions) await uploader.write(model.positions, positions);
-  else model.writeSincosPositions();
   return { model, report: stored.report };
 }

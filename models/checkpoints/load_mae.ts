@@ -1,12 +1,11 @@
 import type { Checkpoint } from "../../engine/files/index.ts";
 import { type Device, OptionError } from "../../engine/index.ts";
 import { MaskedAutoencoder, maeDecoderParameters } from "../mae.ts";
-import { splitFlatPositions } from "../positions.ts";
 import { IncompleteWeightsError } from "./errors.ts";
 import { loadEncoder, Uploader } from "./load_encoder.ts";
 import type { EncoderOptions } from "./open_encoder.ts";
 import { type LoadReport, some } from "./report.ts";
-import { findStateDict, pathOf } from "./state_dict.ts";
+import { findStateDict, pathOf, type StateDict } from "./state_dict.ts";
 import { decoderHeadsKey } from "./write_mae.ts";
 
 export interface MaeOptions extends EncoderOptions {
@@ -28,7 +27,7 @@ export async function loadMae(
   options: MaeOptions = {},
   file = "checkpoint",
 ): Promise<{ model: MaskedAutoencoder; report: LoadReport }> {
-  const dict = findStateDict(checkpoint, options.place);
+  const dict = findStateDict(checkpoint, options.place, file);
   const [width] = dict.tensors.get("decoder_embed.weight")?.shape ?? [];
   if (width === undefined) {
     throw new IncompleteWeightsError(
@@ -42,36 +41,62 @@ export async function loadMae(
     storedHeads(checkpoint) ??
     (width === publishedDecoder.width ? publishedDecoder.heads : undefined);
   if (heads === undefined) {
-    throw new OptionError(`${file}: nothing tells the heads of the decoder of width ${width}; give decoderHeads`);
+    throw new OptionError(
+      `${file}: nothing tells the heads of the decoder of width ${width}; give them (--decoder-heads)`,
+    );
   }
-  const { model: encoder, report } = await loadEncoder(device, checkpoint, options, file);
   const blocks = new Set([...dict.tensors.keys()].flatMap((name) => /^decoder_blocks\.(\d+)\./.exec(name)?.[1] ?? []))
     .size;
   const [mlpWidth] = dict.tensors.get("decoder_blocks.0.mlp.fc1.weight")?.shape ?? [];
   const decoder = { width, blocks, heads, ...(mlpWidth === undefined ? {} : { mlpWidth }) };
-  const model = new MaskedAutoencoder(encoder, decoder);
-  const entries = maeDecoderParameters(encoder.config, decoder);
-  const names = [...entries.map(({ name }) => name), "decoder_pos_embed"];
-  const missing = names.filter((name) => !dict.tensors.has(name));
-  if (missing.length > 0) {
+  const { model: encoder, report } = await loadEncoder(device, checkpoint, options, file);
+  let model: MaskedAutoencoder | undefined;
+  try {
+    model = new MaskedAutoencoder(encoder, decoder);
+    const used = await loadDecoder(model, checkpoint, dict, file);
+    return { model, report: withDecoder(report, used) };
+  } catch (error) {
+    model?.destroyDecoder();
+    encoder.destroy();
+    throw error;
+  }
+}
+
+/** Names in the file of what was loaded. @throws IncompleteWeightsError */
+async function loadDecoder(
+  model: MaskedAutoencoder,
+  checkpoint: Checkpoint,
+  dict: StateDict,
+  file: string,
+): Promise<string[]> {
+  const { encoder, decoderParameters, decoderPositions } = model;
+  const targets = new Map([
+    ...maeDecoderParameters(encoder.config, model.decoder).map(
+      ({ name }) => [name, decoderParameters.get(name)] as const,
+    ),
+    ["decoder_pos_embed", decoderPositions],
+  ]);
+  const missing = [...targets.keys()].filter((name) => !dict.tensors.has(name));
+  if (missing.length > 0)
     throw new IncompleteWeightsError(
       `${file}: the decoder lacks ${some(missing)}; give the whole checkpoint`,
       missing,
       [],
     );
+  const classRows = encoder.config.classTokens * model.decoder.width;
+  const uploader = new Uploader(encoder.device);
+  for (const [name, target] of targets) {
+    const values = await checkpoint.readAsF32(pathOf(dict, name));
+    const spare = values.length - target.size;
+    if (spare !== 0 && (target !== decoderPositions || spare !== classRows))
+      throw new IncompleteWeightsError(
+        `${file}: ${name} is [${dict.tensors.get(name)?.shape}], expected [${target.shape}]; the file is damaged or of another architecture`,
+        [],
+        [],
+      );
+    await uploader.write(target, spare === 0 ? values : values.slice(spare));
   }
-  const uploader = new Uploader(device);
-  const used: string[] = [];
-  for (const { name } of entries) {
-    await uploader.write(model.decoderParameters.get(name), await checkpoint.readAsF32(pathOf(dict, name)));
-    used.push(pathOf(dict, name));
-  }
-  const path = pathOf(dict, "decoder_pos_embed");
-  const tokens = dict.tensors.get("decoder_pos_embed")?.shape.at(-2) ?? 0;
-  const { grid } = splitFlatPositions(await checkpoint.readAsF32(path), tokens, width, encoder.config.classTokens);
-  await uploader.write(model.decoderPositions, grid);
-  used.push(path);
-  return { model, report: withDecoder(report, used) };
+  return [...targets.keys()].map((name) => pathOf(dict, name));
 }
 
 /** Attention heads of the decoder, where the file was written by this package. */

@@ -1,7 +1,9 @@
 import type { Checkpoint } from "../../engine/files/index.ts";
 import { OptionError, sizeOf } from "../../engine/index.ts";
-import { type VitConfig, vitConfig } from "../config.ts";
+import { gridOf, type VitConfig, vitConfig } from "../config.ts";
+import { startValues } from "../initialize.ts";
 import { vitParameters } from "../parameters.ts";
+import { sincosPositions } from "../positions.ts";
 import {
   checkedReader,
   grid,
@@ -15,13 +17,15 @@ import {
 import { type PositionGrid, positionGrid, type StoredConfig, storedConfig } from "./encoder_config.ts";
 import { IncompleteWeightsError } from "./errors.ts";
 import { familyOf } from "./names.ts";
-import { type LoadReport, some } from "./report.ts";
+import { count, type LoadReport, some } from "./report.ts";
 import { type SortedTensors, sortTensors } from "./sort_tensors.ts";
 import { findStateDict, pathOf } from "./state_dict.ts";
 
 export interface EncoderOptions {
   /** Attention heads, where neither the file nor its width tells. */
   readonly heads?: number;
+  /** What stored positions belong to, height and width in pixels, where they are no square grid and the file does not tell. */
+  readonly resolution?: readonly [heightPixels: number, widthPixels: number];
   /** LayerNorm epsilon; default: what the file states, else its family's. */
   readonly epsilon?: number;
   /**
@@ -29,7 +33,7 @@ export interface EncoderOptions {
    * model's function as it was; `as-published` drops it, as the authors' loader does.
    */
   readonly classPosition?: "exact" | "as-published";
-  /** Accept parameters without stored values; they get start values. */
+  /** Accept parameters without stored values; they get start values (positions: sin-cos, row first). */
   readonly allowMissing?: boolean;
   /** Accept tensors that nothing is known about. */
   readonly allowLeftOver?: boolean;
@@ -58,7 +62,7 @@ export async function openEncoder(
   options: EncoderOptions = {},
   file = "checkpoint",
 ): Promise<StoredEncoder> {
-  const dict = findStateDict(checkpoint, options.place);
+  const dict = findStateDict(checkpoint, options.place, file);
   const sorted = sortTensors(dict);
   const warnings: string[] = [];
   const notes: string[] = [];
@@ -66,8 +70,7 @@ export async function openEncoder(
   const patchWeight = dict.tensors.get(dict.anchor)?.shape ?? [];
   const classTokens = sorted.tokens.reduce((sum, { shape }) => sum + sizeOf(shape) / (shape.at(-1) ?? 1), 0);
   const place =
-    sorted.positions &&
-    positionGrid(checkpoint, sorted.positions.path, sorted.positions.shape, { patchWeight, classTokens });
+    sorted.positions && positionGrid(checkpoint, sorted.positions, { patchWeight, classTokens }, options, file);
   const parameters = plainParameters(read, sorted);
   await addPositions(read, parameters, sorted, place, options.classPosition ?? "exact", notes);
   const config = storedConfig(
@@ -82,8 +85,11 @@ export async function openEncoder(
     },
     place,
     options,
+    file,
   );
-  const missing = checkShapes(config, parameters, file);
+  const expected = shapesOf(config);
+  const missing = checkShapes(expected, parameters, file);
+  const leftOver = [...sorted.leftOver, ...takeUnexpected(expected, parameters)];
   const report: LoadReport = {
     file,
     format: checkpoint.format,
@@ -93,12 +99,25 @@ export async function openEncoder(
     matched: [...parameters].map(([target, { sources }]) => ({ target, sources })),
     dropped: sorted.dropped,
     missing,
-    leftOver: sorted.leftOver,
+    leftOver,
     notes,
     warnings,
   };
   refuseIncomplete(report, options);
+  for (const name of missing) parameters.set(name, startParameter(config, name));
   return { config, parameters, report };
+}
+
+/** Start values in place of a parameter that is not stored. */
+function startParameter(config: StoredConfig, name: string): StoredParameter {
+  const entry = vitParameters({ ...config, heads: 1 }).find((known) => known.name === name);
+  if (entry) return { shape: entry.shape, sources: [], read: async () => startValues(entry, 0) };
+  const [rows, columns] = gridOf(config, config.heightPixels, config.widthPixels);
+  return {
+    shape: [1, rows, columns, config.width],
+    sources: [],
+    read: async () => sincosPositions(rows, columns, config.width, "row-first"),
+  };
 }
 
 /** The complete config. @throws OptionError if the number of heads is unknown */
@@ -106,7 +125,7 @@ export function completeConfig(config: StoredConfig, file = "checkpoint"): VitCo
   const { heads, ...rest } = config;
   if (heads === undefined) {
     throw new OptionError(
-      `${file}: nothing tells the number of attention heads of width ${config.width}; give it (--heads), a divisor of ${config.width}`,
+      `${file}: nothing tells the number of attention heads of width ${config.width}; give it (--attention-heads), a divisor of ${config.width}`,
     );
   }
   return vitConfig({ ...rest, heads });
@@ -160,11 +179,27 @@ function countBlocks(names: Iterable<string>): number {
   return Math.max(-1, ...indices) + 1;
 }
 
-/** Names without a stored value. @throws IncompleteWeightsError if a shape is another than the config's */
-function checkShapes(config: StoredConfig, parameters: ReadonlyMap<string, StoredParameter>, file: string): string[] {
-  const grid = [1, config.heightPixels / config.patchPixels, config.widthPixels / config.patchPixels, config.width];
-  const expected = [...vitParameters({ ...config, heads: 1 }), { name: positionsName, shape: grid }];
-  const wrong = expected.flatMap(({ name, shape }) => {
+/** Shapes of everything that an encoder of that config has, by name. */
+function shapesOf(config: StoredConfig): Map<string, readonly number[]> {
+  const [rows, columns] = gridOf(config, config.heightPixels, config.widthPixels);
+  const shapes = vitParameters({ ...config, heads: 1 }).map(({ name, shape }) => [name, shape] as const);
+  return new Map([...shapes, [positionsName, [1, rows, columns, config.width]]]);
+}
+
+/** Takes out parameters that such an encoder does not have, and names the tensors that they come from. */
+function takeUnexpected(expected: ReadonlyMap<string, unknown>, parameters: Map<string, StoredParameter>): string[] {
+  const unexpected = [...parameters].filter(([name]) => !expected.has(name));
+  for (const [name] of unexpected) parameters.delete(name);
+  return unexpected.flatMap(([, { sources }]) => sources);
+}
+
+/** Names without a stored value. @throws IncompleteWeightsError if a shape is another than the expected one */
+function checkShapes(
+  expected: ReadonlyMap<string, readonly number[]>,
+  parameters: ReadonlyMap<string, StoredParameter>,
+  file: string,
+): string[] {
+  const wrong = [...expected].flatMap(([name, shape]) => {
     const stored = parameters.get(name)?.shape;
     return stored && String(stored) !== String(shape) ? [`${name} is [${stored}], expected [${shape}]`] : [];
   });
@@ -175,21 +210,21 @@ function checkShapes(config: StoredConfig, parameters: ReadonlyMap<string, Store
       [],
     );
   }
-  return expected.map(({ name }) => name).filter((name) => !parameters.has(name));
+  return [...expected.keys()].filter((name) => !parameters.has(name));
 }
 
 function refuseIncomplete(report: LoadReport, options: EncoderOptions): void {
   const { missing, leftOver, file } = report;
   if (report.missing.length > 0 && !options.allowMissing) {
     throw new IncompleteWeightsError(
-      `${file}: ${missing.length} of the encoder's parameters are not in the file: ${some(missing)}; give the whole checkpoint, or allow start values for them (--allow-missing)`,
+      `${file}: ${count(missing, "parameter")} of the encoder not in the file: ${some(missing)}; give the whole checkpoint, or allow start values for them (--allow-missing)`,
       missing,
       leftOver,
     );
   }
   if (report.leftOver.length > 0 && !options.allowLeftOver) {
     throw new IncompleteWeightsError(
-      `${file}: ${leftOver.length} tensors have no place in the encoder: ${some(leftOver)}; the architecture differs (its features would be wrong), or leave them out knowingly (--allow-left-over)`,
+      `${file}: ${count(leftOver, "tensor")} without a place in the encoder: ${some(leftOver)}; the architecture differs (its features would be wrong), or leave them out knowingly (--allow-left-over)`,
       missing,
       leftOver,
     );

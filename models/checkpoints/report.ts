@@ -31,16 +31,17 @@ export function formatReport(report: LoadReport): string[] {
   return [
     `${file}: ${family}, ${format}${at}: ${matched.length} parameters matched`,
     ...report.notes.map((note) => `  ${note}`),
-    ...dropped.map(({ names, reason }) => `  dropped ${count(names)}: ${reason} (${some(names)})`),
+    ...dropped.map(({ names, reason }) => `  dropped ${count(names, "tensor")}: ${reason} (${some(names)})`),
     ...(report.alternatives.length > 0 ? [`  not used: encoders at ${report.alternatives.join(", ")}`] : []),
-    ...(missing.length > 0 ? [`  missing ${count(missing)}: ${some(missing)}`] : []),
-    ...(leftOver.length > 0 ? [`  left over ${count(leftOver)}: ${some(leftOver)}`] : []),
+    ...(missing.length > 0 ? [`  missing ${count(missing, "parameter")}: ${some(missing)}`] : []),
+    ...(leftOver.length > 0 ? [`  left over ${count(leftOver, "tensor")}: ${some(leftOver)}`] : []),
     ...report.warnings.map((warning) => `  warning: ${warning}`),
   ];
 }
 
-function count(names: readonly string[]): string {
-  return `${names.length} tensor${names.length === 1 ? "" : "s"}`;
+/** How many there are, in words. */
+export function count(names: readonly string[], noun: string): string {
+  return `${names.length} ${noun}${names.length === 1 ? "" : "s"}`;
 }
 
 /** A few of the names. */

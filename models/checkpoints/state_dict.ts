@@ -42,16 +42,17 @@ interface Place {
  * taken (teacher, target encoder, momentum encoder, EMA), as the published evaluations do.
  *
  * @param wanted - path of the dictionary and prefix to take, as `alternatives` lists them
+ * @param file - what messages call the file
  * @throws UnknownModelError if no patch embedding is found, or none where it was wanted
  */
-export function findStateDict(checkpoint: Checkpoint, wanted?: string): StateDict {
+export function findStateDict(checkpoint: Checkpoint, wanted: string | undefined, file: string): StateDict {
   const names = [...checkpoint.tensors.keys()];
   const places = names.flatMap(placeOf);
   const chosen =
     wanted === undefined
       ? places.sort((a, b) => rank(a) - rank(b) || label(a).length - label(b).length)[0]
       : places.find((place) => label(place) === wanted);
-  if (!chosen) throw notFound(names, places, wanted);
+  if (!chosen) throw notFound(file, names, places, wanted);
   const head = pathOf(chosen, "");
   const root = chosen.container === "" ? "" : `${chosen.container}/`;
   const tensors = new Map<string, TensorInfo>();
@@ -97,16 +98,23 @@ function rank(place: Place): number {
   return /(^|\/)(optimizer|optim)(\/|$)/.test(words) ? 4 : 1;
 }
 
-function notFound(names: readonly string[], places: readonly Place[], wanted: string | undefined): UnknownModelError {
+function notFound(
+  file: string,
+  names: readonly string[],
+  places: readonly Place[],
+  wanted: string | undefined,
+): UnknownModelError {
   if (wanted !== undefined) {
     const choices = places.map((place) => JSON.stringify(label(place))).join(", ") || "none";
-    return new UnknownModelError(`load: no encoder at ${JSON.stringify(wanted)}; the file has them at: ${choices}`);
+    return new UnknownModelError(
+      `${file}: no encoder at ${JSON.stringify(wanted)}; the file has them at: ${choices}; give one of these (--place)`,
+    );
   }
   const some = names
     .slice(0, 4)
     .map((name) => JSON.stringify(name))
     .join(", ");
   return new UnknownModelError(
-    `load: no vision transformer among ${names.length} tensors (${some}${names.length > 4 ? ", …" : ""}); expected a patch embedding named ${patchWeights.join(" or ")}: give the checkpoint of a plain ViT`,
+    `${file}: no vision transformer among ${names.length} tensors (${some}${names.length > 4 ? ", …" : ""}); expected a patch embedding named ${patchWeights.join(" or ")}: give the checkpoint of a plain ViT`,
   );
 }

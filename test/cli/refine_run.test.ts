@@ -2,6 +2,9 @@ import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
+import { openCheckpoint } from "../../engine/files/index.ts";
+import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { openEncoder, writeEncoder } from "../../models/checkpoints/index.ts";
 import { checkpoints, cli, type Ended, smallFolder, smallSettings, start, startProgram } from "./small_run.ts";
 
 const at = await smallFolder();
@@ -87,6 +90,26 @@ describe("a resumed run", () => {
     const { code } = await start("refine", "--resume", at("run"), ...longer).ended;
     expect(code).toBe(0);
     expect((await checkpoints(at("run"))).at(-1)).toBe("000000015.safetensors");
+  });
+});
+
+describe("weights that need options", () => {
+  const settings = ["--stage2-epochs", "0.4", "--stage3-epochs", "0", "--no-evaluate"];
+
+  it("are read in the same way when the run goes on", { timeout: 2 * minute }, async () => {
+    const checkpoint = await openCheckpoint(await fileSource(at("weights.safetensors")));
+    const encoder = await openEncoder(checkpoint);
+    const parameters = new Map([...encoder.parameters].filter(([name]) => name !== "norm.bias"));
+    await writeFileAtomic(at("part.safetensors"), (sink) => writeEncoder(sink, { config: encoder.config, parameters }));
+    await checkpoint.close();
+    const run = ["refine", "--weights", at("part.safetensors"), ...images(), "--out", at("part"), ...smallSettings];
+    const refused = await start(...run, ...settings).ended;
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/part\.safetensors: .*--allow-missing/)]);
+    const { code } = await start(...run, ...settings, "--allow-missing").ended;
+    expect(code).toBe(0);
+    expect(JSON.parse(await readFile(at("part/config.json"), "utf8"))).toMatchObject({ allowMissing: true });
+    const resumed = await start("refine", "--resume", at("part"), "--no-evaluate").ended;
+    expect([resumed.code, resumed.err]).toEqual([0, expect.stringContaining("missing 1 parameter: norm.bias")]);
   });
 });
 

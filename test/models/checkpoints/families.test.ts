@@ -7,7 +7,14 @@ import {
   TensorItem,
   writeSafetensors,
 } from "../../../engine/files/index.ts";
-import { IncompleteWeightsError, openEncoder, UnknownModelError } from "../../../models/checkpoints/index.ts";
+import {
+  type EncoderOptions,
+  IncompleteWeightsError,
+  openEncoder,
+  UnknownModelError,
+} from "../../../models/checkpoints/index.ts";
+
+import { sincosPositions } from "../../../models/index.ts";
 
 type Shapes = Readonly<Record<string, readonly number[]>>;
 
@@ -241,6 +248,25 @@ describe("the class row of stored positions", () => {
   });
 });
 
+describe("positions of a grid that is not square", () => {
+  const wide = { ...timm, pos_embed: [1, 1 + 2 * 3, width] };
+
+  it("are read where the resolution is given", async () => {
+    const { config } = await openEncoder(await checkpointOf(wide), { resolution: [8, 12] });
+    expect([config.heightPixels, config.widthPixels]).toEqual([8, 12]);
+  });
+
+  it.each<[string, Shapes, readonly [number, number], string]>([
+    ["too many patches", wide, [12, 12], "are not the 3 x 3 patches of 12x12 pixels"],
+    ["a part of a patch", wide, [6, 16], "are not the 1.5 x 4 patches"],
+    ["a grid that is stored as one", { ...timm, pos_embed: [1, 2, 2, width] }, [8, 12], "give 8x8"],
+  ])("are refused where they do not fit it: %s", async (_, shapes, resolution, text) => {
+    const opened = openEncoder(await checkpointOf(shapes), { resolution });
+    await expect(opened).rejects.toThrow(text);
+    await expect(opened).rejects.toThrow("--resolution");
+  });
+});
+
 describe("files that do not fit", () => {
   it("names parameters that are missing", async () => {
     const incomplete = without(timm, "blocks.0.mlp.fc2.bias", "norm.weight");
@@ -249,6 +275,39 @@ describe("files that do not fit", () => {
     expect(error).toMatchObject({ missing: ["blocks.0.mlp.fc2.bias", "norm.weight"] });
     const allowed = await openEncoder(await checkpointOf(incomplete), { allowMissing: true });
     expect(allowed.report.missing).toHaveLength(2);
+    expect(allowed.report.matched).toHaveLength(16);
+    expect(await read(allowed, "norm.weight")).toEqual(new Array(width).fill(1));
+    expect(await read(allowed, "blocks.0.mlp.fc2.bias")).toEqual(new Array(width).fill(0));
+  });
+
+  it("places start values of positions by row first, as the authors' library does", async () => {
+    const encoder = await openEncoder(await checkpointOf(without(timm, "pos_embed")), { allowMissing: true });
+    expect(encoder.report.missing).toEqual(["pos_embed.embed"]);
+    const expected = sincosPositions(56, 56, width, "row-first"); // 224 pixels in patches of 4
+    expect(await read(encoder, "pos_embed.embed")).toEqual(Array.from(expected));
+  });
+
+  it("refuses a norm that a post-norm encoder does not have", async () => {
+    const both = { ...timm, "embed_norm.weight": [width], "embed_norm.bias": [width] };
+    await expect(openEncoder(await checkpointOf(both))).rejects.toThrow(
+      "2 tensors without a place in the encoder: norm.weight, norm.bias",
+    );
+    const { parameters, config } = await openEncoder(await checkpointOf(both), { allowLeftOver: true });
+    expect([config.kind, parameters.has("norm.weight")]).toEqual(["postnorm", false]);
+  });
+
+  it.each<[string, Shapes, EncoderOptions, string]>([
+    ["another architecture", { "conv1.weight": [8, 3, 3, 3] }, {}, "no vision transformer"],
+    ["a place that is none", timm, { place: "teacher." }, 'no encoder at "teacher."'],
+    ["a video model", { ...timm, "patch_embed.proj.weight": [8, 3, 2, 4, 4] }, {}, "[8,3,2,4,4], expected"],
+    ["an empty patch", { ...timm, "patch_embed.proj.weight": [8, 3, 0, 0] }, {}, "[8,3,0,0], expected"],
+    ["heads that do not divide", timm, { heads: 3 }, "3 attention heads do not divide the width 8"],
+    ["positions of no grid", { ...timm, pos_embed: [1, 7, width] }, {}, "7 rows"],
+    ["missing tensors", without(timm, "norm.bias"), {}, "1 parameter of the encoder not in the file: norm.bias"],
+  ])("names the file: %s", async (_, shapes, options, text) => {
+    const opened = openEncoder(await checkpointOf(shapes), options, "mine.pth");
+    await expect(opened).rejects.toThrow(/^mine\.pth: /);
+    await expect(opened).rejects.toThrow(text);
   });
 
   it("refuses tensors that it has no place for, unless they are allowed", async () => {
@@ -281,6 +340,8 @@ describe("files that do not fit", () => {
   it("asks for the heads where a width tells nothing", async () => {
     const { config } = await openEncoder(await checkpointOf(timm));
     expect(config.heads).toBeUndefined();
-    await expect(openEncoder(await checkpointOf(timm), { heads: 3 })).rejects.toThrow("3 heads do not divide");
+    await expect(openEncoder(await checkpointOf(timm), { heads: 3 })).rejects.toThrow(
+      "3 attention heads do not divide",
+    );
   });
 });

@@ -47,7 +47,16 @@ describe("a checkpoint of Facebook's MAE", () => {
   });
 
   it("asks for the heads of a decoder of unusual width", async () => {
-    await expect(loadMae(device, await fixture("mae.pth"), { heads: 2 })).rejects.toThrow("decoderHeads");
+    await expect(loadMae(device, await fixture("mae.pth"), { heads: 2 })).rejects.toThrow("--decoder-heads");
+  });
+
+  it("refuses a tensor of the decoder that has another size, by name", async () => {
+    const checkpoint = await fixture("mae.pth");
+    const read = checkpoint.readAsF32.bind(checkpoint);
+    checkpoint.readAsF32 = async (name) => (name.endsWith("mask_token") ? new Float32Array(9) : read(name));
+    const loaded = loadMae(device, checkpoint, { heads: 2, decoderHeads: 2 }, "mae.pth");
+    await expect(loaded).rejects.toThrow(/^mae\.pth: mask_token is \[.*\], expected \[1,1,8\]/);
+    await checkpoint.close();
   });
 
   it("gives no decoder where the file has none", async () => {
@@ -56,6 +65,21 @@ describe("a checkpoint of Facebook's MAE", () => {
 });
 
 describe("loading", () => {
+  it("leaves nothing on the device where a tensor cannot be read", async () => {
+    const config = vitConfig({ patchPixels: 2, width: 12, blocks: 1, heads: 3, heightPixels: 4, widthPixels: 4 });
+    const model = new MaskedAutoencoder(randomEncoder(device, config), { width: 8, blocks: 1, heads: 2 });
+    const sink = memorySink();
+    await saveMae(sink, model);
+    const held = device.counters.heldBytes;
+    for (const path of ["norm.bias", "decoder_pred.bias"]) {
+      const checkpoint = await openCheckpoint(memorySource(sink.bytes()));
+      const read = checkpoint.readAsF32.bind(checkpoint);
+      checkpoint.readAsF32 = (name) => (name === path ? Promise.reject(new Error("cut off")) : read(name));
+      await expect(loadMae(device, checkpoint)).rejects.toThrow("cut off");
+    }
+    expect(device.counters.heldBytes).toBe(held);
+  });
+
   it("reads the encoder's tensors in bounded pieces, and nothing else of a training checkpoint", async () => {
     const config = vitConfig({ patchPixels: 4, width: 192, blocks: 2, heads: 3, heightPixels: 32, widthPixels: 32 });
     const stored = encoderContent(randomEncoder(device, config));

@@ -149,6 +149,6 @@ describe("reading and writing without a device", () => {
     await writeEncoder(sink, { config, parameters });
     const again = await openEncoder(await openCheckpoint(memorySource(sink.bytes())));
     expect(again.config.heads).toBeUndefined();
-    expect(() => completeConfig(again.config)).toThrow("--heads");
+    expect(() => completeConfig(again.config)).toThrow("--attention-heads");
   });
 });
