@@ -51,11 +51,15 @@ export function doctorCommand(context: CommandContext): Command {
         const failed = rows.filter((row) => !row.pass);
         const pass = failed.length === 0 && rows.length > 0;
         if (unsupported.length > 0) output.line(`not supported: ${unsupported.join(", ")}`);
-        output.line(
-          pass
-            ? `All ${rows.length} comparisons are within their bounds.`
-            : `${failed.length} of ${rows.length} comparisons failed: do not trust results of this adapter; try --adapter with another one, or a newer driver.`,
-        );
+        if (rows.length === 0)
+          output.warning(
+            `${options.fixtures}: nothing was compared; give a folder of fixtures (NAME.json, NAME.safetensors, checkpoints/)`,
+          );
+        else if (pass) output.line(`All ${rows.length} comparisons are within their bounds.`);
+        else
+          output.line(
+            `${failed.length} of ${rows.length} comparisons failed: do not trust results of this adapter; try --adapter with another one, or a newer driver.`,
+          );
         const { name, type, backend, driver } = device.info;
         output.result({ adapter: { name, type, backend, driver }, cases: rows, unsupported, pass });
         context.exitCode = pass ? exitCodes.success : exitCodes.failure;
