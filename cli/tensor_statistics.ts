@@ -19,6 +19,7 @@ export function tensorStatistics({ data, dtype }: HostTensor): TensorStatistics 
   let count = 0;
   let sum = 0;
   let squares = 0;
+  let shift: number | undefined; // keeps the sums small where a mean is far larger than the deviation
   let min = Number.POSITIVE_INFINITY;
   let max = Number.NEGATIVE_INFINITY;
   for (let from = 0; from < data.length; from += pieceLength) {
@@ -28,15 +29,17 @@ export function tensorStatistics({ data, dtype }: HostTensor): TensorStatistics 
     for (const stored of values) {
       const value = Number(stored);
       if (!Number.isFinite(value)) continue;
+      shift ??= value;
       count++;
-      sum += value;
-      squares += value * value;
+      sum += value - shift;
+      squares += (value - shift) ** 2;
       if (value < min) min = value;
       if (value > max) max = value;
     }
   }
   const nonFinite = data.length - count;
   if (count === 0) return { nonFinite };
-  const mean = sum / count;
-  return { min, max, mean, deviation: Math.sqrt(Math.max(0, squares / count - mean * mean)), nonFinite };
+  const offset = sum / count;
+  const deviation = Math.sqrt(Math.max(0, squares / count - offset * offset));
+  return { min, max, mean: (shift ?? 0) + offset, deviation, nonFinite };
 }

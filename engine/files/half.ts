@@ -3,14 +3,21 @@
 const word = new Uint32Array(1);
 const float = new Float32Array(word.buffer);
 
+/** The binary32 bit pattern of the same number, or of a NaN with the same payload. */
+function wordFromF16(bits: number): number {
+  const sign = (bits & 0x8000) << 16;
+  const exponent = bits & 0x7c00;
+  const mantissa = bits & 0x3ff;
+  if (exponent === 0x7c00) return sign | 0x7f800000 | (mantissa << 13); // infinity or NaN
+  if (exponent !== 0) return sign | (((bits & 0x7fff) << 13) + (112 << 23)); // the exponent rebased by 127 - 15
+  float[0] = mantissa * 2 ** -24; // zero or subnormal
+  return sign | (word[0] ?? 0);
+}
+
 /** The number that a binary16 bit pattern stands for; exact. */
 export function f16ToNumber(bits: number): number {
-  const exponent = (bits >>> 10) & 31;
-  const mantissa = bits & 1023;
-  const sign = bits & 0x8000 ? -1 : 1;
-  if (exponent === 0) return sign * mantissa * 2 ** -24; // subnormal
-  if (exponent === 31) return mantissa ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+  word[0] = wordFromF16(bits);
+  return float[0] ?? 0;
 }
 
 /** The binary16 bit pattern nearest to a binary32 bit pattern, ties to even. */
@@ -60,12 +67,14 @@ export function bf16ToNumber(bits: number): number {
 
 /** Binary16 bit patterns as floats; exact. */
 export function f16ToF32(bits: Uint16Array): Float32Array<ArrayBuffer> {
-  return Float32Array.from(bits, f16ToNumber);
+  const words = new Uint32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) words[i] = wordFromF16(bits[i] ?? 0);
+  return new Float32Array(words.buffer);
 }
 
 /** Floats as the nearest binary16 bit patterns, ties to even; from 65520 on infinity. */
 export function f32ToF16(values: Float32Array): Uint16Array<ArrayBuffer> {
-  return Uint16Array.from(new Uint32Array(values.buffer, values.byteOffset, values.length), f16FromWord);
+  return patternsOf(values, f16FromWord);
 }
 
 /** Bfloat16 bit patterns as floats; exact, NaN payloads included. */
@@ -77,5 +86,13 @@ export function bf16ToF32(bits: Uint16Array): Float32Array<ArrayBuffer> {
 
 /** Floats as the nearest bfloat16 bit patterns, ties to even. */
 export function f32ToBf16(values: Float32Array): Uint16Array<ArrayBuffer> {
-  return Uint16Array.from(new Uint32Array(values.buffer, values.byteOffset, values.length), bf16FromWord);
+  return patternsOf(values, bf16FromWord);
+}
+
+/** Loops, because `from` with a function collects everything in a list first. */
+function patternsOf(values: Float32Array, patternOf: (bits: number) => number): Uint16Array<ArrayBuffer> {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const patterns = new Uint16Array(words.length);
+  for (let i = 0; i < words.length; i++) patterns[i] = patternOf(words[i] ?? 0);
+  return patterns;
 }
