@@ -73,7 +73,7 @@ function headsOfWidth(width: number): number | undefined {
 /**
  * The grid of stored positions: `[1, rows, columns, D]`, or flat with leading rows for the class tokens.
  *
- * @throws ShapeError if the table does not fit the resolution that is asked for, or is no square grid where none is known
+ * @throws ShapeError if it is neither, does not fit the resolution that is asked for, or is no square grid where none is known
  */
 export function positionGrid(
   checkpoint: Checkpoint,
@@ -87,6 +87,10 @@ export function positionGrid(
   const gridOf = (pixels: readonly (number | undefined)[]) => pixels.map((side = 0) => side / patch);
   const asked = options.resolution && gridOf(options.resolution);
   const [, rows = 0, columns = 0] = shape;
+  if (shape.length < 2 || shape.length > 4 || (shape.length > 2 && shape[0] !== 1))
+    throw new ShapeError(
+      `${file}: ${path} is [${shape}], expected [1, rows, columns, width] or [1, tokens, width]; the file is damaged or of another architecture`,
+    );
   if (shape.length === 4) {
     if (!asked || (asked[0] === rows && asked[1] === columns)) return { rows, columns, leadingRows: 0 };
     throw new ShapeError(

@@ -1,5 +1,5 @@
 import type { Checkpoint } from "../../engine/files/index.ts";
-import { OptionError, sizeOf } from "../../engine/index.ts";
+import { OptionError, ShapeError } from "../../engine/index.ts";
 import { gridOf, type VitConfig, vitConfig } from "../config.ts";
 import { startValues } from "../initialize.ts";
 import { vitParameters } from "../parameters.ts";
@@ -9,6 +9,7 @@ import {
   grid,
   merged,
   type ReadFloats,
+  type Source,
   type StoredParameter,
   scaled,
   tokens,
@@ -68,7 +69,7 @@ export async function openEncoder(
   const notes: string[] = [];
   const read = checkedReader(checkpoint, warnings);
   const patchWeight = dict.tensors.get(dict.anchor)?.shape ?? [];
-  const classTokens = sorted.tokens.reduce((sum, { shape }) => sum + sizeOf(shape) / (shape.at(-1) ?? 1), 0);
+  const classTokens = sorted.tokens.reduce((sum, token) => sum + countTokens(token, file), 0);
   const place =
     sorted.positions && positionGrid(checkpoint, sorted.positions, { patchWeight, classTokens }, options, file);
   const parameters = plainParameters(read, sorted);
@@ -172,6 +173,15 @@ async function addPositions(
     }
   }
   if (sorted.tokens.length > 0) parameters.set("cls_tokens.tokens", tokens(read, sorted.tokens, added));
+}
+
+/** Tokens of a `[1, tokens, width]`, `[tokens, width]` or `[width]` tensor. @throws ShapeError for any other */
+function countTokens({ path, shape }: Source, file: string): number {
+  const [tokens = 1] = shape.slice(0, -1).slice(-1);
+  if (shape.length > 0 && shape.length <= 3 && tokens > 0 && (shape.length < 3 || shape[0] === 1)) return tokens;
+  throw new ShapeError(
+    `${file}: ${path} is [${shape}], expected [1, tokens, width]; the file is damaged or of another architecture`,
+  );
 }
 
 function countBlocks(names: Iterable<string>): number {

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   hostTensor,
@@ -7,6 +8,7 @@ import {
   TensorItem,
   writeSafetensors,
 } from "../../../engine/files/index.ts";
+import { EngineError } from "../../../engine/index.ts";
 import {
   type EncoderOptions,
   IncompleteWeightsError,
@@ -268,6 +270,30 @@ describe("positions of a grid that is not square", () => {
 });
 
 describe("files that do not fit", () => {
+  it("are read or refused with a typed error, whatever shapes they hold", async () => {
+    const axis = fc.oneof(fc.constantFrom(0, 1, 2, 4, width, 3 * width, 5), fc.nat(30));
+    const changes = fc.array(fc.tuple(fc.constantFrom(...Object.keys(timm)), fc.array(axis, { maxLength: 5 })), {
+      minLength: 1,
+      maxLength: 3,
+    });
+    const gone = fc.array(fc.constantFrom(...Object.keys(timm)), { maxLength: 2 });
+    await fc.assert(
+      fc.asyncProperty(changes, gone, fc.boolean(), async (changed, removed, isLenient) => {
+        const shapes = without({ ...timm, ...Object.fromEntries(changed) }, ...removed);
+        try {
+          const options = { allowMissing: isLenient, allowLeftOver: isLenient };
+          const encoder = await openEncoder(await checkpointOf(shapes), options);
+          for (const { shape, read: readAll } of encoder.parameters.values())
+            expect((await readAll()).length).toBe(shape.reduce((all, length) => all * length, 1));
+        } catch (error) {
+          if (!(error instanceof EngineError)) throw error;
+          expect(error.message).toMatch(/^checkpoint: /);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it("names parameters that are missing", async () => {
     const incomplete = without(timm, "blocks.0.mlp.fc2.bias", "norm.weight");
     const error: unknown = await openEncoder(await checkpointOf(incomplete)).catch((reason: unknown) => reason);
