@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import sharp from "sharp";
+import sharp, { type Sharp } from "sharp";
 import type { DecodeOptions, EncodedImage, RgbImage } from "./image_source.ts";
 
 sharp.cache(false); // each file is decoded once per epoch; a cache would only hold memory
@@ -26,21 +26,24 @@ export async function decodeImage(encoded: EncodedImage, options: DecodeOptions)
       withoutEnlargement: true,
     });
   }
-  let { data, info } = await image.raw({ depth: "uchar" }).toUint8Array();
+  let { data, info } = await pixelsOf(image);
   const { maxPixels = Number.POSITIVE_INFINITY } = options;
   if (info.width * info.height > maxPixels) {
     const raw = { width: info.width, height: info.height, channels: info.channels };
     const reduced = sharp(data, { raw }).resize({ ...sizeWithin(maxPixels, info), fit: "fill" });
-    ({ data, info } = await reduced.raw({ depth: "uchar" }).toUint8Array());
+    ({ data, info } = await pixelsOf(reduced));
   }
-  if (info.channels !== 3 || !(data.buffer instanceof ArrayBuffer)) {
-    throw new Error(`unexpected ${info.channels} channels after conversion to sRGB`);
-  }
-  const rgb = new Uint8Array(data.buffer, data.byteOffset, data.length);
+  if (info.channels !== 3) throw new Error(`unexpected ${info.channels} channels after conversion to sRGB`);
   const { width, height } = info;
+  // A copy, because the memory of a Buffer cannot be transferred.
   return options.channels === 3
-    ? { width, height, channels: 3, data: rgb }
-    : { width, height, channels: 1, data: luma(rgb) };
+    ? { width, height, channels: 3, data: Uint8Array.from(data) }
+    : { width, height, channels: 1, data: luma(data) };
+}
+
+/** As a Buffer: sharp 0.35.5 never frees the memory that its `toUint8Array` gives. */
+function pixelsOf(image: Sharp) {
+  return image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
 }
 
 // The same shape, as nearly as whole pixels allow, with an area of at most `maxPixels`.
