@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { forgetTemporary, noteTemporary } from "../engine/platform/temporary_files_node.ts";
 
 /** Bytes moved at a time. */
 const pieceBytes = 4 * 2 ** 20;
@@ -22,6 +23,7 @@ export class FeatureSpool {
   /** A temporary file beside `target`, so that both are on the same disk. */
   static async open(target: string, width: number): Promise<FeatureSpool> {
     const path = join(dirname(target), `.${basename(target)}.${randomUUID()}.rows`);
+    noteTemporary(path);
     return new FeatureSpool(path, await open(path, "wx+"), width);
   }
 
@@ -57,5 +59,6 @@ export class FeatureSpool {
   async close(): Promise<void> {
     await this.file.close();
     await rm(this.path, { force: true });
+    forgetTemporary(this.path);
   }
 }

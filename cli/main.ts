@@ -1,6 +1,16 @@
 #!/usr/bin/env node
 import process from "node:process";
+import { removeTemporaries } from "../engine/platform/temporary_files_node.ts";
 import { runCli } from "./run.ts";
+
+process.on("exit", removeTemporaries);
+for (const [name, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)
+  process.on(name, () => {
+    if (process.listenerCount(name) === 1) process.exit(code); // else the command itself ends in good order
+  });
 
 // A reader that has seen enough, such as `head`, is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

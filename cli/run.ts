@@ -72,15 +72,17 @@ export async function runCli(args: readonly string[], streams: Streams, isDebug 
   }
 }
 
+const intact = "what was written before is intact";
+const again = "start again (refine and pretrain go on with --resume)";
+
 const systemReasons: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file or folder; check the path",
   EACCES: "permission denied; check who may read and write it",
   EISDIR: "it is a folder; give a file",
   ENOTDIR: "a part of the path is no folder; check the path",
-  ENOSPC: "the disk is full; what was written before is intact: free some space and go on with --resume",
-  EFBIG:
-    "the file may not become that large; what was written before is intact: raise the limit and go on with --resume",
-  EDQUOT: "the disk quota is used up; what was written before is intact: free some space and go on with --resume",
+  ENOSPC: `the disk is full; ${intact}: free some space and ${again}`,
+  EFBIG: `the file may not become that large; ${intact}: raise the limit and ${again}`,
+  EDQUOT: `the disk quota is used up; ${intact}: free some space and ${again}`,
 };
 
 /** Errors of the operating system in words. */

@@ -1,20 +1,24 @@
 import { constants } from "node:fs";
-import { type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
+import { access, type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { ByteSink } from "../files/byte_sink.ts";
 import { type ByteSource, checkRange } from "../files/byte_source.ts";
-import { FileExistsError, TruncatedFileError, WriteTargetError } from "../files/errors.ts";
+import { FileExistsError, ForeignFileError, TruncatedFileError, WriteTargetError } from "../files/errors.ts";
+import { forgetTemporary, noteTemporary } from "./temporary_files_node.ts";
 
-/** Opens a file for reading by ranges (Node and Deno). */
+/** Opens a file for reading by ranges (Node and Deno). @throws ForeignFileError for a folder; otherwise what the system says */
 export async function fileSource(path: string): Promise<ByteSource> {
   const file = await open(path, "r");
-  const sizeBytes = await file.stat().then(
-    (stat) => stat.size,
-    async (error: unknown) => {
+  const sizeBytes = await file
+    .stat()
+    .then((found) => {
+      if (found.isDirectory()) throw new ForeignFileError(`${path}: it is a folder; give a file`);
+      return found.size;
+    })
+    .catch(async (error: unknown) => {
       await file.close();
       throw error;
-    },
-  );
+    });
   let isOpen = true;
   return {
     name: path,
@@ -37,7 +41,7 @@ export async function fileSource(path: string): Promise<ByteSource> {
   };
 }
 
-function isCode(error: unknown, ...codes: readonly string[]): boolean {
+function isCode(error: unknown, ...codes: readonly string[]): error is Error {
   return error instanceof Error && "code" in error && codes.some((code) => error.code === code);
 }
 
@@ -45,7 +49,7 @@ function isCode(error: unknown, ...codes: readonly string[]): boolean {
  * Refuses a path that {@link writeFileAtomic} cannot write to, for commands that compute long before they write.
  *
  * @throws FileExistsError if a file stands there and overwriting is not allowed; WriteTargetError for a folder, a device or a pipe,
- *   and where there is no such folder
+ *   and where the folder is missing or may not be written to
  */
 export async function checkWritePath(path: string, options: { readonly overwrite?: boolean } = {}): Promise<void> {
   const statOf = (name: string) =>
@@ -63,6 +67,16 @@ export async function checkWritePath(path: string, options: { readonly overwrite
     throw new FileExistsError(`write: ${path} exists; choose another name, or allow overwriting (--force)`);
   if (!there && !(await statOf(dirname(path)))?.isDirectory())
     throw new WriteTargetError(`write: ${path} cannot be made: there is no folder ${dirname(path)}; create it`);
+  const target = await realpath(path).catch(() => path); // no such file yet, or a link that leads nowhere
+  await access(dirname(target), constants.W_OK).catch((error: unknown) => {
+    throw isCode(error, "EACCES", "EPERM", "EROFS") ? noPermission(path, target) : error;
+  });
+}
+
+function noPermission(path: string, target: string): WriteTargetError {
+  return new WriteTargetError(
+    `write: ${path} cannot be made: no permission to write in ${dirname(target)}; choose another folder`,
+  );
 }
 
 /** A new name becomes durable when its folder is synchronised; not every system can do that. */
@@ -99,11 +113,10 @@ export async function writeFileAtomic(
   await checkWritePath(path, options);
   const target = await realpath(path).catch(() => path); // no such file yet, or a link that leads nowhere
   const temporary = join(dirname(target), `.${basename(target)}.${crypto.randomUUID()}.part`);
+  noteTemporary(temporary);
   const file = await open(temporary, "wx").catch((error: unknown) => {
-    if (!isCode(error, "EACCES", "EPERM", "EROFS")) throw error;
-    throw new WriteTargetError(`write: ${path} cannot be made: no permission to write in ${dirname(target)}`, {
-      cause: error,
-    });
+    forgetTemporary(temporary);
+    throw isCode(error, "EACCES", "EPERM", "EROFS") ? noPermission(path, target) : error;
   });
   try {
     try {
@@ -116,7 +129,10 @@ export async function writeFileAtomic(
     await rename(temporary, target);
   } catch (error) {
     await rm(temporary, { force: true });
+    if (isCode(error, "ENOSPC", "EFBIG", "EDQUOT")) throw Object.assign(error, { path }); // written through a handle
     throw error;
+  } finally {
+    forgetTemporary(temporary);
   }
   await syncFolder(target);
 }

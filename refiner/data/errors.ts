@@ -55,7 +55,7 @@ export class TooManyBrokenImagesError extends DataError {
     const named = broken.slice(0, 3).map((error) => `${error.imageName} (${error.reason})`);
     super(
       `load: ${broken.length} of ${total} images are broken, more than the accepted ${maxBad * 100} %: ${named.join(", ")}` +
-        `${broken.length > named.length ? ", …" : ""}; repair or remove them, or accept a larger share (maxBad)`,
+        `${broken.length > named.length ? ", …" : ""}; repair or remove them, or accept a larger share (--max-bad)`,
     );
     this.broken = broken;
   }

@@ -1,4 +1,6 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { openCheckpoint } from "../../engine/files/index.ts";
@@ -9,6 +11,7 @@ import { type VitConfig, vitConfig, vitParameters } from "../../models/index.ts"
 import { testDevice } from "../device.ts";
 import { randomEncoder } from "../models/random_encoder.ts";
 import { run, temporaryFolder } from "./run_command.ts";
+import { cli, startProgram } from "./small_run.ts";
 
 const device = await testDevice();
 const at = await temporaryFolder();
@@ -53,6 +56,19 @@ describe("embed", () => {
     const bytes = await readFile(at("one.npy"));
     expect(await readFile(at("seven.npy"))).toEqual(bytes);
     expect(await readFile(at("many.npy"))).toEqual(bytes);
+  });
+
+  it.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+  ])("leaves nothing behind when %s ends it early", { timeout: 60_000 }, async (signal, code) => {
+    await mkdir(at(signal));
+    const out = join(at(signal), "out.npy");
+    const stopping = new URL(`./killed_while_writing.mjs?${signal}`, import.meta.url).href;
+    const files = ["--weights", at("small.safetensors"), "--images", at("images"), "--out", out];
+    const { ended } = startProgram(process.execPath, ["--import", stopping, cli, "embed", ...files]);
+    expect(await ended).toMatchObject({ code, out: "" });
+    expect(await readdir(at(signal))).toEqual([]);
   });
 
   it("gives an image the same features alone as in company", { timeout: 120_000 }, async () => {
