@@ -28,6 +28,7 @@ export function addCommonOptions(command: Command): Command {
 /** Options of commands that load an encoder. */
 export interface EncoderCommandOptions {
   readonly attentionHeads?: number;
+  readonly epsilon?: number;
   readonly classPosition?: "exact" | "as-published";
   readonly resolution?: readonly [heightPixels: number, widthPixels: number];
   readonly place?: string;
@@ -39,6 +40,7 @@ export interface EncoderCommandOptions {
 export function addEncoderOptions(command: Command, headsFlag = "--heads, --attention-heads"): Command {
   return command
     .option(`${headsFlag} <number>`, "attention heads of the encoder, where the file does not tell", wholeNumber(1))
+    .option("--epsilon <number>", "epsilon of the norms, where the file does not tell (default: 1e-6)", epsilon)
     .addOption(
       new Option(
         "--class-position <how>",
@@ -57,9 +59,10 @@ export function addEncoderOptions(command: Command, headsFlag = "--heads, --atte
 
 /** Those options of a command that are about its encoder, without the ones that were not given. */
 export function encoderInputs(options: EncoderCommandOptions): EncoderCommandOptions {
-  const { attentionHeads, classPosition, resolution, place, allowMissing, allowLeftOver } = options;
+  const { attentionHeads, epsilon, classPosition, resolution, place, allowMissing, allowLeftOver } = options;
   return {
     ...(attentionHeads === undefined ? {} : { attentionHeads }),
+    ...(epsilon === undefined ? {} : { epsilon }),
     ...(classPosition === undefined ? {} : { classPosition }),
     ...(resolution === undefined ? {} : { resolution }),
     ...(place === undefined ? {} : { place }),
@@ -72,6 +75,13 @@ export function encoderInputs(options: EncoderCommandOptions): EncoderCommandOpt
 export function encoderOptions(options: EncoderCommandOptions): EncoderOptions {
   const { attentionHeads, ...given } = encoderInputs(options);
   return { ...given, ...(attentionHeads === undefined ? {} : { heads: attentionHeads }) };
+}
+
+function epsilon(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value > 0 && value < 1))
+    throw new InvalidArgumentError("expected a number above 0 and below 1, such as 1e-6.");
+  return value;
 }
 
 /** Parses a resolution such as 224x448 (height first). */

@@ -12,6 +12,7 @@ const storedSchema = z.looseObject({
   test: z.string().optional(),
   channels: z.union([z.literal(1), z.literal(3)]).optional(),
   attentionHeads: z.number().optional(),
+  epsilon: z.number().optional(),
   classPosition: z.enum(["exact", "as-published"]).optional(),
   resolution: z.tuple([z.number(), z.number()]).optional(),
   place: z.string().optional(),

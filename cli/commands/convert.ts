@@ -8,6 +8,7 @@ import {
   type NameStyle,
   nameStyles,
   openEncoder,
+  untoldOptions,
   type WeightDType,
   type WeightFormat,
   weightDTypes,
@@ -17,6 +18,7 @@ import {
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { addEncoderOptions, type CommonOptions, type EncoderCommandOptions, encoderOptions } from "../options.ts";
 import { formatBytes, type Output } from "../output.ts";
+import { UsageError } from "../usage_error.ts";
 
 interface ConvertOptions extends CommonOptions, EncoderCommandOptions {
   readonly names: NameStyle;
@@ -39,9 +41,10 @@ export function convertCommand(context: CommandContext): Command {
     )
     .addOption(new Option("--dtype <type>", "element type to write").choices([...weightDTypes]).default("f32"))
     .addOption(
-      new Option("--format <format>", "file format (default: pth for .pth, .pt and .th, else safetensors)").choices([
-        ...weightFormats,
-      ]),
+      new Option(
+        "--format <format>",
+        "file format (default: by the ending of the file, .safetensors, or .pth, .pt or .th)",
+      ).choices([...weightFormats]),
     )
     .option("--force", "overwrite an existing file", false);
   addEncoderOptions(command).action((input: string, path: string, options: ConvertOptions) =>
@@ -50,10 +53,17 @@ export function convertCommand(context: CommandContext): Command {
   return finishCommand(command, "mimrefine convert mae_pretrain_vit_base.pth mae_b16.safetensors --dtype f16");
 }
 
+/** @throws UsageError for a name that tells no format */
+function formatOf(path: string): WeightFormat {
+  if (/\.(pth|pt|th)$/i.test(path)) return "pth";
+  if (/\.safetensors$/i.test(path)) return "safetensors";
+  throw new UsageError(`convert: ${path} ends with none of .safetensors, .pth, .pt, .th; choose one, or give --format`);
+}
+
 async function convert(input: string, path: string, options: ConvertOptions, output: Output): Promise<void> {
   const { names, dtype, force } = options;
-  const format = options.format ?? (/\.(pth|pt|th)$/i.test(path) ? "pth" : "safetensors");
   await checkWritePath(path, { overwrite: force });
+  const format = options.format ?? formatOf(path);
   const checkpoint = await openCheckpoint(await fileSource(input));
   try {
     const encoder = await openEncoder(checkpoint, encoderOptions(options), input);
@@ -64,6 +74,11 @@ async function convert(input: string, path: string, options: ConvertOptions, out
       overwrite: force,
     });
     for (const warning of encoder.report.warnings) output.warning(warning);
+    const untold = untoldOptions(encoder.config, { names, format });
+    if (untold.length > 0)
+      output.warning(
+        `${path}: names of ${names} in a PyTorch file do not tell everything about this encoder; to read it again, give ${untold.join(" ")}, or write safetensors instead`,
+      );
     const { size } = await stat(path);
     output.line(`${path}: ${format}, ${dtype}, names of ${names}, ${formatBytes(size)}`);
     const { config, report } = encoder;

@@ -40,6 +40,10 @@ export function storedConfig(
       `${file}: the patch embedding has shape [${sizes.patchWeight}], expected [width, channels, patch, patch]; video models and patches that are not square are not supported`,
     );
   }
+  if (sizes.blocks < 1)
+    throw new UnknownModelError(
+      `${file}: a patch embedding, but no blocks (blocks.0.…); give the checkpoint of a plain ViT`,
+    );
   const stated = statedValues(checkpoint, file);
   const heads = options.heads ?? stated.heads ?? headsOfWidth(width);
   if (heads !== undefined && (!Number.isInteger(heads) || heads < 1 || width % heads !== 0)) {
@@ -61,12 +65,15 @@ export function storedConfig(
     widthPixels: columns * patchPixels,
     classTokens: sizes.classTokens,
     // transformers' ViTConfig has layer_norm_eps 1e-12, all others 1e-6.
-    epsilon: options.epsilon ?? stated.epsilon ?? (sizes.isTransformers ? 1e-12 : 1e-6),
+    epsilon: options.epsilon ?? stated.epsilon ?? (sizes.isTransformers ? 1e-12 : defaultEpsilon),
   };
 }
 
+/** What readers take where a file does not tell the epsilon of the norms: the authors', MAE's and timm's value. */
+export const defaultEpsilon = 1e-6;
+
 /** Heads of the published models by width; other widths have no usual number. */
-function headsOfWidth(width: number): number | undefined {
+export function headsOfWidth(width: number): number | undefined {
   return Object.values(vitPresets).find((preset) => preset.width === width)?.heads;
 }
 

@@ -10,6 +10,7 @@ export {
   type NameStyle,
   nameStyles,
   saveEncoder,
+  untoldOptions,
   type WeightDType,
   type WeightFormat,
   type WriteOptions,

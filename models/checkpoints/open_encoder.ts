@@ -72,6 +72,11 @@ export async function openEncoder(
   const classTokens = sorted.tokens.reduce((sum, token) => sum + countTokens(token, file), 0);
   const place =
     sorted.positions && positionGrid(checkpoint, sorted.positions, { patchWeight, classTokens }, options, file);
+  const isGuess = sorted.positions?.shape.length !== 4 && !options.resolution && !dict.anchor.startsWith("modality");
+  if (isGuess && place?.leadingRows === 0 && classTokens > 0)
+    notes.push(
+      `positions: taken as ${place.rows} x ${place.columns} patches without a row for the class token; if that is wrong, give the resolution (--resolution)`,
+    );
   const parameters = plainParameters(read, sorted);
   await addPositions(read, parameters, sorted, place, options.classPosition ?? "exact", notes);
   const config = storedConfig(

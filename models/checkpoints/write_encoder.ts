@@ -9,7 +9,7 @@ import {
 } from "../../engine/files/index.ts";
 import { OptionError } from "../../engine/index.ts";
 import type { VisionTransformer } from "../vit.ts";
-import { configKey, type StoredConfig } from "./encoder_config.ts";
+import { configKey, defaultEpsilon, headsOfWidth, type StoredConfig } from "./encoder_config.ts";
 import { positionsName } from "./open_encoder.ts";
 
 /** Whose parameter names a written file uses. */
@@ -48,6 +48,25 @@ export interface WriteOptions {
   readonly method?: string;
   /** Further metadata of safetensors files. */
   readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * What a file of that form does not tell of an encoder, as the options that it takes to read it again: safetensors hold the
+ * config, PyTorch files only what their readers expect.
+ */
+export function untoldOptions(
+  config: StoredConfig,
+  { names = "authors", format = "safetensors" }: WriteOptions,
+): string[] {
+  if (format === "safetensors") return [];
+  const { heads, width, epsilon, heightPixels, widthPixels } = config;
+  return [
+    ...(names !== "authors" && heads !== undefined && heads !== headsOfWidth(width)
+      ? [`--attention-heads ${heads}`]
+      : []),
+    ...(names !== "authors" && heightPixels !== widthPixels ? [`--resolution ${heightPixels}x${widthPixels}`] : []),
+    ...(epsilon !== defaultEpsilon ? [`--epsilon ${epsilon}`] : []),
+  ];
 }
 
 /** The content of a model on a device; each parameter is copied to the host when its turn comes. */
@@ -139,9 +158,6 @@ function flatPositions(parameter: ReadableParameter, { classTokens, width }: Sto
   };
 }
 
-/** Of the authors' models (`PrenormVit`, `PostnormVit`). */
-const defaultEpsilon = 1e-6;
-
 /** What each family's loaders expect to find: the authors' under `state_dict`, MAE's under `model`, timm's at the top. */
 function pytorchContent(items: ReadonlyMap<string, TensorItem>, config: StoredConfig, names: NameStyle): PyTorchValue {
   if (names === "timm") return items;
@@ -158,8 +174,7 @@ function pytorchContent(items: ReadonlyMap<string, TensorItem>, config: StoredCo
       mlp_hidden_dim: mlpWidth,
       num_cls_tokens: classTokens,
       input_shape: [channels, heightPixels, widthPixels],
-      // The default is left out: torch 1.13 reads no floats with weights_only=True.
-      ...(config.epsilon === defaultEpsilon ? {} : { eps: config.epsilon }),
+      // Without the epsilon: torch 1.13 reads no floats with weights_only=True. See untoldOptions.
     },
   };
 }

@@ -103,6 +103,14 @@ describe("convert", () => {
     });
   });
 
+  it("warns of what a PyTorch file does not tell, and refuses a name that tells no format", async () => {
+    const read = [fixture("mae.pth"), at("timm.pth"), "--names", "timm", "--epsilon", "1e-5"];
+    const { code, err } = await run("convert", ...read, "--heads", "2");
+    expect([code, err]).toEqual([0, expect.stringContaining("give --attention-heads 2 --epsilon 0.00001, or")]);
+    const refused = await run("convert", fixture("mae.pth"), at("mae.npy"));
+    expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("ends with none of .safetensors, .pth")]);
+  });
+
   it("does not overwrite a file unless forced to, and leaves it as it was", async () => {
     await writeFile(at("kept.safetensors"), "kept");
     const refused = await run("convert", fixture("mae.pth"), at("kept.safetensors"));

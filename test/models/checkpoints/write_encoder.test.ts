@@ -3,14 +3,16 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type Checkpoint, memorySink, memorySource, openCheckpoint } from "../../../engine/files/index.ts";
-import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
+import { fileSource, writeFileAtomic } from "../../../engine/platform/files_node.ts";
 import {
   completeConfig,
   loadEncoder,
   openEncoder,
   saveEncoder,
+  untoldOptions,
   type WriteOptions,
   writeEncoder,
 } from "../../../models/checkpoints/index.ts";
@@ -67,6 +69,37 @@ describe("a saved encoder", () => {
     await expect(written).rejects.toThrow(`use ${remedy}`);
   });
 
+  it("needs its resolution again where names of timm hide a grid that is not square in a PyTorch file", async () => {
+    const options = { format: "pth", names: "timm" } as const;
+    const checkpoint = await saved(prenorm, options);
+    expect(untoldOptions(prenorm.config, options)).toEqual(["--attention-heads 5", "--resolution 9x15"]);
+    const misread = await openEncoder(checkpoint); // 1 + 3 x 5 rows are 4 x 4, too
+    expect(misread.report.notes.join()).toContain("taken as 4 x 4 patches without a row for the class token");
+    const { model, report } = await loadEncoder(device, checkpoint, { heads: 5, resolution: [9, 15] });
+    expect(await valuesOf(model)).toEqual(await valuesOf(prenorm));
+    expect(report.notes).toEqual(["positions: the class row is zero and was taken off"]);
+  });
+
+  it.each<[WriteOptions, readonly string[]]>([
+    [{ format: "safetensors", names: "timm" }, []],
+    [{ format: "pth", names: "authors" }, ["--epsilon 1e-12"]],
+    [{ format: "pth", names: "mae" }, ["--attention-heads 5", "--resolution 9x15", "--epsilon 1e-12"]],
+  ])("tells what it does not tell: %j", (options, expected) => {
+    expect(untoldOptions({ ...prenorm.config, epsilon: 1e-12 }, options)).toEqual(expected);
+  });
+
+  it("has names and shapes of a file for the authors' hub models", async () => {
+    const path = fileURLToPath(new URL("../../fixtures/checkpoints/refiner-hub.th", import.meta.url));
+    const hub = await openCheckpoint(await fileSource(path));
+    const sink = memorySink();
+    await writeEncoder(sink, await openEncoder(hub), { format: "pth" });
+    const written = await openCheckpoint(memorySource(sink.bytes()));
+    const shapes = ({ tensors }: Checkpoint) =>
+      Object.fromEntries([...tensors].map(([name, { shape }]) => [name, shape]));
+    expect(shapes(written)).toEqual(shapes(hub));
+    await hub.close();
+  });
+
   it("carries config, source and method in its metadata", async () => {
     const { metadata } = await saved(prenorm, { source: "mae.pth", method: "MIM-Refiner" });
     expect(JSON.parse(metadata.get("mimrefine.config") ?? "")).toEqual(prenorm.config);
@@ -116,11 +149,15 @@ function hasTorch(): boolean {
 }
 
 describe.skipIf(!hasTorch())("PyTorch (skipped where python3-torch is not installed)", () => {
-  it("reads a written state_dict with weights_only=True", { timeout: 120_000 }, async () => {
+  it.each([
+    ["pre-norm", prenorm],
+    ["pre-norm of epsilon 1e-12", randomEncoder(device, vitConfig({ ...sizes, epsilon: 1e-12 }))],
+    ["post-norm", postnorm],
+  ])("reads a written state_dict with weights_only=True: %s", { timeout: 120_000 }, async (_, model) => {
     const folder = await mkdtemp(join(tmpdir(), "mimrefine-torch-"));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
     const path = join(folder, "encoder.th");
-    await writeFileAtomic(path, (sink) => saveEncoder(sink, prenorm, { format: "pth" }));
+    await writeFileAtomic(path, (sink) => saveEncoder(sink, model, { format: "pth" }));
     const script = [
       "import json, sys, torch",
       "content = torch.load(sys.argv[1], weights_only=True)",
@@ -129,8 +166,9 @@ describe.skipIf(!hasTorch())("PyTorch (skipped where python3-torch is not instal
     ];
     const printed = execFileSync(python, ["-c", script.join("\n"), path], { encoding: "utf8", timeout: 100_000 });
     const { kwargs, tensors } = JSON.parse(printed);
-    expect(kwargs).toMatchObject({ dim: 20, depth: 2, num_heads: 5, patch_size: 3, input_shape: [3, 9, 15] });
-    const values = await valuesOf(prenorm);
+    const inputShape = [model.config.channels, 9, 15];
+    expect(kwargs).toMatchObject({ dim: 20, depth: 2, num_heads: 5, patch_size: 3, input_shape: inputShape });
+    const values = await valuesOf(model);
     expect(Object.keys(tensors).sort()).toEqual(Object.keys(values).sort());
     for (const [name, numbers] of Object.entries(values)) {
       const [, dtype, total] = tensors[name];
