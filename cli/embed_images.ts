@@ -4,7 +4,8 @@ import { writeFileAtomic } from "../engine/platform/files_node.ts";
 import { configKey } from "../models/index.ts";
 import { type ImageSource, orderedBatches } from "../refiner/data/index.ts";
 import { type FeatureExtractor, featureBatch } from "../refiner/features.ts";
-import { type FeatureFormat, type RowSource, sourceList, writeFeatures } from "./feature_files.ts";
+import { EmbeddedRows } from "./embedded_rows.ts";
+import { type FeatureFormat, listBreaks, writeFeatures, writeSourceList } from "./feature_files.ts";
 import { FeatureSpool } from "./feature_spool.ts";
 import type { Output } from "./output.ts";
 import { Progress } from "./progress.ts";
@@ -41,12 +42,12 @@ export async function embedImages(
   const list = listOf(out);
   const overwrite = options.force;
   const spool = await FeatureSpool.open(out, extractor.width);
-  const sources: RowSource[] = [];
+  const sources = new EmbeddedRows(source);
   try {
     // The list takes its name last: where it stands, the features are complete.
     const writeList = async (listSink: ByteSink): Promise<void> => {
       await writeFileAtomic(out, writeMatrix, { overwrite });
-      await listSink.write(new TextEncoder().encode(sourceList(sources, source.classNames)));
+      await writeSourceList(listSink, sources);
     };
     const writeMatrix = async (sink: ByteSink): Promise<void> => {
       await computeRows(extractor, source, spool, sources, options, output);
@@ -82,7 +83,7 @@ async function computeRows(
   extractor: FeatureExtractor,
   source: ImageSource,
   spool: FeatureSpool,
-  sources: RowSource[],
+  sources: EmbeddedRows,
   options: ReadingOptions,
   output: Output,
 ): Promise<void> {
@@ -111,7 +112,10 @@ async function computeRows(
   try {
     for await (const { images, indices, labels } of batches) {
       for (const [i, image] of images.entries()) {
-        sources.push({ path: source.name(indices[i] ?? 0), label: labels[i] ?? -1 });
+        const index = indices[i] ?? 0;
+        sources.push(index, labels[i] ?? -1);
+        if (source.name(index).search(listBreaks) >= 0)
+          output.warning(`${JSON.stringify(source.name(index))}: tabs and line breaks stand as spaces in the list`);
         if (waiting.push(image) === featureBatch) await submit();
       }
     }

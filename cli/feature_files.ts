@@ -1,15 +1,9 @@
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import { type ByteSink, hostTensor, NpyRowWriter, TensorItem, writeSafetensors } from "../engine/files/index.ts";
 import { OptionError } from "../engine/index.ts";
+import type { EmbeddedRows } from "./embedded_rows.ts";
 import type { FeatureSpool } from "./feature_spool.ts";
 import { UsageError } from "./usage_error.ts";
-
-/** What one row of a feature file belongs to. */
-export interface RowSource {
-  readonly path: string;
-  /** Class, -1 for none. */
-  readonly label: number;
-}
 
 export type FeatureFormat = "npy" | "safetensors" | "parquet";
 
@@ -27,7 +21,7 @@ export async function writeFeatures(
   sink: ByteSink,
   format: FeatureFormat,
   spool: FeatureSpool,
-  sources: readonly RowSource[],
+  sources: EmbeddedRows,
   metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
   if (format === "npy") return writeRows(sink, spool);
@@ -56,14 +50,14 @@ class SpooledItem extends TensorItem {
   }
 }
 
-/** Rows per group: what a reader loads at least, and what is held here. */
+/** Rows per group of a table, and per piece of the list: what a reader loads at least, and what is held here. */
 const rowsPerGroup = 1024;
 
 /** Columns path, label and embedding (a list of floats). */
 async function writeTable(
   sink: ByteSink,
   spool: FeatureSpool,
-  sources: readonly RowSource[],
+  sources: EmbeddedRows,
   metadata: Readonly<Record<string, string>>,
 ): Promise<void> {
   const writer = new ByteWriter();
@@ -108,11 +102,21 @@ async function writeTable(
   await drain();
 }
 
-/** The list that stands beside a feature file: one line per row, in its order. */
-export function sourceList(sources: readonly RowSource[], classNames: readonly string[] | undefined): string {
-  const lines = sources.map(({ path, label }) => {
-    const name = label < 0 ? "" : (classNames?.[label] ?? "");
-    return [path, label < 0 ? "" : String(label), name].map((cell) => cell.replace(/[\t\r\n]/g, " ")).join("\t");
-  });
-  return `${["path\tlabel\tclass", ...lines].join("\n")}\n`;
+/** Writes the list that stands beside a feature file: one line per row, in its order. Tabs and line breaks become spaces. */
+export async function writeSourceList(sink: ByteSink, sources: EmbeddedRows): Promise<void> {
+  const { classNames } = sources.source;
+  const write = (lines: readonly (readonly string[])[]): Promise<void> => {
+    const text = lines.map((cells) => `${cells.map((cell) => cell.replace(listBreaks, " ")).join("\t")}\n`);
+    return sink.write(new TextEncoder().encode(text.join("")));
+  };
+  await write([["path", "label", "class"]]);
+  for (let from = 0; from < sources.length; from += rowsPerGroup) {
+    const part = sources.slice(from, from + rowsPerGroup);
+    await write(
+      part.map(({ path, label }) => (label < 0 ? [path, "", ""] : [path, String(label), classNames?.[label] ?? ""])),
+    );
+  }
 }
+
+/** What a name in the list cannot hold. */
+export const listBreaks = /[\t\r\n]/g;

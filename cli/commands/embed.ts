@@ -180,6 +180,8 @@ async function dryRun(options: EmbedOptions, output: Output): Promise<void> {
 
 async function dryRunConfig(options: EmbedOptions): Promise<VitConfig> {
   const { model, weights } = options;
+  if (model !== undefined && weights !== undefined)
+    throw new UsageError("embed: --dry-run takes --weights or --model, not both");
   if (model !== undefined) return vitConfig(model);
   if (weights === undefined) throw new UsageError("embed: --dry-run needs --weights or --model");
   const checkpoint = await openCheckpoint(await fileSource(weights));

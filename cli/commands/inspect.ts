@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { Command } from "commander";
-import { type Checkpoint, openCheckpoint } from "../../engine/files/index.ts";
+import { type Checkpoint, openCheckpoint, type PlainValue } from "../../engine/files/index.ts";
 import { OverLimitError } from "../../engine/index.ts";
 import { fileSource } from "../../engine/platform/files_node.ts";
 import { formatReport, openEncoder, type StoredEncoder } from "../../models/checkpoints/index.ts";
@@ -66,9 +66,16 @@ async function inspect(checkpoint: Checkpoint, file: string, options: InspectOpt
     model: encoder instanceof Error ? null : { config: encoder.config, report: encoder.report },
     ...(encoder instanceof Error ? { reason: encoder.message } : {}),
     metadata: Object.fromEntries(checkpoint.metadata),
-    plainValues: Object.fromEntries(checkpoint.plainValues),
+    plainValues: Object.fromEntries([...checkpoint.plainValues].map(([path, value]) => [path, plainJson(value)])),
     tensors: rows,
   });
+}
+
+/** JSON knows no bytes, infinities and NaN: base64, "inf", "-inf" and "nan". */
+function plainJson(value: PlainValue): unknown {
+  if (value instanceof Uint8Array) return { base64: Buffer.from(value).toString("base64") };
+  if (typeof value !== "number" || Number.isFinite(value)) return value;
+  return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
 }
 
 /** Statistics of a tensor; none, with a warning, for one that is too large to hold. */

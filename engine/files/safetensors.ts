@@ -48,13 +48,31 @@ async function readHeader(source: ByteSource): Promise<{ header: Record<string, 
   }
   checkRange(source.name, source.sizeBytes, 8, length);
   const bytes = await source.read(8, length);
+  let isObject = false;
   try {
-    const header: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    if (isRecord(header)) return { header, dataStart: 8 + length };
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const header: unknown = JSON.parse(text);
+    if (isRecord(header) && countKeys(text) === Object.keys(header).length) return { header, dataStart: 8 + length };
+    isObject = isRecord(header);
   } catch (cause) {
     throw new CorruptFileError(`${source.name}: the safetensors header is not JSON; fetch the file again`, { cause });
   }
-  throw new CorruptFileError(`${source.name}: the safetensors header is not a JSON object`);
+  throw new CorruptFileError(
+    `${source.name}: the safetensors header ${isObject ? "names a tensor twice" : "is not a JSON object"}; fetch the file again`,
+  );
+}
+
+/** Keys of the outermost object of a JSON text, equal ones too; `JSON.parse` keeps only the last of those. */
+function countKeys(json: string): number {
+  let [depth, keys] = [0, 0];
+  for (let at = 0; at < json.length; at++) {
+    const character = json[at];
+    if (character === "{" || character === "[") depth++;
+    else if (character === "}" || character === "]") depth--;
+    else if (character === ":" && depth === 1) keys++;
+    else if (character === '"') while (json[++at] !== '"') if (json[at] === "\\") at++;
+  }
+  return keys;
 }
 
 function readMetadata(name: string, value: unknown): Map<string, string> {

@@ -2,6 +2,8 @@ import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { writePyTorch } from "../../engine/files/index.ts";
+import { writeFileAtomic } from "../../engine/platform/files_node.ts";
 import { run, temporaryFolder } from "./run_command.ts";
 
 const at = await temporaryFolder();
@@ -20,6 +22,16 @@ describe("inspect", () => {
       mean: expect.any(Number),
       deviation: expect.any(Number),
     });
+  });
+
+  it("writes what JSON cannot hold as text", async () => {
+    const values = new Map([
+      ["inf", Number.NEGATIVE_INFINITY],
+      ["nan", Number.NaN],
+    ]);
+    await writeFileAtomic(at("odd.pth"), (sink) => writePyTorch(sink, Object.fromEntries(values)));
+    const { out } = await run("inspect", at("odd.pth"), "--json");
+    expect(JSON.parse(out).plainValues).toEqual({ inf: "-inf", nan: "nan" });
   });
 
   it("says which encoder it sees, for people", async () => {

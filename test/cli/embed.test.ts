@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import sharp from "sharp";
@@ -69,6 +69,15 @@ describe("embed", () => {
     const { ended } = startProgram(process.execPath, ["--import", stopping, cli, "embed", ...files]);
     expect(await ended).toMatchObject({ code, out: "" });
     expect(await readdir(at(signal))).toEqual([]);
+  });
+
+  it("says where a name does not fit into the list", { timeout: 60_000 }, async () => {
+    await mkdir(at("tabs"));
+    await copyFile(at("images/odd/03.png"), at("tabs/a\tb.png"));
+    const files = ["--weights", at("small.safetensors"), "--images", at("tabs"), "--out", at("tabs.npy")];
+    const { code, err } = await run("embed", ...files);
+    expect([code, err]).toEqual([0, expect.stringContaining('a\\tb.png": tabs and line breaks stand as spaces')]);
+    expect(await readFile(at("tabs.npy.files.tsv"), "utf8")).toBe(`path\tlabel\tclass\n${at("tabs/a b.png")}\t\t\n`);
   });
 
   it("gives an image the same features alone as in company", { timeout: 120_000 }, async () => {

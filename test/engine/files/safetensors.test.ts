@@ -10,6 +10,14 @@ describe("safetensors headers are checked before anything is read", () => {
   const cases: readonly (readonly [string, Uint8Array, new (message: string) => Error, string])[] = [
     ["a length beyond every file", pickleBytes(littleEndian(2 ** 60, 8), "{}"), CorruptFileError, "at most 100000000"],
     ["a length beyond this file", pickleBytes(littleEndian(1000, 8), "{}"), TruncatedFileError, "outside the 10 bytes"],
+    [
+      "a tensor that is named twice",
+      safetensors(
+        '{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}',
+      ),
+      CorruptFileError,
+      "names a tensor twice",
+    ],
     ["text that is no JSON", safetensors('{"a'), CorruptFileError, "is not JSON"],
     ["text that is no UTF-8", pickleBytes(littleEndian(3, 8), '{"', 0xff), CorruptFileError, "is not JSON"],
     ["metadata that is no object", safetensors({ __metadata__: [] }), CorruptFileError, "not an object"],
