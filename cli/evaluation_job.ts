@@ -7,6 +7,7 @@ import type { Pooling, VisionTransformer } from "../models/index.ts";
 import { type ImageSource, subset, withClassNames } from "../refiner/data/index.ts";
 import { openImages } from "../refiner/data/index_node.ts";
 import { type BlockAccuracies, knnOfBlocks } from "../refiner/evaluation/index.ts";
+import { imageChannels } from "./image_channels.ts";
 import {
   addEncoderOptions,
   type CommonOptions,
@@ -89,7 +90,7 @@ export async function withEvaluationJob<T>(
   try {
     const { config } = await openEncoder(checkpoint, encoderOptions(options), weights);
     const decoding = {
-      channels: config.channels === 1 ? (1 as const) : (3 as const),
+      channels: imageChannels(config, weights),
       workers: options.workers,
     };
     const images = await openImages(options.images, decoding);

@@ -1,7 +1,6 @@
 import { Command, Option } from "commander";
-import { openCheckpoint } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
-import { checkWritePath, fileSource } from "../../engine/platform/files_node.ts";
+import { checkWritePath } from "../../engine/platform/files_node.ts";
 import { completeConfig, formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
 import {
   type Pooling,
@@ -17,6 +16,7 @@ import { FeatureExtractor, featureBatch } from "../../refiner/features.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { embedImages, listOf } from "../embed_images.ts";
 import { featureFormat } from "../feature_files.ts";
+import { imageChannels } from "../image_channels.ts";
 import {
   addEncoderOptions,
   type CommonOptions,
@@ -29,6 +29,7 @@ import {
 } from "../options.ts";
 import { formatBytes, type Output } from "../output.ts";
 import { UsageError } from "../usage_error.ts";
+import { withCheckpoint } from "../with_checkpoint.ts";
 
 interface EmbedOptions extends CommonOptions, EncoderCommandOptions {
   readonly weights?: string;
@@ -121,12 +122,8 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
 }
 
 async function channelsOf(weights: string, options: EmbedOptions): Promise<1 | 3> {
-  const checkpoint = await openCheckpoint(await fileSource(weights));
-  try {
-    return (await openEncoder(checkpoint, encoderOptions(options), weights)).config.channels === 1 ? 1 : 3;
-  } finally {
-    await checkpoint.close();
-  }
+  const { config } = await withCheckpoint(weights, (file) => openEncoder(file, encoderOptions(options), weights));
+  return imageChannels(config, weights);
 }
 
 async function loadModel(
@@ -135,15 +132,12 @@ async function loadModel(
   options: EmbedOptions,
   output: Output,
 ): Promise<VisionTransformer> {
-  const checkpoint = await openCheckpoint(await fileSource(weights));
-  try {
-    const { model, report } = await loadEncoder(device, checkpoint, encoderOptions(options), weights);
-    for (const line of formatReport({ ...report, warnings: [] })) output.notice(line);
-    for (const warning of report.warnings) output.warning(warning);
-    return model;
-  } finally {
-    await checkpoint.close();
-  }
+  const { model, report } = await withCheckpoint(weights, (file) =>
+    loadEncoder(device, file, encoderOptions(options), weights),
+  );
+  for (const line of formatReport({ ...report, warnings: [] })) output.notice(line);
+  for (const warning of report.warnings) output.warning(warning);
+  return model;
 }
 
 function featureOptions(config: VitConfig, { block, pool, shorterSide }: EmbedOptions) {
@@ -184,10 +178,6 @@ async function dryRunConfig(options: EmbedOptions): Promise<VitConfig> {
     throw new UsageError("embed: --dry-run takes --weights or --model, not both");
   if (model !== undefined) return vitConfig(model);
   if (weights === undefined) throw new UsageError("embed: --dry-run needs --weights or --model");
-  const checkpoint = await openCheckpoint(await fileSource(weights));
-  try {
-    return completeConfig((await openEncoder(checkpoint, encoderOptions(options), weights)).config, weights);
-  } finally {
-    await checkpoint.close();
-  }
+  const { config } = await withCheckpoint(weights, (file) => openEncoder(file, encoderOptions(options), weights));
+  return completeConfig(config, weights);
 }

@@ -1,13 +1,13 @@
 import { stat } from "node:fs/promises";
 import { Command } from "commander";
-import { type Checkpoint, openCheckpoint, type PlainValue } from "../../engine/files/index.ts";
+import type { Checkpoint, PlainValue } from "../../engine/files/index.ts";
 import { OverLimitError } from "../../engine/index.ts";
-import { fileSource } from "../../engine/platform/files_node.ts";
 import { formatReport, openEncoder, type StoredEncoder } from "../../models/checkpoints/index.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { addEncoderOptions, type CommonOptions, type EncoderCommandOptions, encoderOptions } from "../options.ts";
 import { formatBytes, type Output } from "../output.ts";
 import { type TensorStatistics, tensorStatistics } from "../tensor_statistics.ts";
+import { withCheckpoint } from "../with_checkpoint.ts";
 
 interface InspectOptions extends CommonOptions, EncoderCommandOptions {
   readonly stats: boolean;
@@ -24,12 +24,7 @@ export function inspectCommand(context: CommandContext): Command {
     .option("--no-stats", "do not read the values of the tensors");
   addEncoderOptions(command).action(async (file: string, options: InspectOptions) => {
     const output = outputOf(context, options);
-    const checkpoint = await openCheckpoint(await fileSource(file));
-    try {
-      await inspect(checkpoint, file, options, output);
-    } finally {
-      await checkpoint.close();
-    }
+    await withCheckpoint(file, (checkpoint) => inspect(checkpoint, file, options, output));
   });
   return finishCommand(command, "mimrefine inspect mae_pretrain_vit_base.pth");
 }

@@ -1,9 +1,7 @@
 import { resolve } from "node:path";
 import process from "node:process";
 import { Command } from "commander";
-import { openCheckpoint } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
-import { fileSource } from "../../engine/platform/files_node.ts";
 import {
   completeConfig,
   formatReport,
@@ -25,6 +23,7 @@ import {
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { printDryRun } from "../dry_run.ts";
 import { exitCodes } from "../exit_codes.ts";
+import { imageChannels } from "../image_channels.ts";
 import { listenForInterruption } from "../interrupt.ts";
 import {
   addEncoderOptions,
@@ -44,6 +43,7 @@ import { openRunFolder, removeOldRun, resumedSettings } from "../run_folder.ts";
 import { addSettings, asLists, checkedSettings, givenSettings } from "../settings.ts";
 import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../stored_run.ts";
 import { UsageError } from "../usage_error.ts";
+import { withCheckpoint } from "../with_checkpoint.ts";
 
 interface RefineCommandOptions extends CommonOptions, EncoderCommandOptions {
   readonly weights?: string;
@@ -222,7 +222,7 @@ async function planRefine(options: RefineCommandOptions, given: GivenRun, output
   const source =
     options.images === undefined
       ? undefined
-      : await openImages(options.images, { channels: vit.channels === 1 ? 1 : 3 });
+      : await openImages(options.images, { channels: imageChannels(vit, options.weights ?? "the preset") });
   const images = source?.length ?? imageNetImages;
   if (!source) output.notice(`no --images: planned for the ${imageNetImages} images of ImageNet-1k`);
   const device = await openCommandDevice(options, output);
@@ -244,17 +244,13 @@ async function plannedEncoder(options: RefineCommandOptions, preset: string | un
     if (vit) return vit;
     throw new UsageError("refine: --dry-run needs --weights, or a --preset that tells the encoder, such as mae_l16");
   }
-  const checkpoint = await openCheckpoint(await fileSource(weights));
-  const vit = completeConfig((await openEncoder(checkpoint, encoderOptions(options), weights)).config, weights);
-  await checkpoint.close();
-  return vit;
+  const { config } = await withCheckpoint(weights, (file) => openEncoder(file, encoderOptions(options), weights));
+  return completeConfig(config, weights);
 }
 
 async function channelsOf(weights: string, options: EncoderCommandOptions): Promise<1 | 3> {
-  const checkpoint = await openCheckpoint(await fileSource(weights));
-  const { config } = await openEncoder(checkpoint, encoderOptions(options), weights);
-  await checkpoint.close();
-  return config.channels === 1 ? 1 : 3;
+  const { config } = await withCheckpoint(weights, (file) => openEncoder(file, encoderOptions(options), weights));
+  return imageChannels(config, weights);
 }
 
 /** @param output - where to report what was loaded; absent for a second copy */
@@ -264,9 +260,9 @@ async function loadWeights(
   options: EncoderCommandOptions,
   output?: Output,
 ): Promise<VisionTransformer> {
-  const checkpoint = await openCheckpoint(await fileSource(weights));
-  const { model, report } = await loadEncoder(device, checkpoint, encoderOptions(options), weights);
-  await checkpoint.close();
+  const { model, report } = await withCheckpoint(weights, (file) =>
+    loadEncoder(device, file, encoderOptions(options), weights),
+  );
   for (const line of formatReport(report)) output?.notice(line);
   return model;
 }

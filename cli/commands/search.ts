@@ -1,7 +1,5 @@
 import { basename } from "node:path";
 import { Command, Option } from "commander";
-import { openCheckpoint } from "../../engine/files/index.ts";
-import { fileSource } from "../../engine/platform/files_node.ts";
 import { loadEncoder } from "../../models/checkpoints/index.ts";
 import type { Pooling } from "../../models/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
@@ -9,6 +7,7 @@ import { EvaluationError, NeighbourBank } from "../../refiner/evaluation/index.t
 import { FeatureExtractor } from "../../refiner/features.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import { type FeatureIndex, openFeatureIndex } from "../feature_index.ts";
+import { imageChannels } from "../image_channels.ts";
 import {
   addEncoderOptions,
   type CommonOptions,
@@ -18,6 +17,7 @@ import {
   wholeNumber,
 } from "../options.ts";
 import type { Output } from "../output.ts";
+import { withCheckpoint } from "../with_checkpoint.ts";
 
 interface SearchOptions extends CommonOptions, EncoderCommandOptions {
   readonly index: string;
@@ -68,9 +68,8 @@ async function search(query: string, options: SearchOptions, output: Output): Pr
     );
   const device = await openCommandDevice(options, output);
   try {
-    const checkpoint = await openCheckpoint(await fileSource(options.weights));
-    const { model } = await loadEncoder(device, checkpoint, encoderOptions(options), options.weights).finally(() =>
-      checkpoint.close(),
+    const { model } = await withCheckpoint(options.weights, (file) =>
+      loadEncoder(device, file, encoderOptions(options), options.weights),
     );
     const { shorterSide } = options;
     const extractor = new FeatureExtractor(model, {
@@ -81,7 +80,7 @@ async function search(query: string, options: SearchOptions, output: Output): Pr
       throw new EvaluationError(
         `search: the index has features of width ${index.features.columns}, the encoder gives ${extractor.width}; use the weights that made the index`,
       );
-    const source = await openImages(query, { channels: model.config.channels === 1 ? 1 : 3, workers: 0 });
+    const source = await openImages(query, { channels: imageChannels(model.config, options.weights), workers: 0 });
     const image = await source.load(0, { resizeTo: extractor.decodePixels }).finally(() => source.close?.());
     const [data = new Float32Array()] = await (await extractor.submit([image]))();
     extractor.destroy();

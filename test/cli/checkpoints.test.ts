@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { writePyTorch } from "../../engine/files/index.ts";
 import { writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { writeEncoder } from "../../models/checkpoints/index.ts";
+import { vitConfig, vitParameters } from "../../models/index.ts";
 import { run, temporaryFolder } from "./run_command.ts";
 
 const at = await temporaryFolder();
@@ -77,6 +79,26 @@ describe("inspect", () => {
     expect(existsSync(at("refused.safetensors")) || existsSync(at("refused.npy")) || existsSync(at("refused"))).toBe(
       false,
     );
+  });
+
+  it("is refused by name where images have other channels than the encoder", async () => {
+    const config = {
+      ...vitConfig({ patchPixels: 2, width: 4, blocks: 1, heads: 1, heightPixels: 4, widthPixels: 4 }),
+      channels: 2,
+    };
+    const parameters = new Map(
+      vitParameters(config).map(({ name, shape }) => {
+        const size = shape.reduce((all, length) => all * length, 1);
+        return [name, { shape, read: async () => new Float32Array(size) }] as const;
+      }),
+    ).set("pos_embed.embed", { shape: [1, 2, 2, 4], read: async () => new Float32Array(16) });
+    const file = at("two_channels.safetensors");
+    await writeFileAtomic(file, (sink) => writeEncoder(sink, { config, parameters }));
+    for (const command of ["embed", "refine", "knn"]) {
+      const out = command === "knn" ? [] : ["--out", at("none.npy")];
+      const { code, err } = await run(command, "--weights", file, ...images, ...out);
+      expect([code, err]).toEqual([1, expect.stringContaining(`${file}: the encoder takes 2 channels`)]);
+    }
   });
 
   it("names a file that does not exist", async () => {
