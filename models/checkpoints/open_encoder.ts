@@ -1,9 +1,6 @@
 import type { Checkpoint } from "../../engine/files/index.ts";
 import { OptionError, ShapeError } from "../../engine/index.ts";
-import { gridOf, type VitConfig, vitConfig } from "../config.ts";
-import { startValues } from "../initialize.ts";
-import { vitParameters } from "../parameters.ts";
-import { sincosPositions } from "../positions.ts";
+import { type VitConfig, vitConfig } from "../config.ts";
 import {
   checkedReader,
   grid,
@@ -17,8 +14,16 @@ import {
 } from "./assemble.ts";
 import { type PositionGrid, positionGrid, type StoredConfig, storedConfig } from "./encoder_config.ts";
 import { IncompleteWeightsError } from "./errors.ts";
+import {
+  checkShapes,
+  positionsName,
+  refuseIncomplete,
+  shapesOf,
+  startParameter,
+  takeUnexpected,
+} from "./expected_parameters.ts";
 import { familyOf } from "./names.ts";
-import { count, type LoadReport, some } from "./report.ts";
+import type { LoadReport } from "./report.ts";
 import { type SortedTensors, sortTensors } from "./sort_tensors.ts";
 import { findStateDict, pathOf } from "./state_dict.ts";
 
@@ -41,9 +46,6 @@ export interface EncoderOptions {
   /** Which encoder of the file, as `LoadReport.alternatives` lists them. */
   readonly place?: string;
 }
-
-/** Name of the position grid, beside the parameters. */
-export const positionsName = "pos_embed.embed";
 
 /** An encoder in a file: its config, its parameters under the authors' names (each read when asked for), the report. */
 export interface StoredEncoder {
@@ -84,7 +86,7 @@ export async function openEncoder(
     {
       patchWeight,
       mlpWidth: parameters.get("blocks.0.mlp.fc1.weight")?.shape[0],
-      blocks: countBlocks(parameters.keys()),
+      blocks: countBlocks(parameters.keys(), file),
       classTokens,
       isPostnorm: parameters.has("embed_norm.weight"),
       isTransformers: dict.anchor.startsWith("embeddings"),
@@ -112,18 +114,6 @@ export async function openEncoder(
   refuseIncomplete(report, options);
   for (const name of missing) parameters.set(name, startParameter(config, name));
   return { config, parameters, report };
-}
-
-/** Start values in place of a parameter that is not stored. */
-function startParameter(config: StoredConfig, name: string): StoredParameter {
-  const entry = vitParameters({ ...config, heads: 1 }).find((known) => known.name === name);
-  if (entry) return { shape: entry.shape, sources: [], read: async () => startValues(entry, 0) };
-  const [rows, columns] = gridOf(config, config.heightPixels, config.widthPixels);
-  return {
-    shape: [1, rows, columns, config.width],
-    sources: [],
-    read: async () => sincosPositions(rows, columns, config.width, "row-first"),
-  };
 }
 
 /** The complete config. @throws OptionError if the number of heads is unknown */
@@ -189,59 +179,16 @@ function countTokens({ path, shape }: Source, file: string): number {
   );
 }
 
-function countBlocks(names: Iterable<string>): number {
-  const indices = [...names].map((name) => Number(/^blocks\.(\d+)\./.exec(name)?.[1] ?? -1));
-  return Math.max(-1, ...indices) + 1;
-}
-
-/** Shapes of everything that an encoder of that config has, by name. */
-function shapesOf(config: StoredConfig): Map<string, readonly number[]> {
-  const [rows, columns] = gridOf(config, config.heightPixels, config.widthPixels);
-  const shapes = vitParameters({ ...config, heads: 1 }).map(({ name, shape }) => [name, shape] as const);
-  return new Map([...shapes, [positionsName, [1, rows, columns, config.width]]]);
-}
-
-/** Takes out parameters that such an encoder does not have, and names the tensors that they come from. */
-function takeUnexpected(expected: ReadonlyMap<string, unknown>, parameters: Map<string, StoredParameter>): string[] {
-  const unexpected = [...parameters].filter(([name]) => !expected.has(name));
-  for (const [name] of unexpected) parameters.delete(name);
-  return unexpected.flatMap(([, { sources }]) => sources);
-}
-
-/** Names without a stored value. @throws IncompleteWeightsError if a shape is another than the expected one */
-function checkShapes(
-  expected: ReadonlyMap<string, readonly number[]>,
-  parameters: ReadonlyMap<string, StoredParameter>,
-  file: string,
-): string[] {
-  const wrong = [...expected].flatMap(([name, shape]) => {
-    const stored = parameters.get(name)?.shape;
-    return stored && String(stored) !== String(shape) ? [`${name} is [${stored}], expected [${shape}]`] : [];
-  });
-  if (wrong.length > 0) {
+/** @throws IncompleteWeightsError if a block lacks, so that a number in a name cannot ask for blocks that nobody stored */
+function countBlocks(names: Iterable<string>, file: string): number {
+  const indices = new Set([...names].flatMap((name) => /^blocks\.(\d+)\./.exec(name)?.[1] ?? []).map(Number));
+  for (let block = 0; block < indices.size; block++) {
+    if (indices.has(block)) continue;
     throw new IncompleteWeightsError(
-      `${file}: the tensors do not fit each other: ${some(wrong)}; the file is damaged or of another architecture`,
+      `${file}: block ${block} is not in the file, others up to block ${[...indices].sort((a, b) => b - a)[0]} are; the file is damaged or of another architecture`,
       [],
       [],
     );
   }
-  return [...expected.keys()].filter((name) => !parameters.has(name));
-}
-
-function refuseIncomplete(report: LoadReport, options: EncoderOptions): void {
-  const { missing, leftOver, file } = report;
-  if (report.missing.length > 0 && !options.allowMissing) {
-    throw new IncompleteWeightsError(
-      `${file}: ${count(missing, "parameter")} of the encoder not in the file: ${some(missing)}; give the whole checkpoint, or allow start values for them (--allow-missing)`,
-      missing,
-      leftOver,
-    );
-  }
-  if (report.leftOver.length > 0 && !options.allowLeftOver) {
-    throw new IncompleteWeightsError(
-      `${file}: ${count(leftOver, "tensor")} without a place in the encoder: ${some(leftOver)}; the architecture differs (its features would be wrong), or leave them out knowingly (--allow-left-over)`,
-      missing,
-      leftOver,
-    );
-  }
+  return indices.size;
 }

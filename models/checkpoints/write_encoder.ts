@@ -10,7 +10,7 @@ import {
 import { OptionError } from "../../engine/index.ts";
 import type { VisionTransformer } from "../vit.ts";
 import { configKey, defaultEpsilon, headsOfWidth, type StoredConfig } from "./encoder_config.ts";
-import { positionsName } from "./open_encoder.ts";
+import { positionsName } from "./expected_parameters.ts";
 
 /** Whose parameter names a written file uses. */
 export type NameStyle = "authors" | "timm" | "mae";

@@ -328,6 +328,7 @@ describe("files that do not fit", () => {
     ["a video model", { ...timm, "patch_embed.proj.weight": [8, 3, 2, 4, 4] }, {}, "[8,3,2,4,4], expected"],
     ["an empty patch", { ...timm, "patch_embed.proj.weight": [8, 3, 0, 0] }, {}, "[8,3,0,0], expected"],
     ["heads that do not divide", timm, { heads: 3 }, "3 attention heads do not divide the width 8"],
+    ["a block that nobody stored", { ...timm, "blocks.4000000000.norm1.bias": [8] }, {}, "block 1 is not in the file"],
     ["positions of no grid", { ...timm, pos_embed: [1, 7, width] }, {}, "7 rows"],
     ["missing tensors", without(timm, "norm.bias"), {}, "1 parameter of the encoder not in the file: norm.bias"],
   ])("names the file: %s", async (_, shapes, options, text) => {
