@@ -4,15 +4,18 @@ import { Command, Option } from "commander";
 import { openCheckpoint } from "../../engine/files/index.ts";
 import { checkWritePath, fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
 import {
+  decoderHeadsKey,
   formatReport,
   type NameStyle,
   nameStyles,
   openEncoder,
+  storedDecoder,
   untoldOptions,
   type WeightDType,
   type WeightFormat,
   weightDTypes,
   weightFormats,
+  withDecoder,
   writeEncoder,
 } from "../../models/checkpoints/index.ts";
 import { type CommandContext, finishCommand, outputOf } from "../context.ts";
@@ -24,6 +27,7 @@ interface ConvertOptions extends CommonOptions, EncoderCommandOptions {
   readonly names: NameStyle;
   readonly dtype: WeightDType;
   readonly format?: WeightFormat;
+  readonly keepDecoder: boolean;
   readonly force: boolean;
 }
 
@@ -46,6 +50,7 @@ export function convertCommand(context: CommandContext): Command {
         "file format (default: by the ending of the file, .safetensors, or .pth, .pt or .th)",
       ).choices([...weightFormats]),
     )
+    .option("--keep-decoder", "with --names mae, write the decoder of a masked autoencoder, too", false)
     .option("--force", "overwrite an existing file", false);
   addEncoderOptions(command).action((input: string, path: string, options: ConvertOptions) =>
     convert(input, path, options, outputOf(context, options)),
@@ -61,27 +66,40 @@ function formatOf(path: string): WeightFormat {
 }
 
 async function convert(input: string, path: string, options: ConvertOptions, output: Output): Promise<void> {
-  const { names, dtype, force } = options;
+  const { names, dtype, keepDecoder, force } = options;
+  if (keepDecoder && names !== "mae") throw new UsageError("convert: --keep-decoder goes with --names mae");
   await checkWritePath(path, { overwrite: force });
   const format = options.format ?? formatOf(path);
   const checkpoint = await openCheckpoint(await fileSource(input));
   try {
     const encoder = await openEncoder(checkpoint, encoderOptions(options), input);
-    for (const line of formatReport(encoder.report)) output.notice(line);
+    const { config } = encoder;
+    const warnings: string[] = [];
+    const decoder = keepDecoder ? [...storedDecoder(checkpoint, encoder.report, warnings)] : [];
+    const report = withDecoder(
+      encoder.report,
+      decoder.flatMap(([, { sources }]) => sources),
+    );
+    for (const line of formatReport(report)) output.notice(line);
+    const content = { config, parameters: new Map([...encoder.parameters, ...decoder]) };
     const method = checkpoint.metadata.get("mimrefine.method");
-    const described = { source: basename(input), ...(method === undefined ? {} : { method }) };
-    await writeFileAtomic(path, (sink) => writeEncoder(sink, encoder, { names, dtype, format, ...described }), {
+    const heads = keepDecoder ? checkpoint.metadata.get(decoderHeadsKey) : undefined;
+    const described = {
+      source: basename(input),
+      ...(method === undefined ? {} : { method }),
+      ...(heads === undefined ? {} : { metadata: { [decoderHeadsKey]: heads } }),
+    };
+    await writeFileAtomic(path, (sink) => writeEncoder(sink, content, { names, dtype, format, ...described }), {
       overwrite: force,
     });
-    for (const warning of encoder.report.warnings) output.warning(warning);
-    const untold = untoldOptions(encoder.config, { names, format });
+    for (const warning of [...report.warnings, ...warnings]) output.warning(warning);
+    const untold = untoldOptions(config, { names, format });
     if (untold.length > 0)
       output.warning(
         `${path}: names of ${names} in a PyTorch file do not tell everything about this encoder; to read it again, give ${untold.join(" ")}, or write safetensors instead`,
       );
     const { size } = await stat(path);
     output.line(`${path}: ${format}, ${dtype}, names of ${names}, ${formatBytes(size)}`);
-    const { config, report } = encoder;
     output.result({ in: input, out: path, format, dtype, names, sizeBytes: size, config, report });
   } finally {
     await checkpoint.close();

@@ -3,7 +3,8 @@ export { IncompleteWeightsError, UnknownModelError } from "./errors.ts";
 export { loadEncoder } from "./load_encoder.ts";
 export { loadMae, type MaeOptions } from "./load_mae.ts";
 export { completeConfig, type EncoderOptions, openEncoder, type StoredEncoder } from "./open_encoder.ts";
-export { formatReport, type LoadReport } from "./report.ts";
+export { formatReport, type LoadReport, withDecoder } from "./report.ts";
+export { storedDecoder } from "./stored_decoder.ts";
 export {
   type EncoderContent,
   encoderContent,

@@ -4,7 +4,7 @@ import { MaskedAutoencoder, maeDecoderParameters } from "../mae.ts";
 import { IncompleteWeightsError } from "./errors.ts";
 import { loadEncoder, Uploader } from "./load_encoder.ts";
 import type { EncoderOptions } from "./open_encoder.ts";
-import { type LoadReport, some } from "./report.ts";
+import { type LoadReport, some, withDecoder } from "./report.ts";
 import { findStateDict, pathOf, type StateDict } from "./state_dict.ts";
 import { decoderHeadsKey } from "./write_mae.ts";
 
@@ -103,14 +103,4 @@ async function loadDecoder(
 function storedHeads(checkpoint: Checkpoint): number | undefined {
   const heads = Number(checkpoint.metadata.get(decoderHeadsKey));
   return Number.isInteger(heads) && heads > 0 ? heads : undefined;
-}
-
-/** The encoder's report with the decoder's tensors counted as matched. */
-function withDecoder(report: LoadReport, used: readonly string[]): LoadReport {
-  const isUsed = new Set(used);
-  const dropped = report.dropped
-    .map(({ names, reason }) => ({ reason, names: names.filter((name) => !isUsed.has(name)) }))
-    .filter(({ names }) => names.length > 0);
-  const matched = used.map((path) => ({ target: path.slice(report.place.length), sources: [path] }));
-  return { ...report, dropped, matched: [...report.matched, ...matched] };
 }

@@ -26,9 +26,12 @@ const parameter =
 
 const dropped = (reason: string) => (): Role => ({ kind: "dropped", reason });
 
+/** Why the tensors of a decoder are left out of an encoder. */
+export const decoderReason = "decoder of the pre-training";
+
 const decoderRule: Rule = [
   /(^|\.)(mask(ed)?_(token|embed)|decoder\w*|dec_norms|wfm|predictor)(\.|$)/,
-  dropped("decoder of the pre-training"),
+  dropped(decoderReason),
 ];
 
 const headRules: readonly Rule[] = [

@@ -48,3 +48,13 @@ export function count(names: readonly string[], noun: string): string {
 export function some(names: readonly string[], most = 3): string {
   return names.slice(0, most).join(", ") + (names.length > most ? ", …" : "");
 }
+
+/** The encoder's report with the decoder's tensors counted as matched. */
+export function withDecoder(report: LoadReport, used: readonly string[]): LoadReport {
+  const isUsed = new Set(used);
+  const dropped = report.dropped
+    .map(({ names, reason }) => ({ reason, names: names.filter((name) => !isUsed.has(name)) }))
+    .filter(({ names }) => names.length > 0);
+  const matched = used.map((path) => ({ target: path.slice(report.place.length), sources: [path] }));
+  return { ...report, dropped, matched: [...report.matched, ...matched] };
+}

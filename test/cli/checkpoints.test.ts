@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { writePyTorch } from "../../engine/files/index.ts";
-import { writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { openCheckpoint, writePyTorch } from "../../engine/files/index.ts";
+import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
 import { writeEncoder } from "../../models/checkpoints/index.ts";
 import { vitConfig, vitParameters } from "../../models/index.ts";
 import { run, temporaryFolder } from "./run_command.ts";
@@ -135,6 +135,31 @@ describe("convert", () => {
       metadata: { "mimrefine.source": "mae.pth" },
       model: { config: { heads: 2 } },
     });
+  });
+
+  it.each(["decoder.safetensors", "decoder.pth"])(
+    "keeps the decoder of a masked autoencoder on demand: %s",
+    async (name) => {
+      const options = ["--names", "mae", "--keep-decoder", "--heads", "2"];
+      const { code, err } = await run("convert", fixture("mae.pth"), at(name), ...options);
+      expect([code, err.includes("dropped")]).toEqual([0, false]);
+      const root = name.endsWith(".pth") ? "model/" : "";
+      const [original, written] = await Promise.all(
+        [fixture("mae.pth"), at(name)].map(async (path) => openCheckpoint(await fileSource(path))),
+      );
+      const decoder = [...(original?.tensors.keys() ?? [])].filter((path) => /decoder|mask_token/.test(path));
+      expect(decoder).toHaveLength(20);
+      for (const path of decoder)
+        expect(await written?.readAsF32(path.replace("model/", root))).toEqual(await original?.readAsF32(path));
+      await Promise.all([original?.close(), written?.close()]);
+    },
+  );
+
+  it("keeps no decoder where there is none, or where the names have none", async () => {
+    const none = await run("convert", fixture("refiner.th"), at("none.pth"), "--names", "mae", "--keep-decoder");
+    expect([none.code, none.err]).toEqual([1, expect.stringContaining("the file holds no decoder")]);
+    const timm = await run("convert", fixture("mae.pth"), at("none.pth"), "--names", "timm", "--keep-decoder");
+    expect([timm.code, timm.err]).toEqual([2, expect.stringContaining("--keep-decoder goes with --names mae")]);
   });
 
   it("warns of what a PyTorch file does not tell, and refuses a name that tells no format", async () => {

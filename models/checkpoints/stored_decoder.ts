@@ -1,0 +1,33 @@
+import type { Checkpoint } from "../../engine/files/index.ts";
+import { checkedReader, type StoredParameter, whole } from "./assemble.ts";
+import { IncompleteWeightsError } from "./errors.ts";
+import { decoderReason } from "./names.ts";
+import type { LoadReport } from "./report.ts";
+
+/**
+ * The decoder that stands beside an encoder, under the file's own names; each tensor is read when asked for.
+ *
+ * @param report - of the encoder, which dropped the decoder
+ * @param warnings - gets the names of tensors with NaN and infinities once they were read
+ * @throws IncompleteWeightsError if there is none
+ */
+export function storedDecoder(
+  checkpoint: Checkpoint,
+  { file, place, dropped }: LoadReport,
+  warnings: string[] = [],
+): Map<string, StoredParameter> {
+  const paths = dropped.flatMap(({ names, reason }) => (reason === decoderReason ? names : []));
+  if (paths.length === 0)
+    throw new IncompleteWeightsError(
+      `${file}: the file holds no decoder (decoder_embed.weight); give the full pre-training checkpoint of an MAE`,
+      ["decoder_embed.weight"],
+      [],
+    );
+  const read = checkedReader(checkpoint, warnings);
+  return new Map(
+    paths.map((path) => [
+      path.slice(place.length),
+      whole(read, { path, shape: checkpoint.tensors.get(path)?.shape ?? [] }),
+    ]),
+  );
+}
