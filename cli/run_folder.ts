@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { reportDataFile } from "../refiner/report/report_node.ts";
 import { RunFolder } from "../refiner/run_folder_node.ts";
 import { UsageError } from "./usage_error.ts";
@@ -5,12 +6,17 @@ import { UsageError } from "./usage_error.ts";
 /**
  * The run folder of a command: new, or one to go on with.
  *
- * @throws UsageError if it holds a run and neither resuming nor overwriting was asked for, or there is none to resume
+ * @throws UsageError if it holds a run and neither resuming nor overwriting was asked for, or there is none to resume; for a file
  */
 export async function openRunFolder(
   path: string,
   options: { readonly resume: boolean; readonly force: boolean },
 ): Promise<RunFolder> {
+  const isFile = await stat(path).then(
+    (found) => !found.isDirectory(),
+    (error: NodeJS.ErrnoException) => error.code === "ENOTDIR",
+  );
+  if (isFile) throw new UsageError(`${path}: a file stands there or on the way; give a folder (--out)`);
   const store = new RunFolder(path);
   const config = await store.readText("config.json");
   if (options.resume && config === undefined)

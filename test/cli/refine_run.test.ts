@@ -134,6 +134,11 @@ describe("a new run", () => {
     expect(JSON.parse(await readFile(at("seeded/config.json"), "utf8")).settings.seed).toBe(7);
   });
 
+  it.each(["weights.safetensors", "weights.safetensors/run"])("is refused where a file stands: %s", async (out) => {
+    const { code, err } = await start("refine", ...weights(), ...images(), "--out", at(out)).ended;
+    expect([code, err]).toEqual([2, expect.stringContaining("a file stands there or on the way; give a folder")]);
+  });
+
   it("leaves nothing behind when its settings do not fit the data", { timeout: minute }, async () => {
     const { code, err } = await start("refine", ...weights(), ...images(), "--batch", "81", "--out", at("none")).ended;
     expect([code, /80 images are less than one batch of 81; use a batch of at most 80/.test(err)]).toEqual([1, true]);
