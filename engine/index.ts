@@ -1,13 +1,25 @@
-export { Arena, type ArenaEntry, arenaBlockElements } from "./arena.ts";
-export type { GradientRule, PendingGradients, SeededOutput } from "./autograd.ts";
-export { checkpoint } from "./checkpointing.ts";
-export { Device, type DeviceInfo, type DeviceOptions, openDevice } from "./device.ts";
-export type { DType, HostArray } from "./dtype.ts";
-export * from "./errors.ts";
+export { Arena, type ArenaEntry, arenaBlockElements } from "./core/arena.ts";
+export type { GradientRule, PendingGradients, SeededOutput } from "./core/autograd.ts";
+export type { DType, HostArray } from "./core/dtype.ts";
+export * from "./core/errors.ts";
+export { checkpoint } from "./core/gradient_checkpointing.ts";
+export { hostBits, hostNormal, hostPermutation, hostUniform, philox, type RandomKey } from "./core/host_random.ts";
+export { defineKernel, type Kernel, type KernelFeature, shaderText } from "./core/kernel.ts";
+export { type DispatchOptions, Program, type ProgramOptions } from "./core/program.ts";
+export {
+  checkDType,
+  checkRank,
+  checkSameShape,
+  checkShape,
+  matrixShape,
+  resolveAxis,
+  rowsAndColumns,
+  type Shape,
+  showShape,
+  sizeOf,
+} from "./core/shape.ts";
+export { emptyLike, programOf, reshape, rows, Tensor } from "./core/tensor.ts";
 export * from "./files/index.ts";
-export { defineKernel, type Kernel, type KernelFeature, shaderText } from "./kernel.ts";
-export { accumulate } from "./ops/accumulate.ts";
-export { type AdamWOperands, adamW } from "./ops/adamw.ts";
 export { argmax } from "./ops/argmax.ts";
 export { assembleTokens } from "./ops/assemble_tokens.ts";
 export { type AttentionOptions, type AttentionSegment, attention } from "./ops/attention.ts";
@@ -24,22 +36,12 @@ export { expand } from "./ops/expand.ts";
 export { fillState, full } from "./ops/fill.ts";
 export { gather } from "./ops/gather.ts";
 export { gelu } from "./ops/gelu.ts";
-export { type GradientNorm, gradientNorm } from "./ops/gradient_norm.ts";
 export { l2Normalize } from "./ops/l2_normalize.ts";
 export { type LayerNormOptions, layerNorm } from "./ops/layer_norm.ts";
 export { type LinearOptions, linear } from "./ops/linear.ts";
-export {
-  initialLossScale,
-  type LossScale,
-  type LossScaleOptions,
-  lossScaleLength,
-  lossScaleValues,
-  readLossScale,
-} from "./ops/loss_scale.ts";
 export { type MatmulOptions, matmul } from "./ops/matmul.ts";
 export { max } from "./ops/max.ts";
 export { meanSquareError } from "./ops/mean_square_error.ts";
-export { movingAverage } from "./ops/moving_average.ts";
 export { type Nearest, type NearestOptions, nearest } from "./ops/nearest.ts";
 export { type NormLinearOptions, type NormParameters, normLinear } from "./ops/norm_linear.ts";
 export { type PatchOptions, patchify, unpatchify } from "./ops/patchify.ts";
@@ -48,31 +50,35 @@ export { type DeviceRandomKey, normal, permutation, randomBits, uniform } from "
 export { mean, type ReduceOptions, sum } from "./ops/reduce.ts";
 export { type ResizeOptions, resizeGrid } from "./ops/resize_grid.ts";
 export { scatterAdd } from "./ops/scatter_add.ts";
-export { sgd } from "./ops/sgd.ts";
 export { slice } from "./ops/slice.ts";
 export { softmax } from "./ops/softmax.ts";
-export { type StepControlOptions, stepControl } from "./ops/step_control.ts";
-export { type StepOptions, stepScalarCount, stepScalars } from "./ops/step_scalars.ts";
 export { abs, exp, log, neg, reciprocal, rsqrt, sign, sqrt, square, tanh } from "./ops/unary.ts";
 export { where } from "./ops/where.ts";
-export { PlanningDevice, type PlanningLimits } from "./planning_device.ts";
-export { type AdapterPeaks, measurePeaks } from "./probes.ts";
-export { type DispatchOptions, Program, type ProgramOptions } from "./program.ts";
-export { hostBits, hostNormal, hostPermutation, hostUniform, philox, type RandomKey } from "./random.ts";
-export { type KernelTime, type Outputs, type Readback, RecordedProgram, recordProgram } from "./recorded.ts";
+export { accumulate } from "./optimizers/accumulate.ts";
+export { type AdamWOperands, adamW } from "./optimizers/adamw.ts";
+export { type GradientNorm, gradientNorm } from "./optimizers/gradient_norm.ts";
 export {
-  checkDType,
-  checkRank,
-  checkSameShape,
-  checkShape,
-  matrixShape,
-  resolveAxis,
-  rowsAndColumns,
-  type Shape,
-  showShape,
-  sizeOf,
-} from "./shape.ts";
-export type { ProgramStats } from "./stats.ts";
-export { emptyLike, programOf, reshape, rows, Tensor } from "./tensor.ts";
-export { trialAllocation } from "./trial_allocation.ts";
-export { loadTuning, type TunedChoice, type TuneOptions, tuneProgram } from "./tuner.ts";
+  initialLossScale,
+  type LossScale,
+  type LossScaleOptions,
+  lossScaleLength,
+  lossScaleValues,
+  readLossScale,
+} from "./optimizers/loss_scale.ts";
+export { movingAverage } from "./optimizers/moving_average.ts";
+export { sgd } from "./optimizers/sgd.ts";
+export { type StepControlOptions, stepControl } from "./optimizers/step_control.ts";
+export { type StepOptions, stepScalarCount, stepScalars } from "./optimizers/step_scalars.ts";
+export type { ProgramStats } from "./plan/program_stats.ts";
+export { Device, type DeviceInfo, type DeviceOptions, openDevice } from "./run/device.ts";
+export { PlanningDevice, type PlanningLimits } from "./run/planning_device.ts";
+export {
+  type KernelTime,
+  type Outputs,
+  type Readback,
+  RecordedProgram,
+  recordProgram,
+} from "./run/recorded_program.ts";
+export { trialAllocation } from "./run/trial_allocation.ts";
+export { type AdapterPeaks, measurePeaks } from "./tune/adapter_probes.ts";
+export { loadTuning, type TunedChoice, type TuneOptions, tuneProgram } from "./tune/tune_program.ts";

@@ -1,16 +1,5 @@
 export * from "./checkpoints/index.ts";
-export {
-  gridOf,
-  type PositionAxes,
-  type Precision,
-  type VitConfig,
-  type VitKind,
-  type VitPreset,
-  type VitSizes,
-  vitConfig,
-  vitPresets,
-} from "./config.ts";
-export { initializeParameters, startValues } from "./initialize.ts";
+export { initializeParameters, startValues } from "./initial_parameters.ts";
 export { type BlockOptions, transformerBlock } from "./layers.ts";
 export {
   type MaeDecoderConfig,
@@ -28,3 +17,14 @@ export { countParameters, type ParameterEntry, vitParameters } from "./parameter
 export { type Pooling, type PoolingTable, poolingTable, poolTokens } from "./pooling.ts";
 export { sincosPositions, splitFlatPositions } from "./positions.ts";
 export { type EncodedTokens, type ForwardOptions, segmentTokens, type TokenSegment, VisionTransformer } from "./vit.ts";
+export {
+  gridOf,
+  type PositionAxes,
+  type Precision,
+  type VitConfig,
+  type VitKind,
+  type VitPreset,
+  type VitSizes,
+  vitConfig,
+  vitPresets,
+} from "./vit_config.ts";

@@ -11,7 +11,7 @@ import {
   reshape,
   type Tensor,
 } from "../engine/index.ts";
-import type { VitKind } from "./config.ts";
+import type { VitKind } from "./vit_config.ts";
 
 /** What a block needs to know beside its parameters. */
 export interface BlockOptions {

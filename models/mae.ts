@@ -20,11 +20,11 @@ import {
   sum,
   type Tensor,
 } from "../engine/index.ts";
-import { gridOf, type Precision, type VitConfig } from "./config.ts";
 import { dense, embedPatches, norm, transformerBlock } from "./layers.ts";
 import { blockParameters, linearParameters, normParameters, type ParameterEntry } from "./parameters.ts";
 import { sincosPositions } from "./positions.ts";
 import type { VisionTransformer } from "./vit.ts";
+import { gridOf, type Precision, type VitConfig } from "./vit_config.ts";
 
 /** Sizes of the decoder of a masked autoencoder. */
 export interface MaeDecoderConfig {

@@ -1,5 +1,5 @@
 import type { ArenaEntry } from "../engine/index.ts";
-import type { VitConfig } from "./config.ts";
+import type { VitConfig } from "./vit_config.ts";
 
 /** How a parameter starts: `xavier` is uniform over its fan in and out, `qkv` the same for three stacked matrices. */
 export type Initialization = "xavier" | "qkv" | "zeros" | "ones" | "token";

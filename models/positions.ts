@@ -1,5 +1,5 @@
 import { ShapeError } from "../engine/index.ts";
-import type { PositionAxes } from "./config.ts";
+import type { PositionAxes } from "./vit_config.ts";
 
 /** eq. of "Attention is all you need", § 3.5, for each half of the channels. */
 const maxWavelength = 10_000;

@@ -1,4 +1,4 @@
-import { checkpoint } from "../engine/checkpointing.ts";
+import { checkpoint } from "../engine/core/gradient_checkpointing.ts";
 import {
   Arena,
   type AttentionSegment,
@@ -15,10 +15,10 @@ import {
   slice,
   type Tensor,
 } from "../engine/index.ts";
-import { gridOf, type Precision, type VitConfig } from "./config.ts";
 import { embedPatches, norm, transformerBlock } from "./layers.ts";
 import { vitParameters } from "./parameters.ts";
 import { sincosPositions } from "./positions.ts";
+import { gridOf, type Precision, type VitConfig } from "./vit_config.ts";
 
 /** Token rows of images of one resolution inside a matrix of rows. */
 export interface TokenSegment extends AttentionSegment {

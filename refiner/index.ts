@@ -1,18 +1,24 @@
-export * from "./bench/step.ts";
-export * from "./config.ts";
-export { type ContrastiveLoss, contrastiveLoss, type ViewLayout } from "./contrastive_loss.ts";
+export {
+  checkFixtures,
+  type FixtureFolder,
+  type GoldenReport,
+  type GoldenRow,
+  goldenCases,
+} from "./conformance/index.ts";
 export * from "./data/index.ts";
+export type { ImageInput, ImageItem } from "./data/sources/image_input.ts";
+export * from "./data/views/index.ts";
 export * from "./evaluation/index.ts";
-export * from "./few_updates.ts";
-export { checkFixtures, type FixtureFolder, type GoldenReport, type GoldenRow, goldenCases } from "./golden/index.ts";
-export { ContrastiveHead, type HeadConfig, type HeadForwardOptions, type HeadResult } from "./head.ts";
-export { CollapseError } from "./health.ts";
-export type { ImageInput, ImageItem } from "./image_input.ts";
-export { type HeadPlacement, RefinerModel, type RefinerModelConfig } from "./model.ts";
-export * from "./pretrain.ts";
-export * from "./pretrain_config.ts";
-export { NeighbourQueue } from "./queue.ts";
-export * from "./refine.ts";
-export { MemoryRunStore, type RunStore } from "./run_store.ts";
-export { learningRateAt, peakLearningRate, type Schedule } from "./schedule.ts";
-export * from "./views/index.ts";
+export * from "./methods/mae/pretrain.ts";
+export * from "./methods/mae/pretrain_config.ts";
+export * from "./methods/refine/benchmark_step.ts";
+export { type ContrastiveLoss, contrastiveLoss, type ViewLayout } from "./methods/refine/contrastive_loss.ts";
+export * from "./methods/refine/few_updates.ts";
+export { ContrastiveHead, type HeadConfig, type HeadForwardOptions, type HeadResult } from "./methods/refine/head.ts";
+export { CollapseError } from "./methods/refine/health.ts";
+export { NeighbourQueue } from "./methods/refine/queue.ts";
+export * from "./methods/refine/refine.ts";
+export * from "./methods/refine/refine_config.ts";
+export { type HeadPlacement, RefinerModel, type RefinerModelConfig } from "./methods/refine/refiner_model.ts";
+export { MemoryRunStore, type RunStore } from "./training/run_store.ts";
+export { learningRateAt, peakLearningRate, type Schedule } from "./training/schedule.ts";

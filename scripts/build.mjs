@@ -17,7 +17,7 @@ const entries = {
   "platform/node": "engine/platform/node.ts",
   "platform/deno": "engine/platform/deno.ts",
   "platform/browser": "engine/platform/browser.ts",
-  "refiner/decode_worker": "refiner/data/decode_worker_node.ts",
+  "refiner/decode_worker": "refiner/data/decoding/decode_worker_node.ts",
   "cli/main": "cli/main.ts",
 };
 

@@ -16,7 +16,9 @@ const onlyInNode = new Set(
 );
 
 async function portableFiles() {
-  const names = (await readdir(folder)).filter((name) => name.endsWith(".test.ts") && !onlyInNode.has(name)).sort();
+  const names = (await readdir(folder, { recursive: true }))
+    .filter((name) => name.endsWith(".test.ts") && !name.startsWith("files/") && !onlyInNode.has(basename(name)))
+    .sort();
   const texts = await Promise.all(names.map((name) => readFile(join(folder, name), "utf8")));
   const portable = names.filter((_, i) => !/from "node:(?!fs\/promises)|\bwriteFile\b/.test(texts[i]));
   return [...portable.map((name) => join(folder, name)), embedded];

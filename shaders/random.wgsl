@@ -1,5 +1,5 @@
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-// Element 4 b + i is word i of the block with counter (b, 0, step, purpose) under the key `seed`; engine/random.ts computes the same.
+// Element 4 b + i is word i of the block with counter (b, 0, step, purpose) under the key `seed`; engine/core/host_random.ts computes the same.
 const asBits = 0u;
 const asUniform = 1u; // in [0, 1)
 const asNormal = 2u;

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { memorySource } from "../engine/files/byte_source.ts";
-import { openSafetensors } from "../engine/files/safetensors.ts";
+import { openSafetensors } from "../engine/files/safetensors/safetensors_reader.ts";
 
 /** Values of a golden file as floats, with their shape. */
 export interface Golden {

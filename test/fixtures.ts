@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { fileSource } from "../engine/platform/files_node.ts";
-import type { FixtureFolder } from "../refiner/golden/index.ts";
+import type { FixtureFolder } from "../refiner/conformance/index.ts";
 
 /** The golden fixtures that stand in the repository. */
 export function fixtureFolder(path = fileURLToPath(new URL("./fixtures/", import.meta.url))): FixtureFolder {

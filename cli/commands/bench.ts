@@ -1,15 +1,15 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 import type { Device, KernelTime, RecordedProgram, Tensor } from "../../engine/index.ts";
-import { type AdapterPeaks, measurePeaks } from "../../engine/probes.ts";
-import { type TunedChoice, tuneProgram } from "../../engine/tuner.ts";
+import { type AdapterPeaks, measurePeaks } from "../../engine/tune/adapter_probes.ts";
+import { type TunedChoice, tuneProgram } from "../../engine/tune/tune_program.ts";
 import { type Precision, type VitPreset, vitPresets } from "../../models/index.ts";
-import { rooflinePage } from "../../refiner/bench/roofline_page.ts";
-import { type BenchStep, benchSteps, recordBenchStep } from "../../refiner/bench/step.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { type CommonOptions, openCommandDevice, wholeNumber } from "../options.ts";
-import { formatBytes, type Output } from "../output.ts";
-import { UsageError } from "../usage_error.ts";
+import { type BenchStep, benchSteps, recordBenchStep } from "../../refiner/methods/refine/benchmark_step.ts";
+import { rooflinePage } from "../../refiner/report/roofline_page.ts";
+import { formatBytes, type Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import { type CommonOptions, openCommandDevice, wholeNumber } from "../program/options.ts";
+import { UsageError } from "../program/usage_error.ts";
 
 interface BenchOptions extends Omit<CommonOptions, "tune"> {
   readonly model: VitPreset;

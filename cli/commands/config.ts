@@ -2,10 +2,10 @@ import { Command } from "commander";
 import { stringify } from "yaml";
 import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import { refineConfig, refinePresets } from "../../refiner/index.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import type { CommonOptions } from "../options.ts";
-import { asLists, checkedSettings, readSettings } from "../settings.ts";
-import { UsageError } from "../usage_error.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import type { CommonOptions } from "../program/options.ts";
+import { asLists, checkedSettings, readSettings } from "../program/settings.ts";
+import { UsageError } from "../program/usage_error.ts";
 
 interface ConfigOptions extends CommonOptions {
   readonly preset?: string;

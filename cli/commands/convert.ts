@@ -18,10 +18,15 @@ import {
   withDecoder,
   writeEncoder,
 } from "../../models/checkpoints/index.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { addEncoderOptions, type CommonOptions, type EncoderCommandOptions, encoderOptions } from "../options.ts";
-import { formatBytes, type Output } from "../output.ts";
-import { UsageError } from "../usage_error.ts";
+import { formatBytes, type Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import {
+  addEncoderOptions,
+  type CommonOptions,
+  type EncoderCommandOptions,
+  encoderOptions,
+} from "../program/options.ts";
+import { UsageError } from "../program/usage_error.ts";
 
 interface ConvertOptions extends CommonOptions, EncoderCommandOptions {
   readonly names: NameStyle;

@@ -9,17 +9,23 @@ import type { ImageSource } from "../../refiner/data/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import { knnOfBlocks, type RefineEvent, type RefineResult, refine } from "../../refiner/index.ts";
 import { reportRun, saveReportData } from "../../refiner/report/report_node.ts";
-import type { RunFolder } from "../../refiner/run_folder_node.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { type DemoFiles, demoFiles, loadDemoEncoder } from "../demo_files.ts";
-import { chosenSchedule, type DemoSchedule, demoSchedule, estimatedSeconds, measureUpdate } from "../demo_schedule.ts";
-import { listenForInterruption } from "../interrupt.ts";
-import { LiveTable } from "../live_table.ts";
-import { type CommonOptions, openCommandDevice } from "../options.ts";
-import type { Output } from "../output.ts";
-import { formatSeconds, Progress } from "../progress.ts";
-import { firstOf, picturesOf } from "../report_pictures.ts";
-import { openRunFolder, removeOldRun } from "../run_folder.ts";
+import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
+import { type DemoFiles, demoFiles, loadDemoEncoder } from "../demo_run/demo_files.ts";
+import {
+  chosenSchedule,
+  type DemoSchedule,
+  demoSchedule,
+  estimatedSeconds,
+  measureUpdate,
+} from "../demo_run/demo_schedule.ts";
+import { LiveTable } from "../output/live_table.ts";
+import { formatSeconds, Progress } from "../output/progress.ts";
+import type { Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import { listenForInterruption } from "../program/interrupt.ts";
+import { type CommonOptions, openCommandDevice } from "../program/options.ts";
+import { firstOf, picturesOf } from "../runs/report_pictures.ts";
+import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
 
 export interface DemoOptions extends CommonOptions {
   readonly out?: string;

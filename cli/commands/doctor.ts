@@ -1,15 +1,15 @@
 import { totalmem } from "node:os";
 import { Command, Option } from "commander";
-import { checkKernels, type KernelRow } from "../../engine/golden/index.ts";
 import type { Device } from "../../engine/index.ts";
+import { checkKernels, type KernelRow } from "../../engine/self_check/index.ts";
 import type { Precision } from "../../models/index.ts";
-import { checkFixtures } from "../../refiner/golden/index.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { exitCodes } from "../exit_codes.ts";
-import { fixtureFolder } from "../fixture_folder.ts";
-import { type CommonOptions, openCommandDevice } from "../options.ts";
-import { formatBytes, type Output } from "../output.ts";
-import { UsageError } from "../usage_error.ts";
+import { checkFixtures } from "../../refiner/conformance/index.ts";
+import { fixtureFolder } from "../checkpoints/fixture_folder.ts";
+import { formatBytes, type Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import { exitCodes } from "../program/exit_codes.ts";
+import { type CommonOptions, openCommandDevice } from "../program/options.ts";
+import { UsageError } from "../program/usage_error.ts";
 
 interface DoctorOptions extends CommonOptions {
   readonly fixtures?: string;

@@ -11,12 +11,14 @@ import {
   vitPresets,
 } from "../../models/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
-import { matchChannels } from "../../refiner/evaluation/match_channels.ts";
-import { FeatureExtractor, featureBatch } from "../../refiner/features.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { embedImages, listOf } from "../embed_images.ts";
-import { featureFormat } from "../feature_files.ts";
-import { imageChannels } from "../image_channels.ts";
+import { FeatureExtractor, featureBatch } from "../../refiner/evaluation/features/embedding.ts";
+import { matchChannels } from "../../refiner/evaluation/features/match_channels.ts";
+import { imageChannels } from "../checkpoints/image_channels.ts";
+import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
+import { embedImages, listOf } from "../embedding/embed_images.ts";
+import { featureFormat } from "../embedding/feature_files.ts";
+import { formatBytes, type Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import {
   addEncoderOptions,
   type CommonOptions,
@@ -26,10 +28,8 @@ import {
   share,
   wholeNumber,
   workersOption,
-} from "../options.ts";
-import { formatBytes, type Output } from "../output.ts";
-import { UsageError } from "../usage_error.ts";
-import { withCheckpoint } from "../with_checkpoint.ts";
+} from "../program/options.ts";
+import { UsageError } from "../program/usage_error.ts";
 
 interface EmbedOptions extends CommonOptions, EncoderCommandOptions {
   readonly weights?: string;

@@ -3,11 +3,16 @@ import { Command } from "commander";
 import type { Checkpoint, PlainValue } from "../../engine/files/index.ts";
 import { OverLimitError } from "../../engine/index.ts";
 import { formatReport, openEncoder, type StoredEncoder } from "../../models/checkpoints/index.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { addEncoderOptions, type CommonOptions, type EncoderCommandOptions, encoderOptions } from "../options.ts";
-import { formatBytes, type Output } from "../output.ts";
-import { type TensorStatistics, tensorStatistics } from "../tensor_statistics.ts";
-import { withCheckpoint } from "../with_checkpoint.ts";
+import { type TensorStatistics, tensorStatistics } from "../checkpoints/tensor_statistics.ts";
+import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
+import { formatBytes, type Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import {
+  addEncoderOptions,
+  type CommonOptions,
+  type EncoderCommandOptions,
+  encoderOptions,
+} from "../program/options.ts";
 
 interface InspectOptions extends CommonOptions, EncoderCommandOptions {
   readonly stats: boolean;

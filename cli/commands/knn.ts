@@ -1,15 +1,15 @@
 import { Command } from "commander";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
 import {
   addEvaluationOptions,
   describeEvaluation,
   type EvaluationOptions,
   measureBlocks,
   withEvaluationJob,
-} from "../evaluation_job.ts";
-import { wholeNumber } from "../options.ts";
-import type { Output } from "../output.ts";
-import { UsageError } from "../usage_error.ts";
+} from "../evaluation/evaluation_job.ts";
+import type { Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import { wholeNumber } from "../program/options.ts";
+import { UsageError } from "../program/usage_error.ts";
 
 interface KnnCommandOptions extends EvaluationOptions {
   readonly block?: number;

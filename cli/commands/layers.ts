@@ -1,10 +1,15 @@
 import { Command } from "commander";
 import { recommendedBlocks } from "../../refiner/evaluation/index.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { addEvaluationOptions, describeEvaluation, measureBlocks, withEvaluationJob } from "../evaluation_job.ts";
-import { wholeNumber } from "../options.ts";
-import type { Output } from "../output.ts";
-import { type ReconstructionCommandOptions, reconstructionOf } from "../reconstruction.ts";
+import {
+  addEvaluationOptions,
+  describeEvaluation,
+  measureBlocks,
+  withEvaluationJob,
+} from "../evaluation/evaluation_job.ts";
+import { type ReconstructionCommandOptions, reconstructionOf } from "../evaluation/reconstruction.ts";
+import type { Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import { wholeNumber } from "../program/options.ts";
 
 /** `mimrefine layers` */
 export function layersCommand(context: CommandContext): Command {

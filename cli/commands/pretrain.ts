@@ -4,15 +4,15 @@ import { Command, Option } from "commander";
 import type { Device } from "../../engine/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import { type PretrainResult, pretrain, pretrainConfig, pretrainSchema } from "../../refiner/index.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { listenForInterruption } from "../interrupt.ts";
-import { type CommonOptions, openCommandDevice } from "../options.ts";
-import type { Output } from "../output.ts";
-import { Progress } from "../progress.ts";
-import { openRunFolder, removeOldRun, resumedSettings } from "../run_folder.ts";
-import { addSettings, checkedSettings, givenSettings } from "../settings.ts";
-import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../stored_run.ts";
-import { UsageError } from "../usage_error.ts";
+import { Progress } from "../output/progress.ts";
+import type { Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import { listenForInterruption } from "../program/interrupt.ts";
+import { type CommonOptions, openCommandDevice } from "../program/options.ts";
+import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
+import { UsageError } from "../program/usage_error.ts";
+import { openRunFolder, removeOldRun, resumedSettings } from "../runs/run_folder.ts";
+import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../runs/stored_run.ts";
 
 interface PretrainOptions extends CommonOptions {
   readonly images?: string;

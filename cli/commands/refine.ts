@@ -20,11 +20,12 @@ import {
   refinePresets,
   refineSchema,
 } from "../../refiner/index.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { printDryRun } from "../dry_run.ts";
-import { exitCodes } from "../exit_codes.ts";
-import { imageChannels } from "../image_channels.ts";
-import { listenForInterruption } from "../interrupt.ts";
+import { imageChannels } from "../checkpoints/image_channels.ts";
+import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
+import type { Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import { exitCodes } from "../program/exit_codes.ts";
+import { listenForInterruption } from "../program/interrupt.ts";
 import {
   addEncoderOptions,
   type CommonOptions,
@@ -34,16 +35,15 @@ import {
   memorySize,
   openCommandDevice,
   tuningOf,
-} from "../options.ts";
-import type { Output } from "../output.ts";
-import { evaluationOf, heldOut, measured } from "../refine_evaluation.ts";
-import { fewUpdatesText, followRefinement, knnTable } from "../refine_progress.ts";
-import { reportOfRefinement } from "../refine_report.ts";
-import { openRunFolder, removeOldRun, resumedSettings } from "../run_folder.ts";
-import { addSettings, asLists, checkedSettings, givenSettings } from "../settings.ts";
-import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../stored_run.ts";
-import { UsageError } from "../usage_error.ts";
-import { withCheckpoint } from "../with_checkpoint.ts";
+} from "../program/options.ts";
+import { addSettings, asLists, checkedSettings, givenSettings } from "../program/settings.ts";
+import { UsageError } from "../program/usage_error.ts";
+import { printDryRun } from "../runs/dry_run.ts";
+import { evaluationOf, heldOut, measured } from "../runs/refine_evaluation.ts";
+import { fewUpdatesText, followRefinement, knnTable } from "../runs/refine_progress.ts";
+import { reportOfRefinement } from "../runs/refine_report.ts";
+import { openRunFolder, removeOldRun, resumedSettings } from "../runs/run_folder.ts";
+import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../runs/stored_run.ts";
 
 interface RefineCommandOptions extends CommonOptions, EncoderCommandOptions {
   readonly weights?: string;

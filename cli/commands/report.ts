@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { checkWritePath } from "../../engine/platform/files_node.ts";
 import { reportRun } from "../../refiner/report/report_node.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import type { CommonOptions } from "../options.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import type { CommonOptions } from "../program/options.ts";
 
 interface ReportOptions extends CommonOptions {
   readonly out?: string;

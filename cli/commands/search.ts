@@ -3,11 +3,13 @@ import { Command, Option } from "commander";
 import { loadEncoder } from "../../models/checkpoints/index.ts";
 import type { Pooling } from "../../models/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
+import { FeatureExtractor } from "../../refiner/evaluation/features/embedding.ts";
 import { EvaluationError, NeighbourBank } from "../../refiner/evaluation/index.ts";
-import { FeatureExtractor } from "../../refiner/features.ts";
-import { type CommandContext, finishCommand, outputOf } from "../context.ts";
-import { type FeatureIndex, openFeatureIndex } from "../feature_index.ts";
-import { imageChannels } from "../image_channels.ts";
+import { imageChannels } from "../checkpoints/image_channels.ts";
+import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
+import { type FeatureIndex, openFeatureIndex } from "../embedding/feature_index.ts";
+import type { Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import {
   addEncoderOptions,
   type CommonOptions,
@@ -15,9 +17,7 @@ import {
   encoderOptions,
   openCommandDevice,
   wholeNumber,
-} from "../options.ts";
-import type { Output } from "../output.ts";
-import { withCheckpoint } from "../with_checkpoint.ts";
+} from "../program/options.ts";
 
 interface SearchOptions extends CommonOptions, EncoderCommandOptions {
   readonly index: string;

@@ -1,4 +1,4 @@
-import { EngineError } from "../errors.ts";
+import { EngineError } from "../core/errors.ts";
 
 /** What is wrong with a file, for callers that react differently to each case. */
 export type CheckpointErrorKind = "truncated" | "corrupt" | "foreign" | "empty" | "forbidden" | "missing";

@@ -1,8 +1,8 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/argmax.wgsl" with { type: "text" };
-import { defineKernel } from "../kernel.ts";
-import { checkDType, resolveAxis, sizeOf } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType, resolveAxis, sizeOf } from "../core/shape.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { stridingGroups } from "./elementwise.ts";
 
 const Params = d.struct({ outputs: d.u32, length: d.u32, inner: d.u32 }).$name("Params");

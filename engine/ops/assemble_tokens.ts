@@ -1,9 +1,9 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/assemble_tokens.wgsl" with { type: "text" };
-import { ShapeError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import { checkDType, checkRank, checkSameShape, showShape, sizeOf } from "../shape.ts";
-import { programOf, reshape, type Tensor } from "../tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType, checkRank, checkSameShape, showShape, sizeOf } from "../core/shape.ts";
+import { programOf, reshape, type Tensor } from "../core/tensor.ts";
 import { cast } from "./cast.ts";
 import { gridOf } from "./grid.ts";
 import { sumTo } from "./reduce.ts";

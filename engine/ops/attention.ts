@@ -1,7 +1,7 @@
-import { OptionError, RankError, ShapeError } from "../errors.ts";
-import type { Program } from "../program.ts";
-import { checkDType, checkSameShape, showShape } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { OptionError, RankError, ShapeError } from "../core/errors.ts";
+import type { Program } from "../core/program.ts";
+import { checkDType, checkSameShape, showShape } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { chooseAttention } from "./attention_choice.ts";
 import { type AttentionKernels, type AttentionVariant, segmentsPerLaunch } from "./attention_kernels.ts";
 

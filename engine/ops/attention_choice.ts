@@ -1,6 +1,6 @@
-import type { Device } from "../device.ts";
-import { OptionError } from "../errors.ts";
-import type { Program } from "../program.ts";
+import { OptionError } from "../core/errors.ts";
+import type { Program } from "../core/program.ts";
+import type { Device } from "../run/device.ts";
 import type { AttentionShape } from "./attention.ts";
 import { type AttentionVariant, attentionVariants } from "./attention_kernels.ts";
 

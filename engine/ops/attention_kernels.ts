@@ -11,8 +11,8 @@ import register from "../../shaders/attention_register.wgsl" with { type: "text"
 import shared from "../../shaders/attention_shared.wgsl" with { type: "text" };
 import subgroup from "../../shaders/attention_subgroup.wgsl" with { type: "text" };
 import wide from "../../shaders/attention_subgroup_wide.wgsl" with { type: "text" };
-import type { Device } from "../device.ts";
-import { type Declarations, defineKernel, type Kernel, type KernelFeature } from "../kernel.ts";
+import { type Declarations, defineKernel, type Kernel, type KernelFeature } from "../core/kernel.ts";
+import type { Device } from "../run/device.ts";
 
 const Params = d
   .struct({

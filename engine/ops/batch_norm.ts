@@ -1,11 +1,11 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/batch_norm.wgsl" with { type: "text" };
 import evaluationSource from "../../shaders/batch_norm_evaluation.wgsl" with { type: "text" };
-import { OptionError, ShapeError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import type { Program } from "../program.ts";
-import { checkDType, checkSameShape, matrixShape } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { OptionError, ShapeError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
+import { checkDType, checkSameShape, matrixShape } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { batchNormGrad } from "./batch_norm_grad.ts";
 import { columnLaunch } from "./column_launch.ts";
 import { full } from "./fill.ts";

@@ -1,8 +1,8 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/batch_norm_grad.wgsl" with { type: "text" };
-import { defineKernel } from "../kernel.ts";
-import { checkDType, checkSameShape, matrixShape } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType, checkSameShape, matrixShape } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { columnLaunch } from "./column_launch.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, activates: d.u32, training: d.u32 }).$name("Params");

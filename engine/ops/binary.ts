@@ -4,11 +4,11 @@ import broadcastSource from "../../shaders/binary_broadcast.wgsl" with { type: "
 import inPlaceSource from "../../shaders/binary_in_place.wgsl" with { type: "text" };
 import scalarSource from "../../shaders/binary_scalar.wgsl" with { type: "text" };
 import scalarInPlaceSource from "../../shaders/binary_scalar_in_place.wgsl" with { type: "text" };
-import { DTypeError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import type { Program } from "../program.ts";
-import { checkDType } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { DTypeError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
+import { checkDType } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { broadcastLoop, broadcastShape, widenLoop } from "./broadcast.ts";
 import { greater, less } from "./compare.ts";
 import { elementTypes, elementwiseLaunch, stridingGroups } from "./elementwise.ts";

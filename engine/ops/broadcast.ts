@@ -1,5 +1,5 @@
-import { RankError, ShapeError } from "../errors.ts";
-import { type Shape, showShape } from "../shape.ts";
+import { RankError, ShapeError } from "../core/errors.ts";
+import { type Shape, showShape } from "../core/shape.ts";
 
 /** Most runs of axes that the broadcasting kernels walk over. */
 const mostAxes = 4;

@@ -2,9 +2,9 @@ import { d, tgpu } from "typegpu";
 import source from "../../shaders/cast_elements.wgsl" with { type: "text" };
 import fromBytesSource from "../../shaders/cast_from_bytes.wgsl" with { type: "text" };
 import toBytesSource from "../../shaders/cast_to_bytes.wgsl" with { type: "text" };
-import type { DType } from "../dtype.ts";
-import { defineKernel } from "../kernel.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import type { DType } from "../core/dtype.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { gridOf } from "./grid.ts";
 
 const Params = d.struct({ count: d.u32 }).$name("Params");

@@ -1,10 +1,10 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/clamp.wgsl" with { type: "text" };
 import gradSource from "../../shaders/clamp_grad.wgsl" with { type: "text" };
-import { OptionError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import { checkDType } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { OptionError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { elementwiseLaunch } from "./elementwise.ts";
 
 const Params = d.struct({ count: d.u32, low: d.f32, high: d.f32 }).$name("Params");

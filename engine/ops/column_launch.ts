@@ -1,5 +1,5 @@
-import type { Device } from "../device.ts";
-import type { Declarations } from "../kernel.ts";
+import type { Declarations } from "../core/kernel.ts";
+import type { Device } from "../run/device.ts";
 
 /** How a kernel divides the columns of a matrix over workgroups that see all rows. */
 export interface ColumnLaunch {

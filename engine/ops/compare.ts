@@ -1,11 +1,11 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/compare.wgsl" with { type: "text" };
-import type { DType } from "../dtype.ts";
-import { DTypeError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import type { Program } from "../program.ts";
-import { checkDType } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import type { DType } from "../core/dtype.ts";
+import { DTypeError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
+import { checkDType } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { broadcastLoop, broadcastShape } from "./broadcast.ts";
 import { stridingGroups } from "./elementwise.ts";
 import { full } from "./fill.ts";

@@ -1,6 +1,6 @@
-import { OptionError } from "../errors.ts";
-import { checkDType, checkSameShape, resolveAxis } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { OptionError } from "../core/errors.ts";
+import { checkDType, checkSameShape, resolveAxis } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { pasteInto, type Range, slice } from "./slice.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/count_non_finite.wgsl" with { type: "text" };
-import { defineKernel } from "../kernel.ts";
-import { checkDType } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { full } from "./fill.ts";
 import { gridOf } from "./grid.ts";
 

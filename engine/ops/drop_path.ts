@@ -1,6 +1,6 @@
-import { OptionError } from "../errors.ts";
-import { checkSameShape } from "../shape.ts";
-import { reshape, type Tensor } from "../tensor.ts";
+import { OptionError } from "../core/errors.ts";
+import { checkSameShape } from "../core/shape.ts";
+import { reshape, type Tensor } from "../core/tensor.ts";
 import { mul } from "./binary.ts";
 
 /**

@@ -1,7 +1,7 @@
-import type { Device } from "../device.ts";
-import type { DType } from "../dtype.ts";
-import type { Declarations } from "../kernel.ts";
-import type { Tensor } from "../tensor.ts";
+import type { DType } from "../core/dtype.ts";
+import type { Declarations } from "../core/kernel.ts";
+import type { Tensor } from "../core/tensor.ts";
+import type { Device } from "../run/device.ts";
 
 /** How a kernel walks over all elements of a tensor in steps of its whole grid. */
 export interface ElementwiseLaunch {

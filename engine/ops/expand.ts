@@ -1,6 +1,6 @@
-import { ShapeError } from "../errors.ts";
-import { type Shape, showShape } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import { type Shape, showShape } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { broadcastShape } from "./broadcast.ts";
 import { contiguousStrides } from "./permute.ts";
 import { sumTo } from "./reduce.ts";

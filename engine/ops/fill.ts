@@ -1,11 +1,11 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/fill.wgsl" with { type: "text" };
-import type { DType } from "../dtype.ts";
-import { OptionError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import type { Program } from "../program.ts";
-import type { Shape } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
+import type { DType } from "../core/dtype.ts";
+import { OptionError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
+import type { Shape } from "../core/shape.ts";
+import type { Tensor } from "../core/tensor.ts";
 
 const Params = d.struct({ count: d.u32, bits: d.u32 }).$name("Params");
 const layout = tgpu.bindGroupLayout({

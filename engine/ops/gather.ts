@@ -1,9 +1,9 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/gather.wgsl" with { type: "text" };
-import { RankError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import { checkDType } from "../shape.ts";
-import { programOf, reshape, type Tensor } from "../tensor.ts";
+import { RankError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType } from "../core/shape.ts";
+import { programOf, reshape, type Tensor } from "../core/tensor.ts";
 import { stridingGroups } from "./elementwise.ts";
 import { scatterAdd } from "./scatter_add.ts";
 

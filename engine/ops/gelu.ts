@@ -3,9 +3,9 @@ import source from "../../shaders/gelu.wgsl" with { type: "text" };
 import gradSource from "../../shaders/gelu_grad.wgsl" with { type: "text" };
 import gradInPlaceSource from "../../shaders/gelu_grad_in_place.wgsl" with { type: "text" };
 import inPlaceSource from "../../shaders/gelu_in_place.wgsl" with { type: "text" };
-import { defineKernel } from "../kernel.ts";
-import { checkDType } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { elementwiseLaunch } from "./elementwise.ts";
 
 const Params = d.struct({ count: d.u32 }).$name("Params");

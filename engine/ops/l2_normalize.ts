@@ -3,10 +3,10 @@ import source from "../../shaders/l2_normalize.wgsl" with { type: "text" };
 import gradSource from "../../shaders/l2_normalize_grad.wgsl" with { type: "text" };
 import gradWorkgroupSource from "../../shaders/l2_normalize_grad_workgroup.wgsl" with { type: "text" };
 import workgroupSource from "../../shaders/l2_normalize_workgroup.wgsl" with { type: "text" };
-import { OptionError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import { checkDType, rowsAndColumns } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { OptionError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType, rowsAndColumns } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { type RowVariant, rowGroups, rowVariant } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, epsilon: d.f32 }).$name("Params");

@@ -1,10 +1,10 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/layer_norm.wgsl" with { type: "text" };
 import workgroupSource from "../../shaders/layer_norm_workgroup.wgsl" with { type: "text" };
-import { OptionError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import { checkDType, checkSameShape, rowsAndColumns } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { OptionError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType, checkSameShape, rowsAndColumns } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { elementTypes } from "./elementwise.ts";
 import { full } from "./fill.ts";
 import { layerNormGrad } from "./layer_norm_grad.ts";

@@ -1,9 +1,9 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/layer_norm_grad.wgsl" with { type: "text" };
 import columnsSource from "../../shaders/layer_norm_grad_columns.wgsl" with { type: "text" };
-import { defineKernel } from "../kernel.ts";
-import { checkDType, checkSameShape, rowsAndColumns } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType, checkSameShape, rowsAndColumns } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { elementTypes, stridingGroups } from "./elementwise.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, width: d.f32, addsResidual: d.u32 }).$name("Params");

@@ -1,7 +1,7 @@
-import { DTypeError, RankError, ShapeError } from "../errors.ts";
-import type { Program } from "../program.ts";
-import { checkDType, checkSameShape, matrixShape, rowsAndColumns, showShape } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { DTypeError, RankError, ShapeError } from "../core/errors.ts";
+import type { Program } from "../core/program.ts";
+import { checkDType, checkSameShape, matrixShape, rowsAndColumns, showShape } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { cast } from "./cast.ts";
 import { foldGeluSlope } from "./matmul_fold.ts";
 import { type Product, recordProduct, sumParts } from "./matmul_product.ts";

@@ -1,7 +1,7 @@
-import { DTypeError, RankError, ShapeError } from "../errors.ts";
-import type { Program } from "../program.ts";
-import { checkDType, type Shape, showShape, sizeOf } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { DTypeError, RankError, ShapeError } from "../core/errors.ts";
+import type { Program } from "../core/program.ts";
+import { checkDType, type Shape, showShape, sizeOf } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { type Product, recordProduct, sumParts } from "./matmul_product.ts";
 
 export interface MatmulOptions {

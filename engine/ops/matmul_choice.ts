@@ -1,7 +1,7 @@
-import type { Device } from "../device.ts";
-import type { DType } from "../dtype.ts";
-import { OptionError } from "../errors.ts";
-import type { Program } from "../program.ts";
+import type { DType } from "../core/dtype.ts";
+import { OptionError } from "../core/errors.ts";
+import type { Program } from "../core/program.ts";
+import type { Device } from "../run/device.ts";
 import { type MatmulVariant, matmulVariants, minSplitDepth, type ProductShape } from "./matmul_kernels.ts";
 
 /** The variant that the device takes for a product: forced, measured, or by the built-in table. */

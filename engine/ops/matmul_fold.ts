@@ -1,5 +1,5 @@
-import type { Dispatch, Program } from "../program.ts";
-import type { Tensor } from "../tensor.ts";
+import type { Dispatch, Program } from "../core/program.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { matmulSumKernel, matmulVariants } from "./matmul_kernels.ts";
 
 const kernelsWithEpilogue = new Set([

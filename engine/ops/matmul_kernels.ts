@@ -4,8 +4,8 @@ import sharedSource from "../../shaders/matmul_shared.wgsl" with { type: "text" 
 import subgroupSource from "../../shaders/matmul_subgroup.wgsl" with { type: "text" };
 import wideSource from "../../shaders/matmul_subgroup_wide.wgsl" with { type: "text" };
 import sumSource from "../../shaders/matmul_sum.wgsl" with { type: "text" };
-import type { Device } from "../device.ts";
-import { type Declarations, defineKernel, type Kernel } from "../kernel.ts";
+import { type Declarations, defineKernel, type Kernel } from "../core/kernel.ts";
+import type { Device } from "../run/device.ts";
 
 const Params = d
   .struct({

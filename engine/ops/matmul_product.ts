@@ -1,6 +1,6 @@
-import type { DType } from "../dtype.ts";
-import type { Program } from "../program.ts";
-import type { Tensor } from "../tensor.ts";
+import type { DType } from "../core/dtype.ts";
+import type { Program } from "../core/program.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { stridingGroups } from "./elementwise.ts";
 import { chooseVariant, splitsOf } from "./matmul_choice.ts";
 import { type MatmulVariant, matmulSumKernel, minSplitDepth, type ProductShape } from "./matmul_kernels.ts";

@@ -1,4 +1,4 @@
-import { programOf, reshape, type Tensor } from "../tensor.ts";
+import { programOf, reshape, type Tensor } from "../core/tensor.ts";
 import { div, mul } from "./binary.ts";
 import { equal } from "./compare.ts";
 import { full } from "./fill.ts";

@@ -1,4 +1,4 @@
-import type { Tensor } from "../tensor.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { sub } from "./binary.ts";
 import { mean } from "./reduce.ts";
 import { square } from "./unary.ts";

@@ -1,8 +1,8 @@
-import type { Device } from "../device.ts";
-import { OptionError, ShapeError } from "../errors.ts";
-import type { Program } from "../program.ts";
-import { checkDType, checkRank, matrixShape } from "../shape.ts";
-import { programOf, rows, type Tensor } from "../tensor.ts";
+import { OptionError, ShapeError } from "../core/errors.ts";
+import type { Program } from "../core/program.ts";
+import { checkDType, checkRank, matrixShape } from "../core/shape.ts";
+import { programOf, rows, type Tensor } from "../core/tensor.ts";
+import type { Device } from "../run/device.ts";
 import { stridingGroups } from "./elementwise.ts";
 import { type NearestVariant, nearestMergeKernel, nearestOrder, nearestTraitsKernel } from "./nearest_kernels.ts";
 

@@ -4,8 +4,8 @@ import mergeSource from "../../shaders/nearest_merge.wgsl" with { type: "text" }
 import sharedSource from "../../shaders/nearest_shared.wgsl" with { type: "text" };
 import subgroupSource from "../../shaders/nearest_subgroup.wgsl" with { type: "text" };
 import traitsSource from "../../shaders/nearest_traits.wgsl" with { type: "text" };
-import type { Device } from "../device.ts";
-import { type Declarations, defineKernel, type Kernel } from "../kernel.ts";
+import { type Declarations, defineKernel, type Kernel } from "../core/kernel.ts";
+import type { Device } from "../run/device.ts";
 
 const floats = d.arrayOf(d.f32);
 const words = d.arrayOf(d.u32);

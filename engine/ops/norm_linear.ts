@@ -1,12 +1,12 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/norm_linear.wgsl" with { type: "text" };
 import gradSource from "../../shaders/norm_linear_grad.wgsl" with { type: "text" };
-import { OptionError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import type { Program } from "../program.ts";
-import { checkDType, checkSameShape } from "../shape.ts";
-import { bindingAlignment } from "../storage.ts";
-import { programOf, rows as rowRange, type Tensor } from "../tensor.ts";
+import { OptionError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
+import { checkDType, checkSameShape } from "../core/shape.ts";
+import { bindingAlignment } from "../core/storage.ts";
+import { programOf, rows as rowRange, type Tensor } from "../core/tensor.ts";
 import { layerNorm } from "./layer_norm.ts";
 import { layerNormGrad } from "./layer_norm_grad.ts";
 import { checkLinear, geluGradient, inputGradient, linear } from "./linear.ts";

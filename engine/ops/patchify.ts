@@ -1,6 +1,6 @@
-import { OptionError, ShapeError } from "../errors.ts";
-import { checkRank, showShape } from "../shape.ts";
-import { reshape, type Tensor } from "../tensor.ts";
+import { OptionError, ShapeError } from "../core/errors.ts";
+import { checkRank, showShape } from "../core/shape.ts";
+import { reshape, type Tensor } from "../core/tensor.ts";
 import { permute } from "./permute.ts";
 
 /** Order of the values inside a patch: as a convolution weight is stored, or as the MAE target is (channel fastest). */

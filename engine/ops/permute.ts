@@ -1,6 +1,6 @@
-import { AxisError } from "../errors.ts";
-import { resolveAxis, type Shape, showShape, sizeOf } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { AxisError } from "../core/errors.ts";
+import { resolveAxis, type Shape, showShape, sizeOf } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { type CopyAxis, stridedCopy } from "./strided_copy.ts";
 
 /**

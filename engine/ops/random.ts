@@ -1,12 +1,12 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/random.wgsl" with { type: "text" };
 import permutationSource from "../../shaders/random_permutation.wgsl" with { type: "text" };
-import type { DType } from "../dtype.ts";
-import { defineKernel } from "../kernel.ts";
-import type { Program } from "../program.ts";
-import { purposeNumber, type RandomKey, seedWords } from "../random.ts";
-import { checkDType, checkSameShape, type Shape, sizeOf } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
+import type { DType } from "../core/dtype.ts";
+import { purposeNumber, type RandomKey, seedWords } from "../core/host_random.ts";
+import { defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
+import { checkDType, checkSameShape, type Shape, sizeOf } from "../core/shape.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { stridingGroups } from "./elementwise.ts";
 
 const words = d.arrayOf(d.u32);

@@ -1,10 +1,10 @@
 import { d, tgpu } from "typegpu";
 import columnsSource from "../../shaders/reduce_columns.wgsl" with { type: "text" };
 import rowsSource from "../../shaders/reduce_rows.wgsl" with { type: "text" };
-import { AxisError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import { checkDType, resolveAxis, type Shape, showShape, sizeOf } from "../shape.ts";
-import { programOf, reshape, type Tensor } from "../tensor.ts";
+import { AxisError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType, resolveAxis, type Shape, showShape, sizeOf } from "../core/shape.ts";
+import { programOf, reshape, type Tensor } from "../core/tensor.ts";
 import { mul } from "./binary.ts";
 import { stridingGroups } from "./elementwise.ts";
 import { expand } from "./expand.ts";

@@ -1,10 +1,10 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/resize_grid.wgsl" with { type: "text" };
 import gradSource from "../../shaders/resize_grid_grad.wgsl" with { type: "text" };
-import { OptionError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import { checkDType, checkRank, sizeOf } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { OptionError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType, checkRank, sizeOf } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { gridOf } from "./grid.ts";
 
 const Params = d

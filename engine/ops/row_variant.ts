@@ -1,4 +1,4 @@
-import type { Device } from "../device.ts";
+import type { Device } from "../run/device.ts";
 import { stridingGroups } from "./elementwise.ts";
 
 /** How kernels that work along rows divide them: a thread per row suits CPUs, a workgroup per row GPUs. */

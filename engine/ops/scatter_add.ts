@@ -1,10 +1,10 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/scatter_add.wgsl" with { type: "text" };
-import type { Device } from "../device.ts";
-import { ShapeError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import { checkDType, checkRank, showShape } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType, checkRank, showShape } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
+import type { Device } from "../run/device.ts";
 import { gather } from "./gather.ts";
 
 const Params = d

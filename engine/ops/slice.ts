@@ -1,7 +1,7 @@
-import { IndexError, RankError } from "../errors.ts";
-import type { Program } from "../program.ts";
-import { type Shape, showShape } from "../shape.ts";
-import { canViewRows, programOf, rows, stateOf, type Tensor } from "../tensor.ts";
+import { IndexError, RankError } from "../core/errors.ts";
+import type { Program } from "../core/program.ts";
+import { type Shape, showShape } from "../core/shape.ts";
+import { canViewRows, programOf, rows, stateOf, type Tensor } from "../core/tensor.ts";
 import { fillState } from "./fill.ts";
 import { contiguousStrides } from "./permute.ts";
 import { stridedCopy } from "./strided_copy.ts";

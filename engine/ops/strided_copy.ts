@@ -1,11 +1,11 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/strided_copy.wgsl" with { type: "text" };
 import transposeSource from "../../shaders/strided_transpose.wgsl" with { type: "text" };
-import { bytesPerElement } from "../dtype.ts";
-import { DTypeError, RankError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import type { Program } from "../program.ts";
-import type { Tensor } from "../tensor.ts";
+import { bytesPerElement } from "../core/dtype.ts";
+import { DTypeError, RankError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { gridOf } from "./grid.ts";
 
 /** One axis of a strided copy; strides count elements. */

@@ -1,9 +1,9 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/unary.wgsl" with { type: "text" };
 import gradSource from "../../shaders/unary_grad.wgsl" with { type: "text" };
-import { defineKernel } from "../kernel.ts";
-import { checkDType } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { elementwiseLaunch } from "./elementwise.ts";
 
 /** Operations of the unary kernels, in the order of their `operation` constant. */

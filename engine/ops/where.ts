@@ -1,9 +1,9 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/where.wgsl" with { type: "text" };
-import { DTypeError } from "../errors.ts";
-import { defineKernel } from "../kernel.ts";
-import { checkDType } from "../shape.ts";
-import { programOf, type Tensor } from "../tensor.ts";
+import { DTypeError } from "../core/errors.ts";
+import { defineKernel } from "../core/kernel.ts";
+import { checkDType } from "../core/shape.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { broadcastLoop, broadcastShape } from "./broadcast.ts";
 import { stridingGroups } from "./elementwise.ts";
 import { full } from "./fill.ts";

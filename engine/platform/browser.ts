@@ -1,4 +1,4 @@
-import { OptionError } from "../errors.ts";
+import { OptionError } from "../core/errors.ts";
 import type { Platform } from "./platform.ts";
 import { chooseAdapter, noAdapter, noticeSoftware } from "./web.ts";
 

@@ -1,8 +1,8 @@
 import fc from "fast-check";
-import type { Device } from "../device.ts";
-import type { Kernel, KernelParams } from "../kernel.ts";
-import type { DispatchOptions } from "../program.ts";
-import { recordProgram } from "../recorded.ts";
+import type { Kernel, KernelParams } from "../core/kernel.ts";
+import type { DispatchOptions } from "../core/program.ts";
+import type { Device } from "../run/device.ts";
+import { recordProgram } from "../run/recorded_program.ts";
 import { type DoubleOperands, type HostOperands, upload } from "./check_operation.ts";
 import { expectClose } from "./compare.ts";
 

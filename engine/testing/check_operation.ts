@@ -1,9 +1,9 @@
 import fc from "fast-check";
-import type { Device } from "../device.ts";
-import type { DType } from "../dtype.ts";
-import { recordProgram } from "../recorded.ts";
-import { sizeOf } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
+import type { DType } from "../core/dtype.ts";
+import { sizeOf } from "../core/shape.ts";
+import type { Tensor } from "../core/tensor.ts";
+import type { Device } from "../run/device.ts";
+import { recordProgram } from "../run/recorded_program.ts";
 import { randomSource } from "./arbitraries.ts";
 import { expectClose } from "./compare.ts";
 

@@ -1,6 +1,6 @@
 import type { Checkpoint, PlainValue } from "../../engine/files/index.ts";
 import { OptionError, ShapeError } from "../../engine/index.ts";
-import { type VitConfig, vitPresets } from "../config.ts";
+import { type VitConfig, vitPresets } from "../vit_config.ts";
 import { UnknownModelError } from "./errors.ts";
 
 /** A config whose number of heads may be unknown: weights do not show it. */

@@ -1,11 +1,11 @@
-import { gridOf } from "../config.ts";
-import { startValues } from "../initialize.ts";
+import { startValues } from "../initial_parameters.ts";
 import { vitParameters } from "../parameters.ts";
 import { sincosPositions } from "../positions.ts";
-import type { StoredParameter } from "./assemble.ts";
+import { gridOf } from "../vit_config.ts";
+import type { StoredParameter } from "./assemble_parameters.ts";
 import type { StoredConfig } from "./encoder_config.ts";
 import { IncompleteWeightsError } from "./errors.ts";
-import { count, type LoadReport, some } from "./report.ts";
+import { count, type LoadReport, some } from "./load_report.ts";
 
 /** Name of the position grid, beside the parameters. */
 export const positionsName = "pos_embed.embed";

@@ -2,8 +2,8 @@ export { configKey, type StoredConfig } from "./encoder_config.ts";
 export { IncompleteWeightsError, UnknownModelError } from "./errors.ts";
 export { loadEncoder } from "./load_encoder.ts";
 export { loadMae, type MaeOptions } from "./load_mae.ts";
+export { formatReport, type LoadReport, withDecoder } from "./load_report.ts";
 export { completeConfig, type EncoderOptions, openEncoder, type StoredEncoder } from "./open_encoder.ts";
-export { formatReport, type LoadReport, withDecoder } from "./report.ts";
 export { storedDecoder } from "./stored_decoder.ts";
 export {
   type EncoderContent,

@@ -2,8 +2,8 @@ import type { Checkpoint } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
 import { VisionTransformer } from "../vit.ts";
 import { positionsName } from "./expected_parameters.ts";
+import type { LoadReport } from "./load_report.ts";
 import { completeConfig, type EncoderOptions, openEncoder } from "./open_encoder.ts";
-import type { LoadReport } from "./report.ts";
 
 /** Bytes written between two waits for the device, which holds a copy of each upload until then. */
 const bytesInFlight = 32 * 2 ** 20;

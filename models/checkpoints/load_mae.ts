@@ -3,8 +3,8 @@ import { type Device, OptionError } from "../../engine/index.ts";
 import { MaskedAutoencoder, maeDecoderParameters } from "../mae.ts";
 import { IncompleteWeightsError } from "./errors.ts";
 import { loadEncoder, Uploader } from "./load_encoder.ts";
+import { type LoadReport, some, withDecoder } from "./load_report.ts";
 import type { EncoderOptions } from "./open_encoder.ts";
-import { type LoadReport, some, withDecoder } from "./report.ts";
 import { findStateDict, pathOf, type StateDict } from "./state_dict.ts";
 import { decoderHeadsKey } from "./write_mae.ts";
 

@@ -1,6 +1,6 @@
 import type { Checkpoint } from "../../engine/files/index.ts";
 import { OptionError, ShapeError } from "../../engine/index.ts";
-import { type VitConfig, vitConfig } from "../config.ts";
+import { type VitConfig, vitConfig } from "../vit_config.ts";
 import {
   checkedReader,
   grid,
@@ -11,7 +11,7 @@ import {
   scaled,
   tokens,
   whole,
-} from "./assemble.ts";
+} from "./assemble_parameters.ts";
 import { type PositionGrid, positionGrid, type StoredConfig, storedConfig } from "./encoder_config.ts";
 import { IncompleteWeightsError } from "./errors.ts";
 import {
@@ -22,8 +22,8 @@ import {
   startParameter,
   takeUnexpected,
 } from "./expected_parameters.ts";
-import { familyOf } from "./names.ts";
-import type { LoadReport } from "./report.ts";
+import type { LoadReport } from "./load_report.ts";
+import { familyOf } from "./name_maps.ts";
 import { type SortedTensors, sortTensors } from "./sort_tensors.ts";
 import { findStateDict, pathOf } from "./state_dict.ts";
 

@@ -1,5 +1,5 @@
-import type { Source } from "./assemble.ts";
-import { type Role, roleOf } from "./names.ts";
+import type { Source } from "./assemble_parameters.ts";
+import { type Role, roleOf } from "./name_maps.ts";
 import { pathOf, type StateDict } from "./state_dict.ts";
 
 /** The tensors of a dictionary by what they are for. */

@@ -1,8 +1,8 @@
 import type { Checkpoint } from "../../engine/files/index.ts";
-import { checkedReader, type StoredParameter, whole } from "./assemble.ts";
+import { checkedReader, type StoredParameter, whole } from "./assemble_parameters.ts";
 import { IncompleteWeightsError } from "./errors.ts";
-import { decoderReason } from "./names.ts";
-import type { LoadReport } from "./report.ts";
+import type { LoadReport } from "./load_report.ts";
+import { decoderReason } from "./name_maps.ts";
 
 /**
  * The decoder that stands beside an encoder, under the file's own names; each tensor is read when asked for.

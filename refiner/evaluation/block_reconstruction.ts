@@ -15,12 +15,12 @@ import {
   type PixelNormalization,
   VisionTransformer,
 } from "../../models/index.ts";
-import { orderedBatches, type ReadOptions } from "../data/batches.ts";
-import { subset } from "../data/derived_sources.ts";
+import { orderedBatches, type ReadOptions } from "../data/batches/batches.ts";
 import type { ImageSource } from "../data/image_source.ts";
-import { EvaluationInputs } from "./evaluation_inputs.ts";
-import { fittingBatch } from "./fitting_batch.ts";
-import { matchChannels } from "./match_channels.ts";
+import { subset } from "../data/sources/derived_sources.ts";
+import { EvaluationInputs } from "./features/evaluation_inputs.ts";
+import { fittingBatch } from "./features/fitting_batch.ts";
+import { matchChannels } from "./features/match_channels.ts";
 
 export interface ReconstructionOptions extends Pick<ReadOptions, "maxBad" | "onBroken" | "signal"> {
   /** Images used, from the first on; default 256. */

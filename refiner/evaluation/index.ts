@@ -1,3 +1,12 @@
+export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
+export { type BlockFeatures, type EncodeOptions, encodeFeatures } from "./features/encode_features.ts";
+export { EvaluationInputs, type EvaluationViewOptions } from "./features/evaluation_inputs.ts";
+export { matchChannels } from "./features/match_channels.ts";
+export { recommendedBlocks } from "./head_placement.ts";
+export { accuracy, type VoteOptions, voteOfNeighbours } from "./neighbours/knn.ts";
+export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./neighbours/knn_device.ts";
+export { type BlockAccuracies, type KnnOfBlocksOptions, knnOfBlocks } from "./neighbours/knn_of_blocks.ts";
+export { NeighbourBank, type Neighbours } from "./neighbours/neighbour_bank.ts";
 export {
   adjustedMutualInformation,
   adjustedRandIndex,
@@ -6,19 +15,12 @@ export {
   homogeneity,
   mutualInformation,
   normalisedMutualInformation,
-} from "./agreement.ts";
-export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
-export { colourMap } from "./colour_map.ts";
-export { type Contingency, contingency } from "./contingency.ts";
-export { type BlockFeatures, type EncodeOptions, encodeFeatures } from "./encode_features.ts";
-export { EvaluationError } from "./errors.ts";
-export { EvaluationInputs, type EvaluationViewOptions } from "./evaluation_inputs.ts";
-export type { FeatureMatrix } from "./feature_matrix.ts";
-export { recommendedBlocks } from "./head_placement.ts";
-export { type KMeans, type KMeansOptions, kMeans, nearestCentroids } from "./kmeans.ts";
-export { accuracy, type VoteOptions, voteOfNeighbours } from "./knn.ts";
-export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./knn_device.ts";
-export { type BlockAccuracies, type KnnOfBlocksOptions, knnOfBlocks } from "./knn_of_blocks.ts";
+} from "./statistics/agreement.ts";
+export { type Contingency, contingency } from "./statistics/contingency.ts";
+export { EvaluationError } from "./statistics/errors.ts";
+export { colourMap } from "./statistics/feature_colours.ts";
+export type { FeatureMatrix } from "./statistics/feature_matrix.ts";
+export { type KMeans, type KMeansOptions, kMeans, nearestCentroids } from "./statistics/kmeans.ts";
 export {
   crossEntropy,
   fitLogisticRegression,
@@ -26,10 +28,8 @@ export {
   type LogisticRegressionOptions,
   logProbabilities,
   mostProbable,
-} from "./logistic_regression.ts";
-export { matchChannels } from "./match_channels.ts";
-export { matchingAccuracy } from "./matching.ts";
-export { NeighbourBank, type Neighbours } from "./neighbour_bank.ts";
-export { componentScores, type PrincipalComponents, principalComponents } from "./principal_components.ts";
-export { calinskiHarabasz, daviesBouldin, silhouette, silhouetteSamples } from "./separation.ts";
-export { type FeatureStatistics, featureStatistics, standardise, unitRows } from "./standardise.ts";
+} from "./statistics/logistic_regression.ts";
+export { matchingAccuracy } from "./statistics/matching.ts";
+export { componentScores, type PrincipalComponents, principalComponents } from "./statistics/principal_components.ts";
+export { calinskiHarabasz, daviesBouldin, silhouette, silhouetteSamples } from "./statistics/separation.ts";
+export { type FeatureStatistics, featureStatistics, standardise, unitRows } from "./statistics/standardise.ts";

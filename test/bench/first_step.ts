@@ -5,9 +5,9 @@
  *   MESA_SHADER_CACHE_DIR=$(mktemp -d) npm run bench -- first_step
  */
 import process from "node:process";
-import { demoFiles, loadDemoEncoder } from "../../cli/demo_files.ts";
-import { demoSchedule } from "../../cli/demo_schedule.ts";
-import { firstOf } from "../../cli/report_pictures.ts";
+import { demoFiles, loadDemoEncoder } from "../../cli/demo_run/demo_files.ts";
+import { demoSchedule } from "../../cli/demo_run/demo_schedule.ts";
+import { firstOf } from "../../cli/runs/report_pictures.ts";
 import { openDevice } from "../../engine/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import { MemoryRunStore, refine } from "../../refiner/index.ts";

@@ -6,16 +6,16 @@
 import process from "node:process";
 import { d, tgpu } from "typegpu";
 import { defineKernel, openDevice, type Program, recordProgram, type Tensor } from "../../engine/index.ts";
-import { adamW } from "../../engine/ops/adamw.ts";
 import { assembleTokens } from "../../engine/ops/assemble_tokens.ts";
 import { cast } from "../../engine/ops/cast.ts";
 import { concat } from "../../engine/ops/concat.ts";
-import { gradientNorm } from "../../engine/ops/gradient_norm.ts";
-import { movingAverage } from "../../engine/ops/moving_average.ts";
 import { patchify } from "../../engine/ops/patchify.ts";
 import { permute, transpose } from "../../engine/ops/permute.ts";
 import { slice } from "../../engine/ops/slice.ts";
-import { stepScalars } from "../../engine/ops/step_scalars.ts";
+import { adamW } from "../../engine/optimizers/adamw.ts";
+import { gradientNorm } from "../../engine/optimizers/gradient_norm.ts";
+import { movingAverage } from "../../engine/optimizers/moving_average.ts";
+import { stepScalars } from "../../engine/optimizers/step_scalars.ts";
 import source from "./copy_probe.wgsl" with { type: "text" };
 
 interface Work {

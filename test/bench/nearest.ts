@@ -5,10 +5,10 @@
  *   npm run bench -- nearest [repetitions] [large]
  */
 import process from "node:process";
+import { hostNormal } from "../../engine/core/host_random.ts";
 import { openDevice, recordProgram } from "../../engine/index.ts";
 import { nearest } from "../../engine/ops/nearest.ts";
 import { nearestVariants } from "../../engine/ops/nearest_kernels.ts";
-import { hostNormal } from "../../engine/random.ts";
 
 const device = await openDevice();
 const repetitions = Number(process.argv[2] ?? 5);

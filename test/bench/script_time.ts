@@ -7,7 +7,12 @@
  */
 import process from "node:process";
 import { type Device, openDevice } from "../../engine/index.ts";
-import { type BenchProgram, type BenchStep, benchSteps, recordBenchStep } from "../../refiner/bench/step.ts";
+import {
+  type BenchProgram,
+  type BenchStep,
+  benchSteps,
+  recordBenchStep,
+} from "../../refiner/methods/refine/benchmark_step.ts";
 
 const device = await openDevice();
 const replays = Number(process.argv.slice(2).find((argument) => /^\d+$/.test(argument)) ?? 300);

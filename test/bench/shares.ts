@@ -7,7 +7,7 @@
  */
 import process from "node:process";
 import { openDevice, type Program, recordProgram, type Tensor } from "../../engine/index.ts";
-import { recordProbes } from "../../engine/probes.ts";
+import { recordProbes } from "../../engine/tune/adapter_probes.ts";
 import { type Work, works } from "./shares/works.ts";
 
 const [repetitionText = "7", part = ""] = process.argv.slice(2);

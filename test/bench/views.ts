@@ -17,7 +17,7 @@ import {
   type ViewConfig,
   views,
   viewWords,
-} from "../../refiner/views/index.ts";
+} from "../../refiner/data/views/index.ts";
 
 interface Work {
   readonly name: string;

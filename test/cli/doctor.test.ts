@@ -1,7 +1,7 @@
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { checkKernels } from "../../engine/golden/index.ts";
+import { checkKernels } from "../../engine/self_check/index.ts";
 import { testDevice } from "../device.ts";
 import { run, temporaryFolder } from "./run_command.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { tensorStatistics } from "../../cli/tensor_statistics.ts";
+import { tensorStatistics } from "../../cli/checkpoints/tensor_statistics.ts";
 import { f32ToBf16, hostTensor } from "../../engine/files/index.ts";
 
 describe("tensorStatistics", () => {

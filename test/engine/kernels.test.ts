@@ -1,11 +1,11 @@
 import { readdir, readFile } from "node:fs/promises";
 import { tgpu } from "typegpu";
 import { describe, expect, it, vi } from "vitest";
-import type { Kernel, KernelDescription } from "../../engine/kernel.ts";
+import type { Kernel, KernelDescription } from "../../engine/core/kernel.ts";
 
 const kernels = vi.hoisted((): Kernel[] => []);
-vi.mock("../../engine/kernel.ts", async (original) => {
-  const module = await original<typeof import("../../engine/kernel.ts")>();
+vi.mock("../../engine/core/kernel.ts", async (original) => {
+  const module = await original<typeof import("../../engine/core/kernel.ts")>();
   const defineKernel = (description: KernelDescription): Kernel => {
     const kernel = module.defineKernel(description);
     kernels.push(kernel);

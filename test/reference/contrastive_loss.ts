@@ -1,4 +1,4 @@
-import type { ViewLayout } from "../../refiner/contrastive_loss.ts";
+import type { ViewLayout } from "../../refiner/methods/refine/contrastive_loss.ts";
 
 /** What the loss returns, in float64. */
 export interface ContrastiveReference {

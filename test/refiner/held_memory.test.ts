@@ -1,12 +1,12 @@
 // What a run leaves on the device: a program may refine again and again.
 import { expect, it } from "vitest";
 import { initializeParameters, VisionTransformer, vitConfig, vitParameters } from "../../models/index.ts";
-import { refineConfig } from "../../refiner/config.ts";
 import { imagesInMemory } from "../../refiner/data/index.ts";
-import { pretrain } from "../../refiner/pretrain.ts";
-import { pretrainConfig } from "../../refiner/pretrain_config.ts";
-import { refine } from "../../refiner/refine.ts";
-import { MemoryRunStore } from "../../refiner/run_store.ts";
+import { pretrain } from "../../refiner/methods/mae/pretrain.ts";
+import { pretrainConfig } from "../../refiner/methods/mae/pretrain_config.ts";
+import { refine } from "../../refiner/methods/refine/refine.ts";
+import { refineConfig } from "../../refiner/methods/refine/refine_config.ts";
+import { MemoryRunStore } from "../../refiner/training/run_store.ts";
 import { testDevice } from "../device.ts";
 
 const device = await testDevice();

@@ -1,8 +1,8 @@
 import { type Device, hostNormal, type RecordedProgram, stepScalars, type Tensor } from "../../../engine/index.ts";
 import { initializeParameters, VisionTransformer, vitConfig, vitParameters } from "../../../models/index.ts";
-import { RefinerModel } from "../../../refiner/model.ts";
-import { ArenaOptimizer } from "../../../refiner/optimizer.ts";
-import { recordStep } from "../../../refiner/step.ts";
+import { RefinerModel } from "../../../refiner/methods/refine/refiner_model.ts";
+import { recordStep } from "../../../refiner/methods/refine/step.ts";
+import { ArenaOptimizer } from "../../../refiner/training/optimizer.ts";
 
 /** Sizes of an update of stage 3. */
 export interface StepSizes {

@@ -1,5 +1,4 @@
 import { type Device, hostNormal, type Program, stepScalars, type Tensor } from "../../../engine/index.ts";
-import { adamW } from "../../../engine/ops/adamw.ts";
 import { attention } from "../../../engine/ops/attention.ts";
 import { add } from "../../../engine/ops/binary.ts";
 import { cast } from "../../../engine/ops/cast.ts";
@@ -11,6 +10,7 @@ import { matmul } from "../../../engine/ops/matmul.ts";
 import { permute } from "../../../engine/ops/permute.ts";
 import { slice } from "../../../engine/ops/slice.ts";
 import { softmax } from "../../../engine/ops/softmax.ts";
+import { adamW } from "../../../engine/optimizers/adamw.ts";
 
 /** One line of the table. */
 export interface Work {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { memorySource } from "../../../engine/files/byte_source.ts";
-import { openCheckpoint } from "../../../engine/files/checkpoint.ts";
 import { ForeignFileError } from "../../../engine/files/errors.ts";
+import { openCheckpoint } from "../../../engine/files/open_weights.ts";
 import { type Entry, floats, open, safetensors, small, zip } from "./file_bytes.ts";
 import { pickleBytes } from "./pickle_bytes.ts";
 

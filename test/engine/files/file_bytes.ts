@@ -1,6 +1,6 @@
 import { deflateRawSync } from "node:zlib";
 import { memorySource } from "../../../engine/files/byte_source.ts";
-import { type Checkpoint, openCheckpoint } from "../../../engine/files/checkpoint.ts";
+import { type Checkpoint, openCheckpoint } from "../../../engine/files/open_weights.ts";
 import { littleEndian, numbersBytes, pickleBytes, storageBytes } from "./pickle_bytes.ts";
 
 export interface Entry {

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { openCheckpoint } from "../../../engine/files/checkpoint.ts";
 import {
   CheckpointError,
   CorruptFileError,
@@ -10,9 +9,10 @@ import {
   ForeignFileError,
   TruncatedFileError,
 } from "../../../engine/files/errors.ts";
-import { bf16ToNumber, f16ToNumber } from "../../../engine/files/half.ts";
+import { bf16ToNumber, f16ToNumber } from "../../../engine/files/half_precision.ts";
 import type { HostTensor } from "../../../engine/files/host_tensor.ts";
-import type { PlainValue } from "../../../engine/files/pickle_tree.ts";
+import { openCheckpoint } from "../../../engine/files/open_weights.ts";
+import type { PlainValue } from "../../../engine/files/pytorch/pickle_tree.ts";
 import { fileSource } from "../../../engine/platform/files_node.ts";
 
 // The files and `expected.json` were made with PyTorch 1.13; test/fixtures/checkpoints/expected.json says how.

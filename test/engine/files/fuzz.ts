@@ -3,12 +3,12 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { memorySink } from "../../../engine/files/byte_sink.ts";
 import { memorySource } from "../../../engine/files/byte_source.ts";
-import { openCheckpoint } from "../../../engine/files/checkpoint.ts";
 import { CheckpointError } from "../../../engine/files/errors.ts";
 import { type HostTensor, tensorFromBytes } from "../../../engine/files/host_tensor.ts";
-import { writeNpy } from "../../../engine/files/npy_writer.ts";
-import { writeSafetensors } from "../../../engine/files/safetensors_writer.ts";
-import { TensorItem } from "../../../engine/files/tensor_item.ts";
+import { writeNpy } from "../../../engine/files/npy/npy_writer.ts";
+import { openCheckpoint } from "../../../engine/files/open_weights.ts";
+import { TensorItem } from "../../../engine/files/pytorch/tensor_item.ts";
+import { writeSafetensors } from "../../../engine/files/safetensors/safetensors_writer.ts";
 import { allDTypes } from "./arbitraries.ts";
 
 export const fuzzFormats = ["safetensors", "pytorch-zip", "pytorch-legacy", "npy"] as const;

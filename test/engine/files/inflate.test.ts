@@ -2,7 +2,7 @@ import { deflateRawSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { memorySource } from "../../../engine/files/byte_source.ts";
 import { TruncatedFileError } from "../../../engine/files/errors.ts";
-import { inflateSource } from "../../../engine/files/inflate.ts";
+import { inflateSource } from "../../../engine/files/zip/inflate.ts";
 
 describe("a compressed stream", () => {
   const data = Uint8Array.from({ length: 300_000 }, (_, i) => (i * i) % 251);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { CorruptFileError, ForeignFileError, TruncatedFileError } from "../../../engine/files/errors.ts";
-import { NeedMoreBytes } from "../../../engine/files/pickle_cursor.ts";
-import { unpickle } from "../../../engine/files/unpickler.ts";
+import { NeedMoreBytes } from "../../../engine/files/pytorch/pickle_cursor.ts";
+import { unpickle } from "../../../engine/files/pytorch/unpickler.ts";
 import { littleEndian, type PickleParts, pickleBytes, textBytes } from "./pickle_bytes.ts";
 
 import { load } from "./pickle_plain.ts";

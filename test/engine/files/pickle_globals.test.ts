@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ForbiddenGlobalError } from "../../../engine/files/errors.ts";
-import { unpickle } from "../../../engine/files/unpickler.ts";
+import { unpickle } from "../../../engine/files/pytorch/unpickler.ts";
 import { pickleBytes, storageBytes } from "./pickle_bytes.ts";
 
 import { load } from "./pickle_plain.ts";

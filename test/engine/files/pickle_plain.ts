@@ -5,8 +5,8 @@ import {
   PickleSet,
   PickleTuple,
   type PickleValue,
-} from "../../../engine/files/pickle_values.ts";
-import { unpickle } from "../../../engine/files/unpickler.ts";
+} from "../../../engine/files/pytorch/pickle_values.ts";
+import { unpickle } from "../../../engine/files/pytorch/unpickler.ts";
 import { type PickleParts, pickleBytes } from "./pickle_bytes.ts";
 
 /** A value in plain terms, so that trees can be compared. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { PickleTensor } from "../../../engine/files/pickle_values.ts";
-import { unpickle } from "../../../engine/files/unpickler.ts";
+import { PickleTensor } from "../../../engine/files/pytorch/pickle_values.ts";
+import { unpickle } from "../../../engine/files/pytorch/unpickler.ts";
 import { numbersBytes, pickleBytes, storageBytes, textBytes } from "./pickle_bytes.ts";
 
 const shape23 = [numbersBytes(2, 3), numbersBytes(3, 1)] as const;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { leavesOf } from "../../../engine/files/pickle_tree.ts";
-import { unpickle } from "../../../engine/files/unpickler.ts";
+import { leavesOf } from "../../../engine/files/pytorch/pickle_tree.ts";
+import { unpickle } from "../../../engine/files/pytorch/unpickler.ts";
 import { type PickleParts, pickleBytes, storageBytes, textBytes } from "./pickle_bytes.ts";
 
 describe("the tree of leaves", () => {

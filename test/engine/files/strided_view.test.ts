@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { OverLimitError } from "../../../engine/errors.ts";
+import { OverLimitError } from "../../../engine/core/errors.ts";
 import { type ByteSource, memorySource } from "../../../engine/files/byte_source.ts";
 import { type FileDType, tensorFromBytes } from "../../../engine/files/host_tensor.ts";
 import {
@@ -9,7 +9,7 @@ import {
   readViewAsF32,
   rowMajorStrides,
   viewExtent,
-} from "../../../engine/files/strided_view.ts";
+} from "../../../engine/files/pytorch/strided_view.ts";
 
 const views = fc
   .array(fc.tuple(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 0, max: 9 })), { maxLength: 4 })

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { PickleTuple } from "../../../engine/files/pickle_values.ts";
-import { unpickle } from "../../../engine/files/unpickler.ts";
+import { PickleTuple } from "../../../engine/files/pytorch/pickle_values.ts";
+import { unpickle } from "../../../engine/files/pytorch/unpickler.ts";
 import { littleEndian, type PickleParts, pickleBytes, textBytes } from "./pickle_bytes.ts";
 
 import { load, plain } from "./pickle_plain.ts";

@@ -6,7 +6,6 @@ import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { memorySink } from "../../../engine/files/byte_sink.ts";
 import { blobSource, memorySource } from "../../../engine/files/byte_source.ts";
-import { type Checkpoint, openCheckpoint } from "../../../engine/files/checkpoint.ts";
 import { MissingTensorError, WriteTargetError } from "../../../engine/files/errors.ts";
 import {
   bytesOf,
@@ -15,11 +14,12 @@ import {
   type HostTensor,
   hostTensor,
 } from "../../../engine/files/host_tensor.ts";
-import { NpyRowWriter, writeNpy } from "../../../engine/files/npy_writer.ts";
-import { writePyTorch } from "../../../engine/files/pytorch_writer.ts";
-import { writeSafetensors } from "../../../engine/files/safetensors_writer.ts";
-import { TensorItem } from "../../../engine/files/tensor_item.ts";
-import { openZip } from "../../../engine/files/zip_reader.ts";
+import { NpyRowWriter, writeNpy } from "../../../engine/files/npy/npy_writer.ts";
+import { type Checkpoint, openCheckpoint } from "../../../engine/files/open_weights.ts";
+import { writePyTorch } from "../../../engine/files/pytorch/pytorch_writer.ts";
+import { TensorItem } from "../../../engine/files/pytorch/tensor_item.ts";
+import { writeSafetensors } from "../../../engine/files/safetensors/safetensors_writer.ts";
+import { openZip } from "../../../engine/files/zip/zip_reader.ts";
 import { fileSource, writeFileAtomic } from "../../../engine/platform/files_node.ts";
 import { allDTypes, tensors } from "./arbitraries.ts";
 

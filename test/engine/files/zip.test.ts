@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import { memorySink } from "../../../engine/files/byte_sink.ts";
 import { memorySource } from "../../../engine/files/byte_source.ts";
 import { CorruptFileError, ForeignFileError, TruncatedFileError } from "../../../engine/files/errors.ts";
-import { openZip } from "../../../engine/files/zip_reader.ts";
-import { ZipWriter } from "../../../engine/files/zip_writer.ts";
+import { openZip } from "../../../engine/files/zip/zip_reader.ts";
+import { ZipWriter } from "../../../engine/files/zip/zip_writer.ts";
 import { type Entry, floats, open, small, tensorPickle, zip } from "./file_bytes.ts";
 import { pickleBytes } from "./pickle_bytes.ts";
 

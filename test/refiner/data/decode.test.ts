@@ -1,6 +1,6 @@
 import sharp, { type Sharp } from "sharp";
 import { describe, expect, it } from "vitest";
-import { decodeImage } from "../../../refiner/data/decode_node.ts";
+import { decodeImage } from "../../../refiner/data/decoding/decode_node.ts";
 
 const bytesOf = async (image: Sharp) => ({ bytes: new Uint8Array(await image.toBuffer()) });
 const flat = (channels: 3 | 4, background: { r: number; g: number; b: number; alpha?: number }) =>

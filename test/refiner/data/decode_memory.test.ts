@@ -1,7 +1,7 @@
 import process from "node:process";
 import sharp from "sharp";
 import { expect, it } from "vitest";
-import { openDecoder } from "../../../refiner/data/decoder_pool_node.ts";
+import { openDecoder } from "../../../refiner/data/decoding/decoder_pool_node.ts";
 import { buildDecoderWorker } from "./decoder_worker.ts";
 
 const [width, height] = [1000, 800];

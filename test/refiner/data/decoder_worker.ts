@@ -7,7 +7,7 @@ export async function buildDecoderWorker(): Promise<URL> {
     new URL(`../../../node_modules/.cache/decoder_worker_${process.pid}.mjs`, import.meta.url),
   );
   await build({
-    entryPoints: [fileURLToPath(new URL("../../../refiner/data/decode_worker_node.ts", import.meta.url))],
+    entryPoints: [fileURLToPath(new URL("../../../refiner/data/decoding/decode_worker_node.ts", import.meta.url))],
     outfile,
     bundle: true,
     platform: "node",

@@ -1,7 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { cifarImages, cifarLayout } from "../../../refiner/data/cifar.ts";
-import { classLabels } from "../../../refiner/data/class_labels.ts";
-import { folderClasses, hasImageName } from "../../../refiner/data/image_names.ts";
 import {
   collectImages,
   DataFormatError,
@@ -12,7 +9,10 @@ import {
   subset,
   withClassNames,
 } from "../../../refiner/data/index.ts";
-import { parseList } from "../../../refiner/data/list.ts";
+import { cifarImages, cifarLayout } from "../../../refiner/data/sources/cifar.ts";
+import { classLabels } from "../../../refiner/data/sources/class_labels.ts";
+import { folderClasses, hasImageName } from "../../../refiner/data/sources/image_names.ts";
+import { parseList } from "../../../refiner/data/sources/list.ts";
 
 const idx = (shape: number[], values: number[]) => {
   const sizes = shape.flatMap((size) => [size >>> 24, (size >>> 16) & 255, (size >>> 8) & 255, size & 255]);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { epochOrder } from "../../../refiner/data/permutation.ts";
-import { philox, RandomStream } from "../../../refiner/data/philox.ts";
+import { epochOrder } from "../../../refiner/data/batches/permutation.ts";
+import { philox, RandomStream } from "../../../refiner/data/batches/shuffle_random.ts";
 
 describe("philox", () => {
   // Known answers published with the Random123 library (kat_vectors, philox4x32 10).

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { DataFormatError } from "../../../refiner/data/errors.ts";
-import { indexTar, isTar } from "../../../refiner/data/tar.ts";
+import { indexTar, isTar } from "../../../refiner/data/sources/tar.ts";
 import { tarEntry, tarOf } from "./tar_of.ts";
 
 function readerOf(bytes: Uint8Array) {

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { groupMeans } from "../../../refiner/evaluation/groups.ts";
 import * as evaluation from "../../../refiner/evaluation/index.ts";
-import { leastCostMatching } from "../../../refiner/evaluation/matching.ts";
+import { groupMeans } from "../../../refiner/evaluation/statistics/groups.ts";
+import { leastCostMatching } from "../../../refiner/evaluation/statistics/matching.ts";
 import golden from "../../fixtures/metrics.json" with { type: "json" };
 import { Fixture } from "./fixture.ts";
 

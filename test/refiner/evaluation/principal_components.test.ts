@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { RandomStream } from "../../../refiner/data/philox.ts";
+import { RandomStream } from "../../../refiner/data/batches/shuffle_random.ts";
 import { colourMap, componentScores, principalComponents } from "../../../refiner/evaluation/index.ts";
-import { symmetricEigen } from "../../../refiner/evaluation/symmetric_eigen.ts";
+import { symmetricEigen } from "../../../refiner/evaluation/statistics/symmetric_eigen.ts";
 
 // Rows with variance scales[c]² along axis c, moved by 5.
 function cloud(rows: number, scales: readonly number[]) {

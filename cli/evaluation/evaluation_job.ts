@@ -1,0 +1,179 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { openCheckpoint } from "../../engine/files/index.ts";
+import type { Device } from "../../engine/index.ts";
+import { fileSource } from "../../engine/platform/files_node.ts";
+import { formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
+import type { Pooling, VisionTransformer } from "../../models/index.ts";
+import { type ImageSource, subset, withClassNames } from "../../refiner/data/index.ts";
+import { openImages } from "../../refiner/data/index_node.ts";
+import { type BlockAccuracies, knnOfBlocks } from "../../refiner/evaluation/index.ts";
+import { imageChannels } from "../checkpoints/image_channels.ts";
+import { Progress } from "../output/progress.ts";
+import type { Output } from "../output/streams.ts";
+import {
+  addEncoderOptions,
+  type CommonOptions,
+  type EncoderCommandOptions,
+  encoderOptions,
+  openCommandDevice,
+  share,
+  wholeNumber,
+  workersOption,
+} from "../program/options.ts";
+
+/** Options of commands that measure k-NN accuracy. */
+export interface EvaluationOptions extends CommonOptions, EncoderCommandOptions {
+  readonly weights: string;
+  readonly images: string;
+  readonly test?: string;
+  readonly k: number;
+  readonly temperature: number;
+  readonly pool?: Pooling;
+  readonly standardise: boolean;
+  readonly batch: number;
+  readonly imageSize?: number;
+  readonly workers: number | "auto";
+  readonly maxBad: number;
+}
+
+/** Every which image is a query where no test images are given. */
+const heldOutEvery = 5;
+
+export function addEvaluationOptions(command: Command): Command {
+  command
+    .requiredOption("--weights <file>", "checkpoint with the encoder")
+    .requiredOption("--images <path>", "labelled images: a folder per class, IDX, CIFAR, tar, CSV or JSON-lines list")
+    .option(
+      "--test <path>",
+      `labelled images to classify; default: every ${heldOutEvery}th of --images, left out there`,
+    )
+    .option("-k <number>", "neighbours that vote", wholeNumber(1), 20)
+    .option("--temperature <number>", "τ of a vote's weight exp(similarity/τ)", positiveNumber, 0.07)
+    .addOption(
+      new Option(
+        "--pool <how>",
+        "cls takes the class token, avg the mean over patches (default: cls where there is one)",
+      ).choices(["cls", "avg"]),
+    )
+    .option("--no-standardise", "do not scale each feature dimension to mean 0 and deviation 1")
+    .option("--batch <images>", "images per run; changes speed and memory only", wholeNumber(1, 4096), 64)
+    .option("--image-size <pixels>", "side that the model sees (default: its own)", wholeNumber(1, 4096))
+    .addOption(workersOption())
+    .option("--max-bad <share>", "largest accepted share of broken images", share, 0.01);
+  return addEncoderOptions(command);
+}
+
+function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value))
+    throw new InvalidArgumentError("expected a number above 0, such as 0.07.");
+  return value;
+}
+
+/** What the work of an evaluation command is given. */
+export interface EvaluationJob {
+  readonly device: Device;
+  readonly model: VisionTransformer;
+  readonly train: ImageSource;
+  readonly test: ImageSource;
+}
+
+/** Opens images, device and weights, does the work, and closes everything. */
+export async function withEvaluationJob<T>(
+  options: EvaluationOptions,
+  output: Output,
+  work: (job: EvaluationJob) => Promise<T>,
+): Promise<T> {
+  const { weights } = options;
+  const checkpoint = await openCheckpoint(await fileSource(weights));
+  const open: { close?(): Promise<void> }[] = [checkpoint];
+  try {
+    const { config } = await openEncoder(checkpoint, encoderOptions(options), weights);
+    const decoding = {
+      channels: imageChannels(config, weights),
+      workers: options.workers,
+    };
+    const images = await openImages(options.images, decoding);
+    open.push(images);
+    const { train, test } =
+      options.test === undefined ? heldOut(images) : await apart(images, options.test, decoding, open);
+    const device = await openCommandDevice(options, output);
+    try {
+      const { model, report } = await loadEncoder(device, checkpoint, encoderOptions(options), weights);
+      for (const line of formatReport({ ...report, warnings: [] })) output.notice(line);
+      for (const warning of report.warnings) output.warning(warning);
+      return await work({ device, model, train, test });
+    } finally {
+      device.close();
+    }
+  } finally {
+    for (const one of open.reverse()) await one.close?.();
+  }
+}
+
+function heldOut(images: ImageSource): { train: ImageSource; test: ImageSource } {
+  const indices = Array.from({ length: images.length }, (_, index) => index);
+  return {
+    train: subset(
+      images,
+      indices.filter((index) => index % heldOutEvery !== 0),
+    ),
+    test: subset(
+      images,
+      indices.filter((index) => index % heldOutEvery === 0),
+    ),
+  };
+}
+
+async function apart(
+  train: ImageSource,
+  path: string,
+  decoding: Parameters<typeof openImages>[1],
+  open: { close?(): Promise<void> }[],
+): Promise<{ train: ImageSource; test: ImageSource }> {
+  const test = await openImages(path, { ...decoding, split: "test" });
+  open.push(test);
+  const { classNames } = train;
+  return { train, test: classNames && test.classNames ? withClassNames(test, classNames) : test };
+}
+
+/** k-NN accuracy of some blocks, or all, with progress on stderr. */
+export async function measureBlocks(
+  { device, model, train, test }: EvaluationJob,
+  options: EvaluationOptions,
+  output: Output,
+  blocks: "all" | readonly number[] = "all",
+): Promise<BlockAccuracies> {
+  const progress = new Progress(output, train.length + test.length, "images");
+  try {
+    return await knnOfBlocks(device, model, train, test, {
+      k: options.k,
+      temperature: options.temperature,
+      standardise: options.standardise,
+      batch: options.batch,
+      blocks,
+      pooling: options.pool,
+      imagePixels: options.imageSize,
+      maxBad: options.maxBad,
+      onBroken: (error) => output.warning(error.message),
+      onProgress: (done) => progress.update(done),
+    });
+  } finally {
+    progress.end();
+  }
+}
+
+/** Settings and sizes that every result line names. */
+export function describeEvaluation(job: EvaluationJob, options: EvaluationOptions, found: BlockAccuracies) {
+  const { k, temperature, standardise, weights, pool } = options;
+  return {
+    adapter: job.device.info.name,
+    weights,
+    k,
+    temperature,
+    pool: pool ?? (job.model.config.classTokens > 0 ? "cls" : "avg"),
+    standardise,
+    trainImages: found.trainImages,
+    testImages: found.testImages,
+  };
+}

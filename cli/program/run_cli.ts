@@ -1,0 +1,100 @@
+import { Command, CommanderError } from "commander";
+import packageJson from "../../package.json" with { type: "json" };
+import { benchCommand } from "../commands/bench.ts";
+import { configCommand } from "../commands/config.ts";
+import { convertCommand } from "../commands/convert.ts";
+import { demoCommand } from "../commands/demo.ts";
+import { doctorCommand } from "../commands/doctor.ts";
+import { embedCommand } from "../commands/embed.ts";
+import { inspectCommand } from "../commands/inspect.ts";
+import { knnCommand } from "../commands/knn.ts";
+import { layersCommand } from "../commands/layers.ts";
+import { pretrainCommand } from "../commands/pretrain.ts";
+import { refineCommand } from "../commands/refine.ts";
+import { reportCommand } from "../commands/report.ts";
+import { searchCommand } from "../commands/search.ts";
+import { clearLine, type Streams } from "../output/streams.ts";
+import type { CommandContext } from "./context.ts";
+import { exitCodeHelp, exitCodes } from "./exit_codes.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** The commands in the order of the help text. */
+const commands: readonly ((context: CommandContext) => Command)[] = [
+  demoCommand,
+  refineCommand,
+  pretrainCommand,
+  knnCommand,
+  layersCommand,
+  searchCommand,
+  reportCommand,
+  embedCommand,
+  inspectCommand,
+  convertCommand,
+  configCommand,
+  doctorCommand,
+  benchCommand,
+];
+
+/**
+ * Runs a command line.
+ *
+ * @param args - without the names of interpreter and script
+ * @returns the exit code; nothing is thrown
+ */
+export async function runCli(args: readonly string[], streams: Streams, isDebug = false): Promise<number> {
+  const context: CommandContext = { streams, exitCode: exitCodes.success };
+  const program = new Command("mimrefine")
+    .description("Refine vision transformers that were pre-trained by masked image modelling, on any GPU.")
+    .version(packageJson.version, "-v, --version")
+    .addHelpText(
+      "after",
+      `\n${exitCodeHelp}\nRun mimrefine COMMAND --help for the options of a command and an example.`,
+    );
+  for (const create of commands) program.addCommand(create(context));
+  for (const command of [program, ...program.commands]) {
+    command
+      .exitOverride()
+      .showHelpAfterError(`Run mimrefine ${command === program ? "" : `${command.name()} `}--help for help.`)
+      .configureOutput({ writeOut: streams.out, writeErr: streams.err });
+  }
+  try {
+    if (args.length === 0) {
+      program.outputHelp();
+      return exitCodes.usage;
+    }
+    await program.parseAsync(args, { from: "user" });
+    return context.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
+    const start = streams.isTerminal ? clearLine : ""; // a bar may stand there
+    streams.err(`${start}${messageOf(error, isDebug)}\n`);
+    return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
+  }
+}
+
+const intact = "what was written before is intact";
+const again = "start again (refine and pretrain go on with --resume)";
+
+const systemReasons: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file or folder; check the path",
+  EACCES: "permission denied; check who may read and write it",
+  EISDIR: "it is a folder; give a file",
+  ENOTDIR: "a part of the path is no folder; check the path",
+  ENOSPC: `the disk is full; ${intact}: free some space and ${again}`,
+  EFBIG: `the file may not become that large; ${intact}: raise the limit and ${again}`,
+  EDQUOT: `the disk quota is used up; ${intact}: free some space and ${again}`,
+};
+
+/** Errors of the operating system in words. */
+function systemReason(error: Error & { readonly code?: unknown; readonly path?: unknown }): string | undefined {
+  const reason = typeof error.code === "string" ? systemReasons[error.code] : undefined;
+  if (reason === undefined) return undefined;
+  return `${typeof error.path === "string" ? `${error.path}: ` : ""}${reason} (${error.message})`;
+}
+
+/** One clear line, or everything for those who look for the cause. */
+function messageOf(error: unknown, isDebug: boolean): string {
+  if (!(error instanceof Error)) return `error: ${String(error)}`;
+  if (isDebug && error.stack) return error.stack;
+  return `error: ${systemReason(error) ?? error.message.replace(/\s*\n\s*/g, " ")}`;
+}

@@ -1,0 +1,96 @@
+import { type Device, OverLimitError, trialAllocation } from "../../engine/index.ts";
+import type { VitConfig } from "../../models/index.ts";
+import type { RefineConfig } from "../../refiner/methods/refine/refine_config.ts";
+import {
+  type DryRun,
+  dryRun,
+  type FittingChange,
+  fittingChanges,
+  gpuPlanningDevice,
+  withinLimits,
+} from "../../refiner/methods/refine/dry_run.ts";
+import type { FewUpdatesAdvice } from "../../refiner/index.ts";
+import { formatBytes, type Output } from "../output/streams.ts";
+
+/** What to plan. */
+export interface PlannedRun {
+  readonly device: Device;
+  readonly vit: VitConfig;
+  readonly config: RefineConfig;
+  readonly images: number;
+  /** Memory to fit into; undefined: the limits of the device, and a trial allocation. */
+  readonly memoryBytes: number | undefined;
+  readonly advice: FewUpdatesAdvice | undefined;
+}
+
+/** Prints what both stages of a run would take, and what would make stage 3 fit into the memory there is. */
+export async function printDryRun(run: PlannedRun, output: Output): Promise<void> {
+  const { device, vit, config, images, memoryBytes, advice } = run;
+  const fewUpdates = advice ? { fewUpdates: advice } : {};
+  const planning = memoryBytes === undefined ? device : gpuPlanningDevice(device);
+  const plansOn = (on: Device): DryRun[] =>
+    ([2, 3] as const)
+      .filter((stage) => (stage === 2 ? config.stage2Epochs : config.stage3Epochs) > 0)
+      .map((stage) => dryRun(on, vit, config, images, stage));
+  let plans: DryRun[];
+  let fits: boolean;
+  let room: number;
+  try {
+    plans = plansOn(planning);
+    const needed = Math.max(0, ...plans.map(({ memory }) => memory.total));
+    room = memoryBytes ?? (await trialAllocation(device, needed));
+    fits = needed <= room;
+    for (const plan of plans) printPlan(plan, output);
+    output.line(verdict(run, needed, room));
+  } catch (error) {
+    if (!(error instanceof OverLimitError)) throw error;
+    plans = memoryBytes === undefined ? (withinLimits(() => plansOn(gpuPlanningDevice(device))) ?? []) : [];
+    room = memoryBytes ?? Number.POSITIVE_INFINITY;
+    fits = false;
+    for (const plan of plans) printPlan(plan, output);
+    const where = memoryBytes === undefined ? device.info.name : "common GPUs (2 GiB per binding)";
+    output.line(`over the limits of ${where}: ${error.message}`);
+  }
+  const changes = fits ? [] : fittingChanges(planning, vit, config, images, room);
+  if (!fits) output.line("what would fit, cheapest first:");
+  for (const change of changes) printChange(change, output);
+  const [cheapest] = changes;
+  if (cheapest) {
+    output.line("the first of them:");
+    printPlan(cheapest.plan, output);
+  }
+  output.result({ plans, ...(Number.isFinite(room) ? { memory: room } : {}), fits, changes, ...fewUpdates });
+}
+
+function verdict({ device, memoryBytes }: PlannedRun, needed: number, room: number): string {
+  if (memoryBytes !== undefined)
+    return `${needed <= room ? "fits" : "does not fit"} into ${formatBytes(memoryBytes)} (stage that needs most: ${formatBytes(needed)})`;
+  const trial =
+    room >= needed
+      ? `a trial allocation of ${formatBytes(needed)} on ${device.info.name} succeeded`
+      : `a trial allocation of ${formatBytes(needed)} on ${device.info.name} failed after ${formatBytes(room)}`;
+  return `within the limits; ${trial}. WebGPU tells no memory size, and allocation may succeed beyond it: give --memory to be sure`;
+}
+
+function printChange({ change, plan, relativeFlops }: FittingChange, output: Output): void {
+  const settings = Object.entries(change).map(([key, value]) => `${key}=${String(value)}`);
+  output.line(
+    `  ${settings.join(" ")}: ${formatBytes(plan.memory.total)}, ${relativeFlops.toFixed(2)} times the work per update`,
+  );
+}
+
+function formatFlops(flops: number): string {
+  return flops >= 1e12 ? `${(flops / 1e12).toFixed(1)} TFLOP` : `${(flops / 1e9).toFixed(flops < 1e10 ? 2 : 0)} GFLOP`;
+}
+
+function printPlan(plan: DryRun, output: Output): void {
+  const { memory } = plan;
+  output.line(
+    `stage ${plan.stage}: ${plan.updates} updates in micro-batches of ${plan.microBatch}, ${formatFlops(plan.flopsPerUpdate)} each`,
+  );
+  output.pairs([
+    ["encoder", `${(plan.encoderParameters / 1e6).toFixed(1)} M parameters`],
+    ["heads", `${(plan.headParameters / 1e6).toFixed(1)} M parameters`],
+    ...Object.entries(memory).map(([kind, bytes]): [string, string] => [kind, formatBytes(bytes)]),
+  ]);
+}

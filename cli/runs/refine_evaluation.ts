@@ -1,0 +1,70 @@
+import type { Device } from "../../engine/index.ts";
+import type { VisionTransformer } from "../../models/index.ts";
+import { openImages } from "../../refiner/data/index_node.ts";
+import { type ImageSource, knnOfBlocks, type RefineConfig, subset, withClassNames } from "../../refiner/index.ts";
+import type { Output } from "../output/streams.ts";
+import { Progress } from "../output/progress.ts";
+
+/** Images that k-NN accuracy is measured with. */
+export interface Evaluation {
+  readonly bank: ImageSource;
+  readonly queries: ImageSource;
+}
+
+/** Every which image is a query where no test images are given. */
+const heldOutEvery = 5;
+
+/** Every fifth image as queries, the others as bank. */
+export function heldOut(source: ImageSource): Evaluation {
+  const order = Array.from({ length: source.length }, (_, i) => i);
+  return {
+    bank: subset(
+      source,
+      order.filter((i) => source.length > 1 && i % heldOutEvery !== 0),
+    ),
+    queries: subset(
+      source,
+      order.filter((i) => i % heldOutEvery === 0),
+    ),
+  };
+}
+
+/** Bank and queries of a run, or undefined without labels. @param test - path of labelled test images */
+export async function evaluationOf(
+  source: ImageSource,
+  test: string | undefined,
+  output: Output,
+): Promise<Evaluation | undefined> {
+  if (source.label(0) === undefined) {
+    if (test !== undefined) output.notice("the training images have no labels, so k-NN accuracy is not measured");
+    return undefined;
+  }
+  if (test === undefined) return heldOut(source);
+  const queries = await openImages(test, { channels: source.channels, split: "test" });
+  const { classNames } = source;
+  return { bank: source, queries: classNames && queries.classNames ? withClassNames(queries, classNames) : queries };
+}
+
+/** k-NN accuracy of every block. Broken images are left out; training has reported them. */
+export async function measured(
+  device: Device,
+  model: VisionTransformer,
+  { bank, queries }: Evaluation,
+  { config, signal }: { readonly config: RefineConfig; readonly signal: AbortSignal },
+  output: Output,
+): Promise<readonly number[]> {
+  const progress = new Progress(output, bank.length + queries.length, "images encoded");
+  try {
+    const { accuracy } = await knnOfBlocks(device, model, bank, queries, {
+      k: config.k,
+      temperature: config.kTemperature,
+      pooling: config.pooling,
+      maxBad: config.maxBad,
+      signal,
+      onProgress: (done) => progress.update(done),
+    });
+    return accuracy;
+  } finally {
+    progress.end();
+  }
+}

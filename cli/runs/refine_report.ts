@@ -1,0 +1,51 @@
+import type { Device } from "../../engine/index.ts";
+import type { VisionTransformer } from "../../models/index.ts";
+import { dryRun } from "../../refiner/methods/refine/dry_run.ts";
+import type { RefineConfig } from "../../refiner/index.ts";
+import { reportRun, saveReportData } from "../../refiner/report/report_node.ts";
+import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
+import type { Output } from "../output/streams.ts";
+import type { Evaluation } from "./refine_evaluation.ts";
+import { picturesOf } from "./report_pictures.ts";
+
+/** A finished run and what its report shows. */
+export interface RefinementParts {
+  readonly store: RunFolder;
+  readonly config: RefineConfig;
+  readonly device: Device;
+  readonly before: VisionTransformer;
+  readonly after: VisionTransformer;
+  readonly pictures: Evaluation;
+  readonly timings: readonly { readonly name: string; readonly seconds: number }[];
+  /** Size of the data set. */
+  readonly images: number;
+}
+
+/** Writes the report of a finished run. A failure is reported and does not undo the run; false then. */
+export async function reportOfRefinement(parts: RefinementParts, output: Output): Promise<boolean> {
+  const { store, config, device, before, after, pictures, timings, images } = parts;
+  try {
+    const { name, type, backend, driver } = device.info;
+    const models = { before, after };
+    const sources = { train: pictures.bank, test: pictures.queries };
+    await saveReportData(store.name, {
+      ...(await picturesOf(device, models, sources, { pooling: config.pooling })),
+      device: { name, type, backend, driver },
+      timings: [...timings],
+      memoryPlan: memoryPlan(device, before, config, images),
+    });
+    output.line(`report: ${await reportRun(store.name)}`);
+    return true;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    output.warning(
+      `the report could not be written (${reason}); the run is complete, try: mimrefine report ${store.name}`,
+    );
+    return false;
+  }
+}
+
+function memoryPlan(device: Device, { config: vit }: VisionTransformer, config: RefineConfig, images: number) {
+  const { memory } = dryRun(device, vit, config, images, config.stage3Epochs > 0 ? 3 : 2);
+  return Object.entries(memory).map(([name, bytes]) => ({ name, bytes }));
+}

@@ -1,0 +1,49 @@
+import { NoImagesError } from "../errors.ts";
+import type { EncodedImage, ImageDecoder, ImageSource } from "../image_source.ts";
+import { type ClassLabels, classLabels, type StatedClass } from "./class_labels.ts";
+
+/** One compressed image of a data set. */
+export interface ImageRecord {
+  readonly name: string;
+  readonly class: StatedClass;
+  readonly encoded: EncodedImage;
+}
+
+/**
+ * A data set of compressed images, decoded when asked for.
+ *
+ * @param origin - what the records were read from, for messages
+ * @param decoder - closed with the source
+ * @throws NoImagesError without records
+ */
+export function encodedImages(
+  origin: string,
+  records: readonly ImageRecord[],
+  decoder: ImageDecoder,
+  channels: 1 | 3 = 3,
+): ImageSource {
+  if (records.length === 0)
+    throw new NoImagesError(`images: ${origin} holds no image; give a folder, archive or list of images`);
+  const { labels, classNames }: ClassLabels = classLabels(records.map((record) => record.class));
+  const at = (index: number): ImageRecord => {
+    const record = records[index];
+    if (record === undefined)
+      throw new RangeError(`images: ${index} is not within 0 … ${records.length - 1} of ${origin}`);
+    return record;
+  };
+  return {
+    length: records.length,
+    channels,
+    classNames,
+    label: (index) => {
+      const label = labels[index] ?? -1;
+      return label < 0 ? undefined : label;
+    },
+    name: (index) => at(index).name,
+    load: async (index, options) => {
+      const { name, encoded } = at(index);
+      return decoder.decode(name, encoded, { ...options, channels });
+    },
+    close: () => decoder.close(),
+  };
+}

@@ -1,0 +1,35 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { UnreadableDataError } from "../errors.ts";
+import type { RangeReader } from "./range_reader.ts";
+
+/**
+ * Opens a file for reading by ranges while `use` runs.
+ *
+ * @throws UnreadableDataError if it does not exist or cannot be read
+ */
+export async function withFile<T>(path: string, use: (reader: RangeReader) => Promise<T>): Promise<T> {
+  const handle = await readable(path, () => open(path));
+  try {
+    const { size } = await handle.stat();
+    return await use({ name: path, sizeBytes: size, read: (offset, length) => readRange(handle, offset, length) });
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Runs a file operation on `path`. @throws UnreadableDataError with the system's reason */
+export async function readable<T>(path: string, operation: () => Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new UnreadableDataError(`images: ${path} cannot be read (${reason}); check the path and its permissions`, {
+      cause,
+    });
+  }
+}
+
+async function readRange(handle: FileHandle, offset: number, lengthBytes: number): Promise<Uint8Array> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(lengthBytes), 0, lengthBytes, offset);
+  return buffer.subarray(0, bytesRead);
+}

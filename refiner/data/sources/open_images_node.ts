@@ -1,0 +1,129 @@
+import { readdir, readFile, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { type DecoderOptions, openDecoder } from "../decoding/decoder_pool_node.ts";
+import { openCifar, openIdx, type Split } from "../decoding/stored_pixels_node.ts";
+import { DataFormatError, NoImagesError } from "../errors.ts";
+import type { ImageDecoder, ImageSource } from "../image_source.ts";
+import { cifarLayout } from "./cifar.ts";
+import { encodedImages, type ImageRecord } from "./encoded_images.ts";
+import { readable, withFile } from "./file_reader_node.ts";
+import { folderRecords } from "./folder_node.ts";
+import { isGzip } from "./gunzip.ts";
+import { idxRank } from "./idx.ts";
+import { hasImageName } from "./image_names.ts";
+import { parseList } from "./list.ts";
+import { isTar } from "./tar.ts";
+import { type ShardImage, shardImages, tarRecords } from "./tar_records.ts";
+
+export interface OpenImagesOptions extends DecoderOptions {
+  /** Which part, where a path holds both (MNIST's train/t10k, CIFAR's batches). Default "train". */
+  readonly split?: Split;
+  /** Channels to decode to; stored pixels (IDX, CIFAR) keep theirs. Default 3. */
+  readonly channels?: 1 | 3;
+  /** A decoder to share between sources; closing a source then leaves it open. Else one is opened with `workers`. */
+  readonly decoder?: ImageDecoder;
+}
+
+type FileKind = "image" | "tar" | "idx" | "cifar" | "gzip" | "list" | "unknown" | "empty";
+
+/**
+ * Opens a data set by what the path contains: a folder of images (`CLASS/…/x.jpg`, or flat), an IDX file or a folder
+ * of them, CIFAR binary files, a tar or WebDataset shard or a folder of shards, a CSV or JSON-lines list of paths,
+ * or a single image. Close the source when done: it may hold threads.
+ *
+ * @throws UnreadableDataError, NoImagesError, DataFormatError, DecoderError
+ */
+export async function openImages(path: string, options: OpenImagesOptions = {}): Promise<ImageSource> {
+  const { split = "train" } = options;
+  const found = await readable(path, () => stat(path));
+  if (!found.isDirectory()) {
+    const kind = await fileKind(path);
+    if (kind === "idx" || kind === "gzip") return openIdx([path], split);
+    if (kind === "cifar") return openCifar([path], split);
+    return decoded(path, await fileRecords(path, kind), options);
+  }
+  const files = await filesOf(path);
+  if (!files.some(hasImageName)) {
+    const { tar, idx, cifar } = await storedFiles(files);
+    if (tar.length > 0) return decoded(path, await shardRecords(tar), options);
+    if (idx.length > 0) return openIdx(idx, split);
+    if (cifar.length > 0) return openCifar(cifar, split);
+  }
+  const records = await folderRecords(path);
+  if (records.length === 0) throw new NoImagesError(emptyFolder(path, files));
+  return decoded(path, records, options);
+}
+
+function decoded(path: string, records: readonly ImageRecord[], options: OpenImagesOptions): ImageSource {
+  if (records.length === 0) throw new NoImagesError(`images: ${path} names no image; check its content`);
+  const shared = options.decoder && { decode: options.decoder.decode.bind(options.decoder), close: async () => {} };
+  return encodedImages(path, records, shared ?? openDecoder(options), options.channels);
+}
+
+async function filesOf(folder: string): Promise<string[]> {
+  const entries = await readable(folder, () => readdir(folder, { withFileTypes: true }));
+  const files = entries.filter((entry) => !entry.isDirectory() && !entry.name.startsWith("."));
+  return files.map((entry) => join(folder, entry.name)).sort();
+}
+
+// Data sets that are stored in few files have them at the top of their folder.
+async function storedFiles(files: readonly string[]): Promise<Record<"tar" | "idx" | "cifar", string[]>> {
+  const stored = { tar: [] as string[], idx: [] as string[], cifar: [] as string[] };
+  for (const file of files) {
+    const kind = await fileKind(file);
+    if (kind === "tar" || kind === "idx" || kind === "cifar") stored[kind].push(file);
+    else if (kind === "gzip" && /idx|ubyte/.test(file)) stored.idx.push(file);
+  }
+  return stored;
+}
+
+async function fileKind(path: string): Promise<FileKind> {
+  return withFile(path, async (reader) => {
+    const first = await reader.read(0, 4096);
+    if (first.length === 0) return "empty";
+    if (isTar(first)) return "tar";
+    if (idxRank(first) !== undefined) return "idx";
+    if (isGzip(first)) return "gzip";
+    if (isImage(first)) return "image";
+    if (cifarLayout(first, reader.sizeBytes)) return "cifar";
+    return first.includes(0) ? "unknown" : "list";
+  });
+}
+
+// First bytes of JPEG, PNG, GIF, TIFF (both byte orders), WebP, AVIF.
+function isImage(bytes: Uint8Array): boolean {
+  const start = String.fromCharCode(...bytes.subarray(0, 12));
+  return /^(\xff\xd8\xff|\x89PNG|GIF8|II\*\0|MM\0\*|RIFF.{4}WEBP|.{4}ftypavi[fs])/s.test(start);
+}
+
+async function fileRecords(path: string, kind: FileKind): Promise<ImageRecord[]> {
+  if (kind === "image") return [{ name: path, class: undefined, encoded: { path } }];
+  if (kind === "tar") return shardRecords([path]);
+  if (kind === "list") return listRecords(path);
+  if (kind === "empty") throw new NoImagesError(`images: ${path} is empty; fetch it again`);
+  throw new DataFormatError(
+    `images: ${path} is of no known kind; give a folder of images, IDX, CIFAR binary, tar, a CSV or JSON-lines list, or an image`,
+  );
+}
+
+async function shardRecords(paths: readonly string[]): Promise<ImageRecord[]> {
+  const images: (ShardImage & { path: string })[] = [];
+  for (const path of paths) {
+    for (const image of await withFile(path, shardImages)) images.push({ ...image, path });
+  }
+  return tarRecords(images);
+}
+
+async function listRecords(path: string): Promise<ImageRecord[]> {
+  const listed = parseList(await readable(path, () => readFile(path, "utf8")), path);
+  return listed.map((image) => {
+    const file = resolve(dirname(path), image.path);
+    return { name: file, class: image.class, encoded: { path: file } };
+  });
+}
+
+function emptyFolder(path: string, files: readonly string[]): string {
+  const seen =
+    files.length === 0 ? "its top holds no file" : `its top holds ${files.length} files, such as ${files[0]}`;
+  return `images: ${path} holds no image (${seen}); give a folder with JPEG, PNG, WebP, TIFF, GIF or AVIF files, IDX, CIFAR or tar`;
+}

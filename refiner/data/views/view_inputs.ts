@@ -1,0 +1,67 @@
+import type { Program, Tensor } from "../../../engine/index.ts";
+import type { ImageBatch, ImageSource } from "../index.ts";
+import {
+  drawViewParameters,
+  type PackedImages,
+  packedImages,
+  packImages,
+  type ViewConfig,
+  views,
+  viewWords,
+} from "./index.ts";
+
+/** Photographs rarely exceed it (16:9 is 1.8); room for more would cost memory at every step. */
+const longestAspect = 2;
+
+/** Uploads decoded images and draws their views, with memory that is allocated once. */
+export class ViewInputs {
+  readonly #packed: PackedImages;
+
+  constructor(
+    readonly config: ViewConfig,
+    readonly images: number,
+    readonly capacityBytes: number,
+  ) {
+    this.#packed = packedImages(images, capacityBytes);
+  }
+
+  /** Records the inputs and the views; `[V_g · m, …]`, then `[V_l · m, …]`. */
+  record(program: Program): Tensor[] {
+    const { config, images } = this;
+    const rows = (config.global.views.length + (config.local?.views.length ?? 0)) * images;
+    const operands = {
+      images: program.input("images", [this.#packed.images.length], "u32"),
+      table: program.input("imageTable", [images, 4], "u32"),
+      parameters: program.input("viewParameters", [rows, viewWords], "u32"),
+    };
+    const { global, local } = views(program, operands, config);
+    return local ? [global, local] : [global];
+  }
+
+  /**
+   * Host values of the inputs for `images` images of a batch from `first` on. Views depend on seed, epoch, and the image's
+   * place in the data set only, so slicing a batch changes nothing.
+   *
+   * @throws BatchCapacityError
+   */
+  values(batch: ImageBatch, first: number, seed: number, epoch: number): Record<string, Uint32Array> {
+    const part = batch.images.slice(first, first + this.images);
+    const packed = packImages(part, this.capacityBytes, this.#packed);
+    const samples = part.map(({ width, height }, i) => ({ width, height, index: batch.indices[first + i] ?? 0 }));
+    return {
+      images: packed.images,
+      imageTable: packed.table,
+      viewParameters: drawViewParameters(this.config, { seed, step: epoch, samples }),
+    };
+  }
+}
+
+/** Largest area, in pixels, of an image that training decodes: what is longer than twice its shorter side is reduced further. */
+export function largestArea(resizeTo: number): number {
+  return longestAspect * resizeTo * resizeTo;
+}
+
+/** Bytes of packed images to plan for, per image: the largest one where pixels are stored, else the bound of decoding. */
+export function bytesPerImage(source: ImageSource, resizeTo: number): number {
+  return source.largestBytes ?? largestArea(resizeTo) * source.channels;
+}

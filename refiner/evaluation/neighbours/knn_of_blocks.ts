@@ -1,0 +1,60 @@
+import type { Device } from "../../../engine/index.ts";
+import type { VisionTransformer } from "../../../models/index.ts";
+import { BrokenImages } from "../../data/decoding/broken_images.ts";
+import type { ImageSource } from "../../data/image_source.ts";
+import { type EncodeOptions, encodeFeatures } from "../features/encode_features.ts";
+import { type KnnOptions, knnAccuracy } from "./knn_device.ts";
+
+export interface KnnOfBlocksOptions extends KnnOptions, Omit<EncodeOptions, "onProgress"> {
+  /** Images encoded so far, of training and test images together. */
+  readonly onProgress?: (images: number, total: number) => void;
+}
+
+/** k-NN accuracy along the encoder. */
+export interface BlockAccuracies {
+  /** Blocks, 0-based. */
+  readonly blocks: readonly number[];
+  /** Accuracy 0 … 1 per block; that of the last block belongs to the encoder's final output. */
+  readonly accuracy: readonly number[];
+  readonly trainImages: number;
+  readonly testImages: number;
+}
+
+/**
+ * k-NN accuracy of every block (or of the chosen ones), first to last: training images are the bank, test images the queries.
+ *
+ * Broken images are left out; `maxBad` is their share among training and test images together.
+ *
+ * @throws EvaluationError if there are no labels or fewer training images than neighbours
+ */
+export async function knnOfBlocks(
+  device: Device,
+  model: VisionTransformer,
+  train: ImageSource,
+  test: ImageSource,
+  options: KnnOfBlocksOptions = {},
+): Promise<BlockAccuracies> {
+  const { onProgress, ...rest } = options;
+  const total = train.length + test.length;
+  const broken = new BrokenImages(total, rest);
+  const bank = await encodeFeatures(device, model, train, {
+    ...rest,
+    maxBad: 1,
+    onBroken: (error, index) => broken.add(index, error),
+    onProgress: (done) => onProgress?.(done, total),
+  });
+  const queries = await encodeFeatures(device, model, test, {
+    ...rest,
+    maxBad: 1,
+    onBroken: (error, index) => broken.add(train.length + index, error),
+    onProgress: (done) => onProgress?.(train.length + done, total),
+  });
+  const accuracy: number[] = [];
+  for (const [i, features] of bank.features.entries()) {
+    const testFeatures = queries.features[i];
+    if (!testFeatures) continue;
+    const labelled = { features: testFeatures, labels: queries.labels };
+    accuracy.push(await knnAccuracy(device, { features, labels: bank.labels }, labelled, options));
+  }
+  return { blocks: bank.blocks, accuracy, trainImages: bank.labels.length, testImages: queries.labels.length };
+}

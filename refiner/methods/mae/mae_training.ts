@@ -1,0 +1,211 @@
+import {
+  type Device,
+  EngineError,
+  full,
+  gradientNorm,
+  hostUniform,
+  type LossScale,
+  readLossScale,
+  recordProgram,
+  stepScalars,
+  type Tensor,
+} from "../../../engine/index.ts";
+import {
+  gridOf,
+  initializeParameters,
+  MaskedAutoencoder,
+  maeDecoderParameters,
+  maskFromNoise,
+  VisionTransformer,
+  vitParameters,
+} from "../../../models/index.ts";
+import type { ImageBatch, ImageSource } from "../../data/index.ts";
+import { plainView, viewDefaults } from "../../data/views/index.ts";
+import { bytesPerImage, ViewInputs } from "../../data/views/view_inputs.ts";
+import { LossScaling } from "../../training/loss_scaling.ts";
+import { ArenaOptimizer } from "../../training/optimizer.ts";
+import type { RunState } from "../../training/run_checkpoint.ts";
+import { learningRateAt, peakLearningRate, type Schedule } from "../../training/schedule.ts";
+import { type PretrainConfig, pretrainModel } from "./pretrain_config.ts";
+
+/** What one update gave. */
+export interface MaeUpdate {
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly lossScale?: LossScale;
+}
+
+/** The masked autoencoder of a run with everything that trains it: schedule, optimisers, views and the recorded update. */
+export class MaeTraining {
+  readonly resizeTo: number;
+  readonly updatesPerEpoch: number;
+  readonly schedule: Schedule;
+  readonly #encoder: ArenaOptimizer;
+  readonly #decoder: ArenaOptimizer;
+  /** With precision f16. */
+  readonly #lossScaling: LossScaling | undefined;
+  readonly #inputs: ViewInputs;
+  readonly #step: ReturnType<MaeTraining["record"]>;
+  #isHandedOut = false;
+
+  private constructor(
+    readonly model: MaskedAutoencoder,
+    readonly config: PretrainConfig,
+    images: number,
+    imageBytes: number,
+  ) {
+    const { channels } = model.encoder.config;
+    this.resizeTo = resizeBound(config);
+    this.updatesPerEpoch = Math.floor(images / config.batch);
+    if (this.updatesPerEpoch < 1) {
+      throw new EngineError(
+        `pretrain: ${images} images are less than one batch of ${config.batch}; use a batch of at most ${images}`,
+      );
+    }
+    this.schedule = {
+      peak: peakLearningRate(config.learningRate, config.batch),
+      warmupUpdates: Math.round(config.warmup * this.updatesPerEpoch),
+      totalUpdates: Math.round(config.epochs * this.updatesPerEpoch),
+      end: config.endLearningRate,
+    };
+    this.#encoder = new ArenaOptimizer(model.encoder.parameters, { weightDecay: config.weightDecay });
+    this.#decoder = new ArenaOptimizer(model.decoderParameters, { weightDecay: config.weightDecay });
+    this.#lossScaling = config.precision === "f16" ? new LossScaling(model.device) : undefined;
+    this.#lossScaling?.reset({ beta1: config.beta1, beta2: config.beta2 });
+    const view = { ...plainView, area: config.area, ratio: [3 / 4, 4 / 3] as const, flip: config.flip };
+    const views = {
+      ...viewDefaults(channels === 1 ? 1 : 3),
+      global: { heightPixels: config.pixels, widthPixels: config.pixels, views: [view] },
+    };
+    this.#inputs = new ViewInputs(views, config.batch, config.batch * imageBytes);
+    this.#step = this.record();
+  }
+
+  /** @param given - the encoder to train in place; without it a new one with random weights */
+  static async prepare(
+    device: Device,
+    config: PretrainConfig,
+    images: ImageSource,
+    given?: VisionTransformer,
+  ): Promise<MaeTraining> {
+    const vit = pretrainModel(config, images.channels);
+    const encoder = given ?? new VisionTransformer(device, vit);
+    const decoder = { width: config.decoderWidth, blocks: config.decoderBlocks, heads: config.decoderHeads };
+    const model = new MaskedAutoencoder(encoder, decoder);
+    if (!given) initializeParameters(encoder.parameters, vitParameters(vit), config.seed);
+    initializeParameters(model.decoderParameters, maeDecoderParameters(vit, decoder), config.seed);
+    model.writeSincosPositions();
+    return new MaeTraining(model, config, images.length, bytesPerImage(images, resizeBound(config)));
+  }
+
+  record() {
+    const { model, config } = this;
+    const { batch } = config;
+    return recordProgram(
+      model.device,
+      (program) => {
+        const [view] = this.#inputs.record(program);
+        if (!view) throw new EngineError("pretrain: the views recorded nothing");
+        const { patches, kept } = this.#counts();
+        const mask = {
+          keptRows: program.input("keptRows", [batch * kept], "u32"),
+          keptPositions: program.input("keptPositions", [batch * kept], "u32"),
+          restoreRows: program.input("restoreRows", [batch * patches], "u32"),
+          mask: program.input("mask", [batch, patches]),
+        };
+        const { loss } = model.forward(view, mask, {
+          normalization: config.normalizePixels,
+          precision: config.precision,
+        });
+        const optimizers = [this.#encoder, this.#decoder];
+        const targets = optimizers.map((optimizer) => optimizer.trained.map((name) => optimizer.parameters.get(name)));
+        const scaling = this.#lossScaling;
+        const gradients = program.gradients(loss, targets.flat(), scaling?.scale(full(program, loss.shape, 1)));
+        optimizers.forEach((optimizer, i) => {
+          const first = targets.slice(0, i).flat().length;
+          optimizer.assign(program, gradients.slice(first, first + (targets[i]?.length ?? 0)));
+        });
+        // One decision for both: they are the two ends of one backward pass.
+        const whole = gradientNorm(
+          program,
+          optimizers.flatMap((optimizer) => optimizer.gradients.chunks),
+        );
+        const given = program.input("scalars", [12]);
+        const { norm, scalars } = scaling?.control(program, given, whole) ?? { norm: whole.norm, scalars: given };
+        for (const optimizer of optimizers) optimizer.step(program, scalars);
+        const outputs: Record<string, Tensor> = { loss, norm };
+        return scaling ? { ...outputs, lossScale: scaling.state } : outputs;
+      },
+      { name: "pretrain" },
+    );
+  }
+
+  #counts(): { patches: number; kept: number } {
+    const { config, model } = this;
+    const [rows, columns] = gridOf(model.encoder.config, config.pixels, config.pixels);
+    const patches = rows * columns;
+    return { patches, kept: Math.floor(patches * (1 - config.maskRatio)) };
+  }
+
+  async run(batch: ImageBatch, update: number, epoch: number): Promise<MaeUpdate> {
+    const { config } = this;
+    const { patches } = this.#counts();
+    const noise = hostUniform(config.batch * patches, { seed: config.seed, purpose: "mask", step: update });
+    const { kept: _, ...mask } = maskFromNoise(noise, patches, config.maskRatio);
+    const scalars = stepScalars({
+      learningRate: learningRateAt(this.schedule, update),
+      step: update + 1,
+      beta1: config.beta1,
+      beta2: config.beta2,
+    });
+    const inputs = { ...this.#inputs.values(batch, 0, config.seed, epoch), ...mask, scalars };
+    const names = ["loss", "norm", ...(this.#lossScaling ? ["lossScale"] : [])];
+    const { loss, norm, lossScale } = await (await this.#step.run(inputs, names)).read();
+    return {
+      loss: loss?.[0] ?? Number.NaN,
+      gradientNorm: norm?.[0] ?? Number.NaN,
+      ...(lossScale ? { lossScale: readLossScale(lossScale) } : {}),
+    };
+  }
+
+  /** Updates skipped so far. */
+  async skippedUpdates(): Promise<number> {
+    return (await this.#lossScaling?.read())?.skipped ?? 0;
+  }
+
+  get state(): RunState {
+    return {
+      arenas: {
+        "encoder.": this.model.encoder.parameters,
+        "decoder.": this.model.decoderParameters,
+        "optimizer.encoder.m.": this.#encoder.firstMoment,
+        "optimizer.encoder.v.": this.#encoder.secondMoment,
+        "optimizer.decoder.m.": this.#decoder.firstMoment,
+        "optimizer.decoder.v.": this.#decoder.secondMoment,
+      },
+      tensors: this.#lossScaling ? { "optimizer.lossScale": this.#lossScaling.state } : {},
+    };
+  }
+
+  /** The model, which the caller keeps from now on. */
+  handOut(): MaskedAutoencoder {
+    this.#isHandedOut = true;
+    return this.model;
+  }
+
+  /** Frees what the caller was not given, and did not give. */
+  destroy(given: VisionTransformer | undefined): void {
+    this.#step.destroy();
+    this.#encoder.destroy();
+    this.#decoder.destroy();
+    this.#lossScaling?.destroy();
+    if (this.#isHandedOut) return;
+    this.model.destroyDecoder();
+    if (!given) this.model.encoder.destroy();
+  }
+}
+
+/** Pixels of the shorter side that images are reduced to when they are read. */
+export function resizeBound(config: PretrainConfig): number {
+  return config.resizeTo || 2 * config.pixels;
+}

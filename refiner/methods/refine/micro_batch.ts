@@ -1,0 +1,138 @@
+import type { Readback, RecordedProgram, Tensor } from "../../../engine/index.ts";
+import { FeatureState, type PartPrograms, recordHeads, recordPart, recordUpdate } from "./micro_batch_programs.ts";
+import type { StepSetup } from "./step.ts";
+
+/** Host values of program inputs, by name. */
+export type HostInputs = Readonly<Record<string, ArrayLike<number>>>;
+
+/** Host values of one update. */
+export interface MicroBatchInputs {
+  /**
+   * Inputs of the views of images `first … first + count - 1` of the batch. Called once per pass over the batch, twice in
+   * stage 3, and must give the same values both times; arrays may be reused from call to call.
+   */
+  readonly parts: (first: number, count: number) => HostInputs | Promise<HostInputs>;
+  /** Inputs of the other programs: samples, classes, headScalars; in stage 3 encoderScalars; update where top-k is over 1. */
+  readonly batch: HostInputs;
+}
+
+/** Planned bytes of each program of a micro-batched update. */
+export interface MicroBatchMemory {
+  readonly programs: readonly { readonly name: string; readonly arenaBytes: number; readonly inputBytes: number }[];
+  /** Arenas of the largest encoder program: what the size of the micro-batch decides. */
+  readonly partBytes: number;
+  /** All arenas and inputs together, which exist at once. */
+  readonly totalBytes: number;
+  /** Pooled features of the whole batch and their gradients. */
+  readonly featureBytes: number;
+}
+
+type AnyProgram = RecordedProgram<Record<string, Tensor>>;
+
+/**
+ * One update in exact micro-batches (three passes: encode all parts, heads on the whole batch, encode again with gradients).
+ * Gives the numbers of one big batch up to the order of summation, with the activation memory of one part.
+ */
+export class MicroBatchStep {
+  readonly #state: FeatureState;
+  /** By part size: the full one, and that of a smaller last part. */
+  readonly #parts = new Map<number, PartPrograms>();
+  readonly #heads: AnyProgram;
+  readonly #update: AnyProgram | undefined;
+
+  /**
+   * @param part - images per micro-batch; the last one is smaller where it does not divide the batch
+   * @throws OptionError if the part is larger than the batch
+   */
+  constructor(
+    readonly setup: StepSetup,
+    readonly part: number,
+  ) {
+    this.#state = new FeatureState(setup);
+    const { batch } = setup.loss.layout;
+    for (const size of [part, batch % part]) if (size > 0) this.#parts.set(size, recordPart(setup, this.#state, size));
+    this.#heads = recordHeads(setup, this.#state);
+    this.#update = setup.encoder && recordUpdate(setup, setup.encoder, this.#heads.outputs);
+  }
+
+  get #programs(): AnyProgram[] {
+    const parts = [...this.#parts.values()].flatMap(({ encode, backward }) =>
+      backward ? [encode, backward] : [encode],
+    );
+    return [...parts, this.#heads, ...(this.#update ? [this.#update] : [])];
+  }
+
+  /** Outputs that `run` can read. */
+  get outputs(): Readonly<Record<string, Tensor>> {
+    return (this.#update ?? this.#heads).outputs;
+  }
+
+  /** Planned memory, without allocating. */
+  get memory(): MicroBatchMemory {
+    const programs = this.#programs.map(({ program, stats }) => ({
+      name: program.name,
+      arenaBytes: stats.plannedPeakBytes,
+      inputBytes: stats.inputBytes,
+    }));
+    const encoders = [...this.#parts.values()].flatMap(({ encode, backward }) => [encode, backward ?? encode]);
+    const tensors = [...this.#state.own, ...(this.#state.taught ?? []), ...this.#state.gradients];
+    return {
+      programs,
+      partBytes: Math.max(...encoders.map(({ stats }) => stats.plannedPeakBytes)),
+      totalBytes: programs.reduce((sum, { arenaBytes, inputBytes }) => sum + arenaBytes + inputBytes, 0),
+      featureBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    };
+  }
+
+  /** Floating-point operations of one update, as the operations state them. */
+  get flops(): number {
+    const { batch } = this.setup.loss.layout;
+    const parts = [...this.#parts].reduce((sum, [size, { encode, backward }]) => {
+      const times = size === this.part ? Math.floor(batch / size) : 1;
+      return sum + times * (encode.stats.flops + (backward?.stats.flops ?? 0));
+    }, 0);
+    return parts + this.#heads.stats.flops + (this.#update?.stats.flops ?? 0);
+  }
+
+  /** Allocates the arenas and compiles all kernels. @throws OutOfMemoryError, ValidationError */
+  async compile(): Promise<void> {
+    await Promise.all(this.#programs.map((program) => program.compile()));
+  }
+
+  /**
+   * Submits one whole update.
+   *
+   * @param read - outputs to copy to the host, in one read-back at the end of the update
+   * @returns once submitted; `read` of the result waits
+   * @throws OptionError, ShapeError, DTypeError, NonFiniteError, DeviceLostError
+   */
+  async run(inputs: MicroBatchInputs, read: readonly string[] = ["metrics"]): Promise<Readback<string>> {
+    const last = this.#update ?? this.#heads;
+    await this.#pass(inputs, ({ encode }) => encode);
+    if (!this.#update) return last.run(inputsOf(last, inputs.batch), read);
+    await this.#heads.run(inputsOf(this.#heads, inputs.batch));
+    await this.#pass(inputs, ({ backward }) => backward);
+    return last.run(inputsOf(last, inputs.batch), read);
+  }
+
+  async #pass(inputs: MicroBatchInputs, choose: (programs: PartPrograms) => AnyProgram | undefined): Promise<void> {
+    const { batch } = this.setup.loss.layout;
+    for (let first = 0; first < batch; first += this.part) {
+      const count = Math.min(this.part, batch - first);
+      const programs = this.#parts.get(count);
+      const program = programs && choose(programs);
+      if (program) await program.run({ ...(await inputs.parts(first, count)), first: Uint32Array.of(first) });
+    }
+  }
+
+  /** Frees the arenas and the features; parameters and queues stay. */
+  destroy(): void {
+    for (const program of this.#programs) program.destroy();
+    this.#state.destroy();
+  }
+}
+
+/** The values that a program asks for among those of the whole update. */
+function inputsOf({ program }: AnyProgram, values: HostInputs): HostInputs {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => program.inputs.has(name)));
+}

@@ -1,0 +1,138 @@
+import { OptionError, type Program, type RecordedProgram, recordProgram, type Tensor } from "../../../engine/index.ts";
+import { type BatchPart, readBatchRows, writeBatchRows } from "./batch_rows.ts";
+import {
+  type BatchFeatures,
+  encodeFeatures,
+  type StepSetup,
+  scaled,
+  seeded,
+  stepHeads,
+  type TrainedEncoder,
+  updateEncoder,
+} from "./step.ts";
+
+/** Pooled features of the whole batch and the (scaled) gradients with respect to them: all that passes between the programs. */
+export class FeatureState implements BatchFeatures {
+  readonly own: readonly Tensor[];
+  readonly taught?: readonly Tensor[];
+  /** Empty where the encoder is frozen. */
+  readonly gradients: readonly Tensor[];
+
+  constructor({ model, loss, encoder, teacher }: StepSetup) {
+    const { batch, globalViews, localViews } = loss.layout;
+    const zeros = (views: number, what: string): Tensor[] =>
+      model.names.map((name) =>
+        model.device.zeros([views * batch, model.encoder.config.width], "f32", `${name} ${what}`),
+      );
+    this.own = zeros(globalViews + localViews, "features");
+    if (teacher?.encoder) this.taught = zeros(globalViews, "teacher features");
+    this.gradients = encoder ? zeros(globalViews + localViews, "feature gradients") : [];
+  }
+
+  destroy(): void {
+    for (const state of [...this.own, ...(this.taught ?? []), ...this.gradients]) state.destroy();
+  }
+}
+
+/** Programs for micro-batches of one size. */
+export interface PartPrograms {
+  /** Writes the pooled features of a part into those of the batch. */
+  readonly encode: RecordedProgram<Record<string, Tensor>>;
+  /** Encodes the part once more and adds to the encoder's gradients. Undefined where the encoder is frozen. */
+  readonly backward?: RecordedProgram<Record<string, Tensor>>;
+}
+
+/**
+ * Records the encoder programs for micro-batches of one size; the input `first` says where a part begins.
+ *
+ * @param part - images per micro-batch
+ * @throws OptionError if the part is larger than the batch
+ */
+export function recordPart(setup: StepSetup, state: FeatureState, part: number): PartPrograms {
+  const { model, loss, encoder } = setup;
+  const { batch, globalViews, localViews } = loss.layout;
+  if (!Number.isInteger(part) || part < 1 || part > batch)
+    throw new OptionError(`refine: a micro-batch of ${part} images does not fit a batch of ${batch}; use 1 … ${batch}`);
+  const encode = recordProgram<Record<string, Tensor>>(
+    model.device,
+    (program) => {
+      const first = program.input("first", [1], "u32");
+      const { own, taught } = encodeFeatures(program, setup, part);
+      writeAll(program, own, state.own, { views: globalViews + localViews, batch, part, first });
+      if (taught && state.taught) writeAll(program, taught, state.taught, { views: globalViews, batch, part, first });
+      return {};
+    },
+    { name: `encode ${part}`, inference: true },
+  );
+  if (!encoder) return { encode };
+  const backward = recordProgram<Record<string, Tensor>>(
+    model.device,
+    (program) => {
+      const first = program.input("first", [1], "u32");
+      const { own } = encodeFeatures(program, setup, part);
+      const seeds = own.map((output, i) => {
+        const gradient = state.gradients[i];
+        const place = { views: globalViews + localViews, batch, part, first };
+        return seeded(output, gradient && readBatchRows(program, gradient, place));
+      });
+      const { optimizer } = encoder;
+      const targets = optimizer.trained.map((name) => model.encoder.parameters.get(name));
+      optimizer.accumulate(program, program.pullBack(seeds, targets));
+      return {};
+    },
+    { name: `backward ${part}` },
+  );
+  return { encode, backward };
+}
+
+function writeAll(program: Program, from: readonly Tensor[], to: readonly Tensor[], place: BatchPart): void {
+  from.forEach((rows, i) => {
+    const target = to[i];
+    if (target) writeBatchRows(program, rows, target, place);
+  });
+}
+
+/**
+ * Records the heads on the whole batch. Clears the encoder's gradients for the parts that follow.
+ *
+ * @returns outputs that stay valid until the next update
+ */
+export function recordHeads(setup: StepSetup, state: FeatureState): RecordedProgram<Record<string, Tensor>> {
+  const { model, encoder } = setup;
+  return recordProgram(
+    model.device,
+    (program) => {
+      const { outputs, featureGradients } = stepHeads(program, setup, state);
+      if (!encoder) return outputs;
+      state.gradients.forEach((target, i) => {
+        const gradient = scaled(encoder, featureGradients[i]);
+        if (gradient) program.assign(target, gradient);
+      });
+      encoder.optimizer.clear(program);
+      return keep(program, outputs);
+    },
+    { name: "heads" },
+  );
+}
+
+/** Records the encoder's update, whose outputs include those of the heads, so that one read-back serves an update. */
+export function recordUpdate(
+  setup: StepSetup,
+  encoder: TrainedEncoder,
+  heads: Record<string, Tensor>,
+): RecordedProgram<Record<string, Tensor>> {
+  return recordProgram(setup.model.device, (program) => ({ ...heads, ...updateEncoder(program, setup, encoder) }), {
+    name: "update",
+  });
+}
+
+/** Moves results into state, for a later program to read. */
+function keep(program: Program, outputs: Record<string, Tensor>): Record<string, Tensor> {
+  return Object.fromEntries(
+    Object.entries(outputs).map(([name, value]): [string, Tensor] => {
+      const state = program.own(program.device.zeros(value.shape, value.dtype, name));
+      program.assign(state, value);
+      return [name, state];
+    }),
+  );
+}

@@ -1,0 +1,267 @@
+import {
+  type Arena,
+  type LossScale,
+  OptionError,
+  readLossScale,
+  stepScalars,
+  type Tensor,
+} from "../../../engine/index.ts";
+import type { ImageBatch } from "../../data/index.ts";
+import { ViewInputs } from "../../data/views/view_inputs.ts";
+import { LossScaling } from "../../training/loss_scaling.ts";
+import { ArenaOptimizer } from "../../training/optimizer.ts";
+import { layerDecayFactor, learningRateAt, peakLearningRate, type Schedule } from "../../training/schedule.ts";
+import { type HeadMetrics, readHeadMetrics } from "./head_metrics.ts";
+import { MicroBatchStep } from "./micro_batch.ts";
+import type { RefineConfig } from "./refine_config.ts";
+import { viewsOf } from "./refine_views.ts";
+import type { RefinerModel } from "./refiner_model.ts";
+import { recordStep, type StepSetup } from "./step.ts";
+import { Teacher } from "./teacher.ts";
+
+export type StageNumber = 2 | 3;
+
+/** Updates that a stage makes. */
+export interface StagePlan {
+  readonly stage: StageNumber;
+  readonly updatesPerEpoch: number;
+  readonly updates: number;
+  readonly heads: Schedule;
+  readonly encoder?: Schedule;
+}
+
+/** What one update gave. */
+export interface UpdateResult {
+  readonly loss: number;
+  readonly heads: Readonly<Record<string, HeadMetrics>>;
+  readonly learningRate: { readonly heads: number; readonly encoder?: number };
+  readonly gradientNorm: { readonly heads: number; readonly encoder?: number };
+  /** Factor of the next update, and updates of the encoder that the stage has skipped; with f16 in stage 3. */
+  readonly lossScale?: LossScale;
+}
+
+/** Schedules of a stage for a data set. @throws OptionError if the data set has less than one batch */
+export function planStage(config: RefineConfig, stage: StageNumber, images: number): StagePlan {
+  if (images < 2)
+    throw new OptionError("refine: one image has no other to differ from; give at least 2, better thousands");
+  const updatesPerEpoch = Math.floor(images / config.batch);
+  if (updatesPerEpoch < 1) {
+    throw new OptionError(
+      `refine: ${images} images are less than one batch of ${config.batch}; use a batch of at most ${images}`,
+    );
+  }
+  const [epochs, warmup, rate] =
+    stage === 2
+      ? [config.stage2Epochs, config.stage2Warmup, config.stage2LearningRate]
+      : [config.stage3Epochs, config.stage3Warmup, config.stage3LearningRate];
+  const updates = Math.round(epochs * updatesPerEpoch);
+  const schedule: Schedule = {
+    peak: peakLearningRate(rate, config.batch),
+    warmupUpdates: Math.min(Math.round(warmup * updatesPerEpoch), updates),
+    totalUpdates: updates,
+    end: config.endLearningRate,
+  };
+  return { stage, updatesPerEpoch, updates, heads: schedule, ...(stage === 3 ? { encoder: schedule } : {}) };
+}
+
+/** Programs and optimiser state of one stage. */
+export class Stage {
+  readonly heads: ArenaOptimizer;
+  readonly encoder:
+    | { readonly optimizer: ArenaOptimizer; readonly average: Arena; readonly lossScaling?: LossScaling }
+    | undefined;
+  readonly teacher: Teacher | undefined;
+  /** By the number of images: the whole batch, or the micro-batch and a smaller last one. */
+  readonly #inputs = new Map<number, ViewInputs>();
+  readonly #step: ReturnType<typeof recordStep> | MicroBatchStep;
+
+  /**
+   * @param imageBytes - room for one decoded image
+   * @param average - moving average of the encoder, updated in stage 3
+   */
+  constructor(
+    readonly model: RefinerModel,
+    readonly config: RefineConfig,
+    readonly plan: StagePlan,
+    imageBytes: number,
+    average: Arena,
+  ) {
+    const { batch, microBatch, teacherFactor } = config;
+    const trainsEncoder = plan.stage === 3;
+    this.heads = new ArenaOptimizer(model.headParameters, { weightDecay: config.headWeightDecay });
+    const lossScaling = config.precision === "f16" ? { lossScaling: new LossScaling(model.device) } : {};
+    this.encoder = trainsEncoder ? { optimizer: encoderOptimizer(model, config), average, ...lossScaling } : undefined;
+    this.teacher = teacherFactor > 0 ? new Teacher(model, { factor: teacherFactor, trainsEncoder }) : undefined;
+    const views = viewsOf(config, model.encoder.config);
+    const part = microBatch > 0 ? Math.min(microBatch, batch) : batch;
+    for (const size of [part, batch % part]) {
+      if (size > 0) this.#inputs.set(size, new ViewInputs(views, size, size * imageBytes));
+    }
+    const setup: StepSetup = {
+      model,
+      views: (program, images) => this.#viewsFor(images).record(program),
+      heads: this.heads,
+      recompute: config.recompute,
+      precision: config.precision,
+      ...(this.encoder ? { encoder: this.encoder } : {}),
+      ...(this.teacher ? { teacher: this.teacher } : {}),
+      loss: {
+        layout: {
+          batch,
+          globalViews: views.global.views.length,
+          localViews: views.local?.views.length ?? 0,
+          localIndexing: config.localViewsAsPublished ? "published" : "stated",
+        },
+        temperature: config.temperature,
+        topK: plan.stage === 2 ? config.stage2TopK : config.topK,
+        swap: config.swap,
+        oracle: config.oracle,
+        seed: config.seed,
+      },
+    };
+    this.#step = part < batch ? new MicroBatchStep(setup, part) : recordStep(setup);
+  }
+
+  /** Planned device memory and work of one update, without allocating. */
+  get plannedWork(): {
+    readonly arenaBytes: number;
+    readonly inputBytes: number;
+    readonly featureBytes: number;
+    readonly flops: number;
+  } {
+    const step = this.#step;
+    if (step instanceof MicroBatchStep) {
+      const { programs, featureBytes } = step.memory;
+      const sum = (of: (program: (typeof programs)[number]) => number): number =>
+        programs.reduce((total, program) => total + of(program), 0);
+      return {
+        arenaBytes: sum((program) => program.arenaBytes),
+        inputBytes: sum((program) => program.inputBytes),
+        featureBytes,
+        flops: step.flops,
+      };
+    }
+    const { plannedPeakBytes, inputBytes, flops } = step.stats;
+    return { arenaBytes: plannedPeakBytes, inputBytes, featureBytes: 0, flops };
+  }
+
+  /** State of optimisers and teacher by the prefix of its names in checkpoints. */
+  get arenas(): Readonly<Record<string, Arena>> {
+    const { heads, encoder, teacher } = this;
+    return {
+      "optimizer.heads.m.": heads.firstMoment,
+      "optimizer.heads.v.": heads.secondMoment,
+      ...(encoder
+        ? {
+            "optimizer.encoder.m.": encoder.optimizer.firstMoment,
+            "optimizer.encoder.v.": encoder.optimizer.secondMoment,
+          }
+        : {}),
+      ...Object.fromEntries((teacher?.arenas ?? []).map((arena) => [`${arena.name.replace(" ", ".")}.`, arena])),
+    };
+  }
+
+  /** Other state of the stage, by its name in checkpoints. */
+  get tensors(): Readonly<Record<string, Tensor>> {
+    const lossScaling = this.encoder?.lossScaling;
+    return lossScaling ? { "optimizer.encoder.lossScale": lossScaling.state } : {};
+  }
+
+  /** Start values after that many updates, before a checkpoint is restored. */
+  reset(updates: number): void {
+    const { beta1, beta2 } = this.config;
+    this.encoder?.lossScaling?.reset({ updates, beta1, beta2 });
+  }
+
+  #viewsFor(images: number): ViewInputs {
+    const inputs = this.#inputs.get(images);
+    if (!inputs) throw new OptionError(`refine: no views were planned for ${images} images`);
+    return inputs;
+  }
+
+  /**
+   * Submits one update; the result arrives later.
+   *
+   * @param update - completed updates of this stage
+   * @param total - completed updates of all stages, which the random choices are keyed by
+   * @param epoch - epochs of all stages, which the views are keyed by
+   */
+  async run(
+    batch: ImageBatch,
+    update: number,
+    total: number,
+    epoch: number,
+  ): Promise<{ readonly result: Promise<UpdateResult> }> {
+    const { config, plan, encoder } = this;
+    const learningRate = {
+      heads: learningRateAt(plan.heads, update),
+      ...(plan.encoder ? { encoder: learningRateAt(plan.encoder, update) } : {}),
+    };
+    const adam = { step: update + 1, beta1: config.beta1, beta2: config.beta2, epsilon: config.adamEpsilon };
+    const inputs: Record<string, ArrayLike<number>> = {
+      samples: Int32Array.from(batch.indices),
+      classes: batch.labels,
+      headScalars: stepScalars({ ...adam, learningRate: learningRate.heads }),
+      update: Uint32Array.of(total),
+    };
+    if (encoder && learningRate.encoder !== undefined) {
+      inputs.encoderScalars = stepScalars({ ...adam, learningRate: learningRate.encoder, averageFactor: config.ema });
+    }
+    const names = [
+      "metrics",
+      "headNorm",
+      ...(encoder ? ["encoderNorm"] : []),
+      ...(encoder?.lossScaling ? ["lossScale"] : []),
+    ];
+    const parts = (first: number, count: number) => this.#viewsFor(count).values(batch, first, config.seed, epoch);
+    const step = this.#step;
+    const readback =
+      step instanceof MicroBatchStep
+        ? await step.run({ parts, batch: inputs }, names)
+        : await step.run(askedFor(step, { ...parts(0, config.batch), ...inputs }), names);
+    return { result: readback.read().then((values) => this.#resultOf(values, learningRate)) };
+  }
+
+  #resultOf(values: Record<string, ArrayLike<number>>, learningRate: UpdateResult["learningRate"]): UpdateResult {
+    const heads = readHeadMetrics(this.model.names, values.metrics ?? []);
+    return {
+      heads,
+      learningRate,
+      loss: Object.values(heads).reduce((sum, head) => sum + head.loss, 0),
+      gradientNorm: {
+        heads: values.headNorm?.[0] ?? Number.NaN,
+        ...(this.encoder ? { encoder: values.encoderNorm?.[0] ?? Number.NaN } : {}),
+      },
+      ...(values.lossScale ? { lossScale: readLossScale(values.lossScale) } : {}),
+    };
+  }
+
+  /** Frees the programs and the state of optimisers and teacher; model and average stay. */
+  destroy(): void {
+    this.#step.destroy();
+    this.heads.destroy();
+    this.encoder?.optimizer.destroy();
+    this.encoder?.lossScaling?.destroy();
+    this.teacher?.destroy();
+  }
+}
+
+/** The values that the program has inputs for: a choice among one neighbour needs no random numbers, for example. */
+function askedFor(
+  step: ReturnType<typeof recordStep>,
+  values: Record<string, ArrayLike<number>>,
+): Record<string, ArrayLike<number>> {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => step.program.inputs.has(name)));
+}
+
+function encoderOptimizer(model: RefinerModel, config: RefineConfig): ArenaOptimizer {
+  const { blocks } = model.encoder.config;
+  const frozen = Math.floor(config.frozenShare * blocks);
+  return new ArenaOptimizer(model.encoder.parameters, {
+    weightDecay: config.encoderWeightDecay,
+    scaleOf: (name) => {
+      const depth = model.encoder.depthOf(name);
+      return frozen > 0 && depth <= frozen ? 0 : layerDecayFactor(config.layerDecay, depth, blocks);
+    },
+  });
+}

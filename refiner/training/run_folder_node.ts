@@ -1,0 +1,58 @@
+import { appendFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { ByteSink, ByteSource } from "../../engine/files/index.ts";
+import { fileSource, writeBytesAtomic, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import type { RunStore } from "./run_store.ts";
+
+/** A run folder on disk. */
+export class RunFolder implements RunStore {
+  constructor(readonly name: string) {}
+
+  async readText(file: string): Promise<string | undefined> {
+    try {
+      return await readFile(join(this.name, file), "utf8");
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async writeText(file: string, text: string): Promise<void> {
+    await writeBytesAtomic(await this.#path(file), new TextEncoder().encode(text), { overwrite: true });
+  }
+
+  async appendLine(file: string, line: string): Promise<void> {
+    await appendFile(await this.#path(file), `${line}\n`);
+  }
+
+  async write(file: string, content: (sink: ByteSink) => Promise<void>): Promise<void> {
+    await writeFileAtomic(await this.#path(file), content, { overwrite: true });
+  }
+
+  open(file: string): Promise<ByteSource> {
+    return fileSource(join(this.name, file));
+  }
+
+  async list(folder: string): Promise<string[]> {
+    try {
+      return (await readdir(join(this.name, folder))).sort();
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  }
+
+  async remove(file: string): Promise<void> {
+    await rm(join(this.name, file), { force: true });
+  }
+
+  async #path(file: string): Promise<string> {
+    const path = join(this.name, file);
+    await mkdir(dirname(path), { recursive: true });
+    return path;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}

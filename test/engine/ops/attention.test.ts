@@ -1,0 +1,276 @@
+import fc from "fast-check";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type Device, recordProgram } from "../../../engine/index.ts";
+import { attention } from "../../../engine/ops/attention.ts";
+import { attentionVariants } from "../../../engine/ops/attention_kernels.ts";
+import {
+  checkGradient,
+  checkOperation,
+  maxError,
+  oddLength,
+  roundOff,
+  type ValueKind,
+  valuesOf,
+} from "../../../engine/testing/index.ts";
+import { testDevice } from "../../device.ts";
+import { operand } from "../../operand.ts";
+import { attentionReference } from "../../reference/attention.ts";
+
+let device: Device;
+beforeAll(async () => {
+  device = await testDevice({ canaries: true });
+});
+afterEach(() => device.tuning.force("attention", undefined));
+
+interface Case {
+  readonly batch: number;
+  readonly tokens: number;
+  readonly heads: number;
+  readonly headDim: number;
+  readonly kind: ValueKind;
+  readonly seed: number;
+}
+
+const headDims = [1, 5, 16, 64, 80, 128];
+
+function drawCase(longest: number, kinds: readonly ValueKind[], dims = headDims): fc.Arbitrary<Case> {
+  return fc.record({
+    batch: fc.integer({ min: 1, max: 3 }),
+    tokens: oddLength(longest),
+    heads: fc.integer({ min: 1, max: 3 }),
+    headDim: fc.constantFrom(...dims),
+    kind: fc.constantFrom(...kinds),
+    seed: fc.integer({ min: 1, max: 2 ** 30 }),
+  });
+}
+
+function operandsOf({ batch, tokens, heads, headDim, kind, seed }: Case) {
+  const shape = [batch, tokens, 3 * heads * headDim];
+  return { qkv: { data: valuesOf(kind, seed, batch * tokens * 3 * heads * headDim), shape } };
+}
+
+function referenceOf({ qkv }: Readonly<Record<string, ArrayLike<number>>>, drawn: Case): Float64Array {
+  const { batch, tokens, heads, headDim } = drawn;
+  return attentionReference(qkv ?? [], {
+    heads,
+    headDim,
+    scale: headDim ** -0.5,
+    images: Array<number>(batch).fill(tokens),
+  });
+}
+
+/**
+ * A score is a sum of headDim products: it errs by (headDim + 2) u Σ|q k| scale, at most about 16 headDim ** 0.5 for the normal
+ * values drawn here. A weight errs by that, twice (numerator and sum); exp adds its own 4 u and rounds an argument of up to
+ * 32, another 32 u; the sum over tokens rounds tokens times, as a random walk.
+ */
+function boundOf({ tokens, headDim }: Case): number {
+  const scores = 2 * (headDim ** 0.5 + 2) * 16;
+  return (scores + 2 * 36 + 4 * tokens ** 0.5) * roundOff;
+}
+
+/**
+ * What errors are measured against: each rounding errs in proportion to a weighted |v|, however far the weighted v cancel. So
+ * this is the largest result that the magnitudes of v give.
+ */
+function magnitudeOf(drawn: Case): number {
+  const { data } = operandsOf(drawn).qkv;
+  const width = drawn.heads * drawn.headDim;
+  const qkv = data.map((value, at) => (at % (3 * width) < 2 * width ? value : Math.abs(value)));
+  return referenceOf({ qkv }, drawn).reduce((most, value) => Math.max(most, value), 1e-30); // all zeros have none
+}
+
+describe.each(attentionVariants)("variant $name", (variant) => {
+  const whyNot = (): string | undefined => {
+    const reason = variant.unsupported(device);
+    return reason && `${device.info.name}: ${reason}`;
+  };
+
+  it("equals the float64 attention for odd lengths and head dimensions", async (context) => {
+    const reason = whyNot();
+    if (reason) context.skip(reason);
+    device.tuning.force("attention", variant.name);
+    await checkOperation(device, {
+      cases: drawCase(131, ["normal", "zeros", "tiny", "sparse"]),
+      operands: operandsOf,
+      run: (operands, { heads }) => ({ y: attention(operand(operands, "qkv"), { heads }) }),
+      reference: (operands, drawn) => ({ y: referenceOf(operands, drawn) }),
+      bound: boundOf,
+      floor: magnitudeOf,
+      runs: 12,
+    });
+  }, 300_000);
+
+  it("has the gradient of central differences", async (context) => {
+    const reason = whyNot();
+    if (reason) context.skip(reason);
+    device.tuning.force("attention", variant.name);
+    await checkGradient(device, {
+      cases: drawCase(37, ["normal", "sparse"], [5, 16, 64]),
+      operands: operandsOf,
+      run: (operands, { heads }) => attention(operand(operands, "qkv"), { heads }),
+      reference: referenceOf,
+      wrt: ["qkv"],
+      runs: 8,
+    });
+  }, 300_000);
+
+  it("gives the same values for segments as for each of them alone, and mixes no images", async (context) => {
+    const reason = whyNot();
+    if (reason) context.skip(reason);
+    device.tuning.force("attention", variant.name);
+    const [heads, headDim] = [2, 16];
+    const parts = [
+      { batch: 2, tokens: 37 },
+      { batch: 3, tokens: 10 },
+      { batch: 1, tokens: 1 },
+      { batch: 1, tokens: 65 },
+      { batch: 2, tokens: 3 }, // the fifth: a second launch
+    ];
+    let rows = 0;
+    const segments = parts.map(({ batch, tokens }) => {
+      rows += batch * tokens;
+      return { firstRow: rows - batch * tokens, batch, tokens };
+    });
+    const data = valuesOf("normal", 7, rows * 3 * heads * headDim);
+    const weights = valuesOf("normal", 8, rows * heads * headDim);
+    const joined = await outputsOf(data, [rows, 3 * heads * headDim], weights, { heads, segments });
+    for (const { firstRow, batch, tokens } of segments) {
+      const own = await outputsOf(
+        data.slice(firstRow * 96, (firstRow + batch * tokens) * 96),
+        [batch, tokens, 96],
+        weights.slice(firstRow * 32, (firstRow + batch * tokens) * 32),
+        { heads },
+      );
+      expect(joined.y.slice(firstRow * 32, (firstRow + batch * tokens) * 32)).toEqual(own.y);
+      expect(joined.dqkv.slice(firstRow * 96, (firstRow + batch * tokens) * 96)).toEqual(own.dqkv);
+    }
+  });
+
+  it("stays finite and within the values for scores around a billion", async (context) => {
+    const reason = whyNot();
+    if (reason) context.skip(reason);
+    device.tuning.force("attention", variant.name);
+    const [tokens, headDim] = [19, 16];
+    const data = valuesOf("large", 3, tokens * 3 * headDim);
+    const { y, dqkv } = await outputsOf(data, [1, tokens, 3 * headDim], valuesOf("normal", 4, tokens * headDim), {
+      heads: 1,
+    });
+    for (let d = 0; d < headDim; d++) {
+      const column = Array.from({ length: tokens }, (_, j) => data[j * 3 * headDim + 2 * headDim + d] ?? 0);
+      const slack = 64 * roundOff * Math.max(...column.map(Math.abs)); // sums of weights and values, one division
+      for (let i = 0; i < tokens; i++) {
+        expect(y[i * headDim + d]).toBeGreaterThanOrEqual(Math.min(...column) - slack);
+        expect(y[i * headDim + d]).toBeLessThanOrEqual(Math.max(...column) + slack);
+      }
+    }
+    expect(dqkv.every(Number.isFinite)).toBe(true);
+  });
+
+  it("gives identical bytes in two runs", async (context) => {
+    const reason = whyNot();
+    if (reason) context.skip(reason);
+    device.tuning.force("attention", variant.name);
+    const data = valuesOf("normal", 5, 2 * 67 * 3 * 32);
+    const weights = valuesOf("normal", 6, 2 * 67 * 32);
+    const first = await outputsOf(data, [2, 67, 96], weights, { heads: 2 });
+    expect(await outputsOf(data, [2, 67, 96], weights, { heads: 2 })).toEqual(first);
+  });
+});
+
+it("takes images of 1025 tokens", async () => {
+  const drawn: Case = { batch: 1, tokens: 1025, heads: 1, headDim: 16, kind: "normal", seed: 11 };
+  const { qkv } = operandsOf(drawn);
+  const y = await attention(device.tensor(qkv.data, qkv.shape), { heads: 1 }).read();
+  expect(maxError(y, referenceOf({ qkv: qkv.data }, drawn))).toBeLessThan(boundOf(drawn));
+});
+
+it("multiplies the scores by a scale of the caller", async () => {
+  const qkv = valuesOf("normal", 12, 9 * 24);
+  const y = await attention(device.tensor(qkv, [1, 9, 24]), { heads: 2, scale: 0.1 }).read();
+  const expected = attentionReference(qkv, { heads: 2, headDim: 4, scale: 0.1, images: [9] });
+  expect(maxError(y, expected)).toBeLessThan(100 * roundOff); // as boundOf, for short sums and small scores
+});
+
+it("needs one launch forward and two backward for up to four segments", () => {
+  const segments = [
+    { firstRow: 0, batch: 2, tokens: 5 },
+    { firstRow: 10, batch: 3, tokens: 2 },
+  ];
+  const recorded = recordProgram(device, (program) => {
+    const qkv = program.input("qkv", [16, 24]);
+    const y = attention(qkv, { heads: 2, segments });
+    const [dqkv = qkv] = program.gradients(y, [qkv], program.input("dy", y.shape));
+    return { y, dqkv };
+  });
+  expect(recorded.stats.dispatches).toBe(3);
+});
+
+it("keeps no log-sums where no gradient is asked for", () => {
+  const build = (inference: boolean) =>
+    recordProgram(device, (program) => ({ y: attention(program.input("qkv", [4, 64, 96]), { heads: 8 }) }), {
+      inference,
+    }).stats.plannedPeakBytes;
+  expect(build(false) - build(true)).toBeGreaterThanOrEqual(4 * 64 * 8 * 4 - 256); // one word, in a block of 256 bytes
+});
+
+it("reads and writes f16 with f32 sums", async (context) => {
+  if (!device.features.has("shader-f16")) context.skip(`${device.info.name}: no shader-f16`);
+  // q = k = 0 makes every weight 1/4; sums of four small whole numbers and their quarters are exact in f16.
+  const values = [4, 8, 12, 16];
+  const bits: Record<number, number> = { 4: 0x4400, 8: 0x4800, 12: 0x4a00, 16: 0x4c00 };
+  const qkv = new Uint16Array(values.flatMap((value) => [0, 0, 0, 0, bits[value] ?? 0, bits[value] ?? 0]));
+  for (const { name, unsupported } of attentionVariants) {
+    if (unsupported(device)) continue;
+    device.tuning.force("attention", name);
+    const y = await attention(device.tensor(qkv, [1, 4, 6], "f16"), { heads: 1 }).read();
+    expect([...y]).toEqual(Array(8).fill(0x4900)); // 10
+  }
+});
+
+it("names the head counts that fit when the width does not divide", () => {
+  const qkv = device.tensor(new Float32Array(3 * 12), [1, 1, 36]);
+  expect(() => attention(qkv, { heads: 5 })).toThrow(
+    "attention: width 12 is not divisible by 5 heads; choose heads from 1, 2, 3, 4, 6, 12 or change the width",
+  );
+});
+
+it("refuses head dimensions over 128", () => {
+  const qkv = device.tensor(new Float32Array(3 * 258), [1, 1, 774]);
+  expect(() => attention(qkv, { heads: 2 })).toThrow(/head dimension of 129, over 128; use more heads/);
+});
+
+it("refuses segments with gaps and rows without a segment", () => {
+  const qkv = device.tensor(new Float32Array(7 * 6), [7, 6]);
+  const gap = [
+    { firstRow: 0, batch: 1, tokens: 3 },
+    { firstRow: 4, batch: 1, tokens: 3 },
+  ];
+  expect(() => attention(qkv, { heads: 1, segments: gap })).toThrow(
+    /starts at row 4, expected whole images from row 3/,
+  );
+  expect(() => attention(qkv, { heads: 1, segments: gap.slice(0, 1) })).toThrow(/cover 3 rows, but qkv has 7/);
+});
+
+it("refuses a matrix without segments", () => {
+  expect(() => attention(device.tensor(new Float32Array(6), [1, 6]), { heads: 1 })).toThrow(
+    /qkv has shape \[1, 6\], expected \[batch, tokens, 3·width\]/,
+  );
+});
+
+async function outputsOf(
+  data: Float32Array,
+  shape: readonly number[],
+  weights: Float32Array,
+  options: Parameters<typeof attention>[1],
+) {
+  const recorded = recordProgram(device, (program) => {
+    const qkv = program.input("qkv", shape);
+    const y = attention(qkv, options);
+    const [dqkv = qkv] = program.gradients(y, [qkv], program.input("dy", y.shape));
+    return { y, dqkv };
+  });
+  const values = await (await recorded.run({ qkv: data, dy: weights }, ["y", "dqkv"])).read();
+  recorded.destroy();
+  return { y: [...values.y], dqkv: [...values.dqkv] };
+}

@@ -1,0 +1,88 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Device, matmul, openDevice, recordProgram } from "../../../engine/index.ts";
+import { loadTuning, tuneProgram } from "../../../engine/tune/tune_program.ts";
+
+/** Devices are opened per test: a tuning table belongs to one. */
+let device: Device;
+let folder: string;
+const cacheBefore = process.env.MIMREFINE_CACHE;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "mimrefine-tuning-"));
+  process.env.MIMREFINE_CACHE = folder;
+  device = await openDevice({ notice: () => undefined });
+});
+afterEach(async () => {
+  device.close();
+  if (cacheBefore === undefined) delete process.env.MIMREFINE_CACHE;
+  else process.env.MIMREFINE_CACHE = cacheBefore;
+  await rm(folder, { recursive: true, force: true });
+});
+
+const record = (on: Device) => () =>
+  recordProgram(on, (p) => ({ y: matmul(p.input("a", [40, 24]), p.input("b", [24, 33])) }));
+/** Cache files of the tuner; an unpacked software driver may stand beside them. */
+const tuningFiles = async (): Promise<string[]> => (await readdir(folder)).filter((file) => file.startsWith("tuning-"));
+const timeLimit = { timeout: 60_000 };
+
+describe("the tuner", () => {
+  it("times every candidate and takes the fastest", timeLimit, async (context) => {
+    record(device)();
+    const [request] = device.tuning.requests.values();
+    if ((request?.candidates.length ?? 0) < 2) context.skip(`${device.info.name}: one variant only, nothing to choose`);
+    const [choice] = await tuneProgram(device, record(device));
+    const times = Object.values(choice?.timesMs ?? {});
+    expect(times.length).toBeGreaterThan(1);
+    expect(choice?.timesMs[choice.choice]).toBe(Math.min(...times));
+    expect(choice?.source).toBe("measured");
+  });
+
+  it("makes the next recording take its choice", timeLimit, async () => {
+    const [first] = await tuneProgram(device, record(device));
+    expect(device.tuning.entries()).toEqual([[first?.key, first?.choice]]);
+  });
+
+  it("measures nothing on a second device and makes the same choice", timeLimit, async () => {
+    const [first] = await tuneProgram(device, record(device));
+    const other = await openDevice({ notice: () => undefined });
+    const [second] = await tuneProgram(other, record(other));
+    other.close();
+    expect(second).toEqual({ ...first, source: "remembered", timesMs: {} });
+  });
+
+  it("keeps the built-in choice, and keeps it for good, once the budget is spent", timeLimit, async () => {
+    const [first] = await tuneProgram(device, record(device), { budgetMs: 1e-9 });
+    expect(first?.source).toBe("default");
+    expect((await tuneProgram(device, record(device)))[0]?.source).toBe("remembered");
+  });
+
+  it("ignores a damaged cache file", timeLimit, async () => {
+    await tuneProgram(device, record(device), { budgetMs: 1e-9 });
+    const [file = ""] = await tuningFiles();
+    await writeFile(join(folder, file), "{");
+    const other = await openDevice({ notice: () => undefined });
+    await loadTuning(other);
+    const { size } = new Map(other.tuning.entries());
+    other.close();
+    expect(size).toBe(0);
+  });
+
+  it("names the package version in the file", timeLimit, async () => {
+    await tuneProgram(device, record(device));
+    const [file = ""] = await tuningFiles();
+    expect(file).toMatch(/^tuning-.*_\d+\.\d+\.\d+\.json$/);
+    expect(JSON.parse(await readFile(join(folder, file), "utf8")).choices).toHaveLength(1);
+  });
+
+  it("leaves the cache alone when told so", timeLimit, async () => {
+    await tuneProgram(device, record(device), { remembers: false });
+    expect(await tuningFiles()).toEqual([]);
+  });
+
+  it("refuses a budget of nothing", timeLimit, async () => {
+    await expect(tuneProgram(device, record(device), { budgetMs: 0 })).rejects.toThrow(/budgetMs 0/);
+  });
+});

@@ -1,0 +1,46 @@
+import { describe, expect, it } from "vitest";
+import { checkFixtures, goldenCases } from "../../../refiner/conformance/index.ts";
+import { testDevice } from "../../device.ts";
+import { fixtureFolder } from "../../fixtures.ts";
+
+const device = await testDevice();
+
+/** Cases whose numbers depend on the precision of an encoder. */
+const modelCases = ["vit-prenorm", "vit-postnorm", "mae", "refine-trajectory-stage2", "refine-trajectory-stage3"];
+
+describe.each(modelCases)("%s in f16", (name) => {
+  it("equals the authors' numbers within the bounds of half precision", { timeout: 300_000 }, async (context) => {
+    if (!device.features.has("shader-f16")) context.skip(`${device.info.name}: no shader-f16`);
+    const { rows } = await checkFixtures(device, fixtureFolder(), { only: [name], precision: "f16" });
+    const failed = rows
+      .filter((row) => !row.pass)
+      .map((row) => `${row.tensor}: ${row.maxError.toExponential(2)} > ${row.bound}`);
+    expect(failed).toEqual([]);
+    // Products of rounded operands are off by more than f32 ever is: the path was taken.
+    expect(Math.max(...rows.map(({ maxError }) => maxError))).toBeGreaterThan(2 ** -12);
+  });
+});
+
+describe.each(goldenCases)("%s", (name) => {
+  it("equals the authors' numbers within the bounds", { timeout: 300_000 }, async () => {
+    const { rows } = await checkFixtures(device, fixtureFolder(), { only: [name] });
+    const failed = rows
+      .filter((row) => !row.pass)
+      .map((row) => `${row.tensor}: ${row.maxError.toExponential(2)} > ${row.bound}`);
+    expect(failed).toEqual([]);
+    expect(rows.length).toBeGreaterThan(0);
+  });
+});
+
+it("a neighbour that is no tie fails, however near to each other the best two are", { timeout: 120_000 }, async () => {
+  const name = "refine-trajectory-stage2";
+  const folder = fixtureFolder();
+  const json = JSON.parse(await folder.text(`${name}.json`));
+  const { neighbours } = json.main.steps[5];
+  neighbours.cls2.gap_best_to_second = 0;
+  neighbours.cls2.queue_idx[0] = (neighbours.cls2.queue_idx[0] + 1) % 40;
+  const altered = { ...folder, text: async () => JSON.stringify(json) };
+  const { rows } = await checkFixtures(device, altered, { only: [name] });
+  const failed = rows.filter((row) => !row.pass).map((row) => row.tensor);
+  expect(failed).toContain("main.steps.5.neighbours.cls2.queue_idx");
+});

@@ -1,0 +1,98 @@
+import { expect, it } from "vitest";
+import { vitConfig } from "../../../../models/index.ts";
+import { dryRun, fittingChanges, gpuPlanningDevice } from "../../../../refiner/methods/refine/dry_run.ts";
+import {
+  type RefineConfig,
+  type RefineSettings,
+  refineConfig,
+} from "../../../../refiner/methods/refine/refine_config.ts";
+import { testDevice } from "../../../device.ts";
+
+const device = await testDevice();
+
+it("plans mae_l16 at batch 1024 into 24 GB by micro-batches alone, without allocating", { timeout: 300_000 }, () => {
+  const before = device.counters.bytes;
+  const planning = gpuPlanningDevice(device);
+  const config = refineConfig({}, "mae_l16");
+  const images = 1_281_167;
+  const [best, half] = fittingChanges(planning, vitConfig("l16"), config, images, 24e9);
+  expect(Object.keys(best?.change ?? {})).toEqual(["microBatch"]);
+  // Beside it stands the same in f16, where twice the images fit at once.
+  expect(half?.change).toEqual({ precision: "f16", microBatch: 2 * (best?.change.microBatch ?? 0) });
+  expect(half?.plan.memory.total).toBeLessThanOrEqual(24e9);
+  const microBatch = best?.change.microBatch ?? 0;
+  expect(best?.plan.memory.total).toBeLessThanOrEqual(24e9);
+  const larger = dryRun(planning, vitConfig("l16"), { ...config, microBatch: 2 * microBatch }, images, 3);
+  expect(larger.memory.total).toBeGreaterThan(24e9);
+  expect(device.counters.bytes - before).toBe(0);
+});
+
+it("plans stage 3 of mae_l16 in f16 with at least 35 % less memory at micro-batch 32", { timeout: 300_000 }, () => {
+  const before = device.counters.bytes;
+  const planning = gpuPlanningDevice(device);
+  const config = refineConfig({ microBatch: 32 }, "mae_l16"); // batch 1024
+  const planIn = (precision: "f32" | "f16") =>
+    dryRun(planning, vitConfig("l16"), { ...config, precision }, 1_281_167, 3).memory;
+  const [full, half] = [planIn("f32"), planIn("f16")];
+  expect(half.total).toBeLessThanOrEqual(0.65 * full.total);
+  // Master weights and everything of the optimiser stay f32.
+  for (const kind of ["weights", "gradients", "moments", "average", "queues", "features"] as const)
+    expect(half[kind]).toBe(full[kind]);
+  expect(device.counters.bytes - before).toBe(0);
+});
+
+it("offers f16 first where no micro-batch fits in f32", { timeout: 120_000 }, () => {
+  const planning = gpuPlanningDevice(device);
+  const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 4, heads: 3, heightPixels: 64, widthPixels: 64 });
+  const config = refineConfig({ ...smallHeads, batch: 8 });
+  const leastIn = (precision: "f32" | "f16") =>
+    dryRun(planning, vit, { ...config, precision, recompute: true, microBatch: 1 }, 100, 3).memory.total;
+  const between = (leastIn("f32") + leastIn("f16")) / 2;
+  const changes = fittingChanges(planning, vit, config, 100, between);
+  expect(changes).toHaveLength(1);
+  expect(changes[0]?.change).toMatchObject({ precision: "f16" });
+  expect(changes[0]?.plan.memory.total).toBeLessThanOrEqual(between);
+});
+
+const smallHeads: RefineSettings = {
+  heads: [1, "last"],
+  projectorWidth: 32,
+  predictorWidth: 32,
+  outputWidth: 16,
+  queueLength: 64,
+};
+
+it("names what changes the method only where neither micro-batches nor f16 help", { timeout: 120_000 }, () => {
+  const planning = gpuPlanningDevice(device);
+  const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 4, heads: 3, heightPixels: 64, widthPixels: 64 });
+  const config = refineConfig({ ...smallHeads, batch: 8 });
+  const least = (change: Partial<RefineConfig>): number =>
+    dryRun(planning, vit, { ...config, microBatch: 1, recompute: true, ...change }, 100, 3).memory.total;
+  const memory = least({ precision: "f16" }) - 1;
+  const candidates: Partial<RefineConfig>[] = [{ heads: ["last"] }, { frozenShare: 0.5 }, { localViews: 0 }];
+  const fitting = candidates.filter((change) => least(change) <= memory);
+  const changes = fittingChanges(planning, vit, config, 100, memory);
+  expect(changes.length).toBeGreaterThanOrEqual(fitting.length);
+  for (const { change } of changes)
+    expect(Object.keys(change).some((key) => ["heads", "frozenShare", "localViews"].includes(key))).toBe(true);
+  expect(() => fittingChanges(planning, vit, config, 100, 1000)).toThrow(/no micro-batch fits into 1000 bytes/);
+});
+
+it("adds up what the planner states", { timeout: 120_000 }, () => {
+  const vit = vitConfig({ patchPixels: 4, width: 24, blocks: 3, heads: 3, heightPixels: 16, widthPixels: 16 });
+  const config = refineConfig({
+    batch: 16,
+    heads: [1, "last"],
+    projectorWidth: 32,
+    predictorWidth: 32,
+    outputWidth: 16,
+    queueLength: 64,
+  });
+  const { memory, encoderParameters, headParameters } = dryRun(device, vit, config, 100, 3);
+  const { total, ...parts } = memory;
+  expect(Object.values(parts).reduce((sum, bytes) => sum + bytes, 0)).toBe(total);
+  // Every tensor is padded to 256 bytes in its arena, so weights take at least four bytes per parameter.
+  expect(memory.weights).toBeGreaterThanOrEqual(4 * (encoderParameters + headParameters));
+  expect(memory.moments).toBe(2 * memory.gradients);
+  expect(memory.queues).toBe(2 * (64 * 16 * 4 + 3 * 64 * 4));
+});
