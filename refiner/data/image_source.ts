@@ -26,6 +26,8 @@ export interface ImageSource {
   readonly channels: 1 | 3;
   /** Bytes of the largest image, for sources that return images as they are stored. */
   readonly largestBytes?: number;
+  /** What a user should know of how the data set was read, such as files that were left out. */
+  readonly notices?: readonly string[];
   /** Class names by label, where the data set names its classes. */
   readonly classNames?: readonly string[];
   /** Class of an image, counted from 0; undefined where there is none. */

@@ -14,6 +14,6 @@ export { BrokenImages, type BrokenImagesOptions, defaultMaxBad } from "./decodin
 export * from "./errors.ts";
 export type { DecodeOptions, EncodedImage, ImageDecoder, ImageSource, LoadOptions, RgbImage } from "./image_source.ts";
 export { cifarImages } from "./sources/cifar.ts";
-export { subset, withClassNames } from "./sources/derived_sources.ts";
+export { className, occurringClasses, subset, withClassNames, withLabelsOf } from "./sources/derived_sources.ts";
 export { idxImages, type NamedBytes } from "./sources/idx.ts";
 export { collectImages, imagesInMemory, type LabelledImage, type MemoryOptions } from "./sources/in_memory.ts";

@@ -1,6 +1,8 @@
-import { open } from "node:fs/promises";
-import sharp, { type Sharp } from "sharp";
+import { open, readFile, stat } from "node:fs/promises";
+import sharp, { type OutputInfo, type Sharp } from "sharp";
 import type { DecodeOptions, EncodedImage, RgbImage } from "../image_source.ts";
+import { specialKind } from "../sources/file_reader_node.ts";
+import { bytesOfSamples, declaredRange } from "./sample_range.ts";
 
 sharp.cache(false); // each file is decoded once per epoch; a cache would only hold memory
 sharp.concurrency(1); // images are decoded side by side; threads within one image would only contend
@@ -8,16 +10,21 @@ sharp.concurrency(1); // images are decoded side by side; threads within one ima
 /** A decoded image with memory of its own, which can be transferred between threads. */
 export type DecodedImage = RgbImage & { readonly data: Uint8Array<ArrayBuffer> };
 
+/** Samples of these types are 8-bit levels, or become such by dropping bits. */
+const levelTypes: ReadonlySet<string | undefined> = new Set([undefined, "uchar", "ushort"]);
+
 /**
  * Decodes JPEG, PNG, WebP, TIFF, GIF (first frame) or AVIF, by content, to 8-bit samples: upright (EXIF orientation),
- * in sRGB (embedded profiles, CMYK and 16 bits are converted; grey is repeated over the channels), transparent parts
- * over white, as on paper. Damaged pixel data is an error; harmless oddities (bytes after the end) are not.
+ * in sRGB (embedded profiles and 16 bits are converted; grey is repeated over the channels), transparent parts
+ * over white, as on paper. CMYK without a profile becomes RGB as in Pillow: each of the three times black. Samples that are floats,
+ * have 32 bits or a sign are scaled from 0 … 1 or from the range that the file declares. Damaged pixel data is an error; harmless
+ * oddities (bytes after the end) are not.
  *
- * @throws Error with the decoder's or the file system's reason
+ * @throws Error with the decoder's or the file system's reason, or for samples of an unknown range
  */
 export async function decodeImage(encoded: EncodedImage, options: DecodeOptions): Promise<DecodedImage> {
   const input = "bytes" in encoded ? encoded.bytes : await fileInput(encoded);
-  let image = sharp(input, { failOn: "error" }).autoOrient().flatten({ background: "#ffffff" }).toColourspace("srgb");
+  let image = (await upright(input)).flatten({ background: "#ffffff" }).toColourspace("srgb");
   if (options.resizeTo !== undefined) {
     image = image.resize({
       width: options.resizeTo,
@@ -41,6 +48,44 @@ export async function decodeImage(encoded: EncodedImage, options: DecodeOptions)
     : { width, height, channels: 1, data: luma(data) };
 }
 
+/** The image as levels of sRGB, grey or its own profile. */
+async function upright(input: string | Uint8Array): Promise<Sharp> {
+  const { depth, space, hasProfile, format } = await sharp(input).metadata();
+  if (!levelTypes.has(depth)) {
+    const { data, info } = await sharp(input, decoding).autoOrient().raw({ depth: "double" }).toBuffer(withInfo);
+    const samples = new Float64Array(data.buffer.slice(data.byteOffset, data.byteOffset + data.length));
+    const file = typeof input === "string" ? await readFile(input) : input;
+    const isFloat = depth === "float" || depth === "double";
+    return rawImage(bytesOfSamples(samples, isFloat, format === "tiff" ? declaredRange(file) : undefined), info);
+  }
+  if (space === "cmyk" && !hasProfile) {
+    const inks = sharp(input, decoding).autoOrient().pipelineColourspace("cmyk").toColourspace("cmyk");
+    const { data, info } = await inks.raw().toBuffer(withInfo);
+    return rawImage(rgbOfInks(data, info.channels), { ...info, channels: 3 });
+  }
+  return sharp(input, decoding).autoOrient();
+}
+
+const decoding = { failOn: "error" } as const;
+const withInfo = { resolveWithObject: true } as const;
+
+function rawImage(bytes: Uint8Array, { width, height, channels }: OutputInfo): Sharp {
+  return sharp(bytes, { raw: { width, height, channels } });
+}
+
+// Pillow's CMYK to RGB: (255 - K) (255 - ink) / 255, rounded in its fixed point; libjpeg has undone Adobe's inversion.
+function rgbOfInks(inks: Uint8Array, channels: number): Uint8Array {
+  const rgb = new Uint8Array(3 * Math.floor(inks.length / channels));
+  for (let pixel = 0; pixel < rgb.length / 3; pixel++) {
+    const light = 255 - (inks[channels * pixel + 3] ?? 0);
+    for (let channel = 0; channel < 3; channel++) {
+      const product = (inks[channels * pixel + channel] ?? 0) * light + 128;
+      rgb[3 * pixel + channel] = light - ((product + (product >> 8)) >> 8);
+    }
+  }
+  return rgb;
+}
+
 /** As a Buffer: sharp 0.35.5 never frees the memory that its `toUint8Array` gives. */
 function pixelsOf(image: Sharp) {
   return image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
@@ -54,13 +99,22 @@ function sizeWithin(maxPixels: number, { width, height }: { width: number; heigh
   return width < height ? { width: shorter, height: longer } : { width: longer, height: shorter };
 }
 
-// A whole file is left to the decoder, which reads it in its own thread.
+/** Larger files are left to the decoder, which need not hold them whole. */
+const mostBytesInMemory = 2 ** 26;
+
+// The bytes are read once, for the look at the header and for the pixels.
 async function fileInput(file: { path: string; offset?: number; lengthBytes?: number }): Promise<string | Uint8Array> {
-  if (file.lengthBytes === undefined) return file.path;
+  const found = await stat(file.path).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(error.code === "ENOENT" ? "the file is missing" : error.message);
+  });
+  const special = specialKind(found);
+  if (special !== undefined) throw new Error(`it is a ${special}`);
   const handle = await open(file.path);
   try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(file.lengthBytes), 0, file.lengthBytes, file.offset);
-    if (bytesRead < file.lengthBytes) throw new Error(`the archive ends within the image, after ${bytesRead} bytes`);
+    const lengthBytes = file.lengthBytes ?? found.size;
+    if (file.lengthBytes === undefined && lengthBytes > mostBytesInMemory) return file.path;
+    const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(lengthBytes), 0, lengthBytes, file.offset ?? 0);
+    if (bytesRead < lengthBytes) throw new Error(`the file ends within the image, after ${bytesRead} bytes`);
     return buffer;
   } finally {
     await handle.close();

@@ -115,7 +115,7 @@ class DecoderThread {
   #nextId = 0;
 
   constructor(workerFile: URL, advance: () => void, fail: (error: DecoderError) => void) {
-    this.#worker = new Worker(workerFile);
+    this.#worker = new Worker(workerFile, { execArgv: [] }); // flags of the caller, such as --input-type, would stop it
     this.#worker.unref(); // an idle decoder does not keep the process alive
     this.#worker.on("message", (reply: DecodeReply) => {
       this.#finish(reply);

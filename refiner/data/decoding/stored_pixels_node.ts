@@ -4,8 +4,7 @@ import { DataFormatError } from "../errors.ts";
 import type { ImageSource } from "../image_source.ts";
 import { cifarImages } from "../sources/cifar.ts";
 import { readable } from "../sources/file_reader_node.ts";
-import { gunzip } from "../sources/gunzip.ts";
-import { idxImages, idxRank, type NamedBytes } from "../sources/idx.ts";
+import { idxImages, idxRank, type NamedBytes, unpackIdx } from "../sources/idx.ts";
 
 export type Split = "train" | "test";
 
@@ -42,7 +41,7 @@ function labelsName(path: string): string {
 
 async function unpacked(path: string): Promise<NamedBytes> {
   const { name, bytes } = await named(path);
-  const content = { name, bytes: await gunzip(bytes, name) };
+  const content = { name, bytes: await unpackIdx({ name, bytes }) };
   if (idxRank(content.bytes) === undefined) {
     throw new DataFormatError(
       `idx: ${path} holds no IDX array of bytes; if it is a compressed archive, unpack it first`,

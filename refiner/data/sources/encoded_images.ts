@@ -20,7 +20,7 @@ export function encodedImages(
   origin: string,
   records: readonly ImageRecord[],
   decoder: ImageDecoder,
-  channels: 1 | 3 = 3,
+  { channels = 3, notices = [] }: { readonly channels?: 1 | 3; readonly notices?: readonly string[] } = {},
 ): ImageSource {
   if (records.length === 0)
     throw new NoImagesError(`images: ${origin} holds no image; give a folder, archive or list of images`);
@@ -31,10 +31,13 @@ export function encodedImages(
       throw new RangeError(`images: ${index} is not within 0 … ${records.length - 1} of ${origin}`);
     return record;
   };
+  const unlabelled = labels.filter((label) => label < 0).length;
+  const partly = unlabelled > 0 && unlabelled < records.length;
   return {
     length: records.length,
     channels,
     classNames,
+    notices: [...notices, ...(partly ? [`${unlabelled} of ${records.length} images of ${origin} have no label`] : [])],
     label: (index) => {
       const label = labels[index] ?? -1;
       return label < 0 ? undefined : label;

@@ -1,4 +1,5 @@
-import { type FileHandle, open } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { UnreadableDataError } from "../errors.ts";
 import type { RangeReader } from "./range_reader.ts";
 
@@ -8,6 +9,7 @@ import type { RangeReader } from "./range_reader.ts";
  * @throws UnreadableDataError if it does not exist or cannot be read
  */
 export async function withFile<T>(path: string, use: (reader: RangeReader) => Promise<T>): Promise<T> {
+  await refuseSpecialFile(path);
   const handle = await readable(path, () => open(path));
   try {
     const { size } = await handle.stat();
@@ -15,6 +17,24 @@ export async function withFile<T>(path: string, use: (reader: RangeReader) => Pr
   } finally {
     await handle.close();
   }
+}
+
+/**
+ * Pipes, sockets and devices would be waited for without an end, or read for ever.
+ *
+ * @throws UnreadableDataError unless the path is a file
+ */
+async function refuseSpecialFile(path: string): Promise<void> {
+  const kind = specialKind(await readable(path, () => stat(path)));
+  if (kind !== undefined)
+    throw new UnreadableDataError(`images: ${path} is a ${kind}, expected a file; write its content to a file first`);
+}
+
+/** What a path is that is no file; undefined for a file. */
+export function specialKind(found: Pick<Stats, "isFile" | "isDirectory" | "isFIFO" | "isSocket">): string | undefined {
+  if (found.isFile()) return undefined;
+  if (found.isDirectory()) return "folder";
+  return found.isFIFO() ? "pipe" : found.isSocket() ? "socket" : "device";
 }
 
 /** Runs a file operation on `path`. @throws UnreadableDataError with the system's reason */

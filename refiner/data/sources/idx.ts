@@ -5,6 +5,7 @@ import { gunzip } from "./gunzip.ts";
 // The IDX format as described beside the MNIST data: two zero bytes, a type (8 = unsigned byte), the number of
 // dimensions, each dimension as 32-bit big-endian, then the values.
 const unsignedByte = 8;
+const longestHeader = 4 + 4 * 4;
 
 export interface IdxArray {
   readonly shape: readonly number[];
@@ -16,6 +17,25 @@ export function idxRank(bytes: Uint8Array): number | undefined {
   const [zero0, zero1, type, rank] = bytes;
   const idx = zero0 === 0 && zero1 === 0 && type === unsignedByte && rank !== undefined && rank >= 1 && rank <= 4;
   return idx ? rank : undefined;
+}
+
+/** Bytes of a whole IDX file, from its beginning; undefined for other bytes, or a beginning that is too short. */
+export function idxBytes(beginning: Uint8Array): number | undefined {
+  const rank = idxRank(beginning);
+  const headerBytes = 4 + 4 * (rank ?? 0);
+  if (rank === undefined || beginning.length < headerBytes) return undefined;
+  const view = new DataView(beginning.buffer, beginning.byteOffset, beginning.byteLength);
+  return (
+    Array.from({ length: rank }, (_, axis) => view.getUint32(4 + 4 * axis)).reduce(
+      (product, size) => product * size,
+      1,
+    ) + headerBytes
+  );
+}
+
+/** An IDX file, unpacked if it is compressed, but never beyond what its header declares. @throws DataFormatError */
+export function unpackIdx({ bytes, name }: NamedBytes): Promise<Uint8Array<ArrayBuffer>> {
+  return gunzip(bytes, name, longestHeader, idxBytes);
 }
 
 /** @throws DataFormatError if the bytes are no IDX file of unsigned bytes, or their number does not fit its shape */
@@ -48,14 +68,16 @@ export interface NamedBytes {
  * @throws DataFormatError if a file is no such array or the two differ in length
  */
 export async function idxImages(images: NamedBytes, labels?: NamedBytes): Promise<ImageSource> {
-  const { shape, values } = parseIdx(await gunzip(images.bytes, images.name), images.name);
+  const { shape, values } = parseIdx(await unpackIdx(images), images.name);
   const [length = 0, height = 0, width = 0, channels = 1] = shape;
   if (shape.length < 3 || (channels !== 1 && channels !== 3)) {
     throw new DataFormatError(
       `idx: ${images.name} has shape ${shape.join(" × ")}; images are number × height × width (× 3); is it the file of labels?`,
     );
   }
-  const labelled = labels && parseIdx(await gunzip(labels.bytes, labels.name), labels.name);
+  if (height < 1 || width < 1)
+    throw new DataFormatError(`idx: ${images.name} holds images of ${height} × ${width} pixels; fetch it again`);
+  const labelled = labels && parseIdx(await unpackIdx(labels), labels.name);
   if (labelled && (labelled.shape.length !== 1 || labelled.values.length !== length)) {
     throw new DataFormatError(
       `idx: ${labels.name} has shape ${labelled.shape.join(" × ")}, the images are ${length}; give the labels of the same part`,

@@ -1,5 +1,6 @@
 import { DataFormatError } from "../errors.ts";
-import type { StatedClass } from "./class_labels.ts";
+import { type StatedClass, statedClass } from "./class_labels.ts";
+import { hasForeignImageName, hasImageName } from "./image_names.ts";
 
 /** One line of a list of images. */
 export interface ListedImage {
@@ -8,8 +9,8 @@ export interface ListedImage {
   readonly class: StatedClass;
 }
 
-const pathNames = ["path", "file", "filename", "file_name", "image"];
-const classNames = ["label", "class", "cls"];
+const pathNames = ["path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img_path"];
+const classNames = ["label", "class", "cls", "target", "category", "class_name", "label_name"];
 
 /**
  * Reads a list of images: JSON lines (`{"path": …, "label": …}`), or comma- or tab-separated lines `path,label` with
@@ -31,8 +32,10 @@ function parseJsonLines(text: string, name: string): ListedImage[] {
     if (entry === undefined || typeof path !== "string") {
       throw new DataFormatError(`list: line ${index + 1} of ${name} is no JSON object with a "path"; repair the line`);
     }
-    const stated = firstOf(entry, classNames);
-    listed.push({ path, class: typeof stated === "string" || typeof stated === "number" ? stated : undefined });
+    const stated = statedClass(firstOf(entry, classNames));
+    if ("refused" in stated)
+      throw new DataFormatError(`list: line ${index + 1} of ${name} states as its class ${stated.refused}`);
+    listed.push({ path, class: stated.text });
   }
   return listed;
 }
@@ -57,43 +60,57 @@ function parseTable(text: string, name: string): ListedImage[] {
   const headings = (rows[0]?.cells ?? []).map((cell) => cell.trim().toLowerCase());
   const pathColumn = headings.findIndex((heading) => pathNames.includes(heading));
   const classColumn = headings.findIndex((heading) => classNames.includes(heading));
+  checkHeadings(headings, { pathColumn, classColumn }, rows, name);
   const body = pathColumn < 0 ? rows : rows.slice(1);
   return body.map(({ cells, line }) => {
     const path = cells[Math.max(pathColumn, 0)]?.trim() ?? "";
     if (path === "") throw new DataFormatError(`list: line ${line} of ${name} has no path; write path,label`);
-    const stated = cells[pathColumn < 0 ? 1 : classColumn]?.trim() ?? "";
-    return { path, class: stated === "" ? undefined : stated };
+    return { path, class: cells[pathColumn < 0 ? 1 : classColumn]?.trim() || undefined };
   });
 }
 
+/** A line of headings that is taken for an image, or a column of classes under an unknown heading, would lose labels in silence. */
+function checkHeadings(
+  headings: readonly string[],
+  { pathColumn, classColumn }: { readonly pathColumn: number; readonly classColumn: number },
+  rows: readonly { readonly cells: readonly string[] }[],
+  name: string,
+): void {
+  const known = `the column of paths is one of ${pathNames.join(", ")}, that of classes one of ${classNames.join(", ")}`;
+  const isPicture = (cells: readonly string[] | undefined): boolean =>
+    [hasImageName, hasForeignImageName].some((test) => test(cells?.[0]?.trim() ?? ""));
+  const looksLikeHeadings =
+    pathColumn < 0 && !isPicture(rows[0]?.cells) && rows.slice(1, 9).some(({ cells }) => isPicture(cells));
+  if (looksLikeHeadings)
+    throw new DataFormatError(`list: the headings ${headings.join(", ")} of ${name} are not known; ${known}`);
+  if (pathColumn >= 0 && classColumn < 0 && headings.length > 1)
+    throw new DataFormatError(
+      `list: no heading of ${name} (${headings.join(", ")}) is that of the classes; ${known}; without classes leave paths alone`,
+    );
+}
+
+interface TableRow {
+  readonly cells: string[];
+  readonly line: number;
+}
+
 // RFC 4180: cells may stand in double quotes, which may then hold separators, line breaks and doubled quotes.
-function tableRows(text: string, separator: string, name: string): { cells: string[]; line: number }[] {
-  const rows: { cells: string[]; line: number }[] = [];
-  let cells: string[] = [];
-  let cell = "";
-  let quoted = false;
+function tableRows(text: string, separator: string, name: string): TableRow[] {
+  const token = new RegExp(`"[^"]*(?:""[^"]*)*"|[^"\n${separator}][^\n${separator}]*|[\n${separator}]|"`, "g");
+  const rows: TableRow[] = [{ cells: [""], line: 1 }];
   let line = 1;
-  let rowLine = 1;
-  const endRow = (): void => {
-    rows.push({ cells: [...cells, cell], line: rowLine });
-    cells = [];
-    cell = "";
-    rowLine = line;
-  };
-  for (let at = 0; at < text.length; at++) {
-    const letter = text.charAt(at);
-    if (letter === "\n") line++;
-    if (quoted && letter === '"' && text[at + 1] === '"') cell += text.charAt(at++);
-    else if (letter === '"' && (quoted || cell === "")) quoted = !quoted;
-    else if (quoted) cell += letter;
-    else if (letter === separator) {
-      cells.push(cell);
-      cell = "";
-    } else if (letter === "\n") endRow();
-    else if (letter !== "\r") cell += letter;
+  for (const [part] of text.matchAll(token)) {
+    const row = rows[rows.length - 1] ?? { cells: [], line };
+    if (part === "\n") rows.push({ cells: [""], line: ++line });
+    else if (part === separator) row.cells.push("");
+    else if (part === '"')
+      throw new DataFormatError(`list: a quote opened in line ${row.line} of ${name} is never closed; repair the line`);
+    else {
+      row.cells[row.cells.length - 1] += part.startsWith('"')
+        ? part.slice(1, -1).replaceAll('""', '"')
+        : part.replaceAll("\r", "");
+      line += part.split("\n").length - 1;
+    }
   }
-  if (quoted)
-    throw new DataFormatError(`list: a quote opened in line ${rowLine} of ${name} is never closed; repair the line`);
-  endRow();
   return rows;
 }

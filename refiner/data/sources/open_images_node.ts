@@ -7,10 +7,11 @@ import type { ImageDecoder, ImageSource } from "../image_source.ts";
 import { cifarLayout } from "./cifar.ts";
 import { encodedImages, type ImageRecord } from "./encoded_images.ts";
 import { readable, withFile } from "./file_reader_node.ts";
-import { folderRecords } from "./folder_node.ts";
+import { folderContent } from "./folder_node.ts";
 import { isGzip } from "./gunzip.ts";
 import { idxRank } from "./idx.ts";
 import { hasImageName } from "./image_names.ts";
+import { LeftOut } from "./left_out.ts";
 import { parseList } from "./list.ts";
 import { isTar } from "./tar.ts";
 import { type ShardImage, shardImages, tarRecords } from "./tar_records.ts";
@@ -22,6 +23,16 @@ export interface OpenImagesOptions extends DecoderOptions {
   readonly channels?: 1 | 3;
   /** A decoder to share between sources; closing a source then leaves it open. Else one is opened with `workers`. */
   readonly decoder?: ImageDecoder;
+  /** Names of classes that a folder may have, such as those of the training images: one folder of these alone is a class, too. */
+  readonly classNames?: Iterable<string>;
+  /** Which image of a WebDataset sample is meant where it has several, such as `jpg` or `image.png`. */
+  readonly imageKey?: string;
+}
+
+/** Records of a data set, and what a user should know of it. */
+interface Found {
+  readonly records: readonly ImageRecord[];
+  readonly notices?: readonly string[];
 }
 
 type FileKind = "image" | "tar" | "idx" | "cifar" | "gzip" | "list" | "unknown" | "empty";
@@ -40,30 +51,36 @@ export async function openImages(path: string, options: OpenImagesOptions = {}):
     const kind = await fileKind(path);
     if (kind === "idx" || kind === "gzip") return openIdx([path], split);
     if (kind === "cifar") return openCifar([path], split);
-    return decoded(path, await fileRecords(path, kind), options);
+    return decoded(path, await fileRecords(path, kind, options), options);
   }
   const files = await filesOf(path);
   if (!files.some(hasImageName)) {
     const { tar, idx, cifar } = await storedFiles(files);
-    if (tar.length > 0) return decoded(path, await shardRecords(tar), options);
+    if (tar.length > 0) return decoded(path, await shardRecords(tar, options), options);
     if (idx.length > 0) return openIdx(idx, split);
     if (cifar.length > 0) return openCifar(cifar, split);
   }
-  const records = await folderRecords(path);
-  if (records.length === 0) throw new NoImagesError(emptyFolder(path, files));
-  return decoded(path, records, options);
+  const content = await folderContent(path, new Set(options.classNames));
+  if (content.records.length === 0) throw new NoImagesError(emptyFolder(path, files, content.notices));
+  return decoded(path, content, options);
 }
 
-function decoded(path: string, records: readonly ImageRecord[], options: OpenImagesOptions): ImageSource {
+function decoded(path: string, { records, notices }: Found, options: OpenImagesOptions): ImageSource {
   if (records.length === 0) throw new NoImagesError(`images: ${path} names no image; check its content`);
   const shared = options.decoder && { decode: options.decoder.decode.bind(options.decoder), close: async () => {} };
-  return encodedImages(path, records, shared ?? openDecoder(options), options.channels);
+  const { channels } = options;
+  return encodedImages(path, records, shared ?? openDecoder(options), { channels, notices });
 }
 
 async function filesOf(folder: string): Promise<string[]> {
   const entries = await readable(folder, () => readdir(folder, { withFileTypes: true }));
-  const files = entries.filter((entry) => !entry.isDirectory() && !entry.name.startsWith("."));
-  return files.map((entry) => join(folder, entry.name)).sort();
+  const files: string[] = [];
+  for (const entry of entries) {
+    const path = join(folder, entry.name);
+    const kind = entry.isSymbolicLink() ? await stat(path).catch(() => undefined) : entry;
+    if (kind?.isFile() && !entry.name.startsWith(".")) files.push(path);
+  }
+  return files.sort();
 }
 
 // Data sets that are stored in few files have them at the top of their folder.
@@ -96,22 +113,28 @@ function isImage(bytes: Uint8Array): boolean {
   return /^(\xff\xd8\xff|\x89PNG|GIF8|II\*\0|MM\0\*|RIFF.{4}WEBP|.{4}ftypavi[fs])/s.test(start);
 }
 
-async function fileRecords(path: string, kind: FileKind): Promise<ImageRecord[]> {
-  if (kind === "image") return [{ name: path, class: undefined, encoded: { path } }];
-  if (kind === "tar") return shardRecords([path]);
-  if (kind === "list") return listRecords(path);
+async function fileRecords(path: string, kind: FileKind, options: OpenImagesOptions): Promise<Found> {
+  if (kind === "image") return { records: [{ name: path, class: undefined, encoded: { path } }] };
+  if (kind === "tar") return shardRecords([path], options);
+  if (kind === "list") return { records: await listRecords(path) };
   if (kind === "empty") throw new NoImagesError(`images: ${path} is empty; fetch it again`);
   throw new DataFormatError(
     `images: ${path} is of no known kind; give a folder of images, IDX, CIFAR binary, tar, a CSV or JSON-lines list, or an image`,
   );
 }
 
-async function shardRecords(paths: readonly string[]): Promise<ImageRecord[]> {
+async function shardRecords(paths: readonly string[], options: OpenImagesOptions): Promise<Found> {
   const images: (ShardImage & { path: string })[] = [];
+  const leftOut = new LeftOut();
   for (const path of paths) {
-    for (const image of await withFile(path, shardImages)) images.push({ ...image, path });
+    const shard = await withFile(path, (reader) => shardImages(reader, options));
+    for (const image of shard.images) images.push({ ...image, path });
+    for (const { name, kind } of shard.leftOut) leftOut.add(kind, name);
   }
-  return tarRecords(images);
+  const [first = ""] = paths;
+  const origin = paths.length > 1 ? `${paths.length} archives such as ${first}` : first;
+  const line = leftOut.line(origin, "unpack the archive, convert pictures to PNG or JPEG, or choose with --image-key");
+  return { records: tarRecords(images, new Set(options.classNames)), notices: line === undefined ? [] : [line] };
 }
 
 async function listRecords(path: string): Promise<ImageRecord[]> {
@@ -122,8 +145,8 @@ async function listRecords(path: string): Promise<ImageRecord[]> {
   });
 }
 
-function emptyFolder(path: string, files: readonly string[]): string {
+function emptyFolder(path: string, files: readonly string[], notices: readonly string[]): string {
   const seen =
     files.length === 0 ? "its top holds no file" : `its top holds ${files.length} files, such as ${files[0]}`;
-  return `images: ${path} holds no image (${seen}); give a folder with JPEG, PNG, WebP, TIFF, GIF or AVIF files, IDX, CIFAR or tar`;
+  return `images: ${path} holds no image (${seen}); give a folder with JPEG, PNG, WebP, TIFF, GIF or AVIF files, IDX, CIFAR or tar${notices.map((line) => ` (${line})`).join("")}`;
 }

@@ -1,9 +1,23 @@
 import { DataFormatError } from "../errors.ts";
 import type { RangeReader } from "./range_reader.ts";
+import {
+  checksumFits,
+  fieldText,
+  parseTarHeader,
+  paxAttributes,
+  paxSize,
+  type TarHeader,
+  tarBlockBytes,
+} from "./tar_header.ts";
 
-const blockBytes = 512; // POSIX.1-2017, pax: ustar interchange format
 const windowBytes = 32 * 1024; // a read serves the headers of small entries that follow one another
-const utf8 = new TextDecoder();
+/** Names and attributes of one entry; real ones take some hundred bytes, extended attributes some thousand. */
+const mostAttributeBytes = 2 ** 20;
+/** Archives within archives; ImageNet's training archive has one level. */
+const mostLevels = 8;
+
+/** Links to links, as many as Linux follows. */
+const mostLinks = 40;
 
 /** A regular file within a tar archive. */
 export interface TarEntry {
@@ -12,58 +26,189 @@ export interface TarEntry {
   readonly lengthBytes: number;
 }
 
+/** A member whose content cannot be read in one piece. */
+export interface LeftOutMember {
+  readonly name: string;
+  /** What it is, in words. */
+  readonly kind: string;
+}
+
+/** What an archive holds. */
+export interface TarIndex {
+  readonly entries: readonly TarEntry[];
+  readonly leftOut: readonly LeftOutMember[];
+}
+
 /** Whether the bytes begin as a tar archive; needs the first 512. */
 export function isTar(bytes: Uint8Array): boolean {
-  return bytes.length >= blockBytes && checksumFits(bytes.subarray(0, blockBytes));
+  return bytes.length >= tarBlockBytes && checksumFits(bytes.subarray(0, tarBlockBytes));
 }
 
 /**
- * Lists the regular files of a tar archive by reading its headers only. An archive within the archive is listed in its
- * place, under its name without `.tar` (as in the training archive of ImageNet, one archive per class).
+ * Lists the files of a tar archive by reading its headers only; a link within the archive stands for the file that it names. An
+ * archive within the archive is listed in its place, under its name without `.tar` (as in the training archive of ImageNet, one
+ * archive per class).
  *
  * @throws DataFormatError if the archive is damaged or cut off
  */
-export async function indexTar(reader: RangeReader): Promise<TarEntry[]> {
-  return indexRange(new Window(reader), 0, reader.sizeBytes, "");
+export async function indexTar(reader: RangeReader): Promise<TarIndex> {
+  const members: Members = { entries: [], links: [], leftOut: [] };
+  await indexRange(new Window(reader), { from: 0, to: reader.sizeBytes, folder: "", level: 0 }, members);
+  return resolveLinks(members);
 }
 
-async function indexRange(window: Window, from: number, to: number, folder: string): Promise<TarEntry[]> {
-  const entries: TarEntry[] = [];
-  let longName: string | undefined; // of the next entry
-  let longSize: number | undefined;
-  for (let at = from; at + blockBytes <= to; ) {
-    const header = await window.read(at, blockBytes);
-    if (header.every((byte) => byte === 0)) break;
-    if (!checksumFits(header)) {
-      throw new DataFormatError(`tar: ${window.name} is damaged or no tar archive (at byte ${at}); fetch it again`);
-    }
-    const type = String.fromCharCode(header[156] ?? 0);
-    const lengthBytes = (type === "x" || type === "L" ? undefined : longSize) ?? sizeField(header);
-    const offset = at + blockBytes;
-    if (offset + lengthBytes > to) {
+interface Link {
+  readonly name: string;
+  readonly target: string;
+  readonly kind: string;
+  /** Its place among the entries. */
+  readonly at: number;
+}
+
+interface Members {
+  readonly entries: TarEntry[];
+  readonly links: Link[];
+  readonly leftOut: LeftOutMember[];
+}
+
+interface Range {
+  readonly from: number;
+  readonly to: number;
+  readonly folder: string;
+  readonly level: number;
+}
+
+/** What headers before an entry say of it. */
+interface Ahead {
+  name?: string;
+  linkName?: string;
+  attributes?: ReadonlyMap<string, string>;
+}
+
+async function indexRange(window: Window, range: Range, members: Members): Promise<void> {
+  let ahead: Ahead = {};
+  for (let at = range.from; at + tarBlockBytes <= range.to; ) {
+    const block = await window.read(at, tarBlockBytes);
+    if (block.every((byte) => byte === 0)) break;
+    const where = `${window.name} (at byte ${at})`;
+    const header = parseTarHeader(block, where);
+    const describesNext = "xXgLK".includes(header.type);
+    const sizeBytes = describesNext
+      ? header.sizeBytes
+      : (paxSize(ahead.attributes?.get("size"), where) ?? header.sizeBytes);
+    const offset = at + tarBlockBytes;
+    const content = { offset, sizeBytes };
+    if (offset + sizeBytes > range.to)
       throw new DataFormatError(
-        `tar: ${window.name} is cut off at byte ${to}, within ${nameField(header)}; fetch it again`,
+        `tar: ${window.name} is cut off at byte ${range.to}, within ${header.name}; fetch it again`,
       );
+    if (describesNext) await readAhead(window, header.type, content, where, ahead);
+    else {
+      await addMember(window, header, content, ahead, range, members);
+      ahead = {};
     }
-    if (type === "L") {
-      longName = text(await window.read(offset, lengthBytes));
-    } else if (type === "x") {
-      const attributes = paxAttributes(utf8.decode(await window.read(offset, lengthBytes)));
-      longName = attributes.get("path") ?? longName;
-      longSize = attributes.has("size") ? Number(attributes.get("size")) : undefined;
-    } else {
-      const name = folder + (longName ?? nameField(header)).replace(/^\.\//, "");
-      if (type === "0" || type === "\0") {
-        if (name.endsWith(".tar")) {
-          entries.push(...(await indexRange(window, offset, offset + lengthBytes, `${name.slice(0, -4)}/`)));
-        } else entries.push({ name, offset, lengthBytes });
-      }
-      longName = undefined;
-      longSize = undefined;
-    }
-    at = offset + Math.ceil(lengthBytes / blockBytes) * blockBytes;
+    const extension = header.type === "S" ? await sparseExtensionBytes(window, block, offset) : 0;
+    at = offset + extension + Math.ceil(sizeBytes / tarBlockBytes) * tarBlockBytes;
   }
-  return entries;
+}
+
+// GNU's older sparse format lists holes in blocks of their own behind the header, each saying whether another one follows.
+async function sparseExtensionBytes(window: Window, header: Uint8Array, offset: number): Promise<number> {
+  let bytes = 0;
+  for (let goesOn = header[482] === 1; goesOn; bytes += tarBlockBytes) {
+    const block = await window.read(offset + bytes, tarBlockBytes);
+    goesOn = block[504] === 1;
+  }
+  return bytes;
+}
+
+interface Content {
+  readonly offset: number;
+  readonly sizeBytes: number;
+}
+
+async function readAhead(window: Window, type: string, { offset, sizeBytes }: Content, where: string, ahead: Ahead) {
+  if (type === "g") return; // attributes of the whole archive, such as the comment that git leaves
+  if (sizeBytes > mostAttributeBytes)
+    throw new DataFormatError(
+      `tar: ${where} has ${sizeBytes} bytes of names or attributes, more than ${mostAttributeBytes}; write the archive again without them`,
+    );
+  const bytes = await window.read(offset, sizeBytes);
+  if (type === "L") ahead.name = fieldText(bytes);
+  else if (type === "K") ahead.linkName = fieldText(bytes);
+  else ahead.attributes = paxAttributes(bytes, where);
+}
+
+async function addMember(
+  window: Window,
+  header: TarHeader,
+  { offset, sizeBytes }: Content,
+  ahead: Ahead,
+  range: Range,
+  members: Members,
+): Promise<void> {
+  const { attributes } = ahead;
+  const given = attributes?.get("GNU.sparse.name") ?? attributes?.get("path") ?? ahead.name ?? header.name;
+  const name = range.folder + plain(given);
+  const isSparse = [...(attributes?.keys() ?? [])].some((key) => key.startsWith("GNU.sparse."));
+  if (header.type === "1" || header.type === "2") {
+    const to = attributes?.get("linkpath") ?? ahead.linkName ?? header.linkName;
+    const isHard = header.type === "1";
+    const target = range.folder + plain(isHard ? to : joined(plain(given), to));
+    members.links.push({ name, target, kind: isHard ? "hard link" : "symbolic link", at: members.entries.length });
+  } else if (isSparse || header.type === "S") members.leftOut.push({ name, kind: "sparse file" });
+  else if (header.type === "M") members.leftOut.push({ name, kind: "part of a file on another volume" });
+  else if ("346".includes(header.type)) members.leftOut.push({ name, kind: "device or pipe" });
+  else if (!"5DV".includes(header.type)) {
+    // Contiguous files (7) and, as POSIX demands, types that nobody knows are regular files.
+    if (name.endsWith(".tar")) {
+      if (range.level === mostLevels)
+        throw new DataFormatError(
+          `tar: ${window.name} holds archives within archives, more than ${mostLevels} deep (${name}); unpack them first`,
+        );
+      const inner = { from: offset, to: offset + sizeBytes, folder: `${name.slice(0, -4)}/`, level: range.level + 1 };
+      await indexRange(window, inner, members);
+    } else members.entries.push({ name, offset, lengthBytes: sizeBytes });
+  }
+}
+
+/** Gives links the place of the file that they name, wherever in the archive that stands. */
+function resolveLinks({ entries, links, leftOut }: Members): TarIndex {
+  const files = new Map(entries.map((entry) => [entry.name, entry]));
+  const linked = new Map(links.map((link) => [link.name, link.target]));
+  const resolved: { readonly at: number; readonly entry: TarEntry }[] = [];
+  const dangling: LeftOutMember[] = [];
+  for (const { name, target, kind, at } of links) {
+    let end = target;
+    for (let steps = 0; steps < mostLinks && !files.has(end); steps++) end = linked.get(end) ?? end;
+    const file = files.get(end);
+    if (file) resolved.push({ at, entry: { ...file, name } });
+    else dangling.push({ name, kind: `${kind} to a file that the archive lacks` });
+  }
+  return { entries: merged(entries, resolved), leftOut: [...leftOut, ...dangling] };
+}
+
+/** Entries with the resolved links at their places. */
+function merged(
+  entries: readonly TarEntry[],
+  resolved: readonly { readonly at: number; readonly entry: TarEntry }[],
+): TarEntry[] {
+  const placed = [...entries.map((entry, at) => ({ at: at + 0.5, entry })), ...resolved];
+  return placed.sort((a, b) => a.at - b.at).map(({ entry }) => entry);
+}
+
+function plain(name: string): string {
+  return name.replace(/^(?:\.\/)+/, "");
+}
+
+/** The path that a symbolic link of the file `name` means. */
+function joined(name: string, target: string): string {
+  const parts = name.split("/").slice(0, -1);
+  for (const part of target.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "." && part !== "") parts.push(part);
+  }
+  return parts.join("/");
 }
 
 class Window {
@@ -85,39 +230,4 @@ class Window {
     }
     return this.#bytes.subarray(offset - this.#from, offset - this.#from + lengthBytes);
   }
-}
-
-// The sum of the header's bytes with the checksum field itself read as spaces.
-function checksumFits(header: Uint8Array): boolean {
-  const stated = Number.parseInt(text(header.subarray(148, 156)), 8);
-  let sum = 8 * 32;
-  for (let byte = 0; byte < blockBytes; byte++) {
-    if (byte < 148 || byte >= 156) sum += header[byte] ?? 0;
-  }
-  return sum === stated;
-}
-
-function text(field: Uint8Array): string {
-  const end = field.indexOf(0);
-  return utf8.decode(end < 0 ? field : field.subarray(0, end));
-}
-
-function nameField(header: Uint8Array): string {
-  const name = text(header.subarray(0, 100));
-  const prefix =
-    text(header.subarray(257, 262)) === "ustar" && header[262] === 0 ? text(header.subarray(345, 500)) : "";
-  return prefix === "" ? name : `${prefix}/${name}`;
-}
-
-// Octal digits, or (GNU, files of 8 GiB and more) base 256 after a set first bit.
-function sizeField(header: Uint8Array): number {
-  const field = header.subarray(124, 136);
-  if (((field[0] ?? 0) & 0x80) === 0) return Number.parseInt(text(field).trim() || "0", 8);
-  return field.subarray(1).reduce((size, byte) => size * 256 + byte, 0);
-}
-
-// Records "LENGTH KEY=VALUE\n"; keys and values that matter here hold no line break.
-function paxAttributes(records: string): Map<string, string> {
-  const found = records.matchAll(/^\d+ ([^=\n]+)=(.*)$/gm);
-  return new Map(Array.from(found, ([, key = "", value = ""]) => [key, value]));
 }

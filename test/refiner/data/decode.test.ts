@@ -1,3 +1,7 @@
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import sharp, { type Sharp } from "sharp";
 import { describe, expect, it } from "vitest";
 import { decodeImage } from "../../../refiner/data/decoding/decode_node.ts";
@@ -70,6 +74,34 @@ describe("decodeImage", () => {
     expect(Math.max(green, blue)).toBeLessThan(60);
   });
 
+  it("gives CMYK without a profile the colours of Pillow's conversion", async () => {
+    const inks = [172, 10, 127, 140, 47, 171, 196, 151, 0, 0, 0, 0, 255, 255, 255, 255];
+    // Image.fromarray(inks, "CMYK").convert("RGB") of Pillow 9.4
+    const expected = [37, 110, 58, 85, 34, 24, 255, 255, 255, 0, 0, 0];
+    expect([...(await decodeImage({ bytes: cmykTiff(inks) }, { channels: 3 })).data]).toEqual(expected);
+  });
+
+  it("scales floats from 0 to 1, and others by the range that the file declares", async () => {
+    const unit = await decodeImage({ bytes: floatTiff([0, 0.5, 1, 0.2]) }, { channels: 1 });
+    expect([...unit.data]).toEqual([0, 128, 255, 51]);
+    const declared = await decodeImage({ bytes: floatTiff([-100, 0, 300, 100], [-100, 300]) }, { channels: 1 });
+    expect([...declared.data]).toEqual([0, 64, 255, 128]);
+  });
+
+  it("refuses floats of a range that nobody knows, and samples that are no numbers", async () => {
+    await expect(decodeImage({ bytes: floatTiff([0, 0.5, 1.5, 0]) }, { channels: 3 })).rejects.toThrow(
+      /samples from 0 to 1.5.*scale it to 0 … 1/,
+    );
+    await expect(decodeImage({ bytes: floatTiff([0, Number.NaN, 1, 0]) }, { channels: 3 })).rejects.toThrow(/NaN/);
+  });
+
+  it("refuses a pipe at once", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "pipe-"));
+    execFileSync("mkfifo", [join(folder, "x.png")]);
+    await expect(decodeImage({ path: join(folder, "x.png") }, { channels: 3 })).rejects.toThrow(/it is a pipe/);
+    await rm(folder, { recursive: true });
+  });
+
   it("reduces the shorter side to resizeTo and keeps the proportions", async () => {
     const large = sharp({ create: { width: 300, height: 200, channels: 3, background: "#808080" } });
     const image = await decodeImage(await bytesOf(large.jpeg()), { channels: 3, resizeTo: 64 });
@@ -108,3 +140,60 @@ describe("decodeImage", () => {
     expect(firstPixel(image)).toEqual([10, 200, 30]);
   });
 });
+
+type TiffTag = readonly [tag: number, type: number, value: number];
+
+/** A grey 2 × 2 float TIFF, with SMinSampleValue and SMaxSampleValue if given. */
+function floatTiff(samples: readonly number[], range?: readonly [number, number]): Uint8Array {
+  const declared: TiffTag[] = range
+    ? [
+        [340, 11, range[0]],
+        [341, 11, range[1]],
+      ]
+    : [];
+  const tags: TiffTag[] = [[258, 3, 32], [262, 3, 1], [277, 3, 1], [279, 4, 16], [339, 3, 3], ...declared];
+  return tiff(2, 2, tags, new Uint8Array(Float32Array.from(samples).buffer));
+}
+
+/** A CMYK 2 × 2 TIFF without a profile; the bits of its four samples stand at byte 240. */
+function cmykTiff(inks: readonly number[]): Uint8Array {
+  return tiff(
+    2,
+    2,
+    [
+      [258, 3, 8],
+      [262, 3, 5],
+      [277, 3, 4],
+      [279, 4, 16],
+    ],
+    Uint8Array.from(inks),
+  );
+}
+
+// TIFF 6.0, one uncompressed strip from byte 256 on.
+function tiff(width: number, height: number, own: readonly TiffTag[], pixels: Uint8Array): Uint8Array {
+  const all: TiffTag[] = [[256, 4, width], [257, 4, height], [259, 3, 1], [273, 4, 256], [278, 4, height], ...own];
+  const tags = all.sort(([a], [b]) => a - b);
+  const samples = own.find(([tag]) => tag === 277)?.[2] ?? 1;
+  const view = new DataView(new ArrayBuffer(256 + pixels.length));
+  view.setUint16(0, 0x4949);
+  view.setUint16(2, 42, true);
+  view.setUint32(4, 8, true);
+  view.setUint16(8, tags.length, true);
+  for (const [i, [tag, type, value]] of tags.entries()) {
+    const at = 10 + 12 * i;
+    const isList = tag === 258 && samples > 2; // four shorts do not fit the field
+    view.setUint16(at, tag, true);
+    view.setUint16(at + 2, type, true);
+    view.setUint32(at + 4, tag === 258 ? samples : 1, true);
+    if (isList) {
+      view.setUint32(at + 8, 240, true);
+      for (let sample = 0; sample < samples; sample++) view.setUint16(240 + 2 * sample, value, true);
+    } else if (type === 11) view.setFloat32(at + 8, value, true);
+    else if (type === 3) view.setUint16(at + 8, value, true);
+    else view.setUint32(at + 8, value, true);
+  }
+  const bytes = new Uint8Array(view.buffer);
+  bytes.set(pixels, 256);
+  return bytes;
+}

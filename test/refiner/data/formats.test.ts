@@ -1,13 +1,16 @@
+import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import {
   collectImages,
   DataFormatError,
   DataOptionError,
+  type ImageSource,
   idxImages,
   imagesInMemory,
   NoImagesError,
   subset,
   withClassNames,
+  withLabelsOf,
 } from "../../../refiner/data/index.ts";
 import { cifarImages, cifarLayout } from "../../../refiner/data/sources/cifar.ts";
 import { classLabels } from "../../../refiner/data/sources/class_labels.ts";
@@ -57,6 +60,20 @@ describe("idxImages", () => {
     const reading = idxImages(file, labels);
     await expect(reading).rejects.toThrow(DataFormatError);
     await expect(reading).rejects.toThrow(message);
+  });
+
+  it("unpacks no more than the header declares, and files of several members whole", async () => {
+    const header = Uint8Array.of(0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2);
+    const more = gzipSync(Buffer.concat([header, Buffer.alloc(1000)]));
+    await expect(idxImages({ name: "x.gz", bytes: new Uint8Array(more) })).rejects.toThrow(/more than the 20 bytes/);
+    const members = Buffer.concat([gzipSync(header), gzipSync(Uint8Array.of(1, 2, 3, 4))]);
+    const source = await idxImages({ name: "x.gz", bytes: new Uint8Array(members) });
+    expect([...(await source.load(0)).data]).toEqual([1, 2, 3, 4]);
+  });
+
+  it("refuses images without pixels", async () => {
+    const bytes = Uint8Array.of(0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2);
+    await expect(idxImages({ name: "x", bytes })).rejects.toThrow(/images of 0 × 2 pixels/);
   });
 
   it("refuses a compressed file that is cut off", async () => {
@@ -130,10 +147,21 @@ describe("classLabels", () => {
     expect(classNames).toEqual(["cat", "dog"]);
   });
 
-  it("takes whole numbers as labels, not as names", () => {
-    const { labels, classNames } = classLabels(["10", "2", 3]);
-    expect([...labels]).toEqual([10, 2, 3]);
+  it("takes plain whole numbers as labels, not as names", () => {
+    const { labels, classNames } = classLabels(["10", "2", "3", "-1", "", undefined]);
+    expect([...labels]).toEqual([10, 2, 3, -1, -1, -1]);
     expect(classNames).toBeUndefined();
+  });
+
+  it.each([
+    ["texts that only mean the same number", ["007", "7"], ["007", "7"], [0, 1]],
+    ["numbers too large to count with", ["300000001", "4000000000"], ["300000001", "4000000000"], [0, 1]],
+    ["numbers beside a name, in natural order", ["10", "9", "x2", "x10"], ["9", "10", "x2", "x10"], [1, 0, 2, 3]],
+    ["other writings of numbers", ["3e9", "3000000000"], ["3e9", "3000000000"], [0, 1]],
+  ])("numbers %s densely", (_, stated, names, expected) => {
+    const { labels, classNames } = classLabels(stated);
+    expect(classNames).toEqual(names);
+    expect([...labels]).toEqual(expected);
   });
 });
 
@@ -194,6 +222,21 @@ describe("subset and withClassNames", () => {
 
   it("refuses an index outside of the source", () => {
     expect(() => subset(source, [3])).toThrow(DataOptionError);
+  });
+
+  it("takes the labels of another data set by the texts of the classes, never by number", async () => {
+    const image = { width: 1, height: 1, channels: 1, data: Uint8Array.of(0) } as const;
+    const named = (labels: number[], classNames?: string[]) =>
+      imagesInMemory(
+        labels.map(() => image),
+        { labels, ...(classNames ? { classNames } : {}) },
+      );
+    const labelsOf = (source: ImageSource) => Array.from({ length: source.length }, (_, i) => source.label(i));
+    const train = named([0, 1, 2], ["1", "10", "cat"]);
+    expect(labelsOf(withLabelsOf(named([10, 1, 2]), train))).toEqual([1, 0, undefined]);
+    expect(withLabelsOf(named([10, 1, 2]), train).notices?.join()).toMatch(/1 classes have no counterpart .* 2$/);
+    expect(labelsOf(withLabelsOf(named([7, 3]), named([3, 7])))).toEqual([7, 3]);
+    expect(() => withLabelsOf(named([0], ["dog"]), train)).toThrow(/none of dog is among .* 1, 10, cat/);
   });
 
   it("counts labels in other class names and drops those of unknown classes", () => {

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -87,6 +88,92 @@ describe("openImages", () => {
       "s/0002.json": '{"label": 3}',
     });
     expect(await content(await write("x.tar", shard))).toEqual(["1 #7", "2 #3"]);
+  });
+
+  it("takes one image of a WebDataset sample and tells the others", async () => {
+    const sample = async (key: string, level: number) => ({
+      [`${key}.seg.png`]: await png(99),
+      [`${key}.png`]: await png(level),
+      [`${key}.json`]: '{"label": -1}',
+    });
+    const path = await write("x.tar", tarOf({ ...(await sample("0", 1)), ...(await sample("1", 2)) }));
+    expect(await content(path)).toEqual(["1 -", "2 -"]);
+    expect(await content(path, { imageKey: "seg.png" })).toEqual(["99 -", "99 -"]);
+    await expect(content(path, { imageKey: "jpg" })).rejects.toThrow(/no image "jpg" but seg.png, png/);
+    expect((await openImages(path, { workers: 0 })).notices?.join()).toMatch(/2 further image of a sample \(seg.png\)/);
+  });
+
+  it("keeps all images whose names have dots but no plain ending", async () => {
+    const shard = tarOf({ "tour.2020.png": await png(1), "tour.2021.png": await png(2) });
+    expect(await content(await write("x.tar", shard))).toEqual(["1 -", "2 -"]);
+  });
+
+  it("refuses a class that is no name and no number", async () => {
+    const path = await write("x.tar", tarOf({ "a.png": await png(1), "a.json": '{"label": [1, 2]}' }));
+    await expect(content(path)).rejects.toThrow(/a.json states as its class a list/);
+    const list = await write("x.jsonl", '{"path": "a.png", "label": 1}\n{"path": "b.png", "label": true}\n');
+    await expect(content(list)).rejects.toThrow(/line 2 .* true; a class is one name or number/);
+  });
+
+  it("counts what it leaves out, by ending, and keeps the classes of folders with foreign pictures", async () => {
+    for (const name of ["ant", "owl"]) await mkdir(join(folder, name));
+    await write("ant/1.png", await png(1));
+    await write("owl/2.bmp", "BM");
+    await write("owl/3.BMP", "BM");
+    await write("notes", "text");
+    expect(await content(folder)).toEqual(["1 ant"]);
+    const [line = ""] = (await openImages(folder, { workers: 0 })).notices ?? [];
+    expect(line).toMatch(
+      /^3 files of .* left out: 2 \.bmp \(such as owl\/.*\), 1 without an ending \(such as notes\); convert/,
+    );
+  });
+
+  it("tells a folder of the parts of a data set, and images below class folders", async () => {
+    for (const name of ["train/a", "test/a"]) await mkdir(join(folder, name), { recursive: true });
+    await write("train/a/1.png", await png(1));
+    await write("test/a/2.png", await png(2));
+    expect((await openImages(folder, { workers: 0 })).notices?.join()).toMatch(/classes of .* are test and train/);
+    await rm(join(folder, "test"), { recursive: true });
+    await mkdir(join(folder, "train/b"));
+    await write("train/b/3.png", await png(3));
+    await mkdir(join(folder, "train/a/deep"));
+    await write("train/a/deep/4.png", await png(4));
+    expect((await openImages(folder, { workers: 0 })).notices?.join()).toMatch(
+      /1 images .* within class folders .*4.png/,
+    );
+  });
+
+  it("takes a single folder as a class where the class is known", async () => {
+    await mkdir(join(folder, "test/owl"), { recursive: true });
+    await write("test/owl/1.png", await png(1));
+    expect(await content(folder)).toEqual(["1 -"]);
+    expect(await content(folder, { classNames: ["ant", "owl"] })).toEqual(["1 owl"]);
+  });
+
+  it("reads two links to one folder, and a class folder that is a link", async () => {
+    await mkdir(join(folder, "real"));
+    await write("real/1.png", await png(1));
+    await mkdir(join(folder, "train"));
+    for (const name of ["ant", "owl"]) await symlink("../real", join(folder, "train", name));
+    expect(await content(join(folder, "train"))).toEqual(["1 ant", "1 owl"]);
+  });
+
+  it("refuses headings that it does not know, with the known ones", async () => {
+    await write("a.png", await png(1));
+    for (const [text, message] of [
+      ["bild,klasse\na.png,2\n", /headings bild, klasse .* not known; the column of paths is one of path, file/],
+      ["file,klasse\na.png,2\n", /no heading .*file, klasse.* is that of the classes; .* label, class/],
+    ] as const)
+      await expect(content(await write("x.csv", text))).rejects.toThrow(message);
+    expect(await content(await write("x.csv", "image_path,target\na.png,2\n"))).toEqual(["1 #2"]);
+    expect(await content(await write("x.csv", "file,cls\na.png,ant\n"))).toEqual(["1 ant"]);
+  });
+
+  it("leaves pipes and sockets alone", async () => {
+    await write("a.png", await png(1));
+    execFileSync("mkfifo", [join(folder, "b.png")]);
+    expect(await content(folder)).toEqual(["1 -"]);
+    await expect(content(join(folder, "b.png"))).rejects.toThrow(/is a pipe, expected a file/);
   });
 
   it("takes classes over all shards of a folder", async () => {
