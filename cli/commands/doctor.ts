@@ -3,7 +3,7 @@ import { Command, Option } from "commander";
 import type { Device } from "../../engine/index.ts";
 import { checkKernels, type KernelRow } from "../../engine/self_check/index.ts";
 import type { Precision } from "../../models/index.ts";
-import { checkFixtures } from "../../refiner/conformance/index.ts";
+import { type CaseReport, checkFixtures } from "../../refiner/conformance/index.ts";
 import { fixtureFolder } from "../checkpoints/fixture_folder.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
@@ -14,19 +14,25 @@ import { UsageError } from "../program/usage_error.ts";
 interface DoctorOptions extends CommonOptions {
   readonly fixtures?: string;
   readonly precision: Precision;
+  readonly supported?: boolean;
 }
 
 interface Findings {
   readonly rows: readonly KernelRow[];
   readonly unsupported: readonly string[];
+  /** With --fixtures. */
+  readonly reports?: readonly CaseReport[];
 }
+
+/** Names of what was not compared that are printed per file; `--json` has all. */
+const namesPerLine = 20;
 
 /** `mimrefine doctor` */
 export function doctorCommand(context: CommandContext): Command {
   const command = new Command("doctor")
     .summary("check that this machine computes correctly")
     .description(
-      "Shows the adapter, its driver, limits and features, and compares kernels with float64 computations: the largest error and its bound for each. With --fixtures, whole models are compared with the authors' numbers instead. The exit code is 1 if anything is off.",
+      "Shows the adapter, its driver, limits and features, and compares kernels with float64 computations: the largest error and its bound for each. With --fixtures, whole models are compared with the authors' numbers instead: how many per case, and what of its files was not compared. The exit code is 1 if anything is off, and while the folder holds a case that this version does not support.",
     )
     .option("--fixtures <folder>", "folder of golden fixtures (NAME.json, NAME.safetensors, checkpoints/)")
     .addOption(
@@ -37,37 +43,58 @@ export function doctorCommand(context: CommandContext): Command {
         .choices(["f32", "f16"])
         .default("f32"),
     )
+    .option("--supported", "with --fixtures, a case that this version does not support is no failure")
     .action(async (options: DoctorOptions) => {
       const output = outputOf(context, options);
-      if (options.precision === "f16" && options.fixtures === undefined)
-        throw new UsageError("doctor: --precision f16 compares models; give --fixtures, too");
+      checkOptions(options);
       const device = await openCommandDevice(options, output);
       try {
         showDevice(device, output);
-        const { rows, unsupported } =
+        const findings =
           options.fixtures === undefined
             ? await kernelFindings(device, output)
             : await fixtureFindings(device, options.fixtures, options.precision, output);
-        const failed = rows.filter((row) => !row.pass);
-        const pass = failed.length === 0 && rows.length > 0;
-        if (unsupported.length > 0) output.line(`not supported: ${unsupported.join(", ")}`);
-        if (rows.length === 0)
-          output.warning(
-            `${options.fixtures}: nothing was compared; give a folder of fixtures (NAME.json, NAME.safetensors, checkpoints/)`,
-          );
-        else if (pass) output.line(`All ${rows.length} comparisons are within their bounds.`);
-        else
-          output.line(
-            `${failed.length} of ${rows.length} comparisons failed: do not trust results of this adapter; try --adapter with another one, or a newer driver.`,
-          );
+        const pass = judge(findings, options, output);
         const { name, type, backend, driver } = device.info;
-        output.result({ adapter: { name, type, backend, driver }, cases: rows, unsupported, pass });
+        output.result({
+          adapter: { name, type, backend, driver },
+          cases: findings.rows,
+          ...(findings.reports ? { reports: findings.reports } : {}),
+          unsupported: findings.unsupported,
+          pass,
+        });
         context.exitCode = pass ? exitCodes.success : exitCodes.failure;
       } finally {
         device.close();
       }
     });
   return finishCommand(command, "mimrefine doctor\nmimrefine doctor --adapter software --json");
+}
+
+function checkOptions({ fixtures, precision, supported }: DoctorOptions): void {
+  if (fixtures !== undefined) return;
+  if (precision === "f16") throw new UsageError("doctor: --precision f16 compares models; give --fixtures, too");
+  if (supported) throw new UsageError("doctor: --supported is about the cases of a folder; give --fixtures, too");
+}
+
+/** Says what the findings come to. */
+function judge({ rows, unsupported }: Findings, options: DoctorOptions, output: Output): boolean {
+  const failed = rows.filter((row) => !row.pass);
+  const lacks = unsupported.length > 0 && !options.supported;
+  if (unsupported.length > 0)
+    output.line(
+      `not supported by this version: ${unsupported.join(", ")}${lacks ? " (--supported leaves them out of the judgement)" : ""}`,
+    );
+  if (rows.length === 0)
+    output.warning(
+      `${options.fixtures}: nothing was compared; give a folder of fixtures (NAME.json, NAME.safetensors, checkpoints/)`,
+    );
+  else if (failed.length === 0) output.line(`All ${rows.length} comparisons are within their bounds.`);
+  else
+    output.line(
+      `${failed.length} of ${rows.length} comparisons failed: do not trust results of this adapter; try --adapter with another one, or a newer driver.`,
+    );
+  return failed.length === 0 && rows.length > 0 && !lacks;
 }
 
 async function kernelFindings(device: Device, output: Output): Promise<Findings> {
@@ -82,23 +109,48 @@ async function fixtureFindings(
   precision: Precision,
   output: Output,
 ): Promise<Findings> {
-  const { rows, unsupported, stopped } = await checkFixtures(device, fixtureFolder(folder), { precision });
+  const { rows, cases, unsupported, stopped } = await checkFixtures(device, fixtureFolder(folder), { precision });
   for (const { case: name, message } of stopped) output.warning(`${name}: stopped: ${message}`);
-  showRows(worstPerCase(rows), output);
+  showCases(rows, cases, output);
   for (const row of rows)
     if (!row.pass) output.line(`failed: ${row.case} ${row.tensor}: ${row.maxError.toExponential(2)} > ${row.bound}`);
-  return { rows, unsupported };
+  for (const report of cases) showNotCompared(report, output);
+  return { rows, unsupported, reports: cases };
+}
+
+/** Per case: how many comparisons, and the one that comes nearest to its bound, or exceeds it most. */
+function showCases(rows: readonly KernelRow[], reports: readonly CaseReport[], output: Output): void {
+  const worst = worstPerCase(rows);
+  output.line();
+  output.table([
+    ["case", "compared", "nearest to its bound", "largest error", "bound", ""],
+    ...reports.map(({ case: name, compared, failed }) => {
+      const row = worst.get(name);
+      const numbers = [row?.maxError.toExponential(2) ?? "", row?.bound.toExponential(0) ?? ""];
+      return [name, String(compared), row?.tensor ?? "", ...numbers, failed > 0 ? `${failed} FAILED` : "ok"];
+    }),
+  ]);
+}
+
+function showNotCompared({ notCompared }: CaseReport, output: Output): void {
+  for (const file of new Set(notCompared.map((entry) => entry.file))) {
+    const names = notCompared.filter((entry) => entry.file === file).map(({ name }) => name || "the file as a whole");
+    const rest = names.length - namesPerLine;
+    output.line(
+      `not compared: ${file}: ${names.slice(0, namesPerLine).join(", ")}${rest > 0 ? ` and ${rest} more, which --json lists` : ""}`,
+    );
+  }
 }
 
 /** The comparison of each case that comes nearest to its bound, or exceeds it most. */
-function worstPerCase(rows: readonly KernelRow[]): KernelRow[] {
+function worstPerCase(rows: readonly KernelRow[]): ReadonlyMap<string, KernelRow> {
   const worst = new Map<string, KernelRow>();
   const share = ({ maxError, bound }: KernelRow): number => (maxError === 0 ? 0 : maxError / bound);
   for (const row of rows) {
     const known = worst.get(row.case);
     if (!known || share(row) > share(known)) worst.set(row.case, row);
   }
-  return [...worst.values()];
+  return worst;
 }
 
 function showRows(rows: readonly KernelRow[], output: Output): void {

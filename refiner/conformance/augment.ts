@@ -10,7 +10,7 @@ import {
   writeParameters,
 } from "../data/views/index.ts";
 import { type Pass, type Recipe, recipeOf } from "./augment_recipes.ts";
-import { type GoldenCase, relativeError } from "./fixture.ts";
+import { type GoldenCase, type GoldenCheck, relativeError } from "./fixture.ts";
 
 type Normalization = Pick<ViewConfig, "mean" | "deviation">;
 
@@ -21,13 +21,32 @@ const normalizationBound = 1e-6;
 const unequalShare = 0.01;
 
 /** Each augmentation alone, the evaluation transform, and a chain. */
-export async function checkAugmentations(golden: GoldenCase): Promise<void> {
+export const augmentCase: GoldenCheck = {
+  run: checkAugmentations,
+  inputs: { keys: /^(image\.(height|width)|operations\..+|mean|std)$/ },
+};
+
+async function checkAugmentations(golden: GoldenCase): Promise<void> {
+  expectSizes(golden);
   for (const name of golden.names()) {
     const recipe = recipeOf(golden, name);
     if (!recipe) continue;
     if (golden.dtype(name) !== "u8") await checkNormalized(golden, name, recipe);
     else compareBytes(golden, name, await renderBytes(golden, recipe, name), await golden.bytes(name), recipe.levels);
   }
+}
+
+/** What the JSON file says of the stored images must be what they are. */
+function expectSizes(golden: GoldenCase): void {
+  const operations = golden.json.get("operations");
+  const [height, width] = golden.shape("image");
+  golden.json.get("image").expect({ height, width });
+  if (golden.has("eval.cropped"))
+    operations.get("eval").expect({ center_crop: golden.shape("eval.cropped")[0], interpolation: "bicubic" });
+  const stored = golden.names("gaussian_blur.").map((name) => Number(name.slice("gaussian_blur.".length)));
+  operations.get("gaussian_blur").expect({ radii: stored });
+  for (const index of operations.get("resized_crop").keys())
+    operations.get("resized_crop", index).expect({ out: golden.shape(`resized_crop.${index}.bicubic`).slice(0, 2) });
 }
 
 /** Normalised values where the bytes are equal to the stored ones; how many must be is judged by the bytes' own row. */

@@ -1,5 +1,6 @@
 import type { JitterStep, ViewParameters } from "../data/views/index.ts";
-import type { GoldenCase, Json } from "./fixture.ts";
+import type { GoldenCase } from "./fixture.ts";
+import type { Json } from "./json.ts";
 
 /** One rendering: of the whole image, or of what the rendering before it left. */
 export interface Pass {

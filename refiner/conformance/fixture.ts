@@ -7,6 +7,9 @@ import {
 } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
 import type { Precision } from "../../models/index.ts";
+import { gradientBound } from "./bounds.ts";
+import { type CaseInputs, type NotCompared, notCompared } from "./coverage.ts";
+import { Json } from "./json.ts";
 
 /** Comparison of one stored result with the code's. */
 export interface GoldenRow {
@@ -30,103 +33,16 @@ export interface FixtureFolder {
   folder(name: string): FixtureFolder;
 }
 
-/** Bounds that hold for all cases: forward values, gradients, and indices, which must be equal. */
-export const goldenBounds = { forward: 1e-5, gradient: 1e-4, exact: 0 } as const;
-
-/** Bounds of what a model of some blocks computes. */
-export interface ModelBounds {
-  readonly forward: number;
-  readonly gradient: number;
-}
-
-/** Unit round-off of f16: half the distance from 1 to the next number (11-bit mantissa). */
-const halfRoundOff = 2 ** -11;
-/** Roundings to f16 along the residual stream of one block: seven stored results and the weights of four products. */
-const roundingsPerBlock = 11;
-/** Pixels, patch weights, patch embedding, assembled tokens, last norm; in a decoder its embedding and its result. */
-const otherRoundings = 5;
-
-/**
- * Bounds in a precision. In f16 each rounding errs by up to u = 2⁻¹¹ of a value, uniformly, so by u / √3 as a standard deviation,
- * and n independent ones by √(n / 3) u; four standard deviations cover the largest of thousands of values. A gradient meets the
- * errors of the forward values, those of its own way back, and those of the forward values again where it is multiplied by them.
- */
-export function modelBounds(precision: Precision, blocks: number): ModelBounds {
-  if (precision === "f32") return goldenBounds;
-  const largest = (roundings: number): number => 4 * Math.sqrt(roundings / 3) * halfRoundOff;
-  const roundings = roundingsPerBlock * blocks + otherRoundings;
-  return { forward: largest(roundings), gradient: largest(3 * roundings) };
-}
-
-/**
- * The bound for a gradient. Where the largest stored value is below 1e-6 the exact gradient is zero (a bias in front of a
- * batch norm, for example) and what is stored is round-off; the error is then measured against 1e-6 and may be all of it.
- */
-export function gradientBound(expected: ArrayLike<number>, bound: number = goldenBounds.gradient): number {
-  const largest = Array.from(expected).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  return largest < 1e-6 ? 1 : bound;
-}
-
-/** JSON has no such numbers; the fixtures write them as text. */
-const nonFinite: ReadonlyMap<unknown, number> = new Map([
-  ["inf", Number.POSITIVE_INFINITY],
-  ["-inf", Number.NEGATIVE_INFINITY],
-  ["nan", Number.NaN],
-]);
-
-/** Values read from JSON by a path of keys. */
-export class Json {
-  constructor(
-    readonly value: unknown,
-    readonly path = "",
-  ) {}
-
-  get(...keys: readonly (string | number)[]): Json {
-    const [key, ...rest] = keys;
-    if (key === undefined) return this;
-    const here = this.value;
-    const child =
-      typeof here === "object" && here !== null
-        ? Object.entries(here).find(([name]) => name === String(key))?.[1]
-        : undefined;
-    return new Json(child, this.path === "" ? String(key) : `${this.path}.${key}`).get(...rest);
-  }
-
-  has(key: string): boolean {
-    return this.get(key).value !== undefined;
-  }
-
-  keys(): string[] {
-    return typeof this.value === "object" && this.value !== null ? Object.keys(this.value) : [];
-  }
-
-  /** @throws CheckpointError unless the value is a number (or the text "inf", "-inf", "nan") */
-  number(): number {
-    const named = nonFinite.get(this.value);
-    if (named !== undefined) return named;
-    if (typeof this.value !== "number")
-      throw new CheckpointError("corrupt", `fixture: ${this.path} is ${JSON.stringify(this.value)}, expected a number`);
-    return this.value;
-  }
-
-  numbers(): number[] {
-    return Array.isArray(this.value) ? this.value.map((_, i) => this.get(i).number()) : [];
-  }
-
-  text(): string {
-    if (typeof this.value !== "string")
-      throw new CheckpointError("corrupt", `fixture: ${this.path} is ${JSON.stringify(this.value)}, expected text`);
-    return this.value;
-  }
-
-  texts(): string[] {
-    return Array.isArray(this.value) ? this.value.map((_, i) => this.get(i).text()) : [];
-  }
+/** How a case of the folder is checked. */
+export interface GoldenCheck {
+  readonly run: (golden: GoldenCase) => Promise<void>;
+  readonly inputs: CaseInputs;
 }
 
 /** One fixture case with its tensors, and the rows found so far. */
 export class GoldenCase {
   readonly rows: GoldenRow[] = [];
+  readonly #readTensors = new Set<string>();
 
   private constructor(
     readonly device: Device,
@@ -162,12 +78,21 @@ export class GoldenCase {
     return [...(this.tensors?.tensors.keys() ?? [])].filter((name) => name.startsWith(prefix));
   }
 
+  /** @throws CheckpointError unless a tensor of that name is stored */
+  require(name: string): void {
+    if (!this.has(name))
+      throw new CheckpointError(
+        "missing",
+        `${this.name}.safetensors: no tensor ${name}, which ${this.name}.json tells of`,
+      );
+  }
+
   has(name: string): boolean {
     return this.tensors?.tensors.has(name) ?? false;
   }
 
   shape(name: string): readonly number[] {
-    return this.#checkpoint().tensors.get(name)?.shape ?? [];
+    return this.checkpoint.tensors.get(name)?.shape ?? [];
   }
 
   dtype(name: string): FileDType | undefined {
@@ -175,12 +100,14 @@ export class GoldenCase {
   }
 
   async floats(name: string): Promise<Float32Array> {
-    return this.#checkpoint().readAsF32(name);
+    this.#readTensors.add(name);
+    return this.checkpoint.readAsF32(name);
   }
 
   /** Integers as numbers. */
   async integers(name: string): Promise<number[]> {
-    const { data } = await this.#checkpoint().read(name);
+    this.#readTensors.add(name);
+    const { data } = await this.checkpoint.read(name);
     return Array.from({ length: data.length }, (_, i) => Number(data[i]));
   }
 
@@ -189,7 +116,8 @@ export class GoldenCase {
     return Uint8Array.from(await this.integers(name));
   }
 
-  #checkpoint(): Checkpoint {
+  /** The file of tensors. @throws CheckpointError if the folder has none */
+  get checkpoint(): Checkpoint {
     if (!this.tensors) throw new CheckpointError("missing", `${this.name}: the folder has no ${this.name}.safetensors`);
     return this.tensors;
   }
@@ -209,7 +137,7 @@ export class GoldenCase {
 
   /** Compares a scalar with a number of the JSON file, where that holds one. */
   addScalar(at: Json, actual: number, bound: number): void {
-    if (at.value === undefined) return;
+    if (!at.exists) return;
     this.add(at.path, [actual], [at.number()], bound);
   }
 
@@ -221,6 +149,13 @@ export class GoldenCase {
 
   addError(tensor: string, maxError: number, bound: number): void {
     this.rows.push({ case: this.name, tensor, maxError, bound, pass: maxError <= bound });
+  }
+
+  /** What the case's files hold beside the compared results and the inputs. */
+  notCompared(inputs: CaseInputs): NotCompared[] {
+    const { name, json } = this;
+    const compared = new Set(this.rows.map(({ tensor }) => tensor));
+    return notCompared({ name, tensors: this.names(), readTensors: this.#readTensors, json }, compared, inputs);
   }
 }
 

@@ -1,133 +1,157 @@
-import { Arena, type Outputs, recordProgram, type Tensor } from "../../engine/index.ts";
+import { type HostArray, type Outputs, type RecordedProgram, recordProgram, type Tensor } from "../../engine/index.ts";
 import type { ViewLayout } from "../methods/refine/contrastive_loss.ts";
-import { headMetricNames } from "../methods/refine/contrastive_summary.ts";
-import {
-  ContrastiveHead,
-  type HeadConfig,
-  headCounters,
-  headParameters,
-  headStatistics,
-} from "../methods/refine/head.ts";
-import { NeighbourQueue } from "../methods/refine/queue.ts";
-import { type GoldenCase, goldenBounds, type Json } from "./fixture.ts";
+import type { ContrastiveHead, HeadResult } from "../methods/refine/head.ts";
+import { type HeadMetrics, readHeadMetrics } from "../methods/refine/head_metrics.ts";
+import { goldenBounds } from "./bounds.ts";
+import type { GoldenCase, GoldenCheck } from "./fixture.ts";
+import { checkStateAfter, loadHead } from "./head_state.ts";
+import type { Json } from "./json.ts";
 import { checkRanking } from "./ranking.ts";
 
 /** One contrastive head: projections, neighbours, losses and gradients of both indexings, queue and BN state afterwards. */
-export async function checkHead(golden: GoldenCase): Promise<void> {
+export const headCase: GoldenCheck = {
+  run: checkHead,
+  inputs: {
+    tensors: /^[^/]+\/(before\/.+|x|idx|cls|nn\.choice)$/,
+    keys: /^(hyper\..+|variants\.[^.]+\.(topk|num_global_views|num_local_views|training|queue_ptr_before|temperature))$/,
+  },
+};
+
+/** One call of a head: a variant of the case with one of its two indexings. */
+interface HeadCall {
+  readonly variant: string;
+  readonly indexing: string;
+  readonly json: Json;
+  readonly layout: ViewLayout;
+  /** Names of the parameters, and `x`, whose gradients are stored. */
+  readonly gradients: readonly string[];
+}
+
+async function checkHead(golden: GoldenCase): Promise<void> {
+  const hyper = golden.json.get("hyper");
+  hyper.expect({
+    norm: "batchnorm1d",
+    batchnorm_eps: 1e-5,
+    batchnorm_momentum: 0.1,
+    normalize_eps: 1e-12,
+    gelu: "erf",
+  });
   const variants = golden.json.get("variants");
   for (const variant of variants.keys()) {
-    for (const indexing of variants.get(variant, "losses").keys())
-      await checkVariant(golden, variant, variants.get(variant), indexing);
+    const json = variants.get(variant);
+    for (const [place, indexing] of json.get("losses").keys().entries()) {
+      const call = callOf(golden, variant, json, indexing);
+      hyper.expect({ batch_size: call.layout.batch });
+      await checkCall(golden, call, place === 0);
+    }
   }
 }
 
-async function checkVariant(golden: GoldenCase, variant: string, json: Json, indexing: string): Promise<void> {
-  const { device } = golden;
-  const head = await loadHead(golden, variant);
-  const layout: ViewLayout = {
-    batch: golden.shape(`${variant}/idx`)[0] ?? 1,
-    globalViews: json.get("num_global_views").number(),
-    localViews: json.get("num_local_views").number(),
-    localIndexing: indexing === "official" ? "published" : "stated",
+function callOf(golden: GoldenCase, variant: string, json: Json, indexing: string): HeadCall {
+  const prefix = `${variant}/grads.${indexing}/`;
+  return {
+    variant,
+    indexing,
+    json,
+    layout: {
+      batch: golden.shape(`${variant}/idx`)[0] ?? 1,
+      globalViews: json.get("num_global_views").number(),
+      localViews: json.get("num_local_views").number(),
+      localIndexing: indexing === "official" ? "published" : "stated",
+    },
+    gradients: golden.names(prefix).map((name) => name.slice(prefix.length)),
   };
+}
+
+/** @param isFirst - whether what the indexing does not change is compared, too */
+async function checkCall(golden: GoldenCase, call: HeadCall, isFirst: boolean): Promise<void> {
+  const { variant, indexing, json, gradients } = call;
+  const head = await loadHead(golden, variant);
+  const [pointer] = await head.queue.pointer.read();
+  json.expect({ queue_ptr_before: pointer });
+  const recorded = await recordCall(golden, head, call);
+  const inputs = { x: await golden.floats(`${variant}/x`) };
+  const values = await (await recorded.run(inputs, Object.keys(recorded.outputs))).read();
+  recorded.destroy();
+  const metrics = readHeadMetrics([variant], values.metrics ?? [])[variant];
+  if (isFirst) {
+    await checkOutputs(golden, head, variant, values);
+    if (values.anchors) await checkRanking(golden, variant, json, values.anchors);
+    await checkStateAfter(golden, variant, head);
+    const [after = -1] = await head.queue.pointer.read();
+    golden.addScalar(json.get("queue_ptr_after"), after, goldenBounds.exact);
+    checkNumbers(golden, json.get("metrics"), neighbourNames, metrics);
+  }
+  for (const name of gradients)
+    await golden.compareGradient(`${variant}/grads.${indexing}/${name}`, values[`d${name}`] ?? []);
+  checkNumbers(golden, json.get("losses", indexing), lossNames, metrics);
+}
+
+async function recordCall(
+  golden: GoldenCase,
+  head: ContrastiveHead,
+  { variant, json, layout, gradients }: HeadCall,
+): Promise<RecordedProgram<Outputs>> {
+  const { device } = golden;
   const anchors = layout.globalViews * layout.batch;
-  const training = json.get("training").value === true;
-  const topK = json.get("topk").number();
-  const gradients = `${variant}/grads.${indexing}/`;
-  const stored = golden.names(gradients).map((name) => name.slice(gradients.length));
-  const choice = golden.has(`${variant}/nn.choice`)
-    ? await golden.integers(`${variant}/nn.choice`)
-    : new Array<number>(anchors).fill(0);
-  const classes = device.tensor(Int32Array.from(await golden.integers(`${variant}/cls`)), [layout.batch], "i32");
-  const samples = device.tensor(Int32Array.from(await golden.integers(`${variant}/idx`)), [layout.batch], "i32");
-  const recorded = recordProgram<Outputs>(device, (p) => {
+  const ranks = golden.has(`${variant}/nn.choice`) ? await golden.integers(`${variant}/nn.choice`) : [];
+  const integers = async (name: string): Promise<Tensor> =>
+    device.tensor(Int32Array.from(await golden.integers(`${variant}/${name}`)), [layout.batch], "i32");
+  const [samples, classes] = [await integers("idx"), await integers("cls")];
+  return recordProgram<Outputs>(device, (p) => {
     const x = p.input("x", golden.shape(`${variant}/x`));
     const result = head.forward(x, {
       layout,
-      training,
-      topK,
+      training: json.get("training").value === true,
+      topK: json.get("topk").number(),
       samples,
       classes,
-      choice: device.tensor(Uint32Array.from(choice), [anchors], "u32"),
+      choice: device.tensor(
+        Uint32Array.from({ length: anchors }, (_, row) => ranks[row] ?? 0),
+        [anchors],
+        "u32",
+      ),
       temperature: json.get("temperature").number(),
       swap: golden.statedName.includes("allswap") ? "all" : "positives",
     });
-    const targets = stored.map((name) => (name === "x" ? x : head.parameters.get(name)));
+    const targets = gradients.map((name) => (name === "x" ? x : head.parameters.get(name)));
     const list = p.gradients(result.loss, targets);
-    const { swapped, slots, indices, similarities } = result.neighbours;
-    return {
-      anchors: result.anchors,
-      predicted: result.predicted,
-      swapped,
-      slots,
-      indices,
-      similarities,
-      metrics: result.metrics,
-      ...Object.fromEntries(list.map((gradient, i) => [`d${stored[i]}`, gradient])),
-    };
+    return { ...outputsOf(result), ...Object.fromEntries(list.map((gradient, i) => [`d${gradients[i]}`, gradient])) };
   });
-  const names = [
-    "anchors",
-    "predicted",
-    "swapped",
-    "slots",
-    "indices",
-    "similarities",
-    "metrics",
-    ...stored.map((name) => `d${name}`),
-  ];
-  const values = await (await recorded.run({ x: await golden.floats(`${variant}/x`) }, names)).read();
+}
+
+function outputsOf({ anchors, predicted, metrics, neighbours }: HeadResult): Outputs {
+  const { swapped, slots, indices, similarities } = neighbours;
+  return { anchors, predicted, swapped, slots, indices, similarities, metrics };
+}
+
+/** Projections, predictions and neighbours. */
+async function checkOutputs(
+  golden: GoldenCase,
+  head: ContrastiveHead,
+  variant: string,
+  values: Readonly<Record<string, HostArray>>,
+): Promise<void> {
   const compare = async (name: string, key: string, bound: number): Promise<void> => {
     if (golden.has(`${variant}/${name}`)) await golden.compare(`${variant}/${name}`, values[key] ?? [], bound);
   };
-  const isFirst = json.get("losses").keys()[0] === indexing;
-  if (isFirst) {
-    await compare("nn.topk_idx", "indices", goldenBounds.exact);
-    await compare("nn.topk_sim", "similarities", goldenBounds.forward);
-    await compare("nn.idx", "slots", goldenBounds.exact);
-    await compare("projected_preswap", "anchors", goldenBounds.forward);
-    // Stored before they are scaled to unit length.
-    for (const name of ["projected_postswap", "projected"]) {
-      if (!golden.has(`${variant}/${name}`)) continue;
-      const expected = unitRows(await golden.floats(`${variant}/${name}`), head.queue.columns);
-      golden.add(`${variant}/${name}`, values.swapped ?? [], expected, goldenBounds.forward);
-    }
-    await compare("predicted", "predicted", goldenBounds.forward);
-    if (values.anchors) await checkRanking(golden, variant, json, values.anchors);
-    await checkStateAfter(golden, variant, head);
-    const [pointer = -1] = await head.queue.pointer.read();
-    golden.addScalar(json.get("queue_ptr_after"), pointer, goldenBounds.exact);
-    checkNumbers(golden, json.get("metrics"), neighbourNames, values.metrics ?? []);
+  await compare("nn.topk_idx", "indices", goldenBounds.exact);
+  await compare("nn.topk_sim", "similarities", goldenBounds.forward);
+  await compare("nn.idx", "slots", goldenBounds.exact);
+  await compare("projected_preswap", "anchors", goldenBounds.forward);
+  // Stored before they are scaled to unit length.
+  for (const name of ["projected_postswap", "projected"]) {
+    if (!golden.has(`${variant}/${name}`)) continue;
+    const expected = unitRows(await golden.floats(`${variant}/${name}`), head.queue.columns);
+    golden.add(`${variant}/${name}`, values.swapped ?? [], expected, goldenBounds.forward);
   }
-  for (const name of stored) await golden.compareGradient(gradients + name, values[`d${name}`] ?? []);
-  checkNumbers(golden, json.get("losses", indexing), lossNames, values.metrics ?? []);
-  recorded.destroy();
+  await compare("predicted", "predicted", goldenBounds.forward);
 }
 
-async function checkStateAfter(golden: GoldenCase, variant: string, head: ContrastiveHead): Promise<void> {
-  const after = `${variant}/after/`;
-  for (const stored of golden.names(after)) {
-    const name = stored.slice(after.length);
-    if (name.endsWith("num_batches_tracked")) {
-      await golden.compare(stored, await head.batches.get(name).read(), goldenBounds.exact);
-    } else if (isQueueName(name)) {
-      await golden.compare(
-        stored,
-        await head.queue.state[name].read(),
-        name === "queue.x" ? goldenBounds.forward : goldenBounds.exact,
-      );
-    } else await golden.compare(stored, await head.statistics.get(name).read(), goldenBounds.forward);
-  }
-}
-
-function isQueueName(name: string): name is keyof NeighbourQueue["state"] {
-  return /^queue\.(x|idx|cls|age|ptr)$/.test(name);
-}
-
-type MetricNames = Partial<Readonly<Record<(typeof headMetricNames)[number], string>>>;
+type MetricNames = Partial<Readonly<Record<keyof HeadMetrics, string>>>;
 const neighbourNames: MetricNames = { nnSimilarity: "nn-similarity", nnAge: "nn-age", nnAccuracy: "nn-accuracy" };
 const lossNames: MetricNames = {
-  total: "total",
+  loss: "total",
   globalLoss: "global_loss",
   globalAlignment: "global_alignment",
   localLoss: "local_loss",
@@ -135,12 +159,11 @@ const lossNames: MetricNames = {
 };
 
 /** Compares the metrics that have a stored name. */
-function checkNumbers(golden: GoldenCase, json: Json, names: MetricNames, metrics: ArrayLike<number>): void {
-  headMetricNames.forEach((name, i) => {
-    const stored = names[name];
-    if (stored !== undefined && json.has(stored))
-      golden.addScalar(json.get(stored), metrics[i] ?? Number.NaN, goldenBounds.forward);
-  });
+function checkNumbers(golden: GoldenCase, json: Json, names: MetricNames, metrics: HeadMetrics | undefined): void {
+  for (const [name, actual] of Object.entries(metrics ?? {})) {
+    const stored = Object.entries(names).find(([known]) => known === name)?.[1];
+    if (stored !== undefined) golden.addScalar(json.get(stored), actual, goldenBounds.forward);
+  }
 }
 
 /** Rows at unit length, in double precision. */
@@ -154,41 +177,4 @@ function unitRows(values: ArrayLike<number>, columns: number): Float64Array {
     });
   }
   return result;
-}
-
-async function loadHead(golden: GoldenCase, variant: string): Promise<ContrastiveHead> {
-  const hyper = golden.json.get("hyper");
-  const config: HeadConfig = {
-    inputWidth: hyper.get("input_dim").number(),
-    projectorWidth: hyper.get("proj_hidden_dim").number(),
-    predictorWidth: hyper.get("pred_hidden_dim").number(),
-    outputWidth: hyper.get("output_dim").number(),
-    queueLength: hyper.get("queue_size").number(),
-    projectorHiddenLayers: hyper.get("proj_hidden_layers").number(),
-    predictorHiddenLayers: hyper.get("pred_hidden_layers").number(),
-  };
-  const { device } = golden;
-  const head = new ContrastiveHead(
-    config,
-    new Arena(device, "head", headParameters(config)),
-    new Arena(device, "head statistics", headStatistics(config)),
-    new Arena(device, "head counters", headCounters(config), "u32"),
-    new NeighbourQueue(device, config.queueLength, config.outputWidth),
-  );
-  const before = `${variant}/before/`;
-  for (const stored of golden.names(before)) {
-    const name = stored.slice(before.length);
-    if (isQueueName(name)) await writeQueue(golden, head.queue.state[name], stored);
-    else if (head.parameters.has(name)) device.write(head.parameters.get(name), await golden.floats(stored));
-    else if (head.statistics.has(name)) device.write(head.statistics.get(name), await golden.floats(stored));
-    else device.write(head.batches.get(name), Uint32Array.from(await golden.integers(stored)));
-  }
-  return head;
-}
-
-/** Queue state from a stored tensor of floats or integers. */
-export async function writeQueue(golden: GoldenCase, target: Tensor, stored: string): Promise<void> {
-  if (target.dtype === "f32") golden.device.write(target, await golden.floats(stored));
-  else if (target.dtype === "u32") golden.device.write(target, Uint32Array.from(await golden.integers(stored)));
-  else golden.device.write(target, Int32Array.from(await golden.integers(stored)));
 }

@@ -1,46 +1,35 @@
 import type { Device } from "../../engine/index.ts";
 import type { Precision } from "../../models/index.ts";
-import { checkAugmentations } from "./augment.ts";
+import { cases } from "./cases.ts";
 import { checkCheckpoints } from "./checkpoints.ts";
+import type { NotCompared } from "./coverage.ts";
 import { type FixtureFolder, GoldenCase, type GoldenRow } from "./fixture.ts";
-import { checkHead } from "./head.ts";
-import { checkKnn } from "./knn.ts";
-import { checkMae } from "./mae.ts";
-import { checkMetrics } from "./metrics.ts";
-import { checkPositions } from "./positions.ts";
-import { checkSchedule } from "./schedule.ts";
-import { checkTrajectory } from "./trajectory.ts";
-import { checkVit } from "./vit.ts";
 
+export { goldenBounds } from "./bounds.ts";
+export type { NotCompared } from "./coverage.ts";
 export type { FixtureFolder, GoldenRow } from "./fixture.ts";
-export { goldenBounds } from "./fixture.ts";
-
-/** The checks by the name of their fixture case. */
-const checks: Readonly<Record<string, (golden: GoldenCase) => Promise<void>>> = {
-  "vit-prenorm": checkVit,
-  "vit-postnorm": checkVit,
-  mae: checkMae,
-  "pos-embed": checkPositions,
-  schedule: checkSchedule,
-  augment: checkAugmentations,
-  "nnclr-head": checkHead,
-  "nnclr-topk": checkHead,
-  "nnclr-allswap": checkHead,
-  knn: checkKnn,
-  metrics: checkMetrics,
-  "refine-trajectory-stage2": checkTrajectory,
-  "refine-trajectory-stage3": checkTrajectory,
-};
 
 /** The case whose files stand in a folder of their own, described by its `expected.json`. */
 const checkpointsCase = "checkpoints";
 
 export interface GoldenReport {
   readonly rows: readonly GoldenRow[];
+  /** The cases that were run. */
+  readonly cases: readonly CaseReport[];
   /** Cases of the folder that the code has no check for. */
   readonly unsupported: readonly string[];
   /** Cases that an error ended before all was compared; each has a failed row without a tensor's name. */
   readonly stopped: readonly StoppedCase[];
+}
+
+/** How much of one case was compared. */
+export interface CaseReport {
+  readonly case: string;
+  /** Comparisons, those that failed among them. */
+  readonly compared: number;
+  readonly failed: number;
+  /** What its files hold beside the compared results and the inputs that these were computed from. */
+  readonly notCompared: readonly NotCompared[];
 }
 
 export interface GoldenOptions {
@@ -53,6 +42,13 @@ export interface GoldenOptions {
 export interface StoppedCase {
   readonly case: string;
   readonly message: string;
+}
+
+/** What a case found, and the error that ended it. */
+interface Findings {
+  readonly rows: GoldenRow[];
+  notCompared: readonly NotCompared[];
+  error?: unknown;
 }
 
 /**
@@ -69,32 +65,75 @@ export async function checkFixtures(
   if (precision === "f16") device.requireFeature("checkFixtures", "shader-f16");
   const files = await folder.files();
   const isWanted = (name: string): boolean => !only || only.includes(name);
-  const report = { rows: [] as GoldenRow[], unsupported: [] as string[], stopped: [] as StoppedCase[] };
-  const stop = (name: string, error: unknown): void => {
-    report.stopped.push({ case: name, message: error instanceof Error ? error.message : String(error) });
-    report.rows.push({ case: name, tensor: "", maxError: Number.POSITIVE_INFINITY, bound: 0, pass: false });
-  };
+  const unsupported: string[] = [];
+  const found = new Map<string, Findings>();
   for (const name of caseNames(files).filter(isWanted)) {
-    let golden: GoldenCase | undefined;
+    const findings = await runCase(device, folder, name, precision);
+    if (findings) found.set(name, findings);
+    else unsupported.push(name);
+  }
+  if (files.includes(checkpointsCase) && isWanted(checkpointsCase))
+    found.set(checkpointsCase, await runCheckpoints(folder.folder(checkpointsCase)));
+  return { ...summaryOf(found), unsupported };
+}
+
+/** @returns undefined for a case that nothing is known of */
+async function runCase(
+  device: Device,
+  folder: FixtureFolder,
+  name: string,
+  precision: Precision,
+): Promise<Findings | undefined> {
+  const findings: Findings = { rows: [], notCompared: [] };
+  let golden: GoldenCase | undefined;
+  try {
+    golden = await GoldenCase.open(device, folder, name, precision);
+    const check = cases[name] ?? cases[golden.statedName];
+    if (!check) return undefined;
     try {
-      golden = await GoldenCase.open(device, folder, name, precision);
-      const check = checks[name] ?? checks[golden.statedName];
-      if (!check) report.unsupported.push(name);
-      await check?.(golden);
-    } catch (error) {
-      stop(name, error);
+      await check.run(golden);
     } finally {
-      report.rows.push(...(golden?.rows ?? []));
-      await golden?.tensors?.close();
+      findings.rows.push(...golden.rows);
+      findings.notCompared = golden.notCompared(check.inputs);
     }
+  } catch (error) {
+    findings.error = error;
+  } finally {
+    await golden?.tensors?.close();
   }
-  if (files.includes(checkpointsCase) && isWanted(checkpointsCase)) {
-    const add = (row: GoldenRow): void => void report.rows.push(row);
-    await checkCheckpoints(folder.folder(checkpointsCase), checkpointsCase, add).catch((error: unknown) =>
-      stop(checkpointsCase, error),
-    );
+  return findings;
+}
+
+async function runCheckpoints(folder: FixtureFolder): Promise<Findings> {
+  const findings: Findings = { rows: [], notCompared: [] };
+  try {
+    findings.notCompared = await checkCheckpoints(folder, checkpointsCase, (row) => findings.rows.push(row));
+  } catch (error) {
+    findings.error = error;
   }
-  return report;
+  return findings;
+}
+
+function summaryOf(found: ReadonlyMap<string, Findings>): Pick<GoldenReport, "rows" | "cases" | "stopped"> {
+  const all = [...found].map(([name, { rows, notCompared, error }]) => {
+    const stopped = error === undefined ? [] : [{ case: name, message: messageOf(error) }];
+    const failure = { case: name, tensor: "", maxError: Number.POSITIVE_INFINITY, bound: 0, pass: false };
+    return { name, rows: [...stopped.map(() => failure), ...rows], notCompared, stopped };
+  });
+  return {
+    rows: all.flatMap(({ rows }) => rows),
+    stopped: all.flatMap(({ stopped }) => stopped),
+    cases: all.map(({ name, rows, notCompared }) => ({
+      case: name,
+      compared: rows.length,
+      failed: rows.filter(({ pass }) => !pass).length,
+      notCompared,
+    })),
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Every case has a JSON file, a file of tensors, or both. */
@@ -104,4 +143,4 @@ function caseNames(files: readonly string[]): string[] {
 }
 
 /** Names of the cases that can be checked. */
-export const goldenCases: readonly string[] = [...Object.keys(checks), checkpointsCase];
+export const goldenCases: readonly string[] = [...Object.keys(cases), checkpointsCase];

@@ -1,13 +1,26 @@
-import { accuracy, type FeatureMatrix, knnPredictions } from "../evaluation/index.ts";
+import { type FeatureMatrix, knnAccuracy, knnPredictions } from "../evaluation/index.ts";
+import { classCount } from "../evaluation/statistics/feature_matrix.ts";
 import { featureStatistics, standardise, unitRows } from "../evaluation/statistics/standardise.ts";
-import { type GoldenCase, goldenBounds, type Json } from "./fixture.ts";
+import { goldenBounds } from "./bounds.ts";
+import type { GoldenCase, GoldenCheck } from "./fixture.ts";
+import type { Json } from "./json.ts";
 
 /** k-NN classification: predictions, which must be equal, accuracies, and how clear the closest vote was. */
-export async function checkKnn(golden: GoldenCase): Promise<void> {
+export const knnCase: GoldenCheck = {
+  run: checkKnn,
+  inputs: {
+    tensors: /^(train|test)_[xy]$/,
+    keys: /^(num_classes|conventions\..+|results\.\d+\.(name|k|tau|batch_normalize))$/,
+  },
+};
+
+async function checkKnn(golden: GoldenCase): Promise<void> {
+  golden.json.get("conventions").expect({ std: "unbiased", std_eps: 1e-6, normalize_eps: 1e-12 });
   const train = await features(golden, "train_x");
   const test = await features(golden, "test_x");
   const trainLabels = await golden.integers("train_y");
   const testLabels = await golden.integers("test_y");
+  golden.json.expect({ num_classes: classCount(trainLabels) });
   const results = golden.json.get("results");
   for (const index of results.keys()) {
     const stored = results.get(index);
@@ -20,7 +33,12 @@ export async function checkKnn(golden: GoldenCase): Promise<void> {
       standardise: standardises,
     });
     await golden.compare(`predicted/${stored.get("name").text()}`, predicted, goldenBounds.exact);
-    const share = accuracy(predicted, testLabels);
+    const share = await knnAccuracy(
+      golden.device,
+      { features: train, labels: trainLabels },
+      { features: test, labels: testLabels },
+      { k, temperature, standardise: standardises },
+    );
     golden.addScalar(stored.get("accuracy"), share, goldenBounds.forward);
     golden.addScalar(stored.get("correct"), Math.round(share * test.rows), goldenBounds.exact);
     const statistics = featureStatistics(train);

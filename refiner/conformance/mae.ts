@@ -1,11 +1,18 @@
 import { cast, type Outputs, recordProgram } from "../../engine/index.ts";
 import { MaskedAutoencoder, maskedLoss, maskFromNoise, VisionTransformer, vitConfig } from "../../models/index.ts";
-import { type GoldenCase, goldenBounds, modelBounds } from "./fixture.ts";
+import { goldenBounds, modelBounds } from "./bounds.ts";
+import type { GoldenCase, GoldenCheck } from "./fixture.ts";
 
 /** Masks, latent, prediction, both losses of both code bases, and all gradients of a masked autoencoder. */
-export async function checkMae(golden: GoldenCase): Promise<void> {
+export const maeCase: GoldenCheck = {
+  run: checkMae,
+  inputs: { tensors: /^(weights\/.+|input|noise)$/, keys: /^(hyper\..+|batch)$/ },
+};
+
+async function checkMae(golden: GoldenCase): Promise<void> {
   const model = await loadMae(golden);
   const [batch = 1, patches = 1] = golden.shape("noise");
+  golden.json.expect({ batch });
   const ratio = golden.json.get("hyper", "mask_ratio").number();
   const mask = maskFromNoise(await golden.floats("noise"), patches, ratio);
   await checkMask(golden, mask, batch, patches);
@@ -77,6 +84,7 @@ function encoderName(name: string): string {
 
 async function loadMae(golden: GoldenCase): Promise<MaskedAutoencoder> {
   const hyper = golden.json.get("hyper");
+  hyper.expect({ norm_pix_eps: 1e-6, qkv_bias: true, gelu: "erf" });
   const number = (key: string): number => hyper.get(key).number();
   const config = vitConfig({
     patchPixels: number("patch_size"),
@@ -125,6 +133,9 @@ async function checkMask(
     const ranked = [...kept, ...removed];
     order.push(...ranked);
     for (const [rank, patch] of ranked.entries()) restore[b * patches + patch] = rank;
+    // Of the kept patches, the decoder's row tells their rank: after the class token of each image.
+    for (const patch of kept)
+      restore[b * patches + patch] = (mask.restoreRows[b * patches + patch] ?? 0) - b * (mask.kept + 1) - 1;
   }
   golden.add("ids_shuffle", order, shuffle, goldenBounds.exact);
   await golden.compare("ids_restore", restore, goldenBounds.exact);

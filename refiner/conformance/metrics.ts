@@ -22,10 +22,20 @@ import {
   standardise,
 } from "../evaluation/index.ts";
 import { groupMeans } from "../evaluation/statistics/groups.ts";
-import { type GoldenCase, goldenBounds, type Json } from "./fixture.ts";
+import { goldenBounds } from "./bounds.ts";
+import type { GoldenCase, GoldenCheck } from "./fixture.ts";
+import type { Json } from "./json.ts";
 
 /** Cluster metrics and logistic regression. */
-export async function checkMetrics(golden: GoldenCase): Promise<void> {
+export const metricsCase: GoldenCheck = {
+  run: checkMetrics,
+  inputs: {
+    tensors: /^(x|y|centroids|logreg\/(train|test)_[xy])$/,
+    keys: /^(num_classes|num_clusters|logistic_regression\.\d+\.(name|l2|fit_intercept))$/,
+  },
+};
+
+async function checkMetrics(golden: GoldenCase): Promise<void> {
   await checkClustering(golden);
   const list = golden.json.get("logistic_regression");
   for (const index of list.keys()) await checkLogisticRegression(golden, list.get(index));
@@ -41,6 +51,7 @@ async function checkClustering(golden: GoldenCase): Promise<void> {
   await golden.compare("centroids_after_one_iteration", means.data, goldenBounds.forward);
 
   const table = contingency(assignment, labels);
+  golden.json.expect({ num_classes: table.classes, num_clusters: centroids.rows });
   const [side = 0] = golden.shape("contingency");
   const square = Array.from({ length: side * side }, (_, at) => {
     const [cluster, label] = [Math.floor(at / side), at % side];

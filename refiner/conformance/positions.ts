@@ -1,12 +1,38 @@
 import { resizeGrid } from "../../engine/index.ts";
-import { sincosPositions, splitFlatPositions } from "../../models/index.ts";
-import { type GoldenCase, goldenBounds } from "./fixture.ts";
+import { grid } from "../../models/checkpoints/assemble_parameters.ts";
+import { positionGrid } from "../../models/checkpoints/encoder_config.ts";
+import { sincosPositions } from "../../models/index.ts";
+import { goldenBounds } from "./bounds.ts";
+import type { GoldenCase, GoldenCheck } from "./fixture.ts";
 
 /** Sin-cos tables, bicubic resizing and flat tables. */
-export async function checkPositions(golden: GoldenCase): Promise<void> {
+export const positionsCase: GoldenCheck = {
+  run: checkPositions,
+  inputs: {
+    tensors: /\/input$/,
+    keys: /^(dim|(grids|mae)\.\d+|interpolations\.\d+\.[01]|max_wavelength|interpolation\.(mode|a|align_corners|antialias))$/,
+  },
+};
+
+async function checkPositions(golden: GoldenCase): Promise<void> {
+  expectTables(golden);
   for (const name of golden.names()) {
     const values = await positionsOf(golden, name);
     if (values) await golden.compare(name, values, goldenBounds.forward);
+  }
+}
+
+/** What the JSON file says of the tables: rules that the code has no choice of, and sizes that are all stored. */
+function expectTables(golden: GoldenCase): void {
+  const { json } = golden;
+  json.expect({ dim: golden.shape(golden.names("sincos/")[0] ?? "").at(-1), max_wavelength: 10_000 });
+  json.get("interpolation").expect({ mode: "bicubic", a: -0.75, align_corners: false, antialias: false });
+  const grids = json.get("grids");
+  for (const index of grids.keys()) golden.require(`sincos/${grids.get(index).numbers().join("x")}`);
+  const pairs = json.get("interpolations");
+  for (const index of pairs.keys()) {
+    const [from, to] = [pairs.get(index, 0).numbers(), pairs.get(index, 1).numbers()];
+    golden.require(`interpolate/${from.join("x")}_to_${to.join("x")}/bicubic`);
   }
 }
 
@@ -41,7 +67,7 @@ async function resized(
 
 async function flat(golden: GoldenCase, grid: string, what: string, width: number): Promise<ArrayLike<number>> {
   const input = `mae_1d/${grid}/input`;
-  const split = splitFlatPositions(await golden.floats(input), golden.shape(input)[1] ?? 1, width);
+  const split = await splitTable(golden, input);
   if (what === "as_2d") return split.grid;
   const [rows, columns] = sides(what.split("_to_")[1] ?? "");
   const values = isInputOf(golden, grid, rows)
@@ -54,6 +80,21 @@ async function flat(golden: GoldenCase, grid: string, what: string, width: numbe
     ? split.classRows
     : (await golden.floats(`mae_1d/${grid}/${what}`)).slice(0, width);
   return joined(classRow, resizedTable);
+}
+
+/** A flat table as the loader of checkpoints takes it apart. */
+async function splitTable(golden: GoldenCase, path: string) {
+  const shape = golden.shape(path);
+  const width = shape.at(-1) ?? 1;
+  const read = (name: string): Promise<Float32Array> => golden.floats(name);
+  const place = positionGrid(golden.checkpoint, { path, shape }, { classTokens: 1, patchWeight: [] }, {}, golden.name);
+  const { rows, columns, leadingRows } = place;
+  return {
+    rows,
+    columns,
+    grid: await grid(read, { path, shape }, [1, rows, columns, width], leadingRows).read(),
+    classRows: (await read(path)).slice(0, leadingRows * width),
+  };
 }
 
 function joined(first: ArrayLike<number>, second: ArrayLike<number>): Float32Array {

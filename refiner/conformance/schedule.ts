@@ -1,8 +1,17 @@
+import { VisionTransformer, vitConfig } from "../../models/index.ts";
 import { layerDecayFactor, learningRateAt, peakLearningRate } from "../training/schedule.ts";
-import { type GoldenCase, goldenBounds } from "./fixture.ts";
+import { goldenBounds } from "./bounds.ts";
+import type { GoldenCase, GoldenCheck } from "./fixture.ts";
 
 /** Learning rates of every update and layer-wise factors of every parameter. */
-export async function checkSchedule(golden: GoldenCase): Promise<void> {
+export const scheduleCase: GoldenCheck = {
+  run: checkSchedule,
+  inputs: {
+    keys: /^(learning_rate\.\d+\.(base_lr|batch_size|epochs|updates_per_epoch|warmup_epochs|end_lr)|layerwise_decay\.\d+\.(depth|decay|encoder))$/,
+  },
+};
+
+async function checkSchedule(golden: GoldenCase): Promise<void> {
   const rates = golden.json.get("learning_rate");
   for (const index of rates.keys()) {
     const entry = rates.get(index);
@@ -29,19 +38,17 @@ export async function checkSchedule(golden: GoldenCase): Promise<void> {
     const entry = decays.get(index);
     const blocks = entry.get("depth").number();
     const decay = entry.get("decay").number();
+    const kind = entry.get("encoder").text() === "postnorm" ? "postnorm" : "prenorm";
+    // Of the least width: only the names of its parameters matter.
+    const model = new VisionTransformer(
+      golden.device,
+      vitConfig({ kind, blocks, patchPixels: 16, width: 4, heads: 1 }),
+    );
     for (const name of entry.get("scale").keys()) {
-      golden.addScalar(
-        entry.get("scale", name),
-        layerDecayFactor(decay, depthOf(name, blocks), blocks),
-        goldenBounds.forward,
-      );
+      // Positions are no parameter of the model but a fixed table; the published code names their factor all the same.
+      const depth = name === "pos_embed.embed" ? 0 : model.depthOf(name);
+      golden.addScalar(entry.get("scale", name), layerDecayFactor(decay, depth, blocks), goldenBounds.forward);
     }
+    model.destroy();
   }
-}
-
-/** Depth of a parameter: 0 embedding, j + 1 block j, blocks + 1 the last norm. */
-function depthOf(name: string, blocks: number): number {
-  const block = /^blocks\.(\d+)\./.exec(name)?.[1];
-  if (block !== undefined) return Number(block) + 1;
-  return name.startsWith("norm.") ? blocks + 1 : 0;
 }

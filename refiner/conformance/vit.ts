@@ -1,10 +1,20 @@
 import { CheckpointError } from "../../engine/files/index.ts";
 import { cast, mul, type Outputs, recordProgram, reshape, slice, sum, type Tensor } from "../../engine/index.ts";
 import { type EncodedTokens, segmentTokens, VisionTransformer, type VitConfig, vitConfig } from "../../models/index.ts";
-import { type GoldenCase, modelBounds } from "./fixture.ts";
+import { modelBounds } from "./bounds.ts";
+import type { GoldenCase, GoldenCheck } from "./fixture.ts";
 
 /** A pre-norm or post-norm ViT: every stage of the forward pass, all gradients, other resolutions. */
-export async function checkVit(golden: GoldenCase): Promise<void> {
+export const vitCase: GoldenCheck = {
+  run: checkVit,
+  inputs: {
+    tensors: /^(weights\/.+|input|R|other\/[^/]+\/input)$/,
+    keys: /^(hyper\..+|batch|other_resolutions)$/,
+  },
+};
+
+async function checkVit(golden: GoldenCase): Promise<void> {
+  golden.json.expect({ batch: golden.shape("input")[0] });
   const model = await loadVit(golden, golden.has("weights/embed_norm.weight") ? "postnorm" : "prenorm");
   await checkForwardAndGradients(golden, model);
   for (const resolution of golden.json.get("other_resolutions").texts())
@@ -13,6 +23,7 @@ export async function checkVit(golden: GoldenCase): Promise<void> {
 
 async function loadVit(golden: GoldenCase, kind: VitConfig["kind"]): Promise<VisionTransformer> {
   const hyper = golden.json.get("hyper");
+  hyper.expect({ qkv_bias: true, gelu: "erf", drop_path_rate: 0 });
   const [channels = 3, heightPixels = 0, widthPixels = 0] = hyper.get("input_shape").numbers();
   const config = vitConfig({
     kind,

@@ -9,7 +9,7 @@ import {
   vitConfig,
   vitParameters,
 } from "../../models/index.ts";
-import { modelBounds } from "../../refiner/conformance/fixture.ts";
+import { modelBounds } from "../../refiner/conformance/bounds.ts";
 import { testDevice } from "../device.ts";
 
 const device = await testDevice();

@@ -1,12 +1,15 @@
 import {
   type Arena,
+  type HostArray,
   type LossScale,
   OptionError,
+  type Program,
   readLossScale,
   stepScalars,
   type Tensor,
 } from "../../../engine/index.ts";
 import type { ImageBatch } from "../../data/index.ts";
+import type { ViewConfig } from "../../data/views/index.ts";
 import { ViewInputs } from "../../data/views/view_inputs.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
@@ -64,20 +67,28 @@ export function planStage(config: RefineConfig, stage: StageNumber, images: numb
   return { stage, updatesPerEpoch, updates, heads: schedule, ...(stage === 3 ? { encoder: schedule } : {}) };
 }
 
+/** Where the views of a batch come from; `ViewInputs` cuts them out of the images on the device. */
+export interface StageViews {
+  record(program: Program): readonly Tensor[];
+  values(batch: ImageBatch, first: number, seed: number, epoch: number): Readonly<Record<string, ArrayLike<number>>>;
+}
+
 /** Programs and optimiser state of one stage. */
 export class Stage {
+  readonly setup: StepSetup;
   readonly heads: ArenaOptimizer;
   readonly encoder:
     | { readonly optimizer: ArenaOptimizer; readonly average: Arena; readonly lossScaling?: LossScaling }
     | undefined;
   readonly teacher: Teacher | undefined;
   /** By the number of images: the whole batch, or the micro-batch and a smaller last one. */
-  readonly #inputs = new Map<number, ViewInputs>();
+  readonly #inputs = new Map<number, StageViews>();
   readonly #step: ReturnType<typeof recordStep> | MicroBatchStep;
 
   /**
    * @param imageBytes - room for one decoded image
    * @param average - moving average of the encoder, updated in stage 3
+   * @param viewsOfImages - the views of so many images, where they are not to be cut out of them
    */
   constructor(
     readonly model: RefinerModel,
@@ -85,6 +96,8 @@ export class Stage {
     readonly plan: StagePlan,
     imageBytes: number,
     average: Arena,
+    viewsOfImages = (views: ViewConfig, images: number): StageViews =>
+      new ViewInputs(views, images, images * imageBytes),
   ) {
     const { batch, microBatch, teacherFactor } = config;
     const trainsEncoder = plan.stage === 3;
@@ -95,9 +108,9 @@ export class Stage {
     const views = viewsOf(config, model.encoder.config);
     const part = microBatch > 0 ? Math.min(microBatch, batch) : batch;
     for (const size of [part, batch % part]) {
-      if (size > 0) this.#inputs.set(size, new ViewInputs(views, size, size * imageBytes));
+      if (size > 0) this.#inputs.set(size, viewsOfImages(views, size));
     }
-    const setup: StepSetup = {
+    this.setup = {
       model,
       views: (program, images) => this.#viewsFor(images).record(program),
       heads: this.heads,
@@ -119,7 +132,7 @@ export class Stage {
         seed: config.seed,
       },
     };
-    this.#step = part < batch ? new MicroBatchStep(setup, part) : recordStep(setup);
+    this.#step = part < batch ? new MicroBatchStep(this.setup, part) : recordStep(this.setup);
   }
 
   /** Planned device memory and work of one update, without allocating. */
@@ -173,7 +186,7 @@ export class Stage {
     this.encoder?.lossScaling?.reset({ updates, beta1, beta2 });
   }
 
-  #viewsFor(images: number): ViewInputs {
+  #viewsFor(images: number): StageViews {
     const inputs = this.#inputs.get(images);
     if (!inputs) throw new OptionError(`refine: no views were planned for ${images} images`);
     return inputs;
@@ -185,13 +198,15 @@ export class Stage {
    * @param update - completed updates of this stage
    * @param total - completed updates of all stages, which the random choices are keyed by
    * @param epoch - epochs of all stages, which the views are keyed by
+   * @param also - further outputs of the step to read, such as `slots0`, the chosen queue slots of the first head
    */
   async run(
     batch: ImageBatch,
     update: number,
     total: number,
     epoch: number,
-  ): Promise<{ readonly result: Promise<UpdateResult> }> {
+    also: readonly string[] = [],
+  ): Promise<{ readonly result: Promise<UpdateResult>; readonly values: Promise<Record<string, HostArray>> }> {
     const { config, plan, encoder } = this;
     const learningRate = {
       heads: learningRateAt(plan.heads, update),
@@ -212,6 +227,7 @@ export class Stage {
       "headNorm",
       ...(encoder ? ["encoderNorm"] : []),
       ...(encoder?.lossScaling ? ["lossScale"] : []),
+      ...also,
     ];
     const parts = (first: number, count: number) => this.#viewsFor(count).values(batch, first, config.seed, epoch);
     const step = this.#step;
@@ -219,7 +235,8 @@ export class Stage {
       step instanceof MicroBatchStep
         ? await step.run({ parts, batch: inputs }, names)
         : await step.run(askedFor(step, { ...parts(0, config.batch), ...inputs }), names);
-    return { result: readback.read().then((values) => this.#resultOf(values, learningRate)) };
+    const values = readback.read();
+    return { result: values.then((read) => this.#resultOf(read, learningRate)), values };
   }
 
   #resultOf(values: Record<string, ArrayLike<number>>, learningRate: UpdateResult["learningRate"]): UpdateResult {

@@ -115,3 +115,52 @@ describe("the augment case", () => {
     expect(rows.find(({ tensor }) => tensor === "view.uint8")?.pass).toBe(false);
   });
 });
+
+describe("what was not compared", () => {
+  const text = JSON.stringify({ case: "knn", num_classes: 2, results: [], conventions: {} });
+
+  async function namesOf(extra: Readonly<Record<string, Stored>>): Promise<string[]> {
+    const bytes = await tensorFile({
+      train_x: ["f32", [2, 2], [1, 0, 0, 1]],
+      train_y: ["i64", [2], [0, 1]],
+      test_x: ["f32", [1, 2], [1, 0]],
+      test_y: ["i64", [1], [0]],
+      ...extra,
+    });
+    const { cases } = await checkFixtures(device, folderOf({ "knn.json": text, "knn.safetensors": bytes }));
+    return cases.flatMap(({ notCompared }) => notCompared.map(({ file, name }) => `${file}: ${name}`));
+  }
+
+  it("leaves out inputs that were read", { timeout: 60_000 }, async () => {
+    expect(await namesOf({})).toEqual([]);
+  });
+
+  it("names a tensor that no check reads", { timeout: 60_000 }, async () => {
+    const extra: Stored = ["f32", [1], [0]];
+    expect(await namesOf({ "predicted/unheard-of": extra })).toEqual(["knn.safetensors: predicted/unheard-of"]);
+  });
+
+  it("names an input that no check reads", { timeout: 60_000 }, async () => {
+    const name = "interpolate/9x9_to_2x2/input"; // no result follows from it
+    const bytes = await tensorFile({ [name]: ["f32", [1, 9, 9, 4], new Float32Array(324)] });
+    const { cases } = await checkFixtures(device, folderOf({ "pos-embed.safetensors": bytes }));
+    expect(cases[0]?.notCompared).toEqual([{ file: "pos-embed.safetensors", name }]);
+  });
+
+  it("stops a case that asks for a rule which the code does not have", { timeout: 60_000 }, async () => {
+    const json = JSON.stringify({ ...JSON.parse(text), conventions: { std: "biased" } });
+    const bytes = await tensorFile({
+      train_x: ["f32", [1, 1], [1]],
+      train_y: ["i64", [1], [0]],
+      test_x: ["f32", [1, 1], [1]],
+      test_y: ["i64", [1], [0]],
+    });
+    const { stopped } = await checkFixtures(device, folderOf({ "knn.json": json, "knn.safetensors": bytes }));
+    expect(stopped).toEqual([
+      {
+        case: "knn",
+        message: 'fixture: conventions.std is "biased", expected "unbiased", the only value that is supported here',
+      },
+    ]);
+  });
+});

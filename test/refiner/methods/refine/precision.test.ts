@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Arena } from "../../../../engine/index.ts";
 import { maxError } from "../../../../engine/testing/index.ts";
-import { modelBounds } from "../../../../refiner/conformance/fixture.ts";
+import { modelBounds } from "../../../../refiner/conformance/bounds.ts";
 import { headMetricNames } from "../../../../refiner/methods/refine/contrastive_summary.ts";
 import { MicroBatchStep } from "../../../../refiner/methods/refine/micro_batch.ts";
 import { recordStep } from "../../../../refiner/methods/refine/step.ts";

@@ -1,6 +1,7 @@
-import type { ArenaOptimizer } from "../training/optimizer.ts";
-import { learningRateAt, type Schedule } from "../training/schedule.ts";
-import { type GoldenCase, goldenBounds } from "./fixture.ts";
+import type { ArenaOptimizer } from "../../training/optimizer.ts";
+import { learningRateAt, type Schedule } from "../../training/schedule.ts";
+import { goldenBounds } from "../bounds.ts";
+import type { GoldenCase } from "../fixture.ts";
 
 /** The parameters of one optimiser, whose names in the file begin with a prefix. */
 export interface TrainedGroup {

@@ -1,0 +1,27 @@
+import { augmentCase } from "./augment.ts";
+import type { GoldenCheck } from "./fixture.ts";
+import { headCase } from "./head.ts";
+import { knnCase } from "./knn.ts";
+import { maeCase } from "./mae.ts";
+import { metricsCase } from "./metrics.ts";
+import { positionsCase } from "./positions.ts";
+import { scheduleCase } from "./schedule.ts";
+import { trajectoryCase } from "./trajectory/trajectory.ts";
+import { vitCase } from "./vit.ts";
+
+/** The checks by the name of their fixture case: a new one is a file beside these and a line here. */
+export const cases: Readonly<Record<string, GoldenCheck>> = {
+  "vit-prenorm": vitCase,
+  "vit-postnorm": vitCase,
+  mae: maeCase,
+  "pos-embed": positionsCase,
+  schedule: scheduleCase,
+  augment: augmentCase,
+  "nnclr-head": headCase,
+  "nnclr-topk": headCase,
+  "nnclr-allswap": headCase,
+  knn: knnCase,
+  metrics: metricsCase,
+  "refine-trajectory-stage2": trajectoryCase,
+  "refine-trajectory-stage3": trajectoryCase,
+};
