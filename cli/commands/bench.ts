@@ -3,12 +3,14 @@ import { Command, Option } from "commander";
 import type { Device, KernelTime, RecordedProgram, Tensor } from "../../engine/index.ts";
 import { type AdapterPeaks, measurePeaks } from "../../engine/tune/adapter_probes.ts";
 import { type TunedChoice, tuneProgram } from "../../engine/tune/tune_program.ts";
-import { type Precision, type VitPreset, vitPresets } from "../../models/index.ts";
+import type { Precision, VitPreset } from "../../models/index.ts";
 import { type BenchStep, benchSteps, recordBenchStep } from "../../refiner/methods/refine/benchmark_step.ts";
 import { rooflinePage } from "../../refiner/report/roofline_page.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
-import { type CommonOptions, openCommandDevice, wholeNumber } from "../program/options.ts";
+import { type CommonOptions, openCommandDevice } from "../program/options.ts";
+import { wholeNumber } from "../program/parsers.ts";
+import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface BenchOptions extends Omit<CommonOptions, "tune"> {
@@ -55,16 +57,14 @@ export function benchCommand(context: CommandContext): Command {
     .description(
       "Times whole steps of a model and the kernels in them: GFLOP/s and the share of what the adapter reaches in the simplest kernels, launches, bytes moved, memory planned and taken. Weights are random, images empty.",
     )
-    .addOption(new Option("--model <size>", "size of the ViT").choices(Object.keys(vitPresets)).default("ti16"))
-    .option("--batch <number>", "images", wholeNumber(1), 8)
+    .addOption(sharedOption("model", { default: "ti16" }))
+    .addOption(sharedOption("batch", { more: "of the timed step", default: 8 }))
     .addOption(new Option("--step <kind>", "what to time").choices([...benchSteps]).default("forward"))
-    .option("--local-views <number>", "local views of each image in a refine step", wholeNumber(0), 10)
-    .addOption(
-      new Option("--precision <format>", "of activations; f16 needs shader-f16").choices(["f32", "f16"]).default("f32"),
-    )
+    .addOption(sharedOption("localViews", { more: "in a refine step", default: 10 }))
+    .addOption(sharedOption("precision", { default: "f32" }))
     .option("--repeats <number>", "timed repetitions; medians are shown", wholeNumber(1), 5)
     .option("--tune", "measure the variants of every operation first, remember the fastest and show them")
-    .option("--out <file>", "also write the JSON to a file, for --compare")
+    .addOption(sharedOption("outFile", { more: "the JSON, for --compare" }))
     .option("--compare <file>", "JSON of an earlier run to compare with")
     .option("--report <file>", "also write an HTML page with the kernels under the adapter's roofline")
     .action(async (options: BenchOptions) => {

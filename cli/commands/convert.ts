@@ -26,6 +26,7 @@ import {
   type EncoderCommandOptions,
   encoderOptions,
 } from "../program/options.ts";
+import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface ConvertOptions extends CommonOptions, EncoderCommandOptions {
@@ -56,7 +57,7 @@ export function convertCommand(context: CommandContext): Command {
       ).choices([...weightFormats]),
     )
     .option("--keep-decoder", "with --names mae, write the decoder of a masked autoencoder, too", false)
-    .option("--force", "overwrite an existing file", false);
+    .addOption(sharedOption("force", { default: false }));
   addEncoderOptions(command).action((input: string, path: string, options: ConvertOptions) =>
     convert(input, path, options, outputOf(context, options)),
   );

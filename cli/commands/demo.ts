@@ -24,6 +24,7 @@ import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { listenForInterruption } from "../program/interrupt.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
+import { sharedOption } from "../program/shared_options.ts";
 import { firstOf, picturesOf } from "../runs/report_pictures.ts";
 import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
 
@@ -40,9 +41,9 @@ export function demoCommand(context: CommandContext): Command {
     .description(
       "Refines a tiny encoder, pre-trained as a masked autoencoder, on handwritten digits. Both come with the package: nothing is downloaded and no option is needed. Measures the machine first, and runs a short schedule where the full one would take more than three minutes. Shows the k-NN accuracy of every block before and after, and writes a run folder with a report.",
     )
-    .option("--out <folder>", "run folder (default: the first free one of runs/demo, runs/demo-2, …)")
+    .addOption(sharedOption("runFolder", { more: "default: the first free one of runs/demo, runs/demo-2, …" }))
     .option("--full", "run the full schedule, however long it takes", false)
-    .option("--force", "start over in a folder that holds a run", false)
+    .addOption(sharedOption("force", { default: false }))
     .action((options: DemoOptions) => runDemo(context, options));
   return finishCommand(command, "mimrefine demo\nmimrefine demo --full --out runs/digits --json");
 }

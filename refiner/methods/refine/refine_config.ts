@@ -53,7 +53,7 @@ export const refineSchema = z.strictObject({
   stage3Epochs: notNegative.describe("epochs that train encoder and heads").default(30),
   stage3Warmup: notNegative.describe("warm-up epochs of stage 3").default(4),
   stage3LearningRate: positive.describe("learning rate of stage 3 per 256 images").default(4e-4),
-  endLearningRate: notNegative.describe("learning rate at the end of both stages").default(1e-6),
+  endLearningRate: notNegative.describe("learning rate at the end; of both stages").default(1e-6),
   layerDecay: positive.max(1).describe("factor on the learning rate from block to block").default(0.65),
   encoderWeightDecay: notNegative.describe("weight decay of the encoder").default(0.05),
   headWeightDecay: notNegative.describe("weight decay of the heads").default(1e-5),
