@@ -1,6 +1,7 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 import type { Device, KernelTime, RecordedProgram, Tensor } from "../../engine/index.ts";
+import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import { type AdapterPeaks, measurePeaks } from "../../engine/tune/adapter_probes.ts";
 import { type TunedChoice, tuneProgram } from "../../engine/tune/tune_program.ts";
 import type { Precision, VitPreset } from "../../models/index.ts";
@@ -11,6 +12,7 @@ import { type CommandContext, finishCommand, outputOf } from "../program/context
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { wholeNumber } from "../program/parsers.ts";
 import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface BenchOptions extends Omit<CommonOptions, "tune"> {
@@ -25,6 +27,7 @@ interface BenchOptions extends Omit<CommonOptions, "tune"> {
   readonly out?: string;
   readonly compare?: string;
   readonly report?: string;
+  readonly force: boolean;
 }
 
 /** What a run of the command measured: its JSON. */
@@ -67,9 +70,16 @@ export function benchCommand(context: CommandContext): Command {
     .addOption(sharedOption("outFile", { more: "the JSON, for --compare" }))
     .option("--compare <file>", "JSON of an earlier run to compare with")
     .option("--report <file>", "also write an HTML page with the kernels under the adapter's roofline")
+    .addOption(sharedOption("force", { default: false }))
     .action(async (options: BenchOptions) => {
       const output = outputOf(context, options);
       const before = options.compare === undefined ? undefined : await readReport(options.compare);
+      const { out, report: page, force: overwrite } = options;
+      await checkTouchedPaths("bench", {
+        reads: { "--compare": options.compare },
+        writes: { "--out": out, "--report": page },
+        overwrite,
+      });
       const device = await openCommandDevice({ ...options, tune: options.tune !== false }, output);
       try {
         const choices = await tune(device, options, output);
@@ -77,8 +87,8 @@ export function benchCommand(context: CommandContext): Command {
         show(report, output);
         if (before) compare(report, before, output);
         output.result({ ...report, ...(options.tune ? { tuning: choices } : {}) });
-        if (options.out !== undefined) await writeFile(options.out, `${JSON.stringify(report)}\n`);
-        if (options.report !== undefined) await writeFile(options.report, rooflinePage(report));
+        if (out !== undefined) await writeText(out, `${JSON.stringify(report)}\n`, overwrite);
+        if (page !== undefined) await writeText(page, rooflinePage(report), overwrite);
       } finally {
         device.close();
       }
@@ -87,6 +97,10 @@ export function benchCommand(context: CommandContext): Command {
     command,
     "mimrefine bench --model ti16 --batch 8 --step train --report speed.html\nmimrefine bench --tune --out before.json",
   );
+}
+
+async function writeText(path: string, text: string, overwrite: boolean): Promise<void> {
+  await writeBytesAtomic(path, new TextEncoder().encode(text), { overwrite });
 }
 
 async function tune(device: Device, options: BenchOptions, output: Output): Promise<TunedChoice[]> {

@@ -6,6 +6,7 @@ import { type CommandContext, finishCommand, outputOf } from "../program/context
 import type { CommonOptions } from "../program/options.ts";
 import { checkedSettings, readSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface ConfigOptions extends CommonOptions {
@@ -54,6 +55,7 @@ async function config(context: CommandContext, name: string | undefined, options
   const text = stringify(settings);
   if (options.out === undefined) output.line(text.trimEnd());
   else {
+    await checkTouchedPaths("config", { writes: { "--out": options.out }, overwrite: options.force });
     await writeBytesAtomic(options.out, new TextEncoder().encode(text), { overwrite: options.force });
     output.line(`written: ${options.out}`);
   }

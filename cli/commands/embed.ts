@@ -1,6 +1,5 @@
 import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
-import { checkWritePath } from "../../engine/platform/files_node.ts";
 import { completeConfig, formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
 import { type Pooling, VisionTransformer, type VitConfig, type VitPreset, vitConfig } from "../../models/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
@@ -20,6 +19,7 @@ import {
   openCommandDevice,
 } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface EmbedOptions extends CommonOptions, EncoderCommandOptions {
@@ -70,7 +70,9 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
   if (weights === undefined || images === undefined || out === undefined)
     throw new UsageError("embed: --weights, --images and --out are needed (or --dry-run)");
   const format = featureFormat(out);
-  for (const path of [out, listOf(out)]) await checkWritePath(path, { overwrite: options.force });
+  const reads = { "--weights": weights, "--images": images };
+  const writes = { "--out": out, "the list beside it": listOf(out) };
+  await checkTouchedPaths("embed", { reads, writes, overwrite: options.force });
   const channels = await channelsOf(weights, options);
   const opened = await openImages(images, {
     channels,

@@ -12,8 +12,15 @@ import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
-import { openRunFolder, removeOldRun, resumedSettings } from "../runs/run_folder.ts";
-import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../runs/stored_run.ts";
+import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
+import {
+  checkSameImages,
+  type RunInputs,
+  readStoredRun,
+  resumedSettings,
+  resumeOn,
+  writeStoredRun,
+} from "../runs/stored_run.ts";
 
 interface PretrainOptions extends CommonOptions {
   readonly images?: string;
@@ -53,8 +60,9 @@ async function runPretrain(context: CommandContext, command: Command, options: P
   if (!isResumed && options.images === undefined) throw new UsageError("pretrain: --images is needed");
   const given = await givenSettings(command, pretrainSchema, options.config);
   checkedSettings(() => pretrainConfig(given.values), given); // names wrong keys and values before anything is opened
-  const store = await openRunFolder(out, { resume: isResumed, force: options.force });
-  const stored = isResumed ? await readStoredRun(store) : undefined;
+  const reads = { "--images": options.images };
+  const store = await openRunFolder("pretrain", out, { resume: isResumed, force: options.force, reads });
+  const stored = isResumed ? await readStoredRun(store, "pretrain") : undefined;
   const config = pretrainConfig(
     stored ? resumedSettings(stored.settings, given.values, options.override) : given.values,
   );

@@ -43,8 +43,15 @@ import { printDryRun } from "../runs/dry_run.ts";
 import { evaluationOf, heldOut, measured } from "../runs/refine_evaluation.ts";
 import { fewUpdatesText, followRefinement, knnTable } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
-import { openRunFolder, removeOldRun, resumedSettings } from "../runs/run_folder.ts";
-import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../runs/stored_run.ts";
+import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
+import {
+  checkSameImages,
+  type RunInputs,
+  readStoredRun,
+  resumedSettings,
+  resumeOn,
+  writeStoredRun,
+} from "../runs/stored_run.ts";
 
 interface RefineCommandOptions extends CommonOptions, EncoderCommandOptions {
   readonly weights?: string;
@@ -98,8 +105,9 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const out = typeof options.resume === "string" ? options.resume : options.out;
   if (options.dryRun) return planRefine(options, given, output);
   if (!isResumed) requireFiles(options);
-  const store = await openRunFolder(out, { resume: isResumed, force: options.force });
-  const stored = isResumed ? await readStoredRun(store) : undefined;
+  const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
+  const store = await openRunFolder("refine", out, { resume: isResumed, force: options.force, reads });
+  const stored = isResumed ? await readStoredRun(store, "refine") : undefined;
   const config = refineConfig(
     stored ? resumedSettings(stored.settings, given.settings, options.override) : given.settings,
   );

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { Command } from "commander";
-import { checkWritePath } from "../../engine/platform/files_node.ts";
 import { reportRun } from "../../refiner/report/report_node.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import type { CommonOptions } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 
 interface ReportOptions extends CommonOptions {
   readonly out?: string;
@@ -24,8 +24,10 @@ export function reportCommand(context: CommandContext): Command {
     .action(async (run: string, options: ReportOptions) => {
       const output = outputOf(context, options);
       const { out, force } = options;
-      if (out !== undefined) await checkWritePath(out, { overwrite: force });
-      const path = await reportRun(run, out ?? join(run, "report.html"));
+      const path = out ?? join(run, "report.html");
+      const overwrite = force || out === undefined;
+      await checkTouchedPaths("report", { reads: { "<run>": run }, writes: { "--out": path }, overwrite });
+      await reportRun(run, path);
       output.line(path);
       output.result({ run, out: path });
     });
