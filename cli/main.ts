@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import process from "node:process";
 import { removeTemporaries } from "../engine/platform/temporary_files_node.ts";
-import { runCli } from "./program/run_cli.ts";
+import { runCli } from "./run_cli.ts";
 
 process.on("exit", removeTemporaries);
 for (const [name, code] of [

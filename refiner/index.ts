@@ -20,5 +20,11 @@ export { NeighbourQueue } from "./methods/refine/queue.ts";
 export * from "./methods/refine/refine.ts";
 export * from "./methods/refine/refine_config.ts";
 export { type HeadPlacement, RefinerModel, type RefinerModelConfig } from "./methods/refine/refiner_model.ts";
+export {
+  nearestName,
+  parseConfig,
+  type SettingProblem,
+  SettingsError,
+} from "./methods/setting_errors.ts";
 export { MemoryRunStore, type RunStore } from "./training/run_store.ts";
 export { learningRateAt, peakLearningRate, type Schedule } from "./training/schedule.ts";

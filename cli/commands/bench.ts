@@ -1,14 +1,18 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 import type { Device, KernelTime, RecordedProgram, Tensor } from "../../engine/index.ts";
+import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import { type AdapterPeaks, measurePeaks } from "../../engine/tune/adapter_probes.ts";
 import { type TunedChoice, tuneProgram } from "../../engine/tune/tune_program.ts";
-import { type Precision, type VitPreset, vitPresets } from "../../models/index.ts";
+import type { Precision, VitPreset } from "../../models/index.ts";
 import { type BenchStep, benchSteps, recordBenchStep } from "../../refiner/methods/refine/benchmark_step.ts";
 import { rooflinePage } from "../../refiner/report/roofline_page.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
-import { type CommonOptions, openCommandDevice, wholeNumber } from "../program/options.ts";
+import { type CommonOptions, openCommandDevice } from "../program/options.ts";
+import { wholeNumber } from "../program/parsers.ts";
+import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface BenchOptions extends Omit<CommonOptions, "tune"> {
@@ -23,6 +27,7 @@ interface BenchOptions extends Omit<CommonOptions, "tune"> {
   readonly out?: string;
   readonly compare?: string;
   readonly report?: string;
+  readonly force: boolean;
 }
 
 /** What a run of the command measured: its JSON. */
@@ -55,21 +60,26 @@ export function benchCommand(context: CommandContext): Command {
     .description(
       "Times whole steps of a model and the kernels in them: GFLOP/s and the share of what the adapter reaches in the simplest kernels, launches, bytes moved, memory planned and taken. Weights are random, images empty.",
     )
-    .addOption(new Option("--model <size>", "size of the ViT").choices(Object.keys(vitPresets)).default("ti16"))
-    .option("--batch <number>", "images", wholeNumber(1), 8)
+    .addOption(sharedOption("model", { default: "ti16" }))
+    .addOption(sharedOption("batch", { more: "of the timed step", default: 8 }))
     .addOption(new Option("--step <kind>", "what to time").choices([...benchSteps]).default("forward"))
-    .option("--local-views <number>", "local views of each image in a refine step", wholeNumber(0), 10)
-    .addOption(
-      new Option("--precision <format>", "of activations; f16 needs shader-f16").choices(["f32", "f16"]).default("f32"),
-    )
+    .addOption(sharedOption("localViews", { more: "in a refine step", default: 10 }))
+    .addOption(sharedOption("precision", { default: "f32" }))
     .option("--repeats <number>", "timed repetitions; medians are shown", wholeNumber(1), 5)
     .option("--tune", "measure the variants of every operation first, remember the fastest and show them")
-    .option("--out <file>", "also write the JSON to a file, for --compare")
+    .addOption(sharedOption("outFile", { more: "the JSON, for --compare" }))
     .option("--compare <file>", "JSON of an earlier run to compare with")
     .option("--report <file>", "also write an HTML page with the kernels under the adapter's roofline")
+    .addOption(sharedOption("force", { default: false }))
     .action(async (options: BenchOptions) => {
       const output = outputOf(context, options);
       const before = options.compare === undefined ? undefined : await readReport(options.compare);
+      const { out, report: page, force: overwrite } = options;
+      await checkTouchedPaths("bench", {
+        reads: { "--compare": options.compare },
+        writes: { "--out": out, "--report": page },
+        overwrite,
+      });
       const device = await openCommandDevice({ ...options, tune: options.tune !== false }, output);
       try {
         const choices = await tune(device, options, output);
@@ -77,8 +87,8 @@ export function benchCommand(context: CommandContext): Command {
         show(report, output);
         if (before) compare(report, before, output);
         output.result({ ...report, ...(options.tune ? { tuning: choices } : {}) });
-        if (options.out !== undefined) await writeFile(options.out, `${JSON.stringify(report)}\n`);
-        if (options.report !== undefined) await writeFile(options.report, rooflinePage(report));
+        if (out !== undefined) await writeText(out, `${JSON.stringify(report)}\n`, overwrite);
+        if (page !== undefined) await writeText(page, rooflinePage(report), overwrite);
       } finally {
         device.close();
       }
@@ -87,6 +97,10 @@ export function benchCommand(context: CommandContext): Command {
     command,
     "mimrefine bench --model ti16 --batch 8 --step train --report speed.html\nmimrefine bench --tune --out before.json",
   );
+}
+
+async function writeText(path: string, text: string, overwrite: boolean): Promise<void> {
+  await writeBytesAtomic(path, new TextEncoder().encode(text), { overwrite });
 }
 
 async function tune(device: Device, options: BenchOptions, output: Output): Promise<TunedChoice[]> {

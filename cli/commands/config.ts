@@ -1,10 +1,12 @@
 import { Command } from "commander";
 import { stringify } from "yaml";
 import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
-import { refineConfig, refinePresets } from "../../refiner/index.ts";
+import { refineConfig, refinePresets, refineSchema } from "../../refiner/index.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import type { CommonOptions } from "../program/options.ts";
-import { asLists, checkedSettings, readSettings } from "../program/settings.ts";
+import { checkedSettings, readSettings } from "../program/settings.ts";
+import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface ConfigOptions extends CommonOptions {
@@ -22,10 +24,10 @@ export function configCommand(context: CommandContext): Command {
       "Without a preset lists their names. With one prints all its settings, complete, as YAML that `refine --config` takes; --out writes them to a file. With --check validates a file.",
     )
     .argument("[preset]", "the same as --preset")
-    .option("--preset <name>", `one of ${Object.keys(refinePresets).join(", ")}`)
+    .addOption(sharedOption("preset"))
     .option("--check <file>", "YAML file to validate")
-    .option("--out <file>", "file to write instead of printing")
-    .option("--force", "overwrite the file", false)
+    .addOption(sharedOption("outFile", { more: "instead of printing" }))
+    .addOption(sharedOption("force", { default: false }))
     .action((name: string | undefined, options: ConfigOptions) => config(context, name, options));
   return finishCommand(command, "mimrefine config small --out small.yaml\nmimrefine config --check small.yaml");
 }
@@ -36,9 +38,10 @@ async function config(context: CommandContext, name: string | undefined, options
     throw new UsageError(`config: two presets, ${name} and ${named}; give one of them`);
   const output = outputOf(context, options);
   if (options.check !== undefined) {
-    const { preset, ...settings } = asLists(await readSettings(options.check), ["heads"]);
+    const given = await readSettings(options.check, refineSchema);
+    const { preset, ...settings } = given.values;
     const base = typeof preset === "string" ? preset : undefined;
-    const complete = checkedSettings(() => refineConfig(settings, base), options.check);
+    const complete = checkedSettings(() => refineConfig(settings, base), given);
     output.line(`${options.check}: valid`);
     output.result({ file: options.check, valid: true, settings: complete });
     return;
@@ -52,6 +55,7 @@ async function config(context: CommandContext, name: string | undefined, options
   const text = stringify(settings);
   if (options.out === undefined) output.line(text.trimEnd());
   else {
+    await checkTouchedPaths("config", { writes: { "--out": options.out }, overwrite: options.force });
     await writeBytesAtomic(options.out, new TextEncoder().encode(text), { overwrite: options.force });
     output.line(`written: ${options.out}`);
   }

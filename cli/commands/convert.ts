@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { Command, Option } from "commander";
 import { openCheckpoint } from "../../engine/files/index.ts";
-import { checkWritePath, fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
 import {
   decoderHeadsKey,
   formatReport,
@@ -26,6 +26,8 @@ import {
   type EncoderCommandOptions,
   encoderOptions,
 } from "../program/options.ts";
+import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface ConvertOptions extends CommonOptions, EncoderCommandOptions {
@@ -56,7 +58,7 @@ export function convertCommand(context: CommandContext): Command {
       ).choices([...weightFormats]),
     )
     .option("--keep-decoder", "with --names mae, write the decoder of a masked autoencoder, too", false)
-    .option("--force", "overwrite an existing file", false);
+    .addOption(sharedOption("force", { default: false }));
   addEncoderOptions(command).action((input: string, path: string, options: ConvertOptions) =>
     convert(input, path, options, outputOf(context, options)),
   );
@@ -73,7 +75,7 @@ function formatOf(path: string): WeightFormat {
 async function convert(input: string, path: string, options: ConvertOptions, output: Output): Promise<void> {
   const { names, dtype, keepDecoder, force } = options;
   if (keepDecoder && names !== "mae") throw new UsageError("convert: --keep-decoder goes with --names mae");
-  await checkWritePath(path, { overwrite: force });
+  await checkTouchedPaths("convert", { reads: { "<in>": input }, writes: { "<out>": path }, overwrite: force });
   const format = options.format ?? formatOf(path);
   const checkpoint = await openCheckpoint(await fileSource(input));
   try {

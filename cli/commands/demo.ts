@@ -4,7 +4,6 @@ import process from "node:process";
 import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
 import type { VisionTransformer } from "../../models/index.ts";
-import packageJson from "../../package.json" with { type: "json" };
 import type { ImageSource } from "../../refiner/data/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import { knnOfBlocks, type RefineEvent, type RefineResult, refine } from "../../refiner/index.ts";
@@ -24,8 +23,10 @@ import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { listenForInterruption } from "../program/interrupt.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
+import { sharedOption } from "../program/shared_options.ts";
 import { firstOf, picturesOf } from "../runs/report_pictures.ts";
 import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
+import { writeStoredRun } from "../runs/stored_run.ts";
 
 export interface DemoOptions extends CommonOptions {
   readonly out?: string;
@@ -40,9 +41,9 @@ export function demoCommand(context: CommandContext): Command {
     .description(
       "Refines a tiny encoder, pre-trained as a masked autoencoder, on handwritten digits. Both come with the package: nothing is downloaded and no option is needed. Measures the machine first, and runs a short schedule where the full one would take more than three minutes. Shows the k-NN accuracy of every block before and after, and writes a run folder with a report.",
     )
-    .option("--out <folder>", "run folder (default: the first free one of runs/demo, runs/demo-2, …)")
+    .addOption(sharedOption("runFolder", { more: "default: the first free one of runs/demo, runs/demo-2, …" }))
     .option("--full", "run the full schedule, however long it takes", false)
-    .option("--force", "start over in a folder that holds a run", false)
+    .addOption(sharedOption("force", { default: false }))
     .action((options: DemoOptions) => runDemo(context, options));
   return finishCommand(command, "mimrefine demo\nmimrefine demo --full --out runs/digits --json");
 }
@@ -70,7 +71,7 @@ export async function runDemo(context: CommandContext, options: DemoOptions, cho
   const output = outputOf(context, options);
   const files = await demoFiles();
   const out = options.out ?? (await freeFolder("runs/demo"));
-  const store = await openRunFolder(out, { resume: false, force: options.force });
+  const store = await openRunFolder("demo", out, { resume: false, force: options.force });
   const device = await openCommandDevice(options, output);
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
@@ -88,7 +89,8 @@ export async function runDemo(context: CommandContext, options: DemoOptions, cho
       output,
     };
     await removeOldRun(store);
-    await writeConfig(run);
+    const inputs = { weights: files.weights, images: files.train, schedule: schedule.name };
+    await writeStoredRun(store, "demo", device, { ...inputs, settings: schedule.config });
     const result = await refined(run, interruption.signal);
     if (!result.finished) {
       output.notice(`stopped; ${out} holds what was done`);
@@ -228,22 +230,6 @@ function tableOf({ before = [], afterStage2, after }: KnnColumns): string[][] {
 
 function percent(share: number): string {
   return (100 * share).toFixed(1);
-}
-
-/** The run's configuration in the form that the other commands read. */
-async function writeConfig({ device, files, schedule, store }: DemoRun): Promise<void> {
-  const { name, type, backend, driver } = device.info;
-  const value = {
-    version: packageJson.version,
-    command: "demo",
-    weights: files.weights,
-    images: files.train,
-    schedule: schedule.name,
-    adapter: { name, type, backend, driver },
-    tuning: device.tuning.entries(),
-    settings: schedule.config,
-  };
-  await store.writeText("config.json", `${JSON.stringify(value, null, 2)}\n`);
 }
 
 async function writeReport(

@@ -1,5 +1,5 @@
 import { totalmem } from "node:os";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
 import { checkKernels, type KernelRow } from "../../engine/self_check/index.ts";
 import type { Precision } from "../../models/index.ts";
@@ -9,6 +9,7 @@ import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
+import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface DoctorOptions extends CommonOptions {
@@ -36,12 +37,7 @@ export function doctorCommand(context: CommandContext): Command {
     )
     .option("--fixtures <folder>", "folder of golden fixtures (NAME.json, NAME.safetensors, checkpoints/)")
     .addOption(
-      new Option(
-        "--precision <format>",
-        "with --fixtures, of encoders; f16 is compared within the bounds of its 11-bit mantissa",
-      )
-        .choices(["f32", "f16"])
-        .default("f32"),
+      sharedOption("precision", { more: "with --fixtures; compared within the format's bounds", default: "f32" }),
     )
     .option("--supported", "with --fixtures, a case that this version does not support is no failure")
     .action(async (options: DoctorOptions) => {

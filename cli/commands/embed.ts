@@ -1,15 +1,7 @@
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
-import { checkWritePath } from "../../engine/platform/files_node.ts";
 import { completeConfig, formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
-import {
-  type Pooling,
-  VisionTransformer,
-  type VitConfig,
-  type VitPreset,
-  vitConfig,
-  vitPresets,
-} from "../../models/index.ts";
+import { type Pooling, VisionTransformer, type VitConfig, type VitPreset, vitConfig } from "../../models/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import { FeatureExtractor, featureBatch } from "../../refiner/evaluation/features/embedding.ts";
 import { matchChannels } from "../../refiner/evaluation/features/match_channels.ts";
@@ -25,10 +17,9 @@ import {
   type EncoderCommandOptions,
   encoderOptions,
   openCommandDevice,
-  share,
-  wholeNumber,
-  workersOption,
 } from "../program/options.ts";
+import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface EmbedOptions extends CommonOptions, EncoderCommandOptions {
@@ -53,38 +44,18 @@ export function embedCommand(context: CommandContext): Command {
     .description(
       `Encodes every image of a folder (or IDX, CIFAR, tar, list) and writes one vector per image, and beside it OUT.files.tsv with the image and class of each row. Images are resized (shorter side 256/224 of the model's resolution, bicubic) and cropped in the centre. The device always computes ${featureBatch} images at a time, so the numbers depend on the image only; memory does not grow with the number of images.`,
     )
-    .option("--weights <file>", "checkpoint with the encoder")
-    .option("--images <path>", "folder, IDX or CIFAR file, tar, CSV or JSON-lines list of images")
-    .option("--out <file>", "file to write: .npy, .safetensors or .parquet")
-    .option(
-      "--block <number>",
-      "use the raw output of this block (first is 0) instead of the encoder's final output",
-      wholeNumber(0),
-    )
-    .addOption(
-      new Option(
-        "--pool <how>",
-        "cls takes the class token, avg the mean over patches (default: cls where there is one)",
-      ).choices(["cls", "avg"]),
-    )
-    .option(
-      "--batch <images>",
-      "images that are decoded together; changes speed and memory, not the result",
-      wholeNumber(1, 65536),
-      32,
-    )
-    .addOption(workersOption())
-    .option(
-      "--shorter-side <pixels>",
-      "shorter side before the centre crop (default: 256/224 of the resolution)",
-      wholeNumber(1, 8192),
-    )
-    .option("--max-bad <share>", "largest accepted share of broken images", share, 0.01)
-    .option("--dry-run", "print the device memory that a run would take, without allocating or computing", false)
-    .addOption(
-      new Option("--model <preset>", "with --dry-run, a model instead of --weights").choices(Object.keys(vitPresets)),
-    )
-    .option("--force", "overwrite existing files", false);
+    .addOption(sharedOption("weights"))
+    .addOption(sharedOption("images"))
+    .addOption(sharedOption("outFile", { more: ".npy, .safetensors or .parquet" }))
+    .addOption(sharedOption("block", { more: "its raw output instead of the encoder's final output" }))
+    .addOption(sharedOption("pool", { more: "default: cls where there is one" }))
+    .addOption(sharedOption("batch", { more: "changes speed and memory, not the result", default: 32 }))
+    .addOption(sharedOption("workers", { default: "auto" }))
+    .addOption(sharedOption("shorterSide", { more: "default: 256/224 of the resolution" }))
+    .addOption(sharedOption("maxBad", { default: 0.01 }))
+    .addOption(sharedOption("dryRun", { default: false }))
+    .addOption(sharedOption("model", { more: "with --dry-run, instead of --weights" }))
+    .addOption(sharedOption("force", { default: false }));
   addEncoderOptions(command).action((options: EmbedOptions) => embed(options, outputOf(context, options)));
   return finishCommand(
     command,
@@ -99,7 +70,9 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
   if (weights === undefined || images === undefined || out === undefined)
     throw new UsageError("embed: --weights, --images and --out are needed (or --dry-run)");
   const format = featureFormat(out);
-  for (const path of [out, listOf(out)]) await checkWritePath(path, { overwrite: options.force });
+  const reads = { "--weights": weights, "--images": images };
+  const writes = { "--out": out, "the list beside it": listOf(out) };
+  await checkTouchedPaths("embed", { reads, writes, overwrite: options.force });
   const channels = await channelsOf(weights, options);
   const opened = await openImages(images, {
     channels,

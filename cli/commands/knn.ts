@@ -8,7 +8,7 @@ import {
 } from "../evaluation/evaluation_job.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
-import { wholeNumber } from "../program/options.ts";
+import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface KnnCommandOptions extends EvaluationOptions {
@@ -22,7 +22,7 @@ export function knnCommand(context: CommandContext): Command {
     .description(
       "Encodes labelled images once and classifies the test images by a weighted vote of their k nearest training images: no training, the usual measure of what an encoder knows. One accuracy per block, first to last; the last one belongs to the encoder's final output. Tab-separated.",
     )
-    .option("--block <number>", "only this block (first is 0)", wholeNumber(0));
+    .addOption(sharedOption("block", { more: "default: all of them" }));
   addEvaluationOptions(command).action((options: KnnCommandOptions) => knn(options, outputOf(context, options)));
   return finishCommand(
     command,

@@ -9,7 +9,8 @@ import {
 import { type ReconstructionCommandOptions, reconstructionOf } from "../evaluation/reconstruction.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
-import { wholeNumber } from "../program/options.ts";
+import { wholeNumber } from "../program/parsers.ts";
+import { sharedOption } from "../program/shared_options.ts";
 
 /** `mimrefine layers` */
 export function layersCommand(context: CommandContext): Command {
@@ -18,7 +19,7 @@ export function layersCommand(context: CommandContext): Command {
     .description(
       "Measures k-NN accuracy of every block and recommends at which blocks to attach heads for refinement: at the peak and everywhere behind it. If the weights hold an MAE decoder, also its reconstruction loss when it reads that block (through the encoder's last norm): it falls where the encoder turns into a part of the decoder. Tab-separated.",
     )
-    .option("--decoder-heads <number>", "attention heads of the decoder, where its width does not tell", wholeNumber(1))
+    .addOption(sharedOption("decoderHeads", { more: "where its width does not tell" }))
     .option("--reconstruction-images <number>", "images to reconstruct; 0 for none", wholeNumber(0), 256);
   addEvaluationOptions(command).action((options: ReconstructionCommandOptions) =>
     layers(options, outputOf(context, options)),

@@ -10,9 +10,17 @@ import { type CommandContext, finishCommand, outputOf } from "../program/context
 import { listenForInterruption } from "../program/interrupt.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
+import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
-import { openRunFolder, removeOldRun, resumedSettings } from "../runs/run_folder.ts";
-import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../runs/stored_run.ts";
+import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
+import {
+  checkSameImages,
+  type RunInputs,
+  readStoredRun,
+  resumedSettings,
+  resumeOn,
+  writeStoredRun,
+} from "../runs/stored_run.ts";
 
 interface PretrainOptions extends CommonOptions {
   readonly images?: string;
@@ -32,16 +40,12 @@ export function pretrainCommand(context: CommandContext): Command {
     .description(
       "Trains a vision transformer as a masked autoencoder (MAE) on a folder of images, without labels. The result, OUT/mae.safetensors, is what `mimrefine refine --weights` takes.",
     )
-    .option("--images <path>", "folder, IDX or CIFAR file, tar, CSV or JSON-lines list of images")
-    .option("--out <folder>", "run folder", "runs/pretrain")
+    .addOption(sharedOption("images"))
+    .addOption(sharedOption("runFolder", { default: "runs/pretrain" }))
     .addOption(new Option("--channels <number>", "grey or colour (default: as stored)").choices(["1", "3"]))
-    .option(
-      "--resume [run]",
-      "go on with the run in this folder (default: --out); its files and settings are remembered",
-      false,
-    )
-    .option("--override", "with --resume, force settings that differ from those of the run", false)
-    .option("--force", "start over in a folder that holds a run", false);
+    .addOption(sharedOption("resume", { default: false }))
+    .addOption(sharedOption("override", { default: false }))
+    .addOption(sharedOption("force", { default: false }));
   addSettings(command, pretrainSchema).action((options: PretrainOptions) => runPretrain(context, command, options));
   return finishCommand(
     command,
@@ -55,10 +59,13 @@ async function runPretrain(context: CommandContext, command: Command, options: P
   const out = typeof options.resume === "string" ? options.resume : options.out;
   if (!isResumed && options.images === undefined) throw new UsageError("pretrain: --images is needed");
   const given = await givenSettings(command, pretrainSchema, options.config);
-  checkedSettings(() => pretrainConfig(given)); // names wrong keys and values before anything is opened
-  const store = await openRunFolder(out, { resume: isResumed, force: options.force });
-  const stored = isResumed ? await readStoredRun(store) : undefined;
-  const config = pretrainConfig(stored ? resumedSettings(stored.settings, given, options.override) : given);
+  checkedSettings(() => pretrainConfig(given.values), given); // names wrong keys and values before anything is opened
+  const reads = { "--images": options.images };
+  const store = await openRunFolder("pretrain", out, { resume: isResumed, force: options.force, reads });
+  const stored = isResumed ? await readStoredRun(store, "pretrain") : undefined;
+  const config = pretrainConfig(
+    stored ? resumedSettings(stored.settings, given.values, options.override) : given.values,
+  );
   const images = options.images ?? stored?.images ?? "";
   const channels = options.channels === undefined ? stored?.channels : options.channels === "1" ? 1 : 3;
   const source = await openImages(images, {

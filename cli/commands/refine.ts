@@ -32,18 +32,26 @@ import {
   type EncoderCommandOptions,
   encoderInputs,
   encoderOptions,
-  memorySize,
   openCommandDevice,
   tuningOf,
 } from "../program/options.ts";
-import { addSettings, asLists, checkedSettings, givenSettings } from "../program/settings.ts";
+import { memorySize } from "../program/parsers.ts";
+import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
+import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { printDryRun } from "../runs/dry_run.ts";
 import { evaluationOf, heldOut, measured } from "../runs/refine_evaluation.ts";
 import { fewUpdatesText, followRefinement, knnTable } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
-import { openRunFolder, removeOldRun, resumedSettings } from "../runs/run_folder.ts";
-import { checkSameImages, type RunInputs, readStoredRun, resumeOn, writeStoredRun } from "../runs/stored_run.ts";
+import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
+import {
+  checkSameImages,
+  type RunInputs,
+  readStoredRun,
+  resumedSettings,
+  resumeOn,
+  writeStoredRun,
+} from "../runs/stored_run.ts";
 
 interface RefineCommandOptions extends CommonOptions, EncoderCommandOptions {
   readonly weights?: string;
@@ -67,30 +75,22 @@ export function refineCommand(context: CommandContext): Command {
     .description(
       "Refines a vision transformer that was pre-trained by masked image modelling: stage 2 trains contrastive heads on the frozen encoder, stage 3 trains both. No labels are needed; where the images have some, k-NN accuracy per block is measured before and after. The result is OUT/encoder.safetensors. A run can be stopped (Ctrl-C) and resumed without changing its result.",
     )
-    .option("--weights <file>", "checkpoint with the pre-trained encoder")
-    .option("--images <path>", "folder, IDX or CIFAR file, tar, CSV or JSON-lines list of images")
-    .option("--test <path>", "labelled images to evaluate on; default: every fifth of the training images")
-    .option("--preset <name>", `published recipe or small: ${Object.keys(refinePresets).join(", ")}`)
-    .option("--out <folder>", "run folder", "runs/refine")
-    .option(
-      "--resume [run]",
-      "go on with the run in this folder (default: --out); its files and settings are remembered",
-      false,
-    )
-    .option("--override", "with --resume, force settings that differ from those of the run", false)
-    .option("--force", "start over in a folder that holds a run", false)
-    .option(
-      "--dry-run",
-      "print parameters, memory and work of the run, and what to change if it does not fit; computes nothing",
-      false,
-    )
+    .addOption(sharedOption("weights"))
+    .addOption(sharedOption("images"))
+    .addOption(sharedOption("test"))
+    .addOption(sharedOption("preset"))
+    .addOption(sharedOption("runFolder", { default: "runs/refine" }))
+    .addOption(sharedOption("resume", { default: false }))
+    .addOption(sharedOption("override", { default: false }))
+    .addOption(sharedOption("force", { default: false }))
+    .addOption(sharedOption("dryRun", { more: "says what to change if it does not fit", default: false }))
     .option(
       "--memory <size>",
       "with --dry-run, device memory to fit into, such as 24GB (WebGPU tells none)",
       memorySize,
     )
     .option("--no-evaluate", "do not measure k-NN accuracy");
-  addEncoderOptions(command, "--attention-heads");
+  addEncoderOptions(command);
   addSettings(command, refineSchema).action((options: RefineCommandOptions) => runRefine(context, command, options));
   return finishCommand(
     command,
@@ -105,8 +105,9 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const out = typeof options.resume === "string" ? options.resume : options.out;
   if (options.dryRun) return planRefine(options, given, output);
   if (!isResumed) requireFiles(options);
-  const store = await openRunFolder(out, { resume: isResumed, force: options.force });
-  const stored = isResumed ? await readStoredRun(store) : undefined;
+  const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
+  const store = await openRunFolder("refine", out, { resume: isResumed, force: options.force, reads });
+  const stored = isResumed ? await readStoredRun(store, "refine") : undefined;
   const config = refineConfig(
     stored ? resumedSettings(stored.settings, given.settings, options.override) : given.settings,
   );
@@ -188,10 +189,11 @@ interface GivenRun {
 
 async function givenRun(command: Command, options: RefineCommandOptions): Promise<GivenRun> {
   const { weights, images, test } = options;
-  const { preset, ...own } = asLists(await givenSettings(command, refineSchema, options.config), ["heads"]);
+  const found = await givenSettings(command, refineSchema, options.config);
+  const { preset, ...own } = found.values;
   const name = options.preset ?? preset;
   const settings = { ...presetSettings(name), ...own };
-  checkedSettings(() => refineConfig(settings)); // names wrong keys and values before anything is opened
+  checkedSettings(() => refineConfig(settings), found); // names wrong keys and values before anything is opened
   const inputs = Object.entries({ weights, images, test, ...encoderInputs(options) }).filter(
     ([, value]) => value !== undefined,
   );

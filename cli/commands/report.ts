@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { Command } from "commander";
-import { checkWritePath } from "../../engine/platform/files_node.ts";
 import { reportRun } from "../../refiner/report/report_node.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import type { CommonOptions } from "../program/options.ts";
+import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 
 interface ReportOptions extends CommonOptions {
   readonly out?: string;
@@ -18,13 +19,15 @@ export function reportCommand(context: CommandContext): Command {
       "Writes RUN/report.html: loss and health of every head, k-NN accuracy per block before and after, nearest images, maps of patch features, configuration, device, timings and memory. One file that loads nothing from elsewhere. A run that is still going on, or was interrupted, gives a report of what is there.",
     )
     .argument("<run>", "folder of a run, as refine writes it (--out)")
-    .option("--out <file>", "file to write (default: report.html in the run folder, replaced if it exists)")
-    .option("--force", "overwrite the file of --out", false)
+    .addOption(sharedOption("outFile", { more: "default: report.html in the run folder, replaced if it exists" }))
+    .addOption(sharedOption("force", { default: false }))
     .action(async (run: string, options: ReportOptions) => {
       const output = outputOf(context, options);
       const { out, force } = options;
-      if (out !== undefined) await checkWritePath(out, { overwrite: force });
-      const path = await reportRun(run, out ?? join(run, "report.html"));
+      const path = out ?? join(run, "report.html");
+      const overwrite = force || out === undefined;
+      await checkTouchedPaths("report", { reads: { "<run>": run }, writes: { "--out": path }, overwrite });
+      await reportRun(run, path);
       output.line(path);
       output.result({ run, out: path });
     });

@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { loadEncoder } from "../../models/checkpoints/index.ts";
 import type { Pooling } from "../../models/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
@@ -16,8 +16,8 @@ import {
   type EncoderCommandOptions,
   encoderOptions,
   openCommandDevice,
-  wholeNumber,
 } from "../program/options.ts";
+import { sharedOption } from "../program/shared_options.ts";
 
 interface SearchOptions extends CommonOptions, EncoderCommandOptions {
   readonly index: string;
@@ -37,19 +37,11 @@ export function searchCommand(context: CommandContext): Command {
     )
     .argument("<query>", "image to search for")
     .requiredOption("--index <file>", "features written by embed: .safetensors or .npy, with the list beside it")
-    .requiredOption("--weights <file>", "checkpoint that the index was made with")
-    .option("-k <number>", "images to list", wholeNumber(1), 10)
-    .option(
-      "--block <number>",
-      "block that the index was made with (default: as the index says, else the final output)",
-      wholeNumber(0),
-    )
-    .addOption(new Option("--pool <how>", "pooling that the index was made with").choices(["cls", "avg"]))
-    .option(
-      "--shorter-side <pixels>",
-      "shorter side before the centre crop, if embed was given one",
-      wholeNumber(1, 8192),
-    );
+    .addOption(sharedOption("weights", { more: "the one that the index was made with", isRequired: true }))
+    .addOption(sharedOption("k", { more: "they are listed", default: 10 }))
+    .addOption(sharedOption("block", { more: "default: as the index says, else the encoder's final output" }))
+    .addOption(sharedOption("pool", { more: "default: as the index says, else cls where there is one" }))
+    .addOption(sharedOption("shorterSide", { more: "give it if embed was given one" }));
   addEncoderOptions(command).action((query: string, options: SearchOptions) =>
     search(query, options, outputOf(context, options)),
   );

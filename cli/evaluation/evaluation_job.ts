@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Command } from "commander";
 import { openCheckpoint } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
 import { fileSource } from "../../engine/platform/files_node.ts";
@@ -16,10 +16,9 @@ import {
   type EncoderCommandOptions,
   encoderOptions,
   openCommandDevice,
-  share,
-  wholeNumber,
-  workersOption,
 } from "../program/options.ts";
+import { wholeNumber } from "../program/parsers.ts";
+import { sharedOption } from "../program/shared_options.ts";
 
 /** Options of commands that measure k-NN accuracy. */
 export interface EvaluationOptions extends CommonOptions, EncoderCommandOptions {
@@ -27,7 +26,7 @@ export interface EvaluationOptions extends CommonOptions, EncoderCommandOptions 
   readonly images: string;
   readonly test?: string;
   readonly k: number;
-  readonly temperature: number;
+  readonly kTemperature: number;
   readonly pool?: Pooling;
   readonly standardise: boolean;
   readonly batch: number;
@@ -41,33 +40,18 @@ const heldOutEvery = 5;
 
 export function addEvaluationOptions(command: Command): Command {
   command
-    .requiredOption("--weights <file>", "checkpoint with the encoder")
-    .requiredOption("--images <path>", "labelled images: a folder per class, IDX, CIFAR, tar, CSV or JSON-lines list")
-    .option(
-      "--test <path>",
-      `labelled images to classify; default: every ${heldOutEvery}th of --images, left out there`,
-    )
-    .option("-k <number>", "neighbours that vote", wholeNumber(1), 20)
-    .option("--temperature <number>", "τ of a vote's weight exp(similarity/τ)", positiveNumber, 0.07)
-    .addOption(
-      new Option(
-        "--pool <how>",
-        "cls takes the class token, avg the mean over patches (default: cls where there is one)",
-      ).choices(["cls", "avg"]),
-    )
+    .addOption(sharedOption("weights", { isRequired: true }))
+    .addOption(sharedOption("images", { more: "labelled: a folder per class", isRequired: true }))
+    .addOption(sharedOption("test"))
+    .addOption(sharedOption("k", { more: "they vote", default: 20 }))
+    .addOption(sharedOption("kTemperature", { default: 0.07 }))
+    .addOption(sharedOption("pool", { more: "default: cls where there is one" }))
     .option("--no-standardise", "do not scale each feature dimension to mean 0 and deviation 1")
-    .option("--batch <images>", "images per run; changes speed and memory only", wholeNumber(1, 4096), 64)
+    .addOption(sharedOption("batch", { more: "changes speed and memory, not the result", default: 64 }))
     .option("--image-size <pixels>", "side that the model sees (default: its own)", wholeNumber(1, 4096))
-    .addOption(workersOption())
-    .option("--max-bad <share>", "largest accepted share of broken images", share, 0.01);
+    .addOption(sharedOption("workers", { default: "auto" }))
+    .addOption(sharedOption("maxBad", { default: 0.01 }));
   return addEncoderOptions(command);
-}
-
-function positiveNumber(text: string): number {
-  const value = Number(text);
-  if (!(value > 0) || !Number.isFinite(value))
-    throw new InvalidArgumentError("expected a number above 0, such as 0.07.");
-  return value;
 }
 
 /** What the work of an evaluation command is given. */
@@ -148,7 +132,7 @@ export async function measureBlocks(
   try {
     return await knnOfBlocks(device, model, train, test, {
       k: options.k,
-      temperature: options.temperature,
+      temperature: options.kTemperature,
       standardise: options.standardise,
       batch: options.batch,
       blocks,
@@ -165,7 +149,7 @@ export async function measureBlocks(
 
 /** Settings and sizes that every result line names. */
 export function describeEvaluation(job: EvaluationJob, options: EvaluationOptions, found: BlockAccuracies) {
-  const { k, temperature, standardise, weights, pool } = options;
+  const { k, kTemperature: temperature, standardise, weights, pool } = options;
   return {
     adapter: job.device.info.name,
     weights,

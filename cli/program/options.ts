@@ -1,8 +1,9 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { type Device, loadTuning, openDevice, tuneProgram } from "../../engine/index.ts";
 import type { EncoderOptions } from "../../models/checkpoints/index.ts";
-import { workersSchema } from "../../refiner/index.ts";
 import type { Output } from "../output/streams.ts";
+import { epsilon, resolution, wholeNumber } from "./parsers.ts";
+import { sharedOption } from "./shared_options.ts";
 
 /** Options that every command takes. */
 export interface CommonOptions {
@@ -36,10 +37,9 @@ export interface EncoderCommandOptions {
   readonly allowLeftOver?: boolean;
 }
 
-/** @param headsFlag - what the number of attention heads is called, where `--heads` is taken */
-export function addEncoderOptions(command: Command, headsFlag = "--heads, --attention-heads"): Command {
+export function addEncoderOptions(command: Command): Command {
   return command
-    .option(`${headsFlag} <number>`, "attention heads of the encoder, where the file does not tell", wholeNumber(1))
+    .addOption(sharedOption("attentionHeads", { more: "where the file does not tell" }))
     .option("--epsilon <number>", "epsilon of the norms, where the file does not tell (default: 1e-6)", epsilon)
     .addOption(
       new Option(
@@ -77,20 +77,6 @@ export function encoderOptions(options: EncoderCommandOptions): EncoderOptions {
   return { ...given, ...(attentionHeads === undefined ? {} : { heads: attentionHeads }) };
 }
 
-function epsilon(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !(value > 0 && value < 1))
-    throw new InvalidArgumentError("expected a number above 0 and below 1, such as 1e-6.");
-  return value;
-}
-
-/** Parses a resolution such as 224x448 (height first). */
-function resolution(text: string): readonly [number, number] {
-  const [, height = "", width = ""] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/.exec(text) ?? [];
-  if (height === "") throw new InvalidArgumentError("expected height x width in pixels, such as 224x448.");
-  return [Number(height), Number(width)];
-}
-
 /**
  * Opens the device that the options ask for; its notice goes to stderr. Kernel variants are those that were measured on this
  * adapter before, unless `--no-tune` asks for the built-in ones.
@@ -126,41 +112,4 @@ export function tuningOf(
     const measured = choices.filter(({ source }) => source === "measured").length;
     if (measured > 0) output.notice(`measured the variants of ${measured} operations on ${device.info.name}`);
   };
-}
-
-/** How many threads decode images, where that is no setting of a run. */
-export function workersOption(): Option {
-  return new Option("--workers <threads>", workersSchema.description)
-    .argParser((text): number | "auto" => (text === "auto" ? text : wholeNumber(0, 256)(text)))
-    .default("auto");
-}
-
-/** Parses a whole number of at least `least`. */
-export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < least || value > most) {
-      const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`;
-      throw new InvalidArgumentError(`expected a whole number ${range}.`);
-    }
-    return value;
-  };
-}
-
-/** Parses a share from 0 to 1. */
-export function share(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !(value >= 0 && value <= 1)) {
-    throw new InvalidArgumentError("expected a share from 0 to 1, such as 0.01.");
-  }
-  return value;
-}
-
-/** Parses a size of memory in bytes: 24GB, 512MiB, 1000000. */
-export function memorySize(text: string): number {
-  const [, number = "", unit = ""] = /^([\d.]+)\s*([kmgt]?i?b)?$/i.exec(text.trim()) ?? [];
-  const power = "bkmgt".indexOf((unit.charAt(0) || "b").toLowerCase());
-  const bytes = Number(number) * (unit.toLowerCase().includes("i") ? 1024 : 1000) ** power;
-  if (number === "" || !(bytes > 0)) throw new InvalidArgumentError("expected a size of memory, such as 24GB.");
-  return bytes;
 }

@@ -1,77 +1,108 @@
 import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { parse as parseYaml } from "yaml";
-import { z } from "zod";
+import type { z } from "zod";
 import { OptionError } from "../../engine/index.ts";
+import { type SettingProblem, SettingsError, settingsMessage } from "../../refiner/methods/setting_errors.ts";
+import { type SettingType, settingTypes } from "../../refiner/methods/setting_expectations.ts";
+import { type SharedOptionName, sharedOptions } from "./shared_options.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** A strict object schema whose keys are settings. */
 type SettingsSchema = z.ZodObject;
 
-interface SettingInfo {
-  readonly key: string;
-  readonly flag: string;
-  readonly description: string;
-  readonly default: unknown;
-  readonly isBoolean: boolean;
-}
-
-/** Every setting of a schema with its option name. */
-export function settingsOf(schema: SettingsSchema): SettingInfo[] {
-  const { properties = {} } = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
-  return Object.entries(properties).map(([key, property]) => {
-    const info = typeof property === "object" ? property : {};
-    return {
-      key,
-      flag: settingFlag(key),
-      description: info.description ?? key,
-      default: info.default,
-      isBoolean: info.type === "boolean",
-    };
-  });
-}
+/** Settings that other commands have an option for: the same name and words, and what a setting adds to them. */
+const sharedSettings: Readonly<Record<string, { readonly name: SharedOptionName; readonly more?: string }>> = {
+  pooling: { name: "pool" },
+  k: { name: "k", more: "they vote in the k-NN evaluation" },
+  kTemperature: { name: "kTemperature" },
+  batch: { name: "batch", more: "each makes an update" },
+  maxBad: { name: "maxBad" },
+  workers: { name: "workers" },
+  precision: { name: "precision" },
+  localViews: { name: "localViews" },
+  attentionHeads: { name: "attentionHeads" },
+  decoderHeads: { name: "decoderHeads" },
+};
 
 /** `topK` is `--top-k`. */
 export function settingFlag(key: string): string {
-  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const long = /--\S+/.exec(sharedFlags(key) ?? "")?.[0];
+  return long ?? `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function sharedFlags(key: string): string | undefined {
+  const use = sharedSettings[key];
+  return use && sharedOptions[use.name].flags;
 }
 
 /** Adds an option per setting; `seed` is a common option already. */
 export function addSettings(command: Command, schema: SettingsSchema): Command {
-  for (const { key, flag, description, default: value, isBoolean } of settingsOf(schema)) {
-    if (key === "seed") continue;
-    const text = `${description} (default: ${Array.isArray(value) ? value.join(",") : String(value)})`;
-    command.addOption(new Option(isBoolean ? flag : `${flag} <value>`, text));
-  }
+  for (const [key, type] of Object.entries(settingTypes(schema)))
+    if (key !== "seed") command.addOption(settingOption(key, type));
   return command.option("--config <file>", "settings in a YAML file; options on the command line win");
 }
 
+/** The option of a setting. Its value is checked with the others, by the schema. */
+function settingOption(key: string, type: SettingType): Option {
+  const info = typeof type === "boolean" ? {} : type;
+  const use = sharedSettings[key];
+  const option = use
+    ? new Option(
+        sharedOptions[use.name].flags,
+        [sharedOptions[use.name].description, use.more].flatMap((text) => text ?? []).join("; "),
+      )
+    : new Option([settingFlag(key), placeholder(info)].join(" ").trimEnd(), info.description ?? key);
+  if (info.enum) option.argChoices = info.enum.map(String);
+  option.helpGroup("Settings (by their own names also keys of --config):");
+  return option.default(info.default, Array.isArray(info.default) ? info.default.join(",") : String(info.default));
+}
+
+function placeholder({ type, enum: choices }: Exclude<SettingType, boolean>): string {
+  if (type === "boolean") return "";
+  if (choices) return "<name>";
+  return type === "array" ? "<list>" : "<number>";
+}
+
+/** Settings that a user gave, not yet validated. */
+export interface GivenSettings {
+  readonly values: Readonly<Record<string, unknown>>;
+  /** The settings file, if there is one. */
+  readonly file?: string;
+  /** Keys whose value stands in the file. */
+  readonly fileKeys: ReadonlySet<string>;
+}
+
 /**
- * Settings that the user gave, from the file and then from the command line, not yet validated.
+ * Settings from the file, and those of the command line, which win.
  *
  * @throws UsageError for a file that is no list of settings
  */
-export async function givenSettings(
-  command: Command,
-  schema: SettingsSchema,
-  file?: string,
-): Promise<Record<string, unknown>> {
-  const settings: Record<string, unknown> = file === undefined ? {} : await readSettings(file);
-  for (const { key, isBoolean } of settingsOf(schema)) {
-    if (command.getOptionValueSource(key) !== "cli") continue;
-    const value: unknown = command.getOptionValue(key);
-    settings[key] = isBoolean || key === "seed" ? value : parseValue(String(value));
+export async function givenSettings(command: Command, schema: SettingsSchema, file?: string): Promise<GivenSettings> {
+  const { values: fromFile, fileKeys: keys } = file === undefined ? nothingGiven : await readSettings(file, schema);
+  const values = { ...fromFile };
+  const fileKeys = new Set(keys);
+  for (const [key, type] of Object.entries(settingTypes(schema))) {
+    const name = new Option(settingFlag(key)).attributeName();
+    if (command.getOptionValueSource(name) !== "cli") continue;
+    const value: unknown = command.getOptionValue(name);
+    values[key] = asTyped(typeof value === "string" ? parsedValue(value) : value, type);
+    fileKeys.delete(key);
   }
-  return settings;
+  return { values, fileKeys, ...(file === undefined ? {} : { file }) };
 }
 
-/** @throws UsageError */
-export async function readSettings(file: string): Promise<Record<string, unknown>> {
-  const value = await parsedYaml(file);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+const nothingGiven: GivenSettings = { values: {}, fileKeys: new Set() };
+
+/** The settings in a YAML file. @throws UsageError for a file that is no list of settings */
+export async function readSettings(file: string, schema: SettingsSchema): Promise<GivenSettings> {
+  const found = await parsedYaml(file);
+  if (typeof found !== "object" || found === null || Array.isArray(found)) {
     throw new UsageError(`config: ${file} holds no settings; write one per line, such as batch: 256`);
   }
-  return { ...value };
+  const types = settingTypes(schema);
+  const values = Object.fromEntries(Object.entries(found).map(([key, value]) => [key, asTyped(value, types[key])]));
+  return { values, file, fileKeys: new Set(Object.keys(values)) };
 }
 
 async function parsedYaml(file: string): Promise<unknown> {
@@ -85,30 +116,33 @@ async function parsedYaml(file: string): Promise<unknown> {
   }
 }
 
-/** Checks settings that a user gave, all in `file` if that is named. @throws UsageError for wrong keys or values */
-export function checkedSettings<T>(check: () => T, file?: string): T {
+/** Checks settings that a user gave. @throws UsageError that shows wrong values, and the option and key of each */
+export function checkedSettings<T>(check: () => T, given: Omit<GivenSettings, "values"> = nothingGiven): T {
   try {
     return check();
   } catch (error) {
+    if (error instanceof SettingsError)
+      throw new UsageError(settingsMessage(error.method, error.problems, (problem) => placeOf(problem, given)));
     if (error instanceof OptionError)
-      throw new UsageError(file === undefined ? error.message : `${file}: ${error.message}`);
+      throw new UsageError(given.file === undefined ? error.message : `${given.file}: ${error.message}`);
     throw error;
   }
 }
 
+function placeOf({ key, isUnknown }: SettingProblem, { file, fileKeys }: Omit<GivenSettings, "values">): string {
+  if (isUnknown || key === undefined) return file ?? "";
+  return `(${settingFlag(key)}, key ${key}${fileKeys.has(key) ? ` in ${file}` : ""})`;
+}
+
 /** `16,17,last` is a list, `0.2` a number, everything else text. */
-function parseValue(text: string): unknown {
-  if (text.includes(",")) return text.split(",").map((part) => parseValue(part.trim()));
+function parsedValue(text: string): unknown {
+  if (text.includes(",")) return text.split(",").map((part) => parsedValue(part.trim()));
   const number = Number(text);
   return text.trim() !== "" && Number.isFinite(number) ? number : text;
 }
 
-/** Single values for list settings are lists of one. */
-export function asLists(settings: Record<string, unknown>, keys: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(settings).map(([key, value]) => [
-      key,
-      keys.includes(key) && !Array.isArray(value) ? [value] : value,
-    ]),
-  );
+/** A single value for a setting that is a list is a list of one. */
+function asTyped(value: unknown, type: SettingType | undefined): unknown {
+  const isList = typeof type === "object" && type.type === "array";
+  return isList && !Array.isArray(value) ? [value] : value;
 }

@@ -1,6 +1,6 @@
 import { type Device, OverLimitError, trialAllocation } from "../../engine/index.ts";
 import type { VitConfig } from "../../models/index.ts";
-import type { RefineConfig } from "../../refiner/methods/refine/refine_config.ts";
+import type { FewUpdatesAdvice } from "../../refiner/index.ts";
 import {
   type DryRun,
   dryRun,
@@ -9,7 +9,7 @@ import {
   gpuPlanningDevice,
   withinLimits,
 } from "../../refiner/methods/refine/dry_run.ts";
-import type { FewUpdatesAdvice } from "../../refiner/index.ts";
+import type { RefineConfig } from "../../refiner/methods/refine/refine_config.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 
 /** What to plan. */

@@ -2,8 +2,8 @@ import type { Device } from "../../engine/index.ts";
 import type { VisionTransformer } from "../../models/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import { type ImageSource, knnOfBlocks, type RefineConfig, subset, withClassNames } from "../../refiner/index.ts";
-import type { Output } from "../output/streams.ts";
 import { Progress } from "../output/progress.ts";
+import type { Output } from "../output/streams.ts";
 
 /** Images that k-NN accuracy is measured with. */
 export interface Evaluation {

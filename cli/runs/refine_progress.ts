@@ -1,6 +1,6 @@
 import type { FewUpdatesAdvice, RefineConfig, RefineEvent, RefineResult } from "../../refiner/index.ts";
-import type { Output } from "../output/streams.ts";
 import { Progress } from "../output/progress.ts";
+import type { Output } from "../output/streams.ts";
 import { settingFlag } from "../program/settings.ts";
 
 /** Seconds that a part of a run took. */

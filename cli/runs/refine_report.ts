@@ -1,7 +1,7 @@
 import type { Device } from "../../engine/index.ts";
 import type { VisionTransformer } from "../../models/index.ts";
-import { dryRun } from "../../refiner/methods/refine/dry_run.ts";
 import type { RefineConfig } from "../../refiner/index.ts";
+import { dryRun } from "../../refiner/methods/refine/dry_run.ts";
 import { reportRun, saveReportData } from "../../refiner/report/report_node.ts";
 import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
 import type { Output } from "../output/streams.ts";

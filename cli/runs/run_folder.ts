@@ -1,27 +1,35 @@
-import { stat } from "node:fs/promises";
 import { reportDataFile } from "../../refiner/report/report_node.ts";
 import { RunFolder } from "../../refiner/training/run_folder_node.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { configFile } from "./stored_run.ts";
+
+/** Files that a run leaves beside its configuration and its checkpoints. */
+const runFiles = ["metrics.jsonl", "encoder.safetensors", "mae.safetensors", "report.html", reportDataFile];
 
 /**
  * The run folder of a command: new, or one to go on with.
  *
- * @throws UsageError if it holds a run and neither resuming nor overwriting was asked for, or there is none to resume; for a file
+ * @throws UsageError if it holds a run and neither resuming nor overwriting was asked for, or there is none to resume; for a
+ *   file, and where one of the files that are read is one that the run writes; otherwise as `checkTouchedPaths` does
  */
 export async function openRunFolder(
+  command: string,
   path: string,
-  options: { readonly resume: boolean; readonly force: boolean },
+  options: {
+    readonly resume: boolean;
+    readonly force: boolean;
+    /** What the run reads, by the option that names it. */
+    readonly reads?: Readonly<Record<string, string | undefined>>;
+  },
 ): Promise<RunFolder> {
-  const isFile = await stat(path).then(
-    (found) => !found.isDirectory(),
-    (error: NodeJS.ErrnoException) => error.code === "ENOTDIR",
-  );
-  if (isFile) throw new UsageError(`${path}: a file stands there or on the way; give a folder (--out)`);
   const store = new RunFolder(path);
-  const config = await store.readText("config.json");
-  if (options.resume && config === undefined)
+  const { resume, force, reads = {} } = options;
+  await checkTouchedPaths(command, { reads, folder: { path, files: [...runFiles, configFile] } });
+  const config = await store.readText(configFile);
+  if (resume && config === undefined)
     throw new UsageError(`${path}: there is no run to resume; start one without --resume`);
-  if (!options.resume && !options.force && config !== undefined) {
+  if (!resume && !force && config !== undefined) {
     throw new UsageError(
       `${path}: a run is there already; go on with --resume, start over with --force, or choose another --out`,
     );
@@ -32,10 +40,9 @@ export async function openRunFolder(
 
 /** Removes the run that a new one replaces; called when the new one begins, so that one which cannot begin costs nothing. */
 export async function removeOldRun(store: RunFolder): Promise<void> {
-  if ((await store.readText("config.json")) === undefined) return;
+  if ((await store.readText(configFile)) === undefined) return;
   for (const file of await store.list("checkpoints")) await store.remove(`checkpoints/${file}`);
-  const made = ["metrics.jsonl", "encoder.safetensors", "mae.safetensors", "report.html", reportDataFile];
-  for (const file of [...made, "config.json"]) await store.remove(file);
+  for (const file of [...runFiles, configFile]) await store.remove(file);
 }
 
 /** Removes what a killed process left half-written beside the files that it was to replace. */
@@ -46,26 +53,4 @@ async function removeUnfinished(store: RunFolder): Promise<void> {
         await store.remove(folder === "" ? file : `${folder}/${file}`);
     }
   }
-}
-
-/**
- * Settings of a run that is resumed: those of its config.json; given ones must not differ unless overriding.
- *
- * @throws UsageError that names each differing key
- */
-export function resumedSettings(
-  stored: Readonly<Record<string, unknown>>,
-  given: Readonly<Record<string, unknown>>,
-  isOverride: boolean,
-): Record<string, unknown> {
-  const changed = Object.keys(given).filter((key) => JSON.stringify(given[key]) !== JSON.stringify(stored[key]));
-  if (changed.length > 0 && !isOverride) {
-    const list = changed
-      .map((key) => `${key} (was ${JSON.stringify(stored[key])}, now ${JSON.stringify(given[key])})`)
-      .join(", ");
-    throw new UsageError(
-      `resume: the settings differ from those of the run: ${list}; drop them, or force them with --override`,
-    );
-  }
-  return { ...stored, ...given };
 }

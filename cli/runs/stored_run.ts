@@ -5,7 +5,14 @@ import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
 import type { EncoderCommandOptions } from "../program/options.ts";
 import { UsageError } from "../program/usage_error.ts";
 
+/** What a run says about itself: files, device, settings. */
+export const configFile = "config.json";
+
+/** Commands that leave runs. */
+export type RunCommand = "refine" | "pretrain" | "demo";
+
 const storedSchema = z.looseObject({
+  command: z.enum(["refine", "pretrain", "demo"]).optional(),
   weights: z.string().optional(),
   images: z.string(),
   imageCount: z.number().optional(),
@@ -28,22 +35,40 @@ export type StoredRun = z.output<typeof storedSchema>;
 
 /** Files that a run works with, and how they are read; the part of config.json beside settings and device. */
 export type RunInputs = EncoderCommandOptions &
-  Pick<StoredRun, "weights" | "images" | "imageCount" | "test" | "channels">;
+  Pick<StoredRun, "weights" | "images" | "imageCount" | "test" | "channels"> & {
+    /** Which schedule of the demo. */
+    readonly schedule?: string;
+  };
 
-/** @throws UsageError for a config.json that this program did not write */
-export async function readStoredRun(store: RunFolder): Promise<StoredRun> {
+/**
+ * Reads what a run says about itself.
+ *
+ * @param command - which goes on with the run; `refine` also takes a demo, which is a refinement
+ * @throws UsageError for a config.json that this program did not write, or the run of another command
+ */
+export async function readStoredRun(store: RunFolder, command: RunCommand): Promise<StoredRun> {
+  const stored = await parsedRun(store);
+  const began = stored.command === "demo" ? "refine" : (stored.command ?? command);
+  if (began === command) return stored;
+  throw new UsageError(
+    `${store.name}: the run was begun by ${stored.command}; go on with it by mimrefine ${began} --resume ${store.name}`,
+  );
+}
+
+async function parsedRun(store: RunFolder): Promise<StoredRun> {
   try {
-    return storedSchema.parse(JSON.parse((await store.readText("config.json")) ?? ""));
+    return storedSchema.parse(JSON.parse((await store.readText(configFile)) ?? ""));
   } catch {
     throw new UsageError(
-      `${store.name}/config.json is no configuration of a run; it was damaged or written by another program: start over with --force`,
+      `${store.name}/${configFile} is no configuration of a run; it was damaged or written by another program: start over with --force`,
     );
   }
 }
 
+/** Writes what a run says about itself: package version, command, inputs, adapter, kernel variants and settings. */
 export async function writeStoredRun(
   store: RunFolder,
-  command: string,
+  command: RunCommand,
   device: Device,
   run: RunInputs & { readonly settings: object },
 ): Promise<void> {
@@ -57,7 +82,7 @@ export async function writeStoredRun(
     tuning: device.tuning.entries(),
     settings,
   };
-  await store.writeText("config.json", `${JSON.stringify(value, null, 2)}\n`);
+  await store.writeText(configFile, `${JSON.stringify(value, null, 2)}\n`);
 }
 
 /**
@@ -77,4 +102,26 @@ export function checkSameImages(stored: StoredRun, images: number, isOverride: b
   throw new UsageError(
     `resume: the images differ from those of the run: imageCount (was ${stored.imageCount}, now ${images}); give the same --images, or force it with --override`,
   );
+}
+
+/**
+ * Settings of a run that is resumed: those of its config.json; given ones must not differ unless overriding.
+ *
+ * @throws UsageError that names each differing key
+ */
+export function resumedSettings(
+  stored: Readonly<Record<string, unknown>>,
+  given: Readonly<Record<string, unknown>>,
+  isOverride: boolean,
+): Record<string, unknown> {
+  const changed = Object.keys(given).filter((key) => JSON.stringify(given[key]) !== JSON.stringify(stored[key]));
+  if (changed.length > 0 && !isOverride) {
+    const list = changed
+      .map((key) => `${key} (was ${JSON.stringify(stored[key])}, now ${JSON.stringify(given[key])})`)
+      .join(", ");
+    throw new UsageError(
+      `resume: the settings differ from those of the run: ${list}; drop them, or force them with --override`,
+    );
+  }
+  return { ...stored, ...given };
 }

@@ -30,7 +30,8 @@ describe("config", () => {
     ["batch: [1", "YAML"],
     ["- batch", "holds no settings"],
     ["batch: many", "batch"],
-    ["workers: all", "workers: expected a whole number from 0 to 256, or auto"],
+    ["workers: all", 'workers is "all" (--workers, key workers in '],
+    ["workers: all", ": expected a whole number from 0 to 256, or auto"],
   ])("refuses %j with the file's name and exit code 2", async (text, reason) => {
     await writeFile(at("bad.yaml"), text);
     const { code, err } = await run("config", "--check", at("bad.yaml"));

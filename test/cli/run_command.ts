@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { runCli } from "../../cli/program/run_cli.ts";
+import { runCli } from "../../cli/run_cli.ts";
 
 export interface CommandResult {
   readonly code: number;

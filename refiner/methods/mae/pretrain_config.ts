@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { VitConfig } from "../../../models/index.ts";
 import { vitConfig } from "../../../models/index.ts";
-import { parseConfig, workersSchema } from "../refine/refine_config.ts";
+import { workersSchema } from "../refine/refine_config.ts";
+import { parseConfig } from "../setting_errors.ts";
 
 const count = z.int().min(1);
 const notNegative = z.number().min(0);
@@ -59,9 +60,9 @@ export const pretrainSchema = z.strictObject({
 export type PretrainConfig = z.output<typeof pretrainSchema>;
 export type PretrainSettings = z.input<typeof pretrainSchema>;
 
-/** @throws OptionError that names each wrong key and, for an unknown one, the nearest valid one */
+/** @throws SettingsError that shows each wrong value with what was expected, and for an unknown key the nearest valid one */
 export function pretrainConfig(settings: Readonly<Record<string, unknown>> = {}): PretrainConfig {
-  return parseConfig(pretrainSchema, settings);
+  return parseConfig(pretrainSchema, settings, "pretrain");
 }
 
 /** The encoder that the settings describe. @throws OptionError, ShapeError */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../../engine/index.ts";
 import { type VitConfig, vitConfig, vitPresets } from "../../../models/index.ts";
+import { parseConfig } from "../setting_errors.ts";
 
 const share = z.number().min(0).max(1);
 const count = z.int().min(1);
@@ -52,7 +53,7 @@ export const refineSchema = z.strictObject({
   stage3Epochs: notNegative.describe("epochs that train encoder and heads").default(30),
   stage3Warmup: notNegative.describe("warm-up epochs of stage 3").default(4),
   stage3LearningRate: positive.describe("learning rate of stage 3 per 256 images").default(4e-4),
-  endLearningRate: notNegative.describe("learning rate at the end of both stages").default(1e-6),
+  endLearningRate: notNegative.describe("learning rate at the end; of both stages").default(1e-6),
   layerDecay: positive.max(1).describe("factor on the learning rate from block to block").default(0.65),
   encoderWeightDecay: notNegative.describe("weight decay of the encoder").default(0.05),
   headWeightDecay: notNegative.describe("weight decay of the heads").default(1e-5),
@@ -161,54 +162,13 @@ export function presetEncoder(preset: string): VitConfig | undefined {
 /**
  * A complete configuration from a preset and settings, later ones winning.
  *
- * @throws OptionError that names each wrong key, what was expected, and for an unknown key the nearest valid one
+ * @throws SettingsError that shows each wrong value with what was expected, and for an unknown key the nearest valid one;
+ *   OptionError for an unknown preset
  */
 export function refineConfig(settings: Readonly<Record<string, unknown>> = {}, preset?: string): RefineConfig {
   const base = preset === undefined ? {} : refinePresets[preset];
   if (!base) {
     throw new OptionError(`refine: no preset ${preset}; choose from ${Object.keys(refinePresets).join(", ")}`);
   }
-  return parseConfig(refineSchema, { ...base, ...settings });
-}
-
-/** Validates against a strict schema. @throws OptionError */
-export function parseConfig<T extends z.ZodType>(schema: T, settings: unknown): z.output<T> {
-  const result = schema.safeParse(settings);
-  if (result.success) return result.data;
-  const known =
-    "shape" in schema && typeof schema.shape === "object" && schema.shape !== null ? Object.keys(schema.shape) : [];
-  throw new OptionError(result.error.issues.map((issue) => describeIssue(issue, known)).join("; "));
-}
-
-function describeIssue(issue: z.core.$ZodIssue, known: readonly string[]): string {
-  if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => `there is no setting ${key}; did you mean ${nearestName(key, known)}?`).join("; ");
-  }
-  const got = "input" in issue && issue.input !== undefined ? ` is ${JSON.stringify(issue.input)}` : "";
-  return `${issue.path.join(".") || "the configuration"}${got}: ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;
-}
-
-/** The known name with the smallest edit distance (Levenshtein 1966). */
-export function nearestName(name: string, known: readonly string[]): string {
-  const distances = known.map((candidate) => ({
-    candidate,
-    distance: editDistance(name.toLowerCase(), candidate.toLowerCase()),
-  }));
-  return distances.reduce((best, next) => (next.distance < best.distance ? next : best), {
-    candidate: "",
-    distance: Number.POSITIVE_INFINITY,
-  }).candidate;
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substituted, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
+  return parseConfig(refineSchema, { ...base, ...settings }, "refine");
 }

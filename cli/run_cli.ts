@@ -1,22 +1,23 @@
 import { Command, CommanderError } from "commander";
-import packageJson from "../../package.json" with { type: "json" };
-import { benchCommand } from "../commands/bench.ts";
-import { configCommand } from "../commands/config.ts";
-import { convertCommand } from "../commands/convert.ts";
-import { demoCommand } from "../commands/demo.ts";
-import { doctorCommand } from "../commands/doctor.ts";
-import { embedCommand } from "../commands/embed.ts";
-import { inspectCommand } from "../commands/inspect.ts";
-import { knnCommand } from "../commands/knn.ts";
-import { layersCommand } from "../commands/layers.ts";
-import { pretrainCommand } from "../commands/pretrain.ts";
-import { refineCommand } from "../commands/refine.ts";
-import { reportCommand } from "../commands/report.ts";
-import { searchCommand } from "../commands/search.ts";
-import { clearLine, type Streams } from "../output/streams.ts";
-import type { CommandContext } from "./context.ts";
-import { exitCodeHelp, exitCodes } from "./exit_codes.ts";
-import { UsageError } from "./usage_error.ts";
+import packageJson from "../package.json" with { type: "json" };
+import { benchCommand } from "./commands/bench.ts";
+import { configCommand } from "./commands/config.ts";
+import { convertCommand } from "./commands/convert.ts";
+import { demoCommand } from "./commands/demo.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { embedCommand } from "./commands/embed.ts";
+import { inspectCommand } from "./commands/inspect.ts";
+import { knnCommand } from "./commands/knn.ts";
+import { layersCommand } from "./commands/layers.ts";
+import { pretrainCommand } from "./commands/pretrain.ts";
+import { refineCommand } from "./commands/refine.ts";
+import { reportCommand } from "./commands/report.ts";
+import { searchCommand } from "./commands/search.ts";
+import { clearLine, type Streams } from "./output/streams.ts";
+import type { CommandContext } from "./program/context.ts";
+import { exitCodeHelp, exitCodes } from "./program/exit_codes.ts";
+import { acceptOldSpellings } from "./program/old_spellings.ts";
+import { UsageError } from "./program/usage_error.ts";
 
 /** The commands in the order of the help text. */
 const commands: readonly ((context: CommandContext) => Command)[] = [
@@ -35,6 +36,29 @@ const commands: readonly ((context: CommandContext) => Command)[] = [
   benchCommand,
 ];
 
+/** The program with all its commands, which act in `context`. */
+export function createProgram(context: CommandContext): Command {
+  const program = new Command("mimrefine")
+    .description("Refine vision transformers that were pre-trained by masked image modelling, on any GPU.")
+    .version(packageJson.version, "-v, --version")
+    .addHelpText(
+      "after",
+      `\n${exitCodeHelp}\nRun mimrefine COMMAND --help for the options of a command and an example.`,
+    );
+  for (const create of commands) {
+    const command = create(context);
+    acceptOldSpellings(command, context);
+    program.addCommand(command);
+  }
+  for (const command of [program, ...program.commands]) {
+    command
+      .exitOverride()
+      .showHelpAfterError(`Run mimrefine ${command === program ? "" : `${command.name()} `}--help for help.`)
+      .configureOutput({ writeOut: context.streams.out, writeErr: context.streams.err });
+  }
+  return program;
+}
+
 /**
  * Runs a command line.
  *
@@ -43,20 +67,7 @@ const commands: readonly ((context: CommandContext) => Command)[] = [
  */
 export async function runCli(args: readonly string[], streams: Streams, isDebug = false): Promise<number> {
   const context: CommandContext = { streams, exitCode: exitCodes.success };
-  const program = new Command("mimrefine")
-    .description("Refine vision transformers that were pre-trained by masked image modelling, on any GPU.")
-    .version(packageJson.version, "-v, --version")
-    .addHelpText(
-      "after",
-      `\n${exitCodeHelp}\nRun mimrefine COMMAND --help for the options of a command and an example.`,
-    );
-  for (const create of commands) program.addCommand(create(context));
-  for (const command of [program, ...program.commands]) {
-    command
-      .exitOverride()
-      .showHelpAfterError(`Run mimrefine ${command === program ? "" : `${command.name()} `}--help for help.`)
-      .configureOutput({ writeOut: streams.out, writeErr: streams.err });
-  }
+  const program = createProgram(context);
   try {
     if (args.length === 0) {
       program.outputHelp();

@@ -1,0 +1,58 @@
+import { InvalidArgumentError } from "commander";
+
+/** Parses a whole number of at least `least`. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || value > most) {
+      const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`;
+      throw new InvalidArgumentError(`expected a whole number ${range}.`);
+    }
+    return value;
+  };
+}
+
+/** Parses a share from 0 to 1. */
+export function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= 1)) {
+    throw new InvalidArgumentError("expected a share from 0 to 1, such as 0.01.");
+  }
+  return value;
+}
+
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value))
+    throw new InvalidArgumentError("expected a number above 0, such as 0.07.");
+  return value;
+}
+
+/** Parses an epsilon: above 0, below 1. */
+export function epsilon(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value > 0 && value < 1))
+    throw new InvalidArgumentError("expected a number above 0 and below 1, such as 1e-6.");
+  return value;
+}
+
+/** Parses a resolution such as 224x448 (height first). */
+export function resolution(text: string): readonly [number, number] {
+  const [, height = "", width = ""] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/.exec(text) ?? [];
+  if (height === "") throw new InvalidArgumentError("expected height x width in pixels, such as 224x448.");
+  return [Number(height), Number(width)];
+}
+
+/** Parses a number of decoder threads. */
+export function workers(text: string): number | "auto" {
+  return text === "auto" ? text : wholeNumber(0, 256)(text);
+}
+
+/** Parses a size of memory in bytes: 24GB, 512MiB, 1000000. */
+export function memorySize(text: string): number {
+  const [, number = "", unit = ""] = /^([\d.]+)\s*([kmgt]?i?b)?$/i.exec(text.trim()) ?? [];
+  const power = "bkmgt".indexOf((unit.charAt(0) || "b").toLowerCase());
+  const bytes = Number(number) * (unit.toLowerCase().includes("i") ? 1024 : 1000) ** power;
+  if (number === "" || !(bytes > 0)) throw new InvalidArgumentError("expected a size of memory, such as 24GB.");
+  return bytes;
+}

@@ -1,0 +1,103 @@
+import { Option } from "commander";
+import { vitPresets } from "../../models/index.ts";
+import { refinePresets, workersSchema } from "../../refiner/index.ts";
+import { positiveNumber, share, wholeNumber, workers } from "./parsers.ts";
+
+/** What an option is in every command that takes it. */
+interface SharedOption {
+  /** Short and long name with the placeholder of its value. */
+  readonly flags: string;
+  readonly description: string;
+  readonly parse?: (text: string) => unknown;
+  readonly choices?: readonly string[];
+}
+
+/**
+ * Options that more than one command takes: one name, placeholder, parser and description each. The values of settings
+ * (`refine`, `pretrain`) are checked by their schema instead, since they also come from files.
+ */
+const shared = {
+  weights: { flags: "--weights <file>", description: "checkpoint with the encoder" },
+  images: {
+    flags: "--images <path>",
+    description: "folder, IDX or CIFAR file, tar, CSV or JSON-lines list of images",
+  },
+  test: { flags: "--test <path>", description: "labelled images to classify; default: every fifth of --images" },
+  runFolder: { flags: "--out <folder>", description: "run folder" },
+  outFile: { flags: "--out <file>", description: "file to write" },
+  force: { flags: "--force", description: "replace files, or a run, that are there already" },
+  resume: {
+    flags: "--resume [run]",
+    description: "go on with the run in this folder (default: --out); its files and settings are remembered",
+  },
+  override: {
+    flags: "--override",
+    description: "with --resume, force settings that differ from those of the run",
+  },
+  dryRun: { flags: "--dry-run", description: "print the memory that a run would take; computes nothing" },
+  preset: { flags: "--preset <name>", description: `settings to begin with: ${Object.keys(refinePresets).join(", ")}` },
+  model: { flags: "--model <size>", description: "size of the ViT", choices: Object.keys(vitPresets) },
+  block: { flags: "--block <number>", description: "block to read, the first is 0", parse: wholeNumber(0) },
+  pool: {
+    flags: "--pool <how>",
+    description: "cls takes the class token, avg the mean over patches",
+    choices: ["cls", "avg"],
+  },
+  k: { flags: "-k, --k <number>", description: "number of nearest neighbours", parse: wholeNumber(1) },
+  kTemperature: {
+    flags: "--k-temperature <number>",
+    description: "τ of a neighbour's weight exp(similarity/τ) in the k-NN vote",
+    parse: positiveNumber,
+  },
+  batch: { flags: "--batch <images>", description: "images per batch", parse: wholeNumber(1, 65536) },
+  shorterSide: {
+    flags: "--shorter-side <pixels>",
+    description: "shorter side before the centre crop",
+    parse: wholeNumber(1, 8192),
+  },
+  maxBad: { flags: "--max-bad <share>", description: "largest accepted share of broken images", parse: share },
+  workers: { flags: "--workers <threads>", description: workersSchema.description ?? "", parse: workers },
+  precision: {
+    flags: "--precision <format>",
+    description: "number format of activations; f16 takes about half of their memory and needs shader-f16",
+    choices: ["f32", "f16"],
+  },
+  localViews: {
+    flags: "--local-views <number>",
+    description: "local views of each image",
+    parse: wholeNumber(0),
+  },
+  attentionHeads: {
+    flags: "--attention-heads <number>",
+    description: "attention heads of the encoder",
+    parse: wholeNumber(1),
+  },
+  decoderHeads: {
+    flags: "--decoder-heads <number>",
+    description: "attention heads of the decoder",
+    parse: wholeNumber(1),
+  },
+} satisfies Readonly<Record<string, SharedOption>>;
+
+export type SharedOptionName = keyof typeof shared;
+
+export const sharedOptions: Readonly<Record<SharedOptionName, SharedOption>> = shared;
+
+/** What only this command can say about an option. */
+export interface OptionUse {
+  /** Follows the description behind a semicolon. */
+  readonly more?: string;
+  /** Value where none is given. */
+  readonly default?: unknown;
+  readonly isRequired?: boolean;
+}
+
+/** An option that several commands take, for one of them. */
+export function sharedOption(name: SharedOptionName, use: OptionUse = {}): Option {
+  const { flags, description, parse, choices } = sharedOptions[name];
+  const option = new Option(flags, use.more === undefined ? description : `${description}; ${use.more}`);
+  if (choices) option.choices(choices);
+  if (parse) option.argParser(parse);
+  if (use.default !== undefined) option.default(use.default);
+  return option.makeOptionMandatory(use.isRequired === true);
+}
