@@ -1,6 +1,7 @@
 import { checkpoint } from "../engine/core/gradient_checkpointing.ts";
 import type { Arena, Tensor } from "../engine/index.ts";
 import { type BlockOptions, transformerBlock } from "./layers.ts";
+import type { VitConfig } from "./vit_config.ts";
 
 export interface BlockStackOptions extends Omit<BlockOptions, "keep" | "onAttention"> {
   /** How many blocks there are. */
@@ -37,6 +38,11 @@ export function blockStack(parameters: Arena, prefix: string, rows: Tensor, opti
     outputs.push(x);
   }
   return outputs;
+}
+
+/** What of a model's config its blocks need to know. */
+export function blockSizes({ kind, blocks, heads, epsilon, layerScale }: VitConfig) {
+  return { kind, blocks, heads, epsilon, layerScale };
 }
 
 function parametersOf(parameters: Arena, block: string): Tensor[] {

@@ -20,7 +20,7 @@ import {
   sum,
   type Tensor,
 } from "../engine/index.ts";
-import { blockStack } from "./block_stack.ts";
+import { blockSizes, blockStack } from "./block_stack.ts";
 import { dense, embedPatches, norm } from "./layers.ts";
 import { blockParameters, linearParameters, normParameters, type ParameterEntry } from "./parameters.ts";
 import { sincosPositions } from "./positions.ts";
@@ -203,9 +203,8 @@ export class MaskedAutoencoder {
     const total = kept + config.classTokens;
     const rows = reshape(concat([classes, tokens], 1), [batch * total, width]);
     const segments = [{ firstRow: 0, batch, tokens: total }];
-    const { kind, blocks, heads, epsilon } = config;
-    const outputs = blockStack(parameters, "blocks", rows, { kind, blocks, heads, epsilon, segments });
-    return norm(parameters, "norm", outputs.at(-1) ?? rows, epsilon);
+    const outputs = blockStack(parameters, "blocks", rows, { ...blockSizes(config), segments });
+    return norm(parameters, "norm", outputs.at(-1) ?? rows, config.epsilon);
   }
 
   /** Predicted pixels `[B, N, p·p·C]` from the encoder's output. */

@@ -14,7 +14,7 @@ import {
   slice,
   type Tensor,
 } from "../engine/index.ts";
-import { blockStack } from "./block_stack.ts";
+import { blockSizes, blockStack } from "./block_stack.ts";
 import { embedPatches, norm } from "./layers.ts";
 import { vitParameters } from "./parameters.ts";
 import { sincosPositions } from "./positions.ts";
@@ -116,8 +116,7 @@ export class VisionTransformer {
       x = norm(parameters, "embed_norm", x, config.epsilon);
       observe?.("embed_norm", x);
     }
-    const { kind, blocks, heads, epsilon } = config;
-    const outputs = blockStack(parameters, "blocks", x, { ...stack, kind, blocks, heads, epsilon, segments });
+    const outputs = blockStack(parameters, "blocks", x, { ...stack, ...blockSizes(config), segments });
     const tapped = new Map(outputs.flatMap((output, j) => (taps.includes(j) ? [[j, output] as const] : [])));
     x = outputs.at(-1) ?? x;
     if (config.kind === "prenorm") x = norm(parameters, "norm", x, config.epsilon);
