@@ -1,5 +1,5 @@
 export * from "./checkpoints/index.ts";
-export { initializeParameters, startValues } from "./initial_parameters.ts";
+export { initializeParameters, type StartOptions, startValues } from "./initial_parameters.ts";
 export { type BlockOptions, transformerBlock } from "./layers.ts";
 export {
   type MaeDecoderConfig,
@@ -19,6 +19,8 @@ export { sincosPositions, splitFlatPositions } from "./positions.ts";
 export { type EncodedTokens, type ForwardOptions, segmentTokens, type TokenSegment, VisionTransformer } from "./vit.ts";
 export {
   gridOf,
+  type LayerScale,
+  layerScales,
   type PositionAxes,
   type Precision,
   type VitConfig,

@@ -11,13 +11,16 @@ import {
   reshape,
   type Tensor,
 } from "../engine/index.ts";
-import type { VitKind } from "./vit_config.ts";
+import { layerScaleNames } from "./parameters.ts";
+import type { LayerScale, VitKind } from "./vit_config.ts";
 
 /** What a block needs to know beside its parameters. */
 export interface BlockOptions {
   readonly kind: VitKind;
   readonly heads: number;
   readonly epsilon: number;
+  /** Default none. */
+  readonly layerScale?: LayerScale;
   /** Which rows attend to each other. */
   readonly segments: readonly AttentionSegment[];
   /** Factors `[R, 1]` per token row and residual branch, 0 or 1 / (1 - rate); undefined without drop path. */
@@ -28,7 +31,7 @@ export interface BlockOptions {
 
 /**
  * One transformer block on token rows `[R, D]`: pre-norm `x += attn(LN1 x); x += mlp(LN2 x)` or post-norm
- * `x = LN1(x + attn x); x = LN2(x + mlp x)`.
+ * `x = LN1(x + attn x); x = LN2(x + mlp x)`; with LayerScale, attn and mlp times a factor per channel.
  */
 export function transformerBlock(parameters: Arena, prefix: string, x: Tensor, options: BlockOptions): Tensor {
   const { kind, epsilon } = options;
@@ -53,11 +56,14 @@ function selfAttention(
   residual: Tensor,
   options: BlockOptions,
 ): Tensor {
-  const { heads, segments, keep, onAttention } = options;
+  const { heads, segments, keep, layerScale, onAttention } = options;
   const project = dense(parameters, `${prefix}.attn.proj`);
   const mixed = attention(qkv, { heads, segments });
   if (onAttention) onAttention(linear(mixed, project.weight, { bias: project.bias }));
-  return addBranch(residual, keep?.attention, (sum) => linear(mixed, project.weight, { bias: project.bias, ...sum }));
+  const gamma = layerScale === "parameters" ? parameters.get(`${prefix}.${layerScaleNames.attention}`) : undefined;
+  return addBranch(residual, { gamma, keep: keep?.attention }, (sum) =>
+    linear(mixed, project.weight, { bias: project.bias, ...sum }),
+  );
 }
 
 /** residual + fc2(gelu(fc1(x))) */
@@ -65,12 +71,30 @@ function mlp(parameters: Arena, prefix: string, x: Tensor, residual: Tensor, opt
   const first = dense(parameters, `${prefix}.mlp.fc1`);
   const second = dense(parameters, `${prefix}.mlp.fc2`);
   const hidden = linear(x, first.weight, { bias: first.bias, activation: "gelu" });
-  return addBranch(residual, options.keep?.mlp, (sum) => linear(hidden, second.weight, { bias: second.bias, ...sum }));
+  const gamma = options.layerScale === "parameters" ? parameters.get(`${prefix}.${layerScaleNames.mlp}`) : undefined;
+  return addBranch(residual, { gamma, keep: options.keep?.mlp }, (sum) =>
+    linear(hidden, second.weight, { bias: second.bias, ...sum }),
+  );
 }
 
-/** Adds a branch to the residual stream, fused into the branch's last linear layer unless drop path scales it first. */
-function addBranch(residual: Tensor, keep: Tensor | undefined, branch: (sum: { residual?: Tensor }) => Tensor): Tensor {
-  return keep ? add(residual, mul(branch({}), cast(keep, residual.dtype))) : branch({ residual });
+/** Factors on a branch before the residual sum: per channel (LayerScale) and per token row (drop path). */
+interface BranchFactors {
+  readonly gamma: Tensor | undefined;
+  readonly keep: Tensor | undefined;
+}
+
+/** Adds a branch to the residual stream, fused into the branch's last linear layer unless a factor comes between. */
+function addBranch(
+  residual: Tensor,
+  { gamma, keep }: BranchFactors,
+  branch: (sum: { residual?: Tensor }) => Tensor,
+): Tensor {
+  if (!gamma && !keep) return branch({ residual });
+  let y = branch({});
+  // In f32: factors start near 1e-5, where f16 has few bits left, and their gradients are sums over all rows.
+  if (gamma) y = cast(mul(cast(y, "f32"), gamma), residual.dtype);
+  if (keep) y = mul(y, cast(keep, residual.dtype));
+  return add(residual, y);
 }
 
 /** Layer norm with the parameters of that name. */

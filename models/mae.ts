@@ -20,7 +20,8 @@ import {
   sum,
   type Tensor,
 } from "../engine/index.ts";
-import { dense, embedPatches, norm, transformerBlock } from "./layers.ts";
+import { blockSizes, blockStack } from "./block_stack.ts";
+import { dense, embedPatches, norm } from "./layers.ts";
 import { blockParameters, linearParameters, normParameters, type ParameterEntry } from "./parameters.ts";
 import { sincosPositions } from "./positions.ts";
 import type { VisionTransformer } from "./vit.ts";
@@ -200,17 +201,10 @@ export class MaskedAutoencoder {
     ]);
     const classes = cast(expand(parameters.get("cls_tokens.tokens"), [batch, config.classTokens, width]), precision);
     const total = kept + config.classTokens;
-    let x = reshape(concat([classes, tokens], 1), [batch * total, width]);
+    const rows = reshape(concat([classes, tokens], 1), [batch * total, width]);
     const segments = [{ firstRow: 0, batch, tokens: total }];
-    for (let j = 0; j < config.blocks; j++) {
-      x = transformerBlock(parameters, `blocks.${j}`, x, {
-        kind: "prenorm",
-        heads: config.heads,
-        epsilon: config.epsilon,
-        segments,
-      });
-    }
-    return norm(parameters, "norm", x, config.epsilon);
+    const outputs = blockStack(parameters, "blocks", rows, { ...blockSizes(config), segments });
+    return norm(parameters, "norm", outputs.at(-1) ?? rows, config.epsilon);
   }
 
   /** Predicted pixels `[B, N, p·p·C]` from the encoder's output. */
@@ -227,17 +221,12 @@ export class MaskedAutoencoder {
     const perImage = reshape(known, [batch, known.size / (batch * decoder.width), decoder.width]);
     const classes = slice(perImage, [undefined, [0, classTokens], undefined]);
     const total = patches + classTokens;
-    let x = cast(reshape(concat([classes, placed], 1), [batch * total, decoder.width]), latent.dtype);
+    const placedRows = cast(reshape(concat([classes, placed], 1), [batch * total, decoder.width]), latent.dtype);
     const segments = [{ firstRow: 0, batch, tokens: total }];
-    for (let j = 0; j < decoder.blocks; j++) {
-      x = transformerBlock(parameters, `decoder_blocks.${j}`, x, {
-        kind: "prenorm",
-        heads: decoder.heads,
-        epsilon,
-        segments,
-      });
-    }
-    x = norm(parameters, "decoder_norm", x, epsilon);
+    const { blocks, heads } = decoder;
+    const stack = { kind: "prenorm", blocks, heads, epsilon, segments } as const;
+    const decoded = blockStack(parameters, "decoder_blocks", placedRows, stack).at(-1) ?? placedRows;
+    const x = norm(parameters, "decoder_norm", decoded, epsilon);
     const predict = dense(parameters, "decoder_pred");
     const pixels = cast(linear(x, predict.weight, { bias: predict.bias }), "f32");
     const columns = pixels.shape.at(-1) ?? 1;

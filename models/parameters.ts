@@ -1,8 +1,11 @@
 import type { ArenaEntry } from "../engine/index.ts";
-import type { VitConfig } from "./vit_config.ts";
+import type { LayerScale, VitConfig } from "./vit_config.ts";
 
-/** How a parameter starts: `xavier` is uniform over its fan in and out, `qkv` the same for three stacked matrices. */
-export type Initialization = "xavier" | "qkv" | "zeros" | "ones" | "token";
+/**
+ * How a parameter starts: `xavier` is uniform over its fan in and out, `qkv` the same for three stacked matrices, `layer-scale`
+ * one small number.
+ */
+export type Initialization = "xavier" | "qkv" | "zeros" | "ones" | "token" | "layer-scale";
 
 export interface ParameterEntry extends ArenaEntry {
   readonly initialization: Initialization;
@@ -25,13 +28,21 @@ export function vitParameters(config: VitConfig): ParameterEntry[] {
   if (classTokens > 0)
     entries.push({ name: "cls_tokens.tokens", shape: [1, classTokens, width], initialization: "token", depth: 0 });
   if (kind === "postnorm") entries.push(...normParameters("embed_norm", width, 0));
-  for (let j = 0; j < blocks; j++) entries.push(...blockParameters(`blocks.${j}`, width, config.mlpWidth, j + 1));
+  for (let j = 0; j < blocks; j++)
+    entries.push(...blockParameters(`blocks.${j}`, width, config.mlpWidth, j + 1, config.layerScale));
   if (kind === "prenorm") entries.push(...normParameters("norm", width, blocks + 1));
   return entries;
 }
 
 /** Parameters of one transformer block. */
-export function blockParameters(prefix: string, width: number, mlpWidth: number, depth: number): ParameterEntry[] {
+export function blockParameters(
+  prefix: string,
+  width: number,
+  mlpWidth: number,
+  depth: number,
+  layerScale: LayerScale = "none",
+): ParameterEntry[] {
+  const gammas = layerScale === "parameters" ? [layerScaleNames.attention, layerScaleNames.mlp] : [];
   return [
     ...normParameters(`${prefix}.norm1`, width, depth),
     ...linearParameters(`${prefix}.attn.qkv`, width, 3 * width, depth, "qkv"),
@@ -39,8 +50,17 @@ export function blockParameters(prefix: string, width: number, mlpWidth: number,
     ...normParameters(`${prefix}.norm2`, width, depth),
     ...linearParameters(`${prefix}.mlp.fc1`, width, mlpWidth, depth),
     ...linearParameters(`${prefix}.mlp.fc2`, mlpWidth, width, depth),
+    ...gammas.map((name) => ({
+      name: `${prefix}.${name}`,
+      shape: [width],
+      initialization: "layer-scale" as const,
+      depth,
+    })),
   ];
 }
+
+/** Names of the factors behind attention and MLP inside a block, as DINOv2 and timm have them. */
+export const layerScaleNames = { attention: "ls1.gamma", mlp: "ls2.gamma" } as const;
 
 export function linearParameters(
   name: string,

@@ -53,11 +53,12 @@ export function poolingTable(
   const spans: number[] = [];
   const owners: number[] = [];
   for (const { batch, tokens, firstRow } of segments) {
+    const [skip, count] = pooling === "cls" ? [0, 1] : [classTokens, tokens - classTokens];
+    const isPooled = Array.from({ length: tokens }, (_, t) => t >= skip && t < skip + count);
     for (let b = 0; b < batch; b++) {
-      const [skip, count] = pooling === "cls" ? [0, 1] : [classTokens, tokens - classTokens];
       spans.push(firstRow + b * tokens + skip, count);
       const owner = spans.length / 2;
-      for (let t = 0; t < tokens; t++) owners.push(...(t >= skip && t < skip + count ? [owner, count] : [0, 1]));
+      for (const isOwned of isPooled) owners.push(...(isOwned ? [owner, count] : [0, 1]));
     }
   }
   return {

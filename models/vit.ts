@@ -1,4 +1,3 @@
-import { checkpoint } from "../engine/core/gradient_checkpointing.ts";
 import {
   Arena,
   type AttentionSegment,
@@ -15,7 +14,8 @@ import {
   slice,
   type Tensor,
 } from "../engine/index.ts";
-import { embedPatches, norm, transformerBlock } from "./layers.ts";
+import { blockSizes, blockStack } from "./block_stack.ts";
+import { embedPatches, norm } from "./layers.ts";
 import { vitParameters } from "./parameters.ts";
 import { sincosPositions } from "./positions.ts";
 import { gridOf, type Precision, type VitConfig } from "./vit_config.ts";
@@ -98,7 +98,8 @@ export class VisionTransformer {
   forward(images: Tensor | readonly Tensor[], options: ForwardOptions = {}): EncodedTokens {
     const list = "shape" in images ? [images] : images;
     const { config, parameters } = this;
-    const { taps = [], observe, precision = "f32" } = options;
+    const { taps = [], precision = "f32", ...stack } = options;
+    const { observe } = stack;
     if (precision === "f16") this.device.requireFeature("vit: precision f16", "shader-f16");
     for (const tap of taps) {
       if (!Number.isInteger(tap) || tap < 0 || tap >= config.blocks) {
@@ -115,29 +116,11 @@ export class VisionTransformer {
       x = norm(parameters, "embed_norm", x, config.epsilon);
       observe?.("embed_norm", x);
     }
-    const tapped = new Map<number, Tensor>();
-    for (let j = 0; j < config.blocks; j++) {
-      const keep = options.keep?.[j];
-      const block = (value: Tensor): Tensor =>
-        transformerBlock(parameters, `blocks.${j}`, value, {
-          kind: config.kind,
-          heads: config.heads,
-          epsilon: config.epsilon,
-          segments,
-          ...(keep ? { keep } : {}),
-          ...(observe ? { onAttention: (output: Tensor) => observe(`block.${j}.attn`, output) } : {}),
-        });
-      x = options.recompute ? checkpoint(x.program, block, x, this.#parametersOf(j)) : block(x);
-      observe?.(`block.${j}`, x);
-      if (taps.includes(j)) tapped.set(j, x);
-    }
+    const outputs = blockStack(parameters, "blocks", x, { ...stack, ...blockSizes(config), segments });
+    const tapped = new Map(outputs.flatMap((output, j) => (taps.includes(j) ? [[j, output] as const] : [])));
+    x = outputs.at(-1) ?? x;
     if (config.kind === "prenorm") x = norm(parameters, "norm", x, config.epsilon);
     return { rows: x, segments, taps: tapped };
-  }
-
-  #parametersOf(block: number): Tensor[] {
-    const entries = [...this.parameters.tensors];
-    return entries.filter(([name]) => name.startsWith(`blocks.${block}.`)).map(([, tensor]) => tensor);
   }
 
   #embed(

@@ -9,6 +9,14 @@ export type VitKind = "prenorm" | "postnorm";
  */
 export type Precision = "f32" | "f16";
 
+/**
+ * Factors per channel on the output of attention and MLP before the residual sum (LayerScale, arXiv 2103.17239, § 2): none, or
+ * trained parameters `ls1.gamma` and `ls2.gamma` of every block, as DINOv2 and timm name them.
+ */
+export type LayerScale = "none" | "parameters";
+
+export const layerScales: readonly LayerScale[] = ["none", "parameters"];
+
 /** Which grid axis the first half of a sin-cos position embedding encodes. */
 export type PositionAxes = "row-first" | "column-first";
 
@@ -29,6 +37,8 @@ export interface VitConfig {
   readonly classTokens: number;
   /** LayerNorm epsilon. */
   readonly epsilon: number;
+  /** Default none. */
+  readonly layerScale: LayerScale;
 }
 
 /** Sizes by name; B, L from the ViT paper (arXiv 2010.11929, table 1), H/14 and 2B/14 as MIM-Refiner uses them (arXiv 2402.10093). */
@@ -49,7 +59,7 @@ export type VitSizes = Pick<VitConfig, "patchPixels" | "width" | "blocks" | "hea
 /**
  * A complete, checked config from a preset name or free sizes.
  *
- * @throws OptionError for an unknown preset or a size that is not a positive integer
+ * @throws OptionError for an unknown preset or LayerScale, or a size that is not a positive integer
  * @throws ShapeError if the heads do not divide the width, or the patches do not tile the image
  */
 export function vitConfig(sizes: VitPreset | VitSizes, changes: Partial<VitConfig> = {}): VitConfig {
@@ -62,6 +72,7 @@ export function vitConfig(sizes: VitPreset | VitSizes, changes: Partial<VitConfi
     widthPixels: 224,
     classTokens: 1,
     epsilon: 1e-6,
+    layerScale: "none",
     ...chosen,
     ...changes,
   };
@@ -83,6 +94,11 @@ function checkConfig(config: VitConfig): void {
   }
   if (!Number.isInteger(classTokens) || classTokens < 0) {
     throw new OptionError(`vit: classTokens is ${classTokens}, expected 0 or more`);
+  }
+  if (!layerScales.includes(config.layerScale)) {
+    throw new OptionError(
+      `vit: layerScale is ${JSON.stringify(config.layerScale)}; choose from ${layerScales.join(", ")}`,
+    );
   }
   if (width % heads !== 0) {
     const choices = Array.from({ length: 64 }, (_, i) => i + 1).filter((count) => width % count === 0);

@@ -32,6 +32,7 @@ export interface EncoderCommandOptions {
   readonly epsilon?: number;
   readonly classPosition?: "exact" | "as-published";
   readonly resolution?: readonly [heightPixels: number, widthPixels: number];
+  readonly layerScale?: "fold" | "keep";
   readonly place?: string;
   readonly allowMissing?: boolean;
   readonly allowLeftOver?: boolean;
@@ -52,19 +53,27 @@ export function addEncoderOptions(command: Command): Command {
       "height x width that the stored positions belong to, such as 224x448, where they are no square grid and the file does not tell",
       resolution,
     )
+    .addOption(
+      new Option(
+        "--layer-scale <how>",
+        "stored factors of LayerScale: fold multiplies them into the layers before them, keep makes them parameters (default: fold; keep for files of mimrefine that have them)",
+      ).choices(["fold", "keep"]),
+    )
     .option("--place <path>", "which encoder of the file, as inspect lists them (for instance student/backbone.)")
     .option("--allow-missing", "give parameters that are not in the file start values")
-    .option("--allow-left-over", "ignore tensors that have no place in the encoder");
+    .option("--allow-left-over", "ignore tensors and statements of the file that have no place in the encoder");
 }
 
 /** Those options of a command that are about its encoder, without the ones that were not given. */
 export function encoderInputs(options: EncoderCommandOptions): EncoderCommandOptions {
-  const { attentionHeads, epsilon, classPosition, resolution, place, allowMissing, allowLeftOver } = options;
+  const { attentionHeads, epsilon, classPosition, resolution, layerScale, place, allowMissing, allowLeftOver } =
+    options;
   return {
     ...(attentionHeads === undefined ? {} : { attentionHeads }),
     ...(epsilon === undefined ? {} : { epsilon }),
     ...(classPosition === undefined ? {} : { classPosition }),
     ...(resolution === undefined ? {} : { resolution }),
+    ...(layerScale === undefined ? {} : { layerScale }),
     ...(place === undefined ? {} : { place }),
     ...(allowMissing === undefined ? {} : { allowMissing }),
     ...(allowLeftOver === undefined ? {} : { allowLeftOver }),

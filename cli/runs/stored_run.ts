@@ -21,6 +21,7 @@ const storedSchema = z.looseObject({
   attentionHeads: z.number().optional(),
   epsilon: z.number().optional(),
   classPosition: z.enum(["exact", "as-published"]).optional(),
+  layerScale: z.enum(["fold", "keep"]).optional(),
   resolution: z.tuple([z.number(), z.number()]).optional(),
   place: z.string().optional(),
   allowMissing: z.boolean().optional(),

@@ -1,9 +1,10 @@
-export { configKey, type StoredConfig } from "./encoder_config.ts";
+export type { StoredConfig } from "./encoder_config.ts";
 export { IncompleteWeightsError, UnknownModelError } from "./errors.ts";
 export { loadEncoder } from "./load_encoder.ts";
 export { loadMae, type MaeOptions } from "./load_mae.ts";
 export { formatReport, type LoadReport, withDecoder } from "./load_report.ts";
 export { completeConfig, type EncoderOptions, openEncoder, type StoredEncoder } from "./open_encoder.ts";
+export { configKey, decoderHeadsKey } from "./own_config.ts";
 export { storedDecoder } from "./stored_decoder.ts";
 export {
   type EncoderContent,
@@ -19,4 +20,4 @@ export {
   weightFormats,
   writeEncoder,
 } from "./write_encoder.ts";
-export { decoderHeadsKey, saveMae } from "./write_mae.ts";
+export { saveMae } from "./write_mae.ts";

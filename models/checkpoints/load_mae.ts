@@ -5,8 +5,8 @@ import { IncompleteWeightsError } from "./errors.ts";
 import { loadEncoder, Uploader } from "./load_encoder.ts";
 import { type LoadReport, some, withDecoder } from "./load_report.ts";
 import type { EncoderOptions } from "./open_encoder.ts";
+import { decoderHeadsKey } from "./own_config.ts";
 import { findStateDict, pathOf, type StateDict } from "./state_dict.ts";
-import { decoderHeadsKey } from "./write_mae.ts";
 
 export interface MaeOptions extends EncoderOptions {
   /** Attention heads of the decoder; the published decoders have width 512 and 16 heads. */

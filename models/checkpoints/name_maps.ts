@@ -1,3 +1,5 @@
+import { layerScaleNames } from "../parameters.ts";
+
 /** What a stored tensor is for: a parameter, or a part from which parameters are put together. */
 export type Role =
   /** The parameter of that published name as it is. */
@@ -7,8 +9,8 @@ export type Role =
   | { readonly kind: "positions" }
   /** Query, key or value rows of a merged matrix or bias. */
   | { readonly kind: "third"; readonly target: string; readonly third: 0 | 1 | 2 }
-  /** A factor per channel behind a branch (LayerScale), folded into the branch's last linear layer. */
-  | { readonly kind: "gain"; readonly layer: string }
+  /** A factor per channel behind a branch (LayerScale): folded into the branch's last linear layer, or the parameter `target`. */
+  | { readonly kind: "gain"; readonly layer: string; readonly target: string }
   | { readonly kind: "dropped"; readonly reason: string };
 
 type Rule = readonly [pattern: RegExp, role: (match: readonly string[]) => Role];
@@ -18,6 +20,11 @@ const thirds = { q: 0, k: 1, v: 2, query: 0, key: 1, value: 2 } as const;
 function third(layer: string, word: string, kind: string): Role {
   const index = Object.entries(thirds).find(([name]) => name === word)?.[1] ?? 0;
   return { kind: "third", target: `${layer}.attn.qkv.${kind}`, third: index };
+}
+
+/** The authors' and timm's names; DeiT III and BEiT have `gamma_1` and `gamma_2`. */
+function gain(block: string, layer: string, name: string): Role {
+  return { kind: "gain", layer: `${block}.${layer}`, target: `${block}.${name}` };
 }
 
 const parameter =
@@ -53,8 +60,8 @@ const blockRules: readonly Rule[] = [
     /^(blocks\.\d+)\.attn\.(?:to_)?(q|k|v)(?:_proj)?\.(weight|bias)$/,
     ([, block = "", word = "", kind = ""]) => third(block, word, kind),
   ],
-  [/^(blocks\.\d+)\.(?:ls1\.gamma|gamma_1)$/, ([, block]) => ({ kind: "gain", layer: `${block}.attn.proj` })],
-  [/^(blocks\.\d+)\.(?:ls2\.gamma|gamma_2)$/, ([, block]) => ({ kind: "gain", layer: `${block}.mlp.fc2` })],
+  [/^(blocks\.\d+)\.(?:ls1\.gamma|gamma_1)$/, ([, block = ""]) => gain(block, "attn.proj", layerScaleNames.attention)],
+  [/^(blocks\.\d+)\.(?:ls2\.gamma|gamma_2)$/, ([, block = ""]) => gain(block, "mlp.fc2", layerScaleNames.mlp)],
 ];
 
 /** The authors' names, and those of timm, Facebook's MAE, iBOT, dBOT, Mugs, I-JEPA, CrossMAE, layer-grafting. */

@@ -1,6 +1,6 @@
 import type { Checkpoint } from "../../engine/files/index.ts";
 import { OptionError, ShapeError } from "../../engine/index.ts";
-import { type VitConfig, vitConfig } from "../vit_config.ts";
+import { type LayerScale, type VitConfig, vitConfig } from "../vit_config.ts";
 import {
   checkedReader,
   grid,
@@ -12,7 +12,7 @@ import {
   tokens,
   whole,
 } from "./assemble_parameters.ts";
-import { type PositionGrid, positionGrid, type StoredConfig, storedConfig } from "./encoder_config.ts";
+import { type StoredConfig, storedConfig } from "./encoder_config.ts";
 import { IncompleteWeightsError } from "./errors.ts";
 import {
   checkShapes,
@@ -24,8 +24,10 @@ import {
 } from "./expected_parameters.ts";
 import type { LoadReport } from "./load_report.ts";
 import { familyOf } from "./name_maps.ts";
+import { type PositionGrid, positionGrid } from "./position_grid.ts";
 import { type SortedTensors, sortTensors } from "./sort_tensors.ts";
 import { findStateDict, pathOf } from "./state_dict.ts";
+import { refuseUnsupported, type StatedConfig, statedConfig } from "./stated_config.ts";
 
 export interface EncoderOptions {
   /** Attention heads, where neither the file nor its width tells. */
@@ -39,9 +41,14 @@ export interface EncoderOptions {
    * model's function as it was; `as-published` drops it, as the authors' loader does.
    */
   readonly classPosition?: "exact" | "as-published";
+  /**
+   * What to do with stored factors of LayerScale: `fold` multiplies them into the linear layers before them, `keep` makes them
+   * parameters. The features are the same up to rounding. Default: fold, or keep for a file of this package that has them.
+   */
+  readonly layerScale?: "fold" | "keep";
   /** Accept parameters without stored values; they get start values (positions: sin-cos, row first). */
   readonly allowMissing?: boolean;
-  /** Accept tensors that nothing is known about. */
+  /** Accept tensors that nothing is known about, and statements of the file about what the encoder cannot do. */
   readonly allowLeftOver?: boolean;
   /** Which encoder of the file, as `LoadReport.alternatives` lists them. */
   readonly place?: string;
@@ -67,22 +74,28 @@ export async function openEncoder(
 ): Promise<StoredEncoder> {
   const dict = findStateDict(checkpoint, options.place, file);
   const sorted = sortTensors(dict);
+  const hasGains = sorted.gains.size > 0;
+  const stated = statedConfig(checkpoint, hasGains, file);
   const warnings: string[] = [];
   const notes: string[] = [];
   const read = checkedReader(checkpoint, warnings);
   const patchWeight = dict.tensors.get(dict.anchor)?.shape ?? [];
+  const [, , patchPixels = 1] = patchWeight;
   const classTokens = sorted.tokens.reduce((sum, token) => sum + countTokens(token, file), 0);
   const place =
-    sorted.positions && positionGrid(checkpoint, sorted.positions, { patchWeight, classTokens }, options, file);
+    sorted.positions && positionGrid(sorted.positions, { ...options, patchPixels, classTokens, stated }, file);
   const isGuess = sorted.positions?.shape.length !== 4 && !options.resolution && !dict.anchor.startsWith("modality");
   if (isGuess && place?.leadingRows === 0 && classTokens > 0)
     notes.push(
       `positions: taken as ${place.rows} x ${place.columns} patches without a row for the class token; if that is wrong, give the resolution (--resolution)`,
     );
-  const parameters = plainParameters(read, sorted);
+  const layerScale = hasGains && keepsGains(stated, options) ? "parameters" : "none";
+  const parameters = plainParameters(read, sorted, layerScale, file);
+  if (hasGains && layerScale === "none")
+    notes.push("LayerScale: multiplied into the layers before it (kept as parameters with --layer-scale keep)");
   await addPositions(read, parameters, sorted, place, options.classPosition ?? "exact", notes);
   const config = storedConfig(
-    checkpoint,
+    stated,
     {
       patchWeight,
       mlpWidth: parameters.get("blocks.0.mlp.fc1.weight")?.shape[0],
@@ -90,11 +103,14 @@ export async function openEncoder(
       classTokens,
       isPostnorm: parameters.has("embed_norm.weight"),
       isTransformers: dict.anchor.startsWith("embeddings"),
+      hasGains,
     },
     place,
+    layerScale,
     options,
     file,
   );
+  warnings.push(...refuseUnsupported(stated, options, file));
   const expected = shapesOf(config);
   const missing = checkShapes(expected, parameters, file);
   const leftOver = [...sorted.leftOver, ...takeUnexpected(expected, parameters)];
@@ -116,6 +132,11 @@ export async function openEncoder(
   return { config, parameters, report };
 }
 
+function keepsGains({ claims }: StatedConfig, { layerScale }: EncoderOptions): boolean {
+  if (layerScale) return layerScale === "keep";
+  return claims.some(({ key, value }) => key === "layerScale" && value === "parameters");
+}
+
 /** The complete config. @throws OptionError if the number of heads is unknown */
 export function completeConfig(config: StoredConfig, file = "checkpoint"): VitConfig {
   const { heads, ...rest } = config;
@@ -127,13 +148,20 @@ export function completeConfig(config: StoredConfig, file = "checkpoint"): VitCo
   return vitConfig({ ...rest, heads });
 }
 
-function plainParameters(read: ReadFloats, sorted: SortedTensors): Map<string, StoredParameter> {
+function plainParameters(
+  read: ReadFloats,
+  sorted: SortedTensors,
+  layerScale: LayerScale,
+  file: string,
+): Map<string, StoredParameter> {
   const parameters = new Map<string, StoredParameter>();
   for (const [target, source] of sorted.direct) {
-    const gain = sorted.gains.get(target.replace(/\.(weight|bias)$/, ""));
+    const gain = sorted.gains.get(target.replace(/\.(weight|bias)$/, ""))?.source;
     const plain = whole(read, source);
-    parameters.set(target, gain ? scaled(read, plain, gain) : plain);
+    parameters.set(target, gain && layerScale === "none" ? folded(read, plain, gain, file) : plain);
   }
+  if (layerScale === "parameters")
+    for (const { target, source } of sorted.gains.values()) parameters.set(target, whole(read, source));
   for (const [target, thirds] of sorted.thirds) {
     // Several families store no key bias, since soft-max does not see it; a matrix needs all three.
     if (target.endsWith(".bias") || !thirds.includes(undefined)) parameters.set(target, merged(read, thirds));
@@ -141,33 +169,58 @@ function plainParameters(read: ReadFloats, sorted: SortedTensors): Map<string, S
   return parameters;
 }
 
+/** @throws IncompleteWeightsError if there are not as many factors as the layer has rows */
+function folded(read: ReadFloats, layer: StoredParameter, gain: Source, file: string): StoredParameter {
+  const [rows = 0] = layer.shape;
+  if (String(gain.shape) === String(rows)) return scaled(read, layer, gain);
+  throw new IncompleteWeightsError(
+    `${file}: ${gain.path} is [${gain.shape}], expected [${rows}]; the file is damaged or of another architecture`,
+    [],
+    [],
+  );
+}
+
+/** Adds positions, and the tokens with the leading rows of the positions that belong to them. */
 async function addPositions(
   read: ReadFloats,
   parameters: Map<string, StoredParameter>,
-  sorted: SortedTensors,
+  { positions: source, tokens: leading }: SortedTensors,
   place: PositionGrid | undefined,
   classPosition: "exact" | "as-published",
   notes: string[],
 ): Promise<void> {
-  let added: { path: string; rows: Float32Array } | undefined;
-  const source = sorted.positions;
+  let added: LeadingRows | undefined;
   if (source && place) {
     const { rows, columns, leadingRows } = place;
     const width = source.shape.at(-1) ?? 1;
     parameters.set(positionsName, grid(read, source, [1, rows, columns, width], leadingRows));
-    if (leadingRows > 0) {
-      const leading = (await read(source.path)).slice(0, leadingRows * width);
-      const isZero = leading.every((value) => value === 0);
-      if (!isZero && classPosition === "exact") added = { path: source.path, rows: leading };
-      const what = isZero
-        ? "is zero and was taken off"
-        : added
-          ? "was added to the class token, which is exact (the published loader drops it)"
-          : "was dropped, as the published loader does; this changes the model";
-      notes.push(`positions: the class row ${what}`);
-    }
+    if (leadingRows > 0) added = await leadingPositions(read, source, leadingRows * width, classPosition, notes);
   }
-  if (sorted.tokens.length > 0) parameters.set("cls_tokens.tokens", tokens(read, sorted.tokens, added));
+  if (leading.length > 0) parameters.set("cls_tokens.tokens", tokens(read, leading, added));
+}
+
+interface LeadingRows {
+  readonly path: string;
+  readonly rows: Float32Array;
+}
+
+/** The leading rows of the positions where they are to be added to the tokens. */
+async function leadingPositions(
+  read: ReadFloats,
+  { path }: Source,
+  count: number,
+  classPosition: "exact" | "as-published",
+  notes: string[],
+): Promise<LeadingRows | undefined> {
+  const rows = (await read(path)).slice(0, count);
+  const isZero = rows.every((value) => value === 0);
+  const isAdded = !isZero && classPosition === "exact";
+  const unchanged = isZero
+    ? "is zero and was taken off"
+    : "was dropped, as the published loader does; this changes the model";
+  const exact = "was added to the class token, which is exact (the published loader drops it)";
+  notes.push(`positions: the class row ${isAdded ? exact : unchanged}`);
+  return isAdded ? { path, rows } : undefined;
 }
 
 /** Tokens of a `[1, tokens, width]`, `[tokens, width]` or `[width]` tensor. @throws ShapeError for any other */

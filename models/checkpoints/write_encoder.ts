@@ -9,8 +9,9 @@ import {
 } from "../../engine/files/index.ts";
 import { OptionError } from "../../engine/index.ts";
 import type { VisionTransformer } from "../vit.ts";
-import { configKey, defaultEpsilon, headsOfWidth, type StoredConfig } from "./encoder_config.ts";
+import { defaultEpsilon, headsOfWidth, type StoredConfig } from "./encoder_config.ts";
 import { positionsName } from "./expected_parameters.ts";
+import { configKey } from "./own_config.ts";
 
 /** Whose parameter names a written file uses. */
 export type NameStyle = "authors" | "timm" | "mae";
@@ -59,13 +60,14 @@ export function untoldOptions(
   { names = "authors", format = "safetensors" }: WriteOptions,
 ): string[] {
   if (format === "safetensors") return [];
-  const { heads, width, epsilon, heightPixels, widthPixels } = config;
+  const { heads, width, epsilon, heightPixels, widthPixels, layerScale } = config;
   return [
     ...(names !== "authors" && heads !== undefined && heads !== headsOfWidth(width)
       ? [`--attention-heads ${heads}`]
       : []),
     ...(names !== "authors" && heightPixels !== widthPixels ? [`--resolution ${heightPixels}x${widthPixels}`] : []),
     ...(epsilon !== defaultEpsilon ? [`--epsilon ${epsilon}`] : []),
+    ...(layerScale === "parameters" ? ["--layer-scale keep"] : []),
   ];
 }
 
@@ -87,11 +89,12 @@ export function encoderContent(model: VisionTransformer): EncoderContent {
  * Writes an encoder, one parameter in memory at a time. Safetensors carry the config, so that nothing has to be guessed
  * when they are loaded.
  *
- * @throws OptionError for a post-norm encoder under names that have no such model, and for a value that overflows `dtype`
+ * @throws OptionError for an encoder under names that have no such model, and for a value that overflows `dtype`
  */
 export async function writeEncoder(sink: ByteSink, content: EncoderContent, options: WriteOptions = {}): Promise<void> {
   const { names = "authors", dtype = "f32", format = "safetensors" } = options;
   const { config } = content;
+  refuseLayerScale(config, names, format);
   const parameters = names === "authors" ? content.parameters : flatNames(content, names);
   const items = new Map([...parameters].map(([name, parameter]) => [name, itemOf(name, parameter, dtype)]));
   if (format === "pth") return writePyTorch(sink, pytorchContent(items, config, names), "archive");
@@ -117,6 +120,14 @@ function itemOf(name: string, parameter: ReadableParameter, dtype: WeightDType):
     if (dtype !== "f32") refuseOverflow(name, values, dtype);
     return convertTensor(hostTensor("f32", parameter.shape, values), dtype);
   });
+}
+
+/** Names of timm have LayerScale; models of Facebook's MAE and of the authors' hub cannot take it. */
+function refuseLayerScale({ layerScale }: StoredConfig, names: NameStyle, format: WeightFormat): void {
+  if (layerScale === "none" || names === "timm" || (names === "authors" && format === "safetensors")) return;
+  throw new OptionError(
+    `convert: names ${names} as ${format} have no form for LayerScale (ls1.gamma); use --names timm, or fold it into other layers (--layer-scale fold)`,
+  );
 }
 
 /** From here on infinity is the nearest: half a step beyond the largest number of the type. */

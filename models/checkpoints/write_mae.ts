@@ -1,11 +1,12 @@
 import type { ByteSink } from "../../engine/files/index.ts";
 import type { MaskedAutoencoder } from "../mae.ts";
+import { decoderHeadsKey } from "./own_config.ts";
 import { encoderContent, type ReadableParameter, type WriteOptions, writeEncoder } from "./write_encoder.ts";
 
-/** Metadata key of the number of attention heads of the decoder, which no shape tells. */
-export const decoderHeadsKey = "mimrefine.decoderHeads";
-
-/** Writes a masked autoencoder, encoder and decoder, as safetensors under the names of Facebook's MAE. */
+/**
+ * Writes a masked autoencoder, encoder and decoder, as safetensors under the names of Facebook's MAE; with LayerScale under
+ * timm's, which are the same and have a name for it.
+ */
 export function saveMae(
   sink: ByteSink,
   model: MaskedAutoencoder,
@@ -22,7 +23,7 @@ export function saveMae(
   };
   return writeEncoder(sink, content, {
     ...options,
-    names: "mae",
+    names: config.layerScale === "none" ? "mae" : "timm",
     metadata: { [decoderHeadsKey]: String(model.decoder.heads) },
   });
 }
