@@ -15,7 +15,6 @@ export * from "./methods/refine/benchmark_step.ts";
 export { type ContrastiveLoss, contrastiveLoss, type ViewLayout } from "./methods/refine/contrastive_loss.ts";
 export * from "./methods/refine/few_updates.ts";
 export { ContrastiveHead, type HeadConfig, type HeadForwardOptions, type HeadResult } from "./methods/refine/head.ts";
-export { CollapseError } from "./methods/refine/health.ts";
 export { NeighbourQueue } from "./methods/refine/queue.ts";
 export * from "./methods/refine/refine.ts";
 export * from "./methods/refine/refine_config.ts";
@@ -26,5 +25,6 @@ export {
   type SettingProblem,
   SettingsError,
 } from "./methods/setting_errors.ts";
+export { CollapseError } from "./training/collapse_error.ts";
 export { MemoryRunStore, type RunStore } from "./training/run_store.ts";
 export { learningRateAt, peakLearningRate, type Schedule } from "./training/schedule.ts";

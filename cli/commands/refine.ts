@@ -40,7 +40,7 @@ import { addSettings, checkedSettings, givenSettings } from "../program/settings
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { printDryRun } from "../runs/dry_run.ts";
-import { evaluationOf, heldOut, measured } from "../runs/refine_evaluation.ts";
+import { evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
 import { fewUpdatesText, followRefinement, knnTable } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
 import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
@@ -155,7 +155,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
     if (result.finished) {
       output.line(`refined in ${seconds.toFixed(0)} s; weights: ${out}/encoder.safetensors`);
       const before = await loadWeights(device, weights, inputs);
-      const pictures = evaluation ?? heldOut(source);
+      const pictures = evaluation ?? heldOutEvaluation(source);
       const parts = { store, config, device, before, after: result.ema, pictures, timings, images: source.length };
       if (!(await reportOfRefinement(parts, output))) context.exitCode = exitCodes.failure;
     }

@@ -4,8 +4,9 @@ import type { Device } from "../../engine/index.ts";
 import { fileSource } from "../../engine/platform/files_node.ts";
 import { formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
 import type { Pooling, VisionTransformer } from "../../models/index.ts";
-import { type ImageSource, subset, withClassNames } from "../../refiner/data/index.ts";
+import { type ImageSource, withClassNames } from "../../refiner/data/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
+import { heldOut, heldOutEvery } from "../../refiner/data/sources/held_out.ts";
 import { type BlockAccuracies, knnOfBlocks } from "../../refiner/evaluation/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { Progress } from "../output/progress.ts";
@@ -34,9 +35,6 @@ export interface EvaluationOptions extends CommonOptions, EncoderCommandOptions 
   readonly workers: number | "auto";
   readonly maxBad: number;
 }
-
-/** Every which image is a query where no test images are given. */
-const heldOutEvery = 5;
 
 export function addEvaluationOptions(command: Command): Command {
   command
@@ -93,20 +91,6 @@ export async function withEvaluationJob<T>(
   } finally {
     for (const one of open.reverse()) await one.close?.();
   }
-}
-
-function heldOut(images: ImageSource): { train: ImageSource; test: ImageSource } {
-  const indices = Array.from({ length: images.length }, (_, index) => index);
-  return {
-    train: subset(
-      images,
-      indices.filter((index) => index % heldOutEvery !== 0),
-    ),
-    test: subset(
-      images,
-      indices.filter((index) => index % heldOutEvery === 0),
-    ),
-  };
 }
 
 async function apart(

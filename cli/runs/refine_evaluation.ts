@@ -1,7 +1,8 @@
 import type { Device } from "../../engine/index.ts";
 import type { VisionTransformer } from "../../models/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
-import { type ImageSource, knnOfBlocks, type RefineConfig, subset, withClassNames } from "../../refiner/index.ts";
+import { heldOut } from "../../refiner/data/sources/held_out.ts";
+import { type ImageSource, knnOfBlocks, type RefineConfig, withClassNames } from "../../refiner/index.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 
@@ -11,22 +12,10 @@ export interface Evaluation {
   readonly queries: ImageSource;
 }
 
-/** Every which image is a query where no test images are given. */
-const heldOutEvery = 5;
-
 /** Every fifth image as queries, the others as bank. */
-export function heldOut(source: ImageSource): Evaluation {
-  const order = Array.from({ length: source.length }, (_, i) => i);
-  return {
-    bank: subset(
-      source,
-      order.filter((i) => source.length > 1 && i % heldOutEvery !== 0),
-    ),
-    queries: subset(
-      source,
-      order.filter((i) => i % heldOutEvery === 0),
-    ),
-  };
+export function heldOutEvaluation(source: ImageSource): Evaluation {
+  const { train, test } = heldOut(source);
+  return { bank: train, queries: test };
 }
 
 /** Bank and queries of a run, or undefined without labels. @param test - path of labelled test images */
@@ -39,7 +28,7 @@ export async function evaluationOf(
     if (test !== undefined) output.notice("the training images have no labels, so k-NN accuracy is not measured");
     return undefined;
   }
-  if (test === undefined) return heldOut(source);
+  if (test === undefined) return heldOutEvaluation(source);
   const queries = await openImages(test, { channels: source.channels, split: "test" });
   const { classNames } = source;
   return { bank: source, queries: classNames && queries.classNames ? withClassNames(queries, classNames) : queries };

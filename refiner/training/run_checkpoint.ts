@@ -14,30 +14,38 @@ import type { RunStore } from "./run_store.ts";
 export interface RunState {
   readonly arenas: Readonly<Record<string, Arena>>;
   readonly tensors: Readonly<Record<string, Tensor>>;
+  /** Loss scale of a run in f16, by its name: missing in checkpoints that were written in f32, and then left as it is. */
+  readonly lossScale?: Readonly<Record<string, Tensor>>;
 }
 
-/** Counters and settings that stand in a checkpoint's metadata. */
-export type CheckpointMetadata = Readonly<Record<string, string>>;
+/** Counters and settings that stand in a run checkpoint's metadata. */
+export type RunCheckpointMetadata = Readonly<Record<string, string>>;
 
 const folder = "checkpoints";
 const kept = 2;
 
-/** Checkpoint file of a number of completed updates; names sort by it. */
-export function checkpointFile(updates: number): string {
+/** File of a number of completed updates; names sort by it. */
+function runCheckpointFile(updates: number): string {
   return `${folder}/${String(updates).padStart(9, "0")}.safetensors`;
 }
 
-/** Writes a checkpoint atomically and removes all but the last two. The same state gives the same bytes. */
-export async function saveCheckpoint(
+/**
+ * Writes a run checkpoint atomically and removes all but the last two. The same state gives the same bytes.
+ *
+ * @returns its file
+ */
+export async function saveRunCheckpoint(
   store: RunStore,
   updates: number,
   state: RunState,
-  metadata: CheckpointMetadata,
-): Promise<void> {
+  metadata: RunCheckpointMetadata,
+): Promise<string> {
   const items = await gather(state);
-  await store.write(checkpointFile(updates), (sink) => writeSafetensors(sink, items, metadata));
+  const written = runCheckpointFile(updates);
+  await store.write(written, (sink) => writeSafetensors(sink, items, metadata));
   const files = (await store.list(folder)).filter((file) => file.endsWith(".safetensors"));
   for (const file of files.slice(0, -kept)) await store.remove(`${folder}/${file}`);
+  return written;
 }
 
 async function gather(state: RunState): Promise<Map<string, TensorItem>> {
@@ -45,7 +53,7 @@ async function gather(state: RunState): Promise<Map<string, TensorItem>> {
   for (const [prefix, arena] of Object.entries(state.arenas)) {
     for (const [name, tensor] of await arenaTensors(arena)) items.set(`${prefix}${name}`, TensorItem.of(tensor));
   }
-  for (const [name, tensor] of Object.entries(state.tensors)) {
+  for (const [name, tensor] of Object.entries({ ...state.tensors, ...state.lossScale })) {
     items.set(name, TensorItem.of(hostTensor(fileType(tensor.dtype), tensor.shape, await tensor.read())));
   }
   return items;
@@ -70,12 +78,12 @@ function fileType(dtype: DType): "f32" | "f16" | "u32" | "i32" | "u8" {
 }
 
 /** Whether a run has written a checkpoint, whole or damaged. */
-export async function hasCheckpoint(store: RunStore): Promise<boolean> {
+export async function hasRunCheckpoint(store: RunStore): Promise<boolean> {
   return (await store.list(folder)).some((file) => file.endsWith(".safetensors"));
 }
 
-/** The newest checkpoint of a run that can be read, with what was wrong with newer ones. */
-export interface FoundCheckpoint {
+/** The newest run checkpoint that can be read, with what was wrong with newer ones. */
+export interface FoundRunCheckpoint {
   readonly file: string;
   readonly checkpoint: Checkpoint;
   /** One message per newer checkpoint that is damaged. */
@@ -87,7 +95,7 @@ export interface FoundCheckpoint {
  *
  * @throws CheckpointError if there is none
  */
-export async function newestCheckpoint(store: RunStore): Promise<FoundCheckpoint> {
+export async function newestRunCheckpoint(store: RunStore): Promise<FoundRunCheckpoint> {
   const files = (await store.list(folder)).filter((file) => file.endsWith(".safetensors")).reverse();
   const damaged: string[] = [];
   for (const name of files) {
@@ -107,13 +115,24 @@ export async function newestCheckpoint(store: RunStore): Promise<FoundCheckpoint
   );
 }
 
-/** Writes the values of a checkpoint into the state. @throws CheckpointError if a tensor is missing or of another shape */
-export async function restoreState(checkpoint: Checkpoint, state: RunState): Promise<void> {
+/**
+ * Writes the values of a run checkpoint into the state.
+ *
+ * @returns whether there was a loss scale to restore, if the state has one
+ * @throws CheckpointError if a tensor is missing or of another shape
+ */
+export async function restoreRunState(
+  checkpoint: Checkpoint,
+  state: RunState,
+): Promise<{ readonly lossScaleIsMissing: boolean }> {
+  const scales = Object.entries(state.lossScale ?? {});
+  const storedScales = scales.filter(([name]) => checkpoint.tensors.has(name));
   const targets: [string, Tensor][] = [
     ...Object.entries(state.arenas).flatMap(([prefix, arena]) =>
       [...arena.tensors].map(([name, tensor]): [string, Tensor] => [`${prefix}${name}`, tensor]),
     ),
     ...Object.entries(state.tensors),
+    ...storedScales,
   ];
   for (const [name, tensor] of targets) {
     const info = checkpoint.tensors.get(name);
@@ -128,4 +147,5 @@ export async function restoreState(checkpoint: Checkpoint, state: RunState): Pro
       throw new CheckpointError("corrupt", `checkpoint: ${name} holds 64-bit integers`);
     tensor.device.write(tensor, data);
   }
+  return { lossScaleIsMissing: storedScales.length < scales.length };
 }

@@ -75,7 +75,7 @@ async function replay(
     await moveTied(golden, training, json, tied);
     await ranking.check(golden, update, batch);
     const slotNames = model.names.map((_, i) => `slots${i}`);
-    const step = await stage.run(batch, update, update, 0, slotNames);
+    const step = await stage.run(batch, { update, total: update, epoch: 0 }, slotNames);
     const [result, values] = [await step.result, await step.values];
     if (run === "main" && update > 0 && isExact) {
       const ties = tiesOf(json, update, model.names, values, tied);

@@ -1,6 +1,7 @@
 import { type Device, OptionError, OverLimitError, PlanningDevice } from "../../../engine/index.ts";
 import { countParameters, VisionTransformer, type VitConfig, vitParameters } from "../../../models/index.ts";
 import type { RefineConfig } from "./refine_config.ts";
+import { decodedSide } from "./refine_views.ts";
 import { RefinerModel } from "./refiner_model.ts";
 import { planStage, Stage, type StageNumber } from "./stage.ts";
 
@@ -68,7 +69,7 @@ export function dryRun(
   const head = { inputWidth: vit.width, projectorWidth, predictorWidth, outputWidth, queueLength };
   const model = new RefinerModel(encoder, { placements: config.heads, pooling: config.pooling, head });
   const average = encoder.parameters.like("ema");
-  const side = config.resizeTo || 2 * (config.globalPixels || vit.heightPixels);
+  const side = decodedSide(config, vit);
   const plan = planStage(config, stage, images);
   const run = new Stage(model, config, plan, 2 * side * side * vit.channels, average);
   const { arenaBytes, inputBytes, featureBytes, flops } = run.plannedWork;

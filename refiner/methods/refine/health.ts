@@ -1,10 +1,7 @@
-import { EngineError } from "../../../engine/index.ts";
 import type { Precision } from "../../../models/index.ts";
+import { CollapseError } from "../../training/collapse_error.ts";
 import type { HeadMetrics } from "./head_metrics.ts";
 import type { UpdateResult } from "./stage.ts";
-
-/** Training went wrong in a way that more updates will not mend. */
-export class CollapseError extends EngineError {}
 
 /** Neighbours as similar as this are all the same point. */
 const saturatedSimilarity = 0.9995;

@@ -16,7 +16,7 @@ import type { RefineConfig } from "./refine_config.ts";
  *
  * @throws OptionError for sizes that are not whole patches
  */
-export function viewsOf(config: RefineConfig, model: VitConfig): ViewConfig {
+export function viewConfigOf(config: RefineConfig, model: VitConfig): ViewConfig {
   const channels = model.channels === 1 ? 1 : 3;
   if (model.channels !== channels)
     throw new OptionError(`refine: the model takes ${model.channels} channels; images have 1 or 3`);
@@ -57,6 +57,11 @@ export function viewsOf(config: RefineConfig, model: VitConfig): ViewConfig {
     global: square(globalPixels, global),
     ...(local.length > 0 ? { local: square(localPixels, local) } : {}),
   });
+}
+
+/** Pixels of the shorter side that images are reduced to while they are decoded. */
+export function decodedSide(config: RefineConfig, model: VitConfig): number {
+  return config.resizeTo || 2 * (config.globalPixels || model.heightPixels);
 }
 
 /** 3/7 of the global views (96 of 224), in whole patches. */

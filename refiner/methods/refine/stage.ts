@@ -14,10 +14,11 @@ import { ViewInputs } from "../../data/views/view_inputs.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
 import { layerDecayFactor, learningRateAt, peakLearningRate, type Schedule } from "../../training/schedule.ts";
+import type { TrainingStage, UpdatePlace } from "../../training/training_method.ts";
 import { type HeadMetrics, readHeadMetrics } from "./head_metrics.ts";
 import { MicroBatchStep } from "./micro_batch.ts";
 import type { RefineConfig } from "./refine_config.ts";
-import { viewsOf } from "./refine_views.ts";
+import { viewConfigOf } from "./refine_views.ts";
 import type { RefinerModel } from "./refiner_model.ts";
 import { recordStep, type StepSetup } from "./step.ts";
 import { Teacher } from "./teacher.ts";
@@ -25,10 +26,12 @@ import { Teacher } from "./teacher.ts";
 export type StageNumber = 2 | 3;
 
 /** Updates that a stage makes. */
-export interface StagePlan {
+export interface StagePlan extends TrainingStage {
   readonly stage: StageNumber;
   readonly updatesPerEpoch: number;
   readonly updates: number;
+  /** In stage 3. */
+  readonly evaluateEvery?: number;
   readonly heads: Schedule;
   readonly encoder?: Schedule;
 }
@@ -64,7 +67,13 @@ export function planStage(config: RefineConfig, stage: StageNumber, images: numb
     totalUpdates: updates,
     end: config.endLearningRate,
   };
-  return { stage, updatesPerEpoch, updates, heads: schedule, ...(stage === 3 ? { encoder: schedule } : {}) };
+  return {
+    stage,
+    updatesPerEpoch,
+    updates,
+    heads: schedule,
+    ...(stage === 3 ? { encoder: schedule, evaluateEvery: config.evalEvery } : {}),
+  };
 }
 
 /** Where the views of a batch come from; `ViewInputs` cuts them out of the images on the device. */
@@ -105,7 +114,7 @@ export class Stage {
     const lossScaling = config.precision === "f16" ? { lossScaling: new LossScaling(model.device) } : {};
     this.encoder = trainsEncoder ? { optimizer: encoderOptimizer(model, config), average, ...lossScaling } : undefined;
     this.teacher = teacherFactor > 0 ? new Teacher(model, { factor: teacherFactor, trainsEncoder }) : undefined;
-    const views = viewsOf(config, model.encoder.config);
+    const views = viewConfigOf(config, model.encoder.config);
     const part = microBatch > 0 ? Math.min(microBatch, batch) : batch;
     for (const size of [part, batch % part]) {
       if (size > 0) this.#inputs.set(size, viewsOfImages(views, size));
@@ -174,8 +183,8 @@ export class Stage {
     };
   }
 
-  /** Other state of the stage, by its name in checkpoints. */
-  get tensors(): Readonly<Record<string, Tensor>> {
+  /** State of loss scaling, by its name in checkpoints. */
+  get lossScale(): Readonly<Record<string, Tensor>> {
     const lossScaling = this.encoder?.lossScaling;
     return lossScaling ? { "optimizer.encoder.lossScale": lossScaling.state } : {};
   }
@@ -195,16 +204,12 @@ export class Stage {
   /**
    * Submits one update; the result arrives later.
    *
-   * @param update - completed updates of this stage
-   * @param total - completed updates of all stages, which the random choices are keyed by
-   * @param epoch - epochs of all stages, which the views are keyed by
+   * @param place - random choices are keyed by its updates of all stages, views by its epochs
    * @param also - further outputs of the step to read, such as `slots0`, the chosen queue slots of the first head
    */
   async run(
     batch: ImageBatch,
-    update: number,
-    total: number,
-    epoch: number,
+    { update, total, epoch }: UpdatePlace,
     also: readonly string[] = [],
   ): Promise<{ readonly result: Promise<UpdateResult>; readonly values: Promise<Record<string, HostArray>> }> {
     const { config, plan, encoder } = this;

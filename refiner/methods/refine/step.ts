@@ -142,10 +142,10 @@ export function stepHeads(
     program,
     optimizer.trained.flatMap((name) => gradients.get(name) ?? []),
   );
-  const { norm, nonFinite } = optimizer.gradientNorm(program);
+  const { norm } = optimizer.gradientNorm(program);
   optimizer.step(program, program.input("headScalars", [12]));
   teacher?.updateHeads(program);
-  const outputs = { metrics, ...slotsOf(results), headNorm: norm, headNonFinite: nonFinite };
+  const outputs = { metrics, ...slotsOf(results), headNorm: norm };
   return { outputs, featureGradients };
 }
 
@@ -157,7 +157,7 @@ export function updateEncoder(program: Program, setup: StepSetup, encoder: Train
   const { norm, scalars } = lossScaling?.control(program, given, gradients) ?? { norm: gradients.norm, scalars: given };
   optimizer.step(program, scalars, average);
   setup.teacher?.updateEncoder(program);
-  const outputs = { encoderNorm: norm, encoderNonFinite: gradients.nonFinite };
+  const outputs = { encoderNorm: norm };
   return lossScaling ? { ...outputs, lossScale: lossScaling.state } : outputs;
 }
 

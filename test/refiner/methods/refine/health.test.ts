@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
-import { CollapseError, HealthMonitor } from "../../../../refiner/methods/refine/health.ts";
+import { HealthMonitor } from "../../../../refiner/methods/refine/health.ts";
 import type { UpdateResult } from "../../../../refiner/methods/refine/stage.ts";
+import { CollapseError } from "../../../../refiner/training/collapse_error.ts";
 
 const healthy = {
   loss: 3,

@@ -4,7 +4,6 @@ import {
   full,
   gradientNorm,
   hostUniform,
-  type LossScale,
   readLossScale,
   recordProgram,
   stepScalars,
@@ -16,36 +15,42 @@ import {
   MaskedAutoencoder,
   maeDecoderParameters,
   maskFromNoise,
+  saveMae,
   VisionTransformer,
   vitParameters,
 } from "../../../models/index.ts";
 import type { ImageBatch, ImageSource } from "../../data/index.ts";
 import { plainView, viewDefaults } from "../../data/views/index.ts";
 import { bytesPerImage, ViewInputs } from "../../data/views/view_inputs.ts";
+import { CollapseError } from "../../training/collapse_error.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
-import type { RunState } from "../../training/run_checkpoint.ts";
+import type { RunCheckpointMetadata, RunState } from "../../training/run_checkpoint.ts";
+import type { RunStore } from "../../training/run_store.ts";
 import { learningRateAt, peakLearningRate, type Schedule } from "../../training/schedule.ts";
+import type {
+  ScaledUpdates,
+  TrainingMethod,
+  TrainingStage,
+  UpdateCost,
+  UpdateHeader,
+  UpdatePlace,
+} from "../../training/training_method.ts";
 import { type PretrainConfig, pretrainModel } from "./pretrain_config.ts";
+import type { MaeUpdate, PretrainEvent } from "./pretrain_events.ts";
 
-/** What one update gave. */
-export interface MaeUpdate {
-  readonly loss: number;
-  readonly gradientNorm: number;
-  readonly lossScale?: LossScale;
-}
-
-/** The masked autoencoder of a run with everything that trains it: schedule, optimisers, views and the recorded update. */
-export class MaeTraining {
-  readonly resizeTo: number;
-  readonly updatesPerEpoch: number;
-  readonly schedule: Schedule;
+/** Masked autoencoding (arXiv 2111.06377) as a method of training, in one stage. */
+export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
+  readonly name = "pretrain";
+  readonly updatesInFlight = 0;
+  readonly stages: readonly TrainingStage[];
+  readonly #schedule: Schedule;
   readonly #encoder: ArenaOptimizer;
   readonly #decoder: ArenaOptimizer;
   /** With precision f16. */
   readonly #lossScaling: LossScaling | undefined;
   readonly #inputs: ViewInputs;
-  readonly #step: ReturnType<MaeTraining["record"]>;
+  readonly #step: ReturnType<MaeMethod["record"]>;
   #isHandedOut = false;
 
   private constructor(
@@ -55,23 +60,23 @@ export class MaeTraining {
     imageBytes: number,
   ) {
     const { channels } = model.encoder.config;
-    this.resizeTo = resizeBound(config);
-    this.updatesPerEpoch = Math.floor(images / config.batch);
-    if (this.updatesPerEpoch < 1) {
+    const updatesPerEpoch = Math.floor(images / config.batch);
+    if (updatesPerEpoch < 1) {
       throw new EngineError(
         `pretrain: ${images} images are less than one batch of ${config.batch}; use a batch of at most ${images}`,
       );
     }
-    this.schedule = {
+    const updates = Math.round(config.epochs * updatesPerEpoch);
+    this.stages = [{ stage: 1, updates, updatesPerEpoch }];
+    this.#schedule = {
       peak: peakLearningRate(config.learningRate, config.batch),
-      warmupUpdates: Math.round(config.warmup * this.updatesPerEpoch),
-      totalUpdates: Math.round(config.epochs * this.updatesPerEpoch),
+      warmupUpdates: Math.round(config.warmup * updatesPerEpoch),
+      totalUpdates: updates,
       end: config.endLearningRate,
     };
     this.#encoder = new ArenaOptimizer(model.encoder.parameters, { weightDecay: config.weightDecay });
     this.#decoder = new ArenaOptimizer(model.decoderParameters, { weightDecay: config.weightDecay });
     this.#lossScaling = config.precision === "f16" ? new LossScaling(model.device) : undefined;
-    this.#lossScaling?.reset({ beta1: config.beta1, beta2: config.beta2 });
     const view = { ...plainView, area: config.area, ratio: [3 / 4, 4 / 3] as const, flip: config.flip };
     const views = {
       ...viewDefaults(channels === 1 ? 1 : 3),
@@ -87,7 +92,7 @@ export class MaeTraining {
     config: PretrainConfig,
     images: ImageSource,
     given?: VisionTransformer,
-  ): Promise<MaeTraining> {
+  ): Promise<MaeMethod> {
     const vit = pretrainModel(config, images.channels);
     const encoder = given ?? new VisionTransformer(device, vit);
     const decoder = { width: config.decoderWidth, blocks: config.decoderBlocks, heads: config.decoderHeads };
@@ -95,7 +100,11 @@ export class MaeTraining {
     if (!given) initializeParameters(encoder.parameters, vitParameters(vit), config.seed);
     initializeParameters(model.decoderParameters, maeDecoderParameters(vit, decoder), config.seed);
     model.writeSincosPositions();
-    return new MaeTraining(model, config, images.length, bytesPerImage(images, resizeBound(config)));
+    return new MaeMethod(model, config, images.length, bytesPerImage(images, decodedSide(config)));
+  }
+
+  get device(): Device {
+    return this.model.device;
   }
 
   record() {
@@ -147,33 +156,55 @@ export class MaeTraining {
     return { patches, kept: Math.floor(patches * (1 - config.maskRatio)) };
   }
 
-  async run(batch: ImageBatch, update: number, epoch: number): Promise<MaeUpdate> {
+  startEvent(run: { readonly updates: number; readonly images: number }): PretrainEvent {
+    return { kind: "start", ...run };
+  }
+
+  async beginStage(_: TrainingStage, updates: number): Promise<void> {
+    const { beta1, beta2 } = this.config;
+    this.#lossScaling?.reset({ updates, beta1, beta2 });
+  }
+
+  get scaled(): ScaledUpdates | undefined {
+    return this.#lossScaling && { scaling: this.#lossScaling, one: "the update", many: "updates" };
+  }
+
+  async run(batch: ImageBatch, { update, epoch }: UpdatePlace): Promise<{ readonly result: Promise<MaeUpdate> }> {
     const { config } = this;
     const { patches } = this.#counts();
     const noise = hostUniform(config.batch * patches, { seed: config.seed, purpose: "mask", step: update });
     const { kept: _, ...mask } = maskFromNoise(noise, patches, config.maskRatio);
-    const scalars = stepScalars({
-      learningRate: learningRateAt(this.schedule, update),
-      step: update + 1,
-      beta1: config.beta1,
-      beta2: config.beta2,
-    });
+    const learningRate = learningRateAt(this.#schedule, update);
+    const { beta1, beta2 } = config;
+    const scalars = stepScalars({ learningRate, step: update + 1, beta1, beta2 });
     const inputs = { ...this.#inputs.values(batch, 0, config.seed, epoch), ...mask, scalars };
     const names = ["loss", "norm", ...(this.#lossScaling ? ["lossScale"] : [])];
-    const { loss, norm, lossScale } = await (await this.#step.run(inputs, names)).read();
-    return {
+    const readback = await this.#step.run(inputs, names);
+    const result = readback.read().then(({ loss, norm, lossScale }) => ({
       loss: loss?.[0] ?? Number.NaN,
+      learningRate,
       gradientNorm: norm?.[0] ?? Number.NaN,
       ...(lossScale ? { lossScale: readLossScale(lossScale) } : {}),
-    };
+    }));
+    return { result };
   }
 
-  /** Updates skipped so far. */
-  async skippedUpdates(): Promise<number> {
-    return (await this.#lossScaling?.read())?.skipped ?? 0;
+  updateEvent(_: TrainingStage, header: UpdateHeader, result: MaeUpdate, cost: UpdateCost): PretrainEvent {
+    return { kind: "update", stage: 1, ...header, ...result, ...cost };
   }
 
-  get state(): RunState {
+  check(update: number, { loss, learningRate }: MaeUpdate): void {
+    if (Number.isFinite(loss)) return;
+    const half =
+      this.config.precision === "f16"
+        ? ", or train in precision f32: an activation beyond 65504, the largest f16, has the same effect"
+        : "";
+    throw new CollapseError(
+      `pretrain: the loss is ${loss} at update ${update}; lower the learning rate (now ${learningRate})${half}`,
+    );
+  }
+
+  state(): RunState {
     return {
       arenas: {
         "encoder.": this.model.encoder.parameters,
@@ -183,8 +214,18 @@ export class MaeTraining {
         "optimizer.decoder.m.": this.#decoder.firstMoment,
         "optimizer.decoder.v.": this.#decoder.secondMoment,
       },
-      tensors: this.#lossScaling ? { "optimizer.lossScale": this.#lossScaling.state } : {},
+      tensors: {},
+      ...(this.#lossScaling ? { lossScale: { "optimizer.lossScale": this.#lossScaling.state } } : {}),
     };
+  }
+
+  checkpointMetadata(_: TrainingStage, { update }: { readonly update: number }): RunCheckpointMetadata {
+    return { stage: "1", update: String(update) };
+  }
+
+  async writeResult(store: RunStore): Promise<void> {
+    const metadata = { source: "random weights", method: "MAE (arXiv 2111.06377)" };
+    await store.write("mae.safetensors", (sink) => saveMae(sink, this.model, metadata));
   }
 
   /** The model, which the caller keeps from now on. */
@@ -205,7 +246,7 @@ export class MaeTraining {
   }
 }
 
-/** Pixels of the shorter side that images are reduced to when they are read. */
-export function resizeBound(config: PretrainConfig): number {
+/** Pixels of the shorter side that images are reduced to while they are decoded. */
+export function decodedSide(config: PretrainConfig): number {
   return config.resizeTo || 2 * config.pixels;
 }

@@ -1,0 +1,36 @@
+import { OptionError } from "../../../engine/index.ts";
+import type { VisionTransformer } from "../../../models/index.ts";
+import type { ImageSource } from "../../data/index.ts";
+import type { RefineConfig } from "./refine_config.ts";
+import { viewConfigOf } from "./refine_views.ts";
+
+/** Settings, images and encoder must go together. @throws OptionError */
+export function checkRefinement(config: RefineConfig, images: ImageSource, encoder: VisionTransformer): void {
+  viewConfigOf(config, encoder.config);
+  if (config.batch > config.queueLength) {
+    throw new OptionError(
+      `refine: batch ${config.batch} is larger than the queue of ${config.queueLength}; use a longer queue`,
+    );
+  }
+  for (const [name, k] of Object.entries({ topK: config.topK, stage2TopK: config.stage2TopK })) {
+    if (k > config.queueLength)
+      throw new OptionError(
+        `refine: ${name} ${k} is larger than the queue of ${config.queueLength}; use a longer queue`,
+      );
+  }
+  if (config.microBatch > config.batch) {
+    throw new OptionError(
+      `refine: microBatch ${config.microBatch} is larger than the batch of ${config.batch}; use at most the batch`,
+    );
+  }
+  if (config.oracle && images.label(0) === undefined) {
+    throw new OptionError(
+      "refine: oracle guidance needs labels, and the images have none; use class folders or a list with labels",
+    );
+  }
+  if (images.channels !== encoder.config.channels) {
+    throw new OptionError(
+      `refine: the images have ${images.channels} channels, the model takes ${encoder.config.channels}; open the images with that number`,
+    );
+  }
+}

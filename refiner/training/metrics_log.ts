@@ -1,0 +1,70 @@
+import { z } from "zod";
+import type { RunStore } from "./run_store.ts";
+import type { TrainingStage } from "./training_method.ts";
+import type { RunPosition, TrainingPlan } from "./training_plan.ts";
+
+/** One JSON object a line: the updates and evaluations of a run. */
+const file = "metrics.jsonl";
+
+const lineSchema = z.looseObject({
+  kind: z.string(),
+  stage: z.number(),
+  update: z.number().default(0),
+  epoch: z.number().default(0),
+});
+export type MetricsLine = z.output<typeof lineSchema>;
+
+export async function appendMetrics(store: RunStore, event: unknown): Promise<void> {
+  await store.appendLine(file, JSON.stringify(event));
+}
+
+/** Forgets all lines. */
+export async function clearMetrics(store: RunStore): Promise<void> {
+  await store.writeText(file, "");
+}
+
+/**
+ * Drops the lines of updates and evaluations that a resumed run makes again. The evaluation at the end of its stage is one of them.
+ *
+ * @param position - where the run goes on
+ * @returns the evaluations that stay, in order
+ */
+export async function rewindMetrics(
+  store: RunStore,
+  plan: TrainingPlan<TrainingStage>,
+  position: RunPosition,
+): Promise<MetricsLine[]> {
+  const text = await store.readText(file);
+  if (text === undefined) return [];
+  const lastEpoch = lastEvaluatedEpoch(plan, position);
+  const evaluations: MetricsLine[] = [];
+  const lines = text.split("\n").filter((line) => {
+    const event = parseLine(line);
+    if (!event || event.stage > position.stage) return false;
+    const isUpdate = event.kind === "update";
+    const end = isUpdate ? position.update : lastEpoch;
+    if (event.stage === position.stage && (isUpdate ? event.update : event.epoch) > end) return false;
+    if (!isUpdate) evaluations.push(event);
+    return true;
+  });
+  await store.writeText(file, lines.map((line) => `${line}\n`).join(""));
+  return evaluations;
+}
+
+/** -1 in a stage that is not evaluated on the way. */
+function lastEvaluatedEpoch(plan: TrainingPlan<TrainingStage>, position: RunPosition): number {
+  const stage = plan.stages.find((one) => one.stage === position.stage);
+  if (stage?.evaluateEvery === undefined) return -1;
+  const epoch = plan.epochsBefore(stage) + Math.floor(position.update / stage.updatesPerEpoch);
+  return Math.min(epoch, plan.epochsThrough(stage) - 1);
+}
+
+/** An event of the metrics; undefined for a line that a kill cut off. */
+function parseLine(line: string): MetricsLine | undefined {
+  if (!line.endsWith("}")) return undefined;
+  try {
+    return lineSchema.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined; // cut off behind an inner bracket
+  }
+}
