@@ -50,6 +50,7 @@ export { permute, transpose } from "./ops/permute.ts";
 export { type DeviceRandomKey, normal, permutation, randomBits, uniform } from "./ops/random.ts";
 export { mean, type ReduceOptions, sum } from "./ops/reduce.ts";
 export { type ResizeOptions, resizeGrid } from "./ops/resize_grid.ts";
+export { rmsNorm } from "./ops/rms_norm.ts";
 export { slice } from "./ops/slice.ts";
 export { softmax } from "./ops/softmax.ts";
 export { abs, exp, log, neg, reciprocal, rsqrt, sign, sqrt, square, tanh } from "./ops/unary.ts";

@@ -5,9 +5,8 @@ import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
 import { checkDType, checkSameShape, rowsAndColumns } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
-import { defineVariants, type Variant } from "./choose_variant.ts";
 import { elementTypes, stridingGroups } from "./elementwise.ts";
-import { type RowProblem, rowClass } from "./row_variant.ts";
+import { type BlockVariant, blockGroups, defineBlockVariants } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, width: d.f32, addsResidual: d.u32 }).$name("Params");
 const elements = d.arrayOf(d.vec4f);
@@ -40,31 +39,13 @@ export const layerNormGradColumnsKernel = defineKernel({
   }),
 });
 
-interface BlockVariant extends Variant<RowProblem> {
-  /** Rows that a workgroup takes at a time: a thread sums each on CPUs, sixteen threads on GPUs. */
-  readonly blockRows: number;
-}
-
-const chooseBlock = defineVariants<RowProblem, BlockVariant>({
-  operation: "layer_norm_grad",
-  variants: [
-    { name: "rows64", blockRows: 64 },
-    { name: "rows16", blockRows: 16 },
-    { name: "rows4", blockRows: 4 },
-  ],
-  order: (device) => (device.isSoftware ? ["rows64", "rows16", "rows4"] : ["rows4", "rows16", "rows64"]),
-  shapeClass: rowClass,
-  example: (program, variant, { rows, columns, dtype }) => {
-    const x = program.input("x", [rows, columns], dtype);
-    const [mean, rstd] = [program.input("mean", [rows]), program.input("rstd", [rows])];
-    const kept = { mean, rstd, weight: program.input("weight", [columns]) };
-    const { dx, dWeight, dBias } = launch(program, variant, x, kept, program.input("dy", x.shape, dtype), undefined);
-    return [dx, dWeight, dBias];
-  },
+const chooseBlock = defineBlockVariants("layer_norm_grad", (program, variant, { rows, columns, dtype }) => {
+  const x = program.input("x", [rows, columns], dtype);
+  const [mean, rstd] = [program.input("mean", [rows]), program.input("rstd", [rows])];
+  const kept = { mean, rstd, weight: program.input("weight", [columns]) };
+  const { dx, dWeight, dBias } = launch(program, variant, x, kept, program.input("dy", x.shape, dtype), undefined);
+  return [dx, dWeight, dBias];
 });
-
-/** Most workgroups, so that the second kernel adds up few partial sums; each takes several blocks. */
-const mostGroups = 256;
 
 /** What the forward pass kept. */
 interface Kept {
@@ -115,14 +96,14 @@ export function layerNormGrad(
 
 function launch(
   program: Program,
-  { blockRows }: BlockVariant,
+  variant: BlockVariant,
   x: Tensor,
   { mean, rstd, weight }: Kept,
   dy: Tensor,
   residual: Tensor | undefined,
 ): LayerNormGradients {
   const [rows, columns] = rowsAndColumns("layerNormGrad", "x", x);
-  const groups = Math.min(mostGroups, Math.ceil(rows / blockRows));
+  const groups = blockGroups(variant, rows);
   const dx = program.empty(x.shape, x.dtype);
   const partials = program.empty([groups, 2, columns]);
   const wide = columns % 4 === 0;
@@ -132,7 +113,11 @@ function launch(
     { x, mean, rstd, weight, dy, residual: residual ?? dy, dx, partials },
     [groups],
     {
-      declarations: { ...elementTypes(wide, x.dtype), share: wide ? "1.0" : "0.25", blockRows: `${blockRows}u` },
+      declarations: {
+        ...elementTypes(wide, x.dtype),
+        share: wide ? "1.0" : "0.25",
+        blockRows: `${variant.blockRows}u`,
+      },
       flops: 16 * x.size,
     },
   );

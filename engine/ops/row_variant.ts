@@ -44,6 +44,37 @@ export function defineRowVariants(
   return (device, problem) => choose(device, problem).name;
 }
 
+/** How the gradient of a norm divides the rows. */
+export interface BlockVariant extends Variant<RowProblem> {
+  /** Rows that a workgroup takes at a time: a thread sums each on CPUs, sixteen threads on GPUs. */
+  readonly blockRows: number;
+}
+
+/** As {@link defineRowVariants}, for gradients of norms: sums along the rows and down the columns in one pass. */
+export function defineBlockVariants(
+  operation: string,
+  example: (program: Program, variant: BlockVariant, problem: RowProblem) => readonly Tensor[],
+): (device: Device, problem: RowProblem) => BlockVariant {
+  return defineVariants<RowProblem, BlockVariant>({
+    operation,
+    variants: [
+      { name: "rows64", blockRows: 64 },
+      { name: "rows16", blockRows: 16 },
+      { name: "rows4", blockRows: 4 },
+    ],
+    order: (device) => (device.isSoftware ? ["rows64", "rows16", "rows4"] : ["rows4", "rows16", "rows64"]),
+    shapeClass: rowClass,
+    example,
+  });
+}
+
+/** Most workgroups with partial sums of their own, so that the second kernel adds up few; each takes several blocks. */
+const mostBlockGroups = 256;
+
+export function blockGroups({ blockRows }: BlockVariant, rows: number): number {
+  return Math.min(mostBlockGroups, Math.ceil(rows / blockRows));
+}
+
 /** The class of a matrix: the number of columns decides over loads of four and the share of a thread, so it is not rounded. */
 export function rowClass({ rows, columns, dtype }: RowProblem): string {
   return `rows ${bucket(rows)} columns ${columns}${dtype === "f32" ? "" : ` ${dtype}`}`;

@@ -49,6 +49,11 @@ const recordings: Readonly<Record<string, (p: Program) => unknown>> = {
     const norm = { weight: p.input("scale", [columns]), bias: p.input("shift", [columns]) };
     return engine.normLinear(p.input("x", [rows, columns]), norm, p.input("weight", [outputs, columns]));
   },
+  rms_norm: (p) => engine.rmsNorm(p.input("x", [rows, columns]), p.input("weight", [columns])),
+  rms_norm_grad: (p) => {
+    const [x, weight] = [p.input("x", [rows, columns]), p.input("weight", [columns])];
+    return p.gradients(engine.sum(engine.rmsNorm(x, weight)), [x]);
+  },
   softmax: (p) => engine.softmax(p.input("x", [rows, columns])),
 };
 
