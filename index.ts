@@ -1,4 +1,3 @@
 export * from "./engine/index.ts";
-export { crossEntropy } from "./engine/index.ts";
 export * from "./models/index.ts";
 export * from "./refiner/index.ts";

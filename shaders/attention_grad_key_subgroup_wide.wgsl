@@ -25,13 +25,13 @@ const slots = max(headDim / 4u, 33u); // lavapipe unrolls loops over shorter arr
 
 struct Place { firstRow: u32, tokens: u32, firstToken: u32 } // an image in qkv, and the first token of a tile of it
 
-fn placeOf(tile: u32) -> Place {
+fn placeOf(tile: u32, tileRows: u32) -> Place {
   let passed = select(vec3u(0u), vec3u(1u), vec3u(tile) >= params.firstTile.yzw);
   let segment = passed.x + passed.y + passed.z;
   let tokens = params.tokens[segment];
-  let tilesPerImage = (tokens + rows - 1u) / rows;
+  let tilesPerImage = (tokens + tileRows - 1u) / tileRows;
   let local = tile - params.firstTile[segment];
-  return Place(params.firstRow[segment] + local / tilesPerImage * tokens, tokens, local % tilesPerImage * rows);
+  return Place(params.firstRow[segment] + local / tilesPerImage * tokens, tokens, local % tilesPerImage * tileRows);
 }
 
 // The products of four dimensions of two rows with one, added to what there is.
@@ -49,7 +49,7 @@ fn attention_grad_key_subgroup_wide(
 ) {
   let tile = group.x + group.z * groups.x;
   if (tile >= params.tiles) { return; }
-  let place = placeOf(tile);
+  let place = placeOf(tile, rows);
   let tokens = place.tokens;
   let last = tokens - 1u;
   let head = group.y;

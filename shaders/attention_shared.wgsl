@@ -25,13 +25,13 @@ var<workgroup> weights: array<f32, side * pitch>; // [query][key]
 var<workgroup> partial: array<f32, side * 8u>; // [query][invocation]
 struct Place { firstRow: u32, tokens: u32, firstToken: u32 } // an image in qkv, and the first token of a tile of it
 
-fn placeOf(tile: u32) -> Place {
+fn placeOf(tile: u32, tileRows: u32) -> Place {
   let passed = select(vec3u(0u), vec3u(1u), vec3u(tile) >= params.firstTile.yzw);
   let segment = passed.x + passed.y + passed.z;
   let tokens = params.tokens[segment];
-  let tilesPerImage = (tokens + side - 1u) / side;
+  let tilesPerImage = (tokens + tileRows - 1u) / tileRows;
   let local = tile - params.firstTile[segment];
-  return Place(params.firstRow[segment] + local / tilesPerImage * tokens, tokens, local % tilesPerImage * side);
+  return Place(params.firstRow[segment] + local / tilesPerImage * tokens, tokens, local % tilesPerImage * tileRows);
 }
 
 @compute @workgroup_size(64)
@@ -42,7 +42,7 @@ fn attention_shared(
 ) {
   let tile = group.x + group.z * groups.x;
   if (tile >= params.tiles) { return; }
-  let place = placeOf(tile);
+  let place = placeOf(tile, side);
   let tokens = place.tokens;
   let last = tokens - 1u;
   let head = group.y;

@@ -30,10 +30,14 @@ fn erf(x: Element) -> Element {
   return sign(x) * select(1.0 - exp2(p), inner, u < Element(1.0));
 }
 
+fn normal_cdf(x: Element) -> Element {
+  return 0.5 + 0.5 * erf(x * 0.70710678);
+}
+
 // d gelu / dx = (1 + erf(x / sqrt 2)) / 2 + x phi(x), phi the standard normal density.
 fn gelu_slope(x: Element) -> Element {
   let u = min(abs(x), Element(14.0)); // phi(14) is 0 in f32; keeps the square finite
-  return 0.5 * (1.0 + erf(x * 0.70710678)) + x * (0.39894228 * exp2(-0.72134752 * u * u));
+  return normal_cdf(x) + x * (0.39894228 * exp2(-0.72134752 * u * u));
 }
 
 // Sum over the team of each column, in a fixed order. Every thread adds up all parts: two barriers instead of one per level of

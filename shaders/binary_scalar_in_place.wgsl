@@ -7,16 +7,16 @@ struct Params { count: u32, scalar: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> y: array<Stored>;
 
-fn apply(a: Element, b: Element) -> Element {
-  switch operation {
-    case 0u: { return a + b; }
-    case 1u: { return a - b; }
-    case 2u: { return a * b; }
-    case 3u: { return a / b; }
-    case 4u: { return max(a, b); }
-    case 5u: { return min(a, b); }
-    default: { return pow(a, b); }
-  }
+// Conditions, since a `switch` needs a default branch, which would compute some operation for a number without a branch.
+fn apply_binary(a: Element, b: Element) -> Element {
+  if (operation == 0u) { return a + b; }
+  if (operation == 1u) { return a - b; }
+  if (operation == 2u) { return a * b; }
+  if (operation == 3u) { return a / b; }
+  if (operation == 4u) { return max(a, b); }
+  if (operation == 5u) { return min(a, b); }
+  if (operation == 6u) { return pow(a, b); }
+  return Element(bitcast<f32>(params.count | 0x7fc00000u)); // NaN; of constants alone it would not compile
 }
 
 @compute @workgroup_size(64)
@@ -24,6 +24,6 @@ fn binary_scalar_in_place(@builtin(global_invocation_id) id: vec3u, @builtin(num
   let scalar = Element(params.scalar);
   for (var i = id.x; i < params.count; i += groups.x * 64u) {
     let v = Element(y[i]);
-    if (reversed) { y[i] = Stored(apply(scalar, v)); } else { y[i] = Stored(apply(v, scalar)); }
+    if (reversed) { y[i] = Stored(apply_binary(scalar, v)); } else { y[i] = Stored(apply_binary(v, scalar)); }
   }
 }

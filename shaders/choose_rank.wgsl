@@ -6,6 +6,8 @@ struct Params { rows: u32, k: u32, stride: u32, seed: vec2u } // stride: element
 @group(0) @binding(2) var<storage, read> purposes: array<u32>; // of each head
 @group(0) @binding(3) var<storage, read_write> choice: array<u32>;
 
+const roundKey = vec2u(0x9e3779b9u, 0xbb67ae85u); // Weyl constants, see random.wgsl
+
 // High and low word of a * b.
 fn wide_multiply(a: u32, b: u32) -> vec2u {
   let middle = (a >> 16u) * (b & 0xffffu) + (((a & 0xffffu) * (b & 0xffffu)) >> 16u);
@@ -20,7 +22,7 @@ fn philox(counter: vec4u, seed: vec2u) -> vec4u {
     let left = wide_multiply(0xd2511f53u, c.x); // constants of the paper, see random.wgsl
     let right = wide_multiply(0xcd9e8d57u, c.z);
     c = vec4u(right.x ^ c.y ^ key.x, right.y, left.x ^ c.w ^ key.y, left.y);
-    key += vec2u(0x9e3779b9u, 0xbb67ae85u);
+    key += roundKey;
   }
   return c;
 }

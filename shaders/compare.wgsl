@@ -7,15 +7,15 @@ struct Params { count: u32, shape: vec4u, aStrides: vec4u, bStrides: vec4u }
 @group(0) @binding(2) var<storage, read> b: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
 
-fn holds(left: Stored, right: Stored) -> bool {
-  switch operation {
-    case 0u: { return left == right; }
-    case 1u: { return left != right; }
-    case 2u: { return left < right; }
-    case 3u: { return left <= right; }
-    case 4u: { return left > right; }
-    default: { return left >= right; }
-  }
+// Conditions, since a `switch` needs a default branch, which would compute some operation for a number without a branch.
+fn holds(left: Stored, right: Stored) -> u32 {
+  if (operation == 0u) { return u32(left == right); }
+  if (operation == 1u) { return u32(left != right); }
+  if (operation == 2u) { return u32(left < right); }
+  if (operation == 3u) { return u32(left <= right); }
+  if (operation == 4u) { return u32(left > right); }
+  if (operation == 5u) { return u32(left >= right); }
+  return 0xffffffffu; // what no comparison gives
 }
 
 // Coordinates of element i: four axes, the last one fastest.
@@ -42,7 +42,7 @@ fn compare(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
   let stride = coordinates(groups.x * 64u);
   var at = coordinates(id.x);
   for (var i = id.x; i < params.count; i += groups.x * 64u) {
-    y[i] = u32(holds(a[dot(at, params.aStrides)], b[dot(at, params.bStrides)]));
+    y[i] = holds(a[dot(at, params.aStrides)], b[dot(at, params.bStrides)]);
     at = advance(at, stride);
   }
 }

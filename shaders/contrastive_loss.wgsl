@@ -20,7 +20,7 @@ fn pair_weight(i: u32, j: u32) -> f32 {
   return asGlobal + asLocal;
 }
 
-fn sum_lanes(lane: u32) -> f32 {
+fn sum_partials(lane: u32) -> f32 {
   // No constant to start from: software adapters would unroll the loop, and barriers take long to compile.
   for (var stride = lanes / 2u * min(params.batch, 1u); stride > 0u; stride /= 2u) {
     workgroupBarrier();
@@ -32,7 +32,7 @@ fn sum_lanes(lane: u32) -> f32 {
   return total;
 }
 
-fn max_lanes(lane: u32) -> f32 {
+fn max_partials(lane: u32) -> f32 {
   for (var stride = lanes / 2u * min(params.batch, 1u); stride > 0u; stride /= 2u) {
     workgroupBarrier();
     if (lane < stride) { partial[lane] = max(partial[lane], partial[lane + stride]); }
@@ -53,19 +53,19 @@ fn contrastive_loss(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
 
   partial[lane] = 0.0;
   for (var c = lane; c < params.columns; c += lanes) { partial[lane] += positives[row * params.columns + c] * predictions[predicted + c]; }
-  let target_logit = sum_lanes(lane) * params.inverseTemperature;
+  let target_logit = sum_partials(lane) * params.inverseTemperature;
 
   partial[lane] = target_logit;
   for (var c = lane; c < params.batch; c += lanes) {
     if (c != sample) { partial[lane] = max(partial[lane], similarities[first + c] * params.inverseTemperature); }
   }
-  let largest = max_lanes(lane);
+  let largest = max_partials(lane);
 
   partial[lane] = 0.0;
   for (var c = lane; c < params.batch; c += lanes) {
     if (c != sample) { partial[lane] += exp(similarities[first + c] * params.inverseTemperature - largest); }
   }
-  let others = sum_lanes(lane);
+  let others = sum_partials(lane);
   let positive = exp(target_logit - largest);
   let total = others + positive;
 

@@ -7,6 +7,7 @@ override activation: u32 = 0u; // 1: GELU; 2: times the slope of GELU at other[r
 override addOther: bool = false; // + other[row, column]
 override keepPreactivation: bool = false; // extra[row, column] = value before the activation
 override keepRowSums: bool = false; // extra[row] = sum of that row of A
+alias Element = f32; // of the functions that other kernels carry with the same text
 alias Operand = f32;
 alias Bias = f32;
 alias Result = f32;
@@ -97,22 +98,22 @@ fn finish(sum: f32, atRow: u32, column: u32) {
 }
 
 // d gelu / dx = cdf(x) + x phi(x), cdf and phi of the standard normal distribution; gelu(x) = x cdf(x).
-fn gelu_slope(x: f32) -> f32 {
-  let u = min(abs(x), 14.0); // phi(14) is 0 in f32; keeps the square finite
+fn gelu_slope(x: Element) -> Element {
+  let u = min(abs(x), Element(14.0)); // phi(14) is 0 in f32; keeps the square finite
   return normal_cdf(x) + x * (0.39894228 * exp2(-0.72134752 * u * u));
 }
 
-fn normal_cdf(x: f32) -> f32 {
+fn normal_cdf(x: Element) -> Element {
   return 0.5 + 0.5 * erf(x * 0.70710678);
 }
 
 // Within 8e-8 of erf, as derived in gelu.wgsl.
-fn erf(x: f32) -> f32 {
-  let u = min(abs(x), 4.0); // erf(4) is 1 in f32
+fn erf(x: Element) -> Element {
+  let u = min(abs(x), Element(4.0)); // erf(4) is 1 in f32
   let z = u * u;
   let inner = ((((((7.6471100e-5 * z - 7.9423538e-4) * z + 5.1797493e-3) * z - 2.6848592e-2) * z + 1.1283430e-1) * z
     - 3.7612605e-1) * z + 1.2837915e-1) * u + u;
   let p = (((((1.4518470e-4 * u - 3.0638007e-3) * u + 2.6850788e-2) * u - 1.3923740e-1) * u - 9.3136382e-1) * u
     - 1.6197347) * u - 2.0131669e-3;
-  return sign(x) * select(1.0 - exp2(p), inner, u < 1.0);
+  return sign(x) * select(1.0 - exp2(p), inner, u < Element(1.0));
 }

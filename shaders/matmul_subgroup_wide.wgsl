@@ -9,6 +9,7 @@ override activation: u32 = 0u; // 1: GELU; 2: times the slope of GELU at other[r
 override addOther: bool = false; // + other[row, column]
 override keepPreactivation: bool = false; // extra[row, column] = value before the activation
 override keepRowSums: bool = false; // extra[row] = sum of that row of A
+alias Element = vec4f; // of the functions that other kernels carry with the same text
 alias Left = vec4f; // as it lies in memory; f32 or f16 where A is transposed
 alias LeftValue = vec4f; // f32 where A is transposed
 alias Right = vec4f;
@@ -91,7 +92,7 @@ fn matmul_subgroup_wide(@builtin(workgroup_id) group: vec3u, @builtin(local_invo
   // The rows leave one at a time while the others move up: one copy of the epilogue in the code instead of sixteen.
   let lastRow = min(firstRow + tileRows, params.rows);
   for (var row = firstRow; row < lastRow; row++) {
-    if (wanted < params.columns) { finish(sums[0], (group.z * params.rows + row) * params.columns + column, column); }
+    if (wanted < params.columns) { finish_four(sums[0], (group.z * params.rows + row) * params.columns + column, column); }
     for (var i = 1u; i < tileRows; i++) { sums[i - 1u] = sums[i]; }
   }
 }
@@ -100,7 +101,7 @@ fn add_products(left: vec4f, right: mat4x4f, sum: vec4f) -> vec4f {
   return fma(vec4f(left.w), right[3], fma(vec4f(left.z), right[2], fma(vec4f(left.y), right[1], fma(vec4f(left.x), right[0], sum))));
 }
 
-fn finish(sum: vec4f, at: u32, column: u32) {
+fn finish_four(sum: vec4f, at: u32, column: u32) {
   var value = sum;
   if (hasBias) { value += vec4f(bias[column / 4u]); }
   if (keepPreactivation) {
@@ -113,22 +114,22 @@ fn finish(sum: vec4f, at: u32, column: u32) {
 }
 
 // d gelu / dx = cdf(x) + x phi(x), cdf and phi of the standard normal distribution; gelu(x) = x cdf(x).
-fn gelu_slope(x: vec4f) -> vec4f {
-  let u = min(abs(x), vec4f(14.0)); // phi(14) is 0 in f32; keeps the square finite
+fn gelu_slope(x: Element) -> Element {
+  let u = min(abs(x), Element(14.0)); // phi(14) is 0 in f32; keeps the square finite
   return normal_cdf(x) + x * (0.39894228 * exp2(-0.72134752 * u * u));
 }
 
-fn normal_cdf(x: vec4f) -> vec4f {
+fn normal_cdf(x: Element) -> Element {
   return 0.5 + 0.5 * erf(x * 0.70710678);
 }
 
 // Within 8e-8 of erf, as derived in gelu.wgsl.
-fn erf(x: vec4f) -> vec4f {
-  let u = min(abs(x), vec4f(4.0)); // erf(4) is 1 in f32
+fn erf(x: Element) -> Element {
+  let u = min(abs(x), Element(4.0)); // erf(4) is 1 in f32
   let z = u * u;
   let inner = ((((((7.6471100e-5 * z - 7.9423538e-4) * z + 5.1797493e-3) * z - 2.6848592e-2) * z + 1.1283430e-1) * z
     - 3.7612605e-1) * z + 1.2837915e-1) * u + u;
   let p = (((((1.4518470e-4 * u - 3.0638007e-3) * u + 2.6850788e-2) * u - 1.3923740e-1) * u - 9.3136382e-1) * u
     - 1.6197347) * u - 2.0131669e-3;
-  return sign(x) * select(1.0 - exp2(p), inner, u < vec4f(1.0));
+  return sign(x) * select(1.0 - exp2(p), inner, u < Element(1.0));
 }

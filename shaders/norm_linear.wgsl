@@ -19,6 +19,7 @@ struct Params { rows: u32, columns: u32, depth: u32, statisticsStride: u32, epsi
 @group(0) @binding(7) var<storage, read_write> preactivation: array<vec4f>; // [rows, columns]
 @group(0) @binding(8) var<storage, read_write> statistics: array<f32>; // [2, statisticsStride]: mean, s
 
+alias Element = vec4f; // of the functions that other kernels carry with the same text
 const tileRows = 16u;
 
 @compute @workgroup_size(lanes)
@@ -85,7 +86,7 @@ fn norm_linear(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_in
     let rowOffset = subgroupShuffle(select(offset.x, offset.y, i >= 8u), i % 8u);
     let rowScale = subgroupShuffle(select(s.x, s.y, i >= 8u), i % 8u);
     let values = rowScale * (sums[0] - rowOffset * scaled) + shifted;
-    if (wanted < params.columns) { finish(values, row * params.columns + column, column); }
+    if (wanted < params.columns) { finish_product(values, row * params.columns + column, column); }
     for (var r = 1u; r < tileRows; r++) { sums[r - 1u] = sums[r]; }
   }
 }
@@ -98,7 +99,7 @@ fn median(p: f32, q: f32, r: f32) -> f32 {
   return max(min(p, q), min(max(p, q), r));
 }
 
-fn finish(sum: vec4f, at: u32, column: u32) {
+fn finish_product(sum: vec4f, at: u32, column: u32) {
   var value = sum;
   if (hasBias) { value += bias[column]; }
   if (keepPreactivation) { preactivation[at] = value; }
@@ -106,17 +107,17 @@ fn finish(sum: vec4f, at: u32, column: u32) {
   y[at] = value;
 }
 
-fn normal_cdf(x: vec4f) -> vec4f {
+fn normal_cdf(x: Element) -> Element {
   return 0.5 + 0.5 * erf(x * 0.70710678);
 }
 
 // Within 8e-8 of erf, as derived in gelu.wgsl.
-fn erf(x: vec4f) -> vec4f {
-  let u = min(abs(x), vec4f(4.0)); // erf(4) is 1 in f32
+fn erf(x: Element) -> Element {
+  let u = min(abs(x), Element(4.0)); // erf(4) is 1 in f32
   let z = u * u;
   let inner = ((((((7.6471100e-5 * z - 7.9423538e-4) * z + 5.1797493e-3) * z - 2.6848592e-2) * z + 1.1283430e-1) * z
     - 3.7612605e-1) * z + 1.2837915e-1) * u + u;
   let p = (((((1.4518470e-4 * u - 3.0638007e-3) * u + 2.6850788e-2) * u - 1.3923740e-1) * u - 9.3136382e-1) * u
     - 1.6197347) * u - 2.0131669e-3;
-  return sign(x) * select(1.0 - exp2(p), inner, u < vec4f(1.0));
+  return sign(x) * select(1.0 - exp2(p), inner, u < Element(1.0));
 }

@@ -13,7 +13,7 @@ struct Params { rows: u32, columns: u32, k: u32, second: u32, epsilon: f32 } // 
 @group(0) @binding(8) var<storage, read_write> chosenSimilarities: array<f32>;
 var<workgroup> partial: array<vec2f, lanes>;
 
-fn sum_lanes(value: vec2f, lane: u32) -> vec2f {
+fn sum_pairs(value: vec2f, lane: u32) -> vec2f {
   workgroupBarrier();
   partial[lane] = value;
   // No constant to start from: software adapters would unroll the loop, and barriers take long to compile.
@@ -25,7 +25,7 @@ fn sum_lanes(value: vec2f, lane: u32) -> vec2f {
   return partial[0];
 }
 
-fn max_lanes(value: vec2f, lane: u32) -> vec2f {
+fn max_pairs(value: vec2f, lane: u32) -> vec2f {
   workgroupBarrier();
   partial[lane] = value;
   for (var stride = lanes / 2u * min(params.rows, 1u); stride > 0u; stride /= 2u) {
@@ -50,14 +50,14 @@ fn queue_swap(
     // Squares are taken of the values over the largest, so that they neither overflow nor vanish.
     var size = vec2f();
     for (var c = lane; c < params.columns; c += lanes) { size = max(size, abs(vec2f(projections[own + c], queue[other + c]))); }
-    let largest = max(max_lanes(size, lane), vec2f(1e-30));
+    let largest = max(max_pairs(size, lane), vec2f(1e-30));
     let shrink = 1.0 / largest;
     var squares = vec2f();
     for (var c = lane; c < params.columns; c += lanes) {
       let v = vec2f(projections[own + c], queue[other + c]) * shrink;
       squares += v * v;
     }
-    let factor = 1.0 / max(largest * sqrt(sum_lanes(squares, lane)), vec2f(params.epsilon));
+    let factor = 1.0 / max(largest * sqrt(sum_pairs(squares, lane)), vec2f(params.epsilon));
     for (var c = lane; c < params.columns; c += lanes) {
       units[own + c] = factor.x * projections[own + c];
       units[params.second + own + c] = factor.y * queue[other + c];

@@ -6,7 +6,7 @@ struct Params { rows: u32, columns: u32, chunks: u32, chunkLength: u32, scale: f
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-fn combine(a: vec4f, b: vec4f) -> vec4f {
+fn combine_four(a: vec4f, b: vec4f) -> vec4f {
   if (maximum) { return max(a, b); }
   return a + b;
 }
@@ -23,11 +23,11 @@ fn reduce_rows(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups
     while (i < end) {
       let blockEnd = min(i + 64u, end);
       var block = vec4f(first);
-      for (; i + 4u <= blockEnd; i += 4u) { block = combine(block, vec4f(x[i], x[i + 1u], x[i + 2u], x[i + 3u])); }
-      for (; i < blockEnd; i++) { block = combine(block, vec4f(x[i], first, first, first)); }
-      total = combine(total, block);
+      for (; i + 4u <= blockEnd; i += 4u) { block = combine_four(block, vec4f(x[i], x[i + 1u], x[i + 2u], x[i + 3u])); }
+      for (; i < blockEnd; i++) { block = combine_four(block, vec4f(x[i], first, first, first)); }
+      total = combine_four(total, block);
     }
-    let pairs = combine(total, total.zwxy);
-    y[job] = params.scale * combine(pairs, pairs.yxwz).x;
+    let pairs = combine_four(total, total.zwxy);
+    y[job] = params.scale * combine_four(pairs, pairs.yxwz).x;
   }
 }

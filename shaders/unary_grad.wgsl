@@ -8,18 +8,19 @@ struct Params { count: u32 }
 @group(0) @binding(2) var<storage, read> dy: array<Stored>;
 @group(0) @binding(3) var<storage, read_write> dx: array<Stored>;
 
+// Conditions, since a `switch` needs a default branch, which would compute some operation for a number without a branch.
 fn slope(v: Element) -> Element {
-  switch operation {
-    case 0u: { return v; }                // exp, of y
-    case 1u: { return 1.0 / v; }          // log, of x
-    case 2u: { return 0.5 / v; }          // sqrt, of y
-    case 3u: { return -0.5 * v * v * v; } // rsqrt, of y
-    case 4u: { return 1.0 - v * v; }      // tanh, of y
-    case 6u: { return sign(v); }          // abs, of x
-    case 7u: { return 2.0 * v; }          // square, of x
-    case 8u: { return -v * v; }           // reciprocal, of y
-    default: { return Element(0.0); }
-  }
+  if (operation == 0u) { return v; }                // exp, of y
+  if (operation == 1u) { return 1.0 / v; }          // log, of x
+  if (operation == 2u) { return 0.5 / v; }          // sqrt, of y
+  if (operation == 3u) { return -0.5 * v * v * v; } // rsqrt, of y
+  if (operation == 4u) { return 1.0 - v * v; }      // tanh, of y
+  if (operation == 5u) { return Element(-1.0); }    // neg
+  if (operation == 6u) { return sign(v); }          // abs, of x
+  if (operation == 7u) { return 2.0 * v; }          // square, of x
+  if (operation == 8u) { return -v * v; }           // reciprocal, of y
+  if (operation == 9u) { return Element(0.0); }     // sign
+  return Element(bitcast<f32>(params.count | 0x7fc00000u)); // NaN; of constants alone it would not compile
 }
 
 @compute @workgroup_size(64)

@@ -36,7 +36,7 @@ fn inside(start: u32, length: u32) -> vec2i {
   return vec2i(low, clamp(i32(length) - 1 - i32(start) + i32(params.halo), low, i32(side) - 1));
 }
 
-fn finish(packed: u32, at: vec2u, viewRow: u32, colour: vec4u) {
+fn finish_pixel(packed: u32, at: vec2u, viewRow: u32, colour: vec4u) {
   var rgb = vec3u(packed, packed >> 8u, packed >> 16u) & vec3u(255u);
   if (colour.z == 1u) { rgb = vec3u((19595u * rgb.x + 38470u * rgb.y + 7471u * rgb.z + 32768u) >> 16u); } // ITU-R 601
   rgb = select(rgb, 255u - rgb, rgb >= vec3u(colour.w)); // solarise
@@ -59,7 +59,7 @@ fn views_finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
   if (halo == 0u || view.blur.y == 0u) {
     for (var i = lane; i < tile * tile; i += lanes) {
       let at = corner + vec2u(i % tile, i / tile);
-      if (all(at < size)) { finish(pixels[first + at.y * params.width + at.x], at, viewRow, view.colour); }
+      if (all(at < size)) { finish_pixel(pixels[first + at.y * params.width + at.x], at, viewRow, view.colour); }
     }
     return;
   }
@@ -90,6 +90,6 @@ fn views_finish(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
   for (var i = lane; i < tile * tile; i += lanes) {
     let local = vec2u(i % tile, i / tile);
     let at = corner + local;
-    if (all(at < size)) { finish(planes[source + (local.y + halo) * side + local.x + halo], at, viewRow, view.colour); }
+    if (all(at < size)) { finish_pixel(planes[source + (local.y + halo) * side + local.x + halo], at, viewRow, view.colour); }
   }
 }

@@ -1,7 +1,8 @@
 // Colour jitter of one view, with the roundings of Pillow's ImageEnhance and HSV conversion (uint8 after every operation) and
 // torchvision's ColorJitter. One workgroup per (image, view): contrast needs the mean of the whole view at its place in the order.
 const lanes = 256u;
-// Codes in `colour.x`, one per byte, first operation lowest; 0 is nothing.
+// Codes in `colour.x`, one per byte, first operation lowest.
+const nothing = 0u;
 const brightness = 1u;
 const contrast = 2u;
 const saturation = 3u;
@@ -58,24 +59,23 @@ fn shift_hue(rgb: vec3u, shift: u32) -> vec3u {
   let p = darken(value, 255u * colourfulness);
   let q = darken(value, colourfulness * part);
   let t = darken(value, colourfulness * (255u - part));
-  switch ((sixths / 255u) % 6u) {
-    case 0u: { return vec3u(value, t, p); }
-    case 1u: { return vec3u(q, value, p); }
-    case 2u: { return vec3u(p, value, t); }
-    case 3u: { return vec3u(p, q, value); }
-    case 4u: { return vec3u(t, p, value); }
-    default: { return vec3u(value, p, q); }
-  }
+  let sector = (sixths / 255u) % 6u;
+  if (sector == 0u) { return vec3u(value, t, p); }
+  if (sector == 1u) { return vec3u(q, value, p); }
+  if (sector == 2u) { return vec3u(p, value, t); }
+  if (sector == 3u) { return vec3u(p, q, value); }
+  if (sector == 4u) { return vec3u(t, p, value); }
+  return vec3u(value, p, q); // 5, the last remainder
 }
 
-fn apply(operation: u32, rgb: vec3u, view: View, mean: u32) -> vec3u {
-  switch (operation) {
-    case brightness: { return blend(rgb, 0u, view.factors.x); }
-    case contrast: { return blend(rgb, mean, view.factors.y); }
-    case saturation: { return blend(rgb, grey_of(rgb), view.factors.z); }
-    case hue: { return shift_hue(rgb, view.colour.y); }
-    default: { return rgb; }
-  }
+// Conditions, since a `switch` needs a default branch, which would compute some operation for a number without a branch.
+fn apply_jitter(operation: u32, rgb: vec3u, view: View, mean: u32) -> vec3u {
+  if (operation == nothing) { return rgb; }
+  if (operation == brightness) { return blend(rgb, 0u, view.factors.x); }
+  if (operation == contrast) { return blend(rgb, mean, view.factors.y); }
+  if (operation == saturation) { return blend(rgb, grey_of(rgb), view.factors.z); }
+  if (operation == hue) { return shift_hue(rgb, view.colour.y); }
+  return vec3u(0xffffffffu); // packed, all bits are set: no pixel has a fourth byte
 }
 
 fn operation_at(order: u32, place: u32) -> u32 { return (order >> (8u * place)) & 255u; }
@@ -96,7 +96,7 @@ fn views_jitter(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
     var sum = 0u; // of at most 2^24 pixels
     for (var i = lane; i < params.count; i += lanes) {
       var rgb = unpack(pixels[first + i]);
-      for (var place = 0u; place < places; place += 1u) { rgb = apply(operation_at(order, place), rgb, view, mean); }
+      for (var place = 0u; place < places; place += 1u) { rgb = apply_jitter(operation_at(order, place), rgb, view, mean); }
       if (round == 1u) {
         jittered[first + i] = rgb.x | (rgb.y << 8u) | (rgb.z << 16u);
       } else {

@@ -47,7 +47,7 @@ fn taps_of(size: i32, scaled: i32, position: i32) -> Taps {
   return Taps(first, end, distance, 2 * scaled, f32(2 * widest), 1.0, 1.0);
 }
 
-fn normalised(taps: Taps) -> Taps {
+fn normalised_taps(taps: Taps) -> Taps {
   var sum = 0.0;
   for (var tap = 0; tap < taps.end - taps.first; tap += 1) {
     sum += kernel_weight(taps.distance + tap * taps.step, taps.unit);
@@ -70,7 +70,7 @@ fn fixed_weight(taps: Taps, distance: i32) -> i32 {
   return i32(weight + select(0.5, -0.5, weight < 0.0)); // rounds half away from zero
 }
 
-fn unpack(rgb: u32) -> vec3i { return vec3i(vec3u(rgb, rgb >> 8u, rgb >> 16u) & vec3u(255u)); }
+fn unpack_signed(rgb: u32) -> vec3i { return vec3i(vec3u(rgb, rgb >> 8u, rgb >> 16u) & vec3u(255u)); }
 
 fn pack(sum: vec3i) -> u32 {
   let rgb = vec3u(clamp(sum >> vec3u(weightBits), vec3i(0), vec3i(255)));
@@ -94,7 +94,7 @@ fn narrow(taps: Taps, firstByte: u32) -> u32 {
       if (shift + 8u * channels > 32u) { rgb |= word << (32u - shift); }
     }
     if (channels == 1u) { rgb = (rgb & 255u) * 0x10101u; }
-    sum += fixed_weight(taps, distance) * unpack(rgb);
+    sum += fixed_weight(taps, distance) * unpack_signed(rgb);
     distance += taps.step;
   }
   return pack(sum);
@@ -111,10 +111,10 @@ fn views_resize(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
   let local = vec2u(lane % side, lane / side);
   let pixel = min(corner + local, last); // threads beyond the view repeat its last pixels
 
-  let columns = normalised(taps_of(i32(view.crop.z), i32(view.scaled.x), i32(pixel.x + view.scaled.z)));
+  let columns = normalised_taps(taps_of(i32(view.crop.z), i32(view.scaled.x), i32(pixel.x + view.scaled.z)));
   let size = i32(view.crop.w);
   let scaled = i32(view.scaled.y);
-  let rows = normalised(taps_of(size, scaled, i32(pixel.y + view.scaled.w)));
+  let rows = normalised_taps(taps_of(size, scaled, i32(pixel.y + view.scaled.w)));
   let firstTap = taps_of(size, scaled, i32(corner.y + view.scaled.w)).first;
   let endTap = taps_of(size, scaled, i32(min(corner.y + side - 1u, last.y) + view.scaled.w)).end;
   let left = view.crop.x + u32(columns.first);
@@ -129,7 +129,7 @@ fn views_resize(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_i
     workgroupBarrier();
     for (var tap = max(start, rows.first); tap < min(end, rows.end); tap += 1) {
       let weight = fixed_weight(rows, rows.distance + (tap - rows.first) * rows.step);
-      sum += weight * unpack(narrowed[u32(tap - start) * side + local.x]);
+      sum += weight * unpack_signed(narrowed[u32(tap - start) * side + local.x]);
     }
     workgroupBarrier();
   }

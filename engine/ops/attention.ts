@@ -1,39 +1,15 @@
-import { OptionError, RankError, ShapeError } from "../core/errors.ts";
+import type { DType } from "../core/dtype.ts";
 import type { Program } from "../core/program.ts";
-import { checkDType, checkSameShape, showShape } from "../core/shape.ts";
+import { checkDType, checkSameShape, type Shape } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
-import { chooseAttention } from "./attention_choice.ts";
-import { type AttentionKernels, type AttentionVariant, segmentsPerLaunch } from "./attention_kernels.ts";
-
-/** A run of images with equally many tokens within concatenated token rows. */
-export interface AttentionSegment {
-  /** Row of the first token of the first image. */
-  readonly firstRow: number;
-  /** Number of images. */
-  readonly batch: number;
-  /** Tokens of each image; they attend to each other only. */
-  readonly tokens: number;
-}
-
-export interface AttentionOptions {
-  readonly heads: number;
-  /** Multiplies q·k; headDim ** -0.5 by default (arXiv 1706.03762, eq. 1). */
-  readonly scale?: number;
-  /** For `qkv` of two axes: which rows belong together. The segments cover all rows in their order. */
-  readonly segments?: readonly AttentionSegment[];
-}
-
-/** What the kernels need to know of one call. */
-export interface AttentionShape {
-  readonly rows: number;
-  readonly heads: number;
-  readonly headDim: number;
-  readonly scale: number;
-  readonly segments: readonly AttentionSegment[];
-}
-
-/** Largest head dimension: its sums stay in function memory. */
-const maxHeadDim = 128;
+import {
+  type AttentionKernels,
+  type AttentionVariant,
+  attentionVariants,
+  segmentsPerLaunch,
+} from "./attention_kernels.ts";
+import { type AttentionOptions, type AttentionShape, attentionShape } from "./attention_shape.ts";
+import { bucket, defineVariants } from "./choose_variant.ts";
 
 /**
  * Softmax attention softmax(scale q kᵀ) v of every image and head, without a tokens × tokens tensor in memory. q, k and v are
@@ -46,69 +22,42 @@ const maxHeadDim = 128;
  */
 export function attention(qkv: Tensor, options: AttentionOptions): Tensor {
   checkDType("attention", "qkv", qkv, ["f32", "f16"]);
-  const shape = describe(qkv, options);
+  const shape = attentionShape(qkv, options);
   const program = programOf("attention", qkv);
   const trains = !program.inference;
-  const variant = chooseAttention(program.device, shape, trains, (trial, candidate) =>
-    recordTrial(trial, candidate, qkv, shape, trains),
-  );
+  const variant = chooseAttention(program.device, { shape, trains, qkv: qkv.shape, dtype: qkv.dtype });
   const { y, logSums } = forward(program, variant, qkv, shape, trains);
   return program.record(y, [qkv], (dy) => [
     backward(programOf("attention", qkv, y, dy), variant, { qkv, y, logSums, dy }, shape),
   ]);
 }
 
-function describe(qkv: Tensor, { heads, scale, segments }: AttentionOptions): AttentionShape {
-  const rank = segments ? 2 : 3;
-  if (qkv.shape.length !== rank) {
-    throw new RankError(
-      `attention: qkv has shape ${showShape(qkv.shape)}, expected ${segments ? "[rows, 3·width] with segments" : "[batch, tokens, 3·width]"}; reshape it first`,
-    );
-  }
-  const rows = qkv.size / (qkv.shape.at(-1) ?? 1);
-  const width = (qkv.shape.at(-1) ?? 0) / 3;
-  if (!Number.isInteger(width))
-    throw new ShapeError(`attention: rows of ${3 * width} values are not q, k and v of one width; expected 3·width`);
-  if (!Number.isInteger(heads) || heads < 1 || width % heads !== 0) {
-    throw new OptionError(
-      `attention: width ${width} is not divisible by ${heads} heads; choose heads from ${headCounts(width)} or change the width`,
-    );
-  }
-  const headDim = width / heads;
-  if (headDim > maxHeadDim) {
-    throw new OptionError(
-      `attention: width ${width} with ${heads} heads gives a head dimension of ${headDim}, over ${maxHeadDim}; use more heads`,
-    );
-  }
-  if (scale !== undefined && !Number.isFinite(scale))
-    throw new OptionError(`attention: scale ${scale} is not finite; leave it out for headDim ** -0.5`);
-  const [batch = 1, tokens = 1] = qkv.shape;
-  const images = segments ?? [{ firstRow: 0, batch, tokens }];
-  checkSegments(images, rows);
-  return { rows, heads, headDim, scale: scale ?? headDim ** -0.5, segments: images };
+interface AttentionProblem {
+  readonly shape: AttentionShape;
+  /** Whether a gradient may be asked for. */
+  readonly trains: boolean;
+  readonly qkv: Shape;
+  readonly dtype: DType;
 }
 
-function headCounts(width: number): string {
-  const counts = Array.from({ length: Math.min(width, 32) }, (_, i) => i + 1);
-  return counts.filter((heads) => width % heads === 0 && width / heads <= maxHeadDim).join(", ");
-}
-
-function checkSegments(segments: readonly AttentionSegment[], rows: number): void {
-  let next = 0;
-  for (const { firstRow, batch, tokens } of segments) {
-    if (firstRow !== next || !(Number.isInteger(batch) && batch > 0) || !(Number.isInteger(tokens) && tokens > 0)) {
-      throw new ShapeError(
-        `attention: a segment of ${batch} images with ${tokens} tokens starts at row ${firstRow}, expected whole images from row ${next}; list the segments in order and without gaps`,
-      );
-    }
-    next += batch * tokens;
-  }
-  if (next !== rows) {
-    throw new ShapeError(
-      `attention: the segments cover ${next} rows, but qkv has ${rows}; every row must belong to one segment`,
-    );
-  }
-}
+const chooseAttention = defineVariants<AttentionProblem, AttentionVariant>({
+  operation: "attention",
+  variants: attentionVariants,
+  // Measured on lavapipe with test/bench/attention: subgroups are faster than registers, and both far faster than workgroup
+  // memory, whose loads and barriers a CPU pays for; on GPUs workgroup memory has the best reuse per load.
+  order: (device) => (device.isSoftware ? ["subgroup", "register", "shared"] : ["shared", "register"]),
+  shapeClass: ({ shape: { rows, heads, headDim, segments }, trains }) => {
+    const tokens = Math.max(...segments.map((segment) => segment.tokens));
+    return `${trains ? "training" : "forward"} ${headDim}d ${bucket(tokens)} tokens ${bucket(rows * heads)} rows`;
+  },
+  example: (program, variant, { shape, trains, qkv: lengths, dtype }) => {
+    const qkv = program.input("qkv", lengths, dtype);
+    const { y, logSums } = forward(program, variant, qkv, shape, trains);
+    if (!trains) return [y];
+    const dy = program.input("dy", y.shape, dtype);
+    return [y, backward(program, variant, { qkv, y, logSums, dy }, shape)];
+  },
+});
 
 function forward(
   program: Program,
@@ -181,17 +130,4 @@ function launch(
       flops: flopsPerPair * pairs * heads * headDim,
     });
   }
-}
-
-/** The same work on inputs of its own, for a measurement. */
-function recordTrial(
-  program: Program,
-  variant: AttentionVariant,
-  like: Tensor,
-  shape: AttentionShape,
-  trains: boolean,
-): void {
-  const qkv = program.input("qkv", like.shape, like.dtype);
-  const { y, logSums } = forward(program, variant, qkv, shape, trains);
-  if (trains) backward(program, variant, { qkv, y, logSums, dy: program.input("dy", y.shape, y.dtype) }, shape);
 }

@@ -13,6 +13,7 @@ import subgroup from "../../shaders/attention_subgroup.wgsl" with { type: "text"
 import wide from "../../shaders/attention_subgroup_wide.wgsl" with { type: "text" };
 import { type Declarations, defineKernel, type Kernel, type KernelFeature } from "../core/kernel.ts";
 import type { Device } from "../run/device.ts";
+import type { Variant } from "./choose_variant.ts";
 
 const Params = d
   .struct({
@@ -69,14 +70,12 @@ export interface AttentionKernels {
 }
 
 /** One way to compute attention and its gradient. All variants give the same values up to the order of additions. */
-export interface AttentionVariant {
-  readonly name: string;
+export interface AttentionVariant extends Variant<unknown> {
   readonly kernels: AttentionKernels;
   /** The same for head dimensions that are multiples of 4, with loads of four numbers. */
   readonly wideKernels?: AttentionKernels;
   /** Queries (or keys, for `gradKey`) that one workgroup serves. */
   tileRows(device: Device): number;
-  /** Why it cannot run, or undefined. */
   unsupported(device: Device): string | undefined;
   constants(device: Device): Readonly<Record<string, number>>;
   declarations(device: Device): Declarations;

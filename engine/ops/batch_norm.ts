@@ -7,7 +7,15 @@ import type { Program } from "../core/program.ts";
 import { checkDType, checkSameShape, matrixShape } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { batchNormGrad } from "./batch_norm_grad.ts";
-import { columnLaunch } from "./column_launch.ts";
+import { defineVariants } from "./choose_variant.ts";
+import {
+  type ColumnProblem,
+  type ColumnVariant,
+  columnClass,
+  columnLaunch,
+  columnOrder,
+  columnVariants,
+} from "./column_launch.ts";
 import { full } from "./fill.ts";
 
 const elements = d.arrayOf(d.vec4f);
@@ -93,9 +101,46 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   const program = programOf("batchNorm", x, options.weight, options.bias);
   const weight = options.weight ?? full(program, [columns], 1);
   const bias = options.bias ?? full(program, [columns], 0);
+  const variant = chooseBatchNorm(program.device, { rows, columns });
+  const settings = { statistics, mode, weight, bias, epsilon, momentum, ...(activation ? { activation } : {}) };
+  const { y, saved } = forward(program, variant, x, settings);
+  return program.record(y, [x, options.weight, options.bias], (dy) => {
+    const { dx, dWeight, dBias } = batchNormGrad(x, { saved, weight, bias, variant }, dy, settings);
+    return [dx, dWeight, dBias];
+  });
+}
+
+/** One choice for the value and its gradient: both walk down the columns. */
+const chooseBatchNorm = defineVariants<ColumnProblem, ColumnVariant>({
+  operation: "batch_norm",
+  variants: columnVariants,
+  order: columnOrder,
+  shapeClass: columnClass,
+  example: (program, variant, { rows, columns }) => {
+    const x = program.input("x", [rows, columns]);
+    const [weight, bias] = [program.input("weight", [columns]), program.input("bias", [columns])];
+    const statistics = batchNormStatistics(program.device, columns);
+    for (const state of [statistics.mean, statistics.variance, statistics.batches]) program.own(state);
+    const settings = { statistics, mode: "training", weight, bias, epsilon: 1e-5, momentum: 0.1 } as const;
+    const { y, saved } = forward(program, variant, x, settings);
+    const dy = program.input("dy", x.shape);
+    const { dx, dWeight, dBias } = batchNormGrad(x, { saved, weight, bias, variant }, dy, settings);
+    return [y, dx, dWeight, dBias];
+  },
+});
+
+type Settings = Required<Omit<BatchNormOptions, "activation">> & Pick<BatchNormOptions, "activation">;
+
+function forward(
+  program: Program,
+  variant: ColumnVariant,
+  x: Tensor,
+  { statistics, mode, weight, bias, epsilon, momentum, activation }: Settings,
+): { readonly y: Tensor; readonly saved: Tensor } {
+  const [rows, columns] = matrixShape("batchNorm", "x", x);
   const y = program.empty(x.shape);
   const saved = program.empty([2, columns]);
-  const launch = columnLaunch(program.device, rows, columns);
+  const launch = columnLaunch(variant, columns);
   const settings = {
     declarations: launch.declarations,
     flops: (activation === "gelu" ? 45 : 10) * x.size,
@@ -106,13 +151,7 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): Tensor {
   if (mode === "training") {
     program.dispatch(batchNormKernel, { ...shape, momentum }, { ...operands, batches }, launch.workgroups, settings);
   } else program.dispatch(batchNormEvaluationKernel, shape, operands, launch.workgroups, settings);
-  return program.record(y, [x, options.weight, options.bias], (dy) => {
-    const { dx, dWeight, dBias } = batchNormGrad(x, { saved, weight, bias }, dy, {
-      mode,
-      ...(activation ? { activation } : {}),
-    });
-    return [dx, dWeight, dBias];
-  });
+  return { y, saved };
 }
 
 /** Fresh running estimates for `columns` columns: mean 0, variance 1, no batch seen. */

@@ -3,7 +3,7 @@ import source from "../../shaders/batch_norm_grad.wgsl" with { type: "text" };
 import { defineKernel } from "../core/kernel.ts";
 import { checkDType, checkSameShape, matrixShape } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
-import { columnLaunch } from "./column_launch.ts";
+import { type ColumnVariant, columnLaunch } from "./column_launch.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, activates: d.u32, training: d.u32 }).$name("Params");
 const elements = d.arrayOf(d.vec4f);
@@ -28,17 +28,17 @@ export const batchNormGradKernel = defineKernel({
  * Gradients of batch norm, and of GELU behind it, in one kernel.
  *
  * @param x - the argument of batch norm, `[rows, columns]`
- * @param kept - `saved` is `[2, columns]`: mean and 1 / √(variance + epsilon) that the forward pass used
+ * @param kept - `saved` is `[2, columns]`: mean and 1 / √(variance + epsilon) that the forward pass used; `variant` is its own
  * @param dy - gradient of the result
  * @throws ShapeError, DTypeError, ProgramMixError
  */
 export function batchNormGrad(
   x: Tensor,
-  kept: { readonly saved: Tensor; readonly weight: Tensor; readonly bias: Tensor },
+  kept: { readonly saved: Tensor; readonly weight: Tensor; readonly bias: Tensor; readonly variant: ColumnVariant },
   dy: Tensor,
   { mode, activation }: { readonly mode: "training" | "evaluation"; readonly activation?: "gelu" },
 ): { dx: Tensor; dWeight: Tensor; dBias: Tensor } {
-  const { saved, weight, bias } = kept;
+  const { saved, weight, bias, variant } = kept;
   const [rows, columns] = matrixShape("batchNormGrad", "x", x);
   checkDType("batchNormGrad", "dy", dy, ["f32"]);
   checkSameShape("batchNormGrad", "dy", dy.shape, x.shape);
@@ -46,7 +46,7 @@ export function batchNormGrad(
   const dx = program.empty(x.shape);
   const dWeight = program.empty([columns]);
   const dBias = program.empty([columns]);
-  const { count, workgroups, declarations } = columnLaunch(program.device, rows, columns);
+  const { count, workgroups, declarations } = columnLaunch(variant, columns);
   program.dispatch(
     batchNormGradKernel,
     { rows, columns: count, activates: Number(activation === "gelu"), training: Number(mode === "training") },

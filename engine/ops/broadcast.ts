@@ -35,22 +35,14 @@ export function broadcastShape(operation: string, ...shapes: readonly Shape[]): 
  * @throws RankError if more than four runs of axes remain
  */
 export function broadcastLoop(operation: string, result: Shape, operands: readonly Shape[]): BroadcastLoop {
-  const shape: number[] = [];
-  const strides: number[][] = operands.map(() => []);
-  const steps = operands.map(() => 1);
-  let pattern = "";
-  for (let axis = result.length - 1; axis >= 0; axis--) {
-    const length = result[axis] ?? 1;
-    if (length === 1) continue;
-    const moves = operands.map((operand) => (operand[axis - result.length + operand.length] ?? 1) !== 1);
-    if (shape.length > 0 && moves.join() === pattern) shape[0] = (shape[0] ?? 1) * length;
-    else {
-      shape.unshift(length);
-      for (const [k, stride] of strides.entries()) stride.unshift(moves[k] ? (steps[k] ?? 1) : 0);
-    }
-    pattern = moves.join();
-    for (const [k, move] of moves.entries()) if (move) steps[k] = (steps[k] ?? 1) * length;
-  }
+  const runs = axisRuns(result, operands);
+  const shape = runs.map(({ length }) => length);
+  const strides = operands.map((_, k) =>
+    runs.map(({ moves }, axis) => {
+      const inner = runs.slice(axis + 1).filter((run) => run.moves[k]);
+      return moves[k] ? inner.reduce((step, { length }) => step * length, 1) : 0;
+    }),
+  );
   if (shape.length > mostAxes) {
     throw new RankError(
       `${operation}: ${operands.map(showShape).join(" and ")} repeat along ${shape.length} separate runs of axes, at most ${mostAxes} are supported; permute the repeated axes together`,
@@ -61,6 +53,25 @@ export function broadcastLoop(operation: string, result: Shape, operands: readon
     ...values,
   ];
   return { shape: padded(shape, 1), strides: strides.map((stride) => padded(stride, 0)) };
+}
+
+interface AxisRun {
+  readonly length: number;
+  /** Per operand, whether it moves on along these axes; otherwise it repeats. */
+  readonly moves: readonly boolean[];
+}
+
+function axisRuns(result: Shape, operands: readonly Shape[]): AxisRun[] {
+  const runs: AxisRun[] = [];
+  for (const [axis, length] of result.entries()) {
+    if (length === 1) continue;
+    const moves = operands.map((operand) => (operand[axis - result.length + operand.length] ?? 1) !== 1);
+    const last = runs.at(-1);
+    if (last?.moves.every((move, k) => move === moves[k]))
+      runs[runs.length - 1] = { length: last.length * length, moves };
+    else runs.push({ length, moves });
+  }
+  return runs;
 }
 
 /** A loop nest that walks the last axis by fours, and which operands move along with it. */

@@ -1,5 +1,5 @@
 import type { Declarations } from "../core/kernel.ts";
-import type { Device } from "../run/device.ts";
+import { bucket, type Variant } from "./choose_variant.ts";
 
 /** How a kernel divides the columns of a matrix over workgroups that see all rows. */
 export interface ColumnLaunch {
@@ -9,18 +9,36 @@ export interface ColumnLaunch {
   readonly declarations: Declarations;
 }
 
-/** Threads per workgroup and how many of them share a column, by variant. */
-const shapes: Readonly<Record<string, { lanes: number; team: number }>> = {
-  team1: { lanes: 64, team: 1 },
-  team8: { lanes: 64, team: 8 },
-  team32: { lanes: 256, team: 32 },
-};
+/** A matrix whose columns an operation works along. */
+export interface ColumnProblem {
+  readonly rows: number;
+  readonly columns: number;
+}
 
-/** The launch for a matrix: CPUs want no barriers (0.30 ms against 0.51 for 64 × 1024 on lavapipe), GPUs many threads. */
-export function columnLaunch(device: Device, rows: number, columns: number): ColumnLaunch {
-  const candidates = device.isSoftware ? ["team1", "team8", "team32"] : ["team8", "team32", "team1"];
-  const shapeClass = `rows ${2 ** Math.round(Math.log2(rows))} columns ${columns}`;
-  const { lanes, team } = shapes[device.choose("batch_norm", shapeClass, candidates)] ?? { lanes: 64, team: 1 };
+export interface ColumnVariant extends Variant<ColumnProblem> {
+  /** Threads per workgroup. */
+  readonly lanes: number;
+  /** How many of them share a column. */
+  readonly team: number;
+}
+
+export const columnVariants: readonly ColumnVariant[] = [
+  { name: "team1", lanes: 64, team: 1 },
+  { name: "team8", lanes: 64, team: 8 },
+  { name: "team32", lanes: 256, team: 32 },
+];
+
+/** CPUs want no barriers (0.30 ms against 0.51 for 64 × 1024 on lavapipe), GPUs many threads. */
+export function columnOrder({ isSoftware }: { readonly isSoftware: boolean }): readonly string[] {
+  return isSoftware ? ["team1", "team8", "team32"] : ["team8", "team32", "team1"];
+}
+
+export function columnClass({ rows, columns }: ColumnProblem): string {
+  return `rows ${bucket(rows)} columns ${columns}`;
+}
+
+/** The launch for a matrix of so many columns. */
+export function columnLaunch({ lanes, team }: ColumnVariant, columns: number): ColumnLaunch {
   const wide = columns % 4 === 0;
   const count = wide ? columns / 4 : columns;
   return {

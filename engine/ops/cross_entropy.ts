@@ -4,11 +4,12 @@ import gradSource from "../../shaders/cross_entropy_grad.wgsl" with { type: "tex
 import workgroupSource from "../../shaders/cross_entropy_workgroup.wgsl" with { type: "text" };
 import { OptionError } from "../core/errors.ts";
 import { defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
 import { checkDType, checkSameShape, matrixShape } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { stridingGroups } from "./elementwise.ts";
 import { mean } from "./reduce.ts";
-import { rowGroups, rowVariant, rowWidth } from "./row_variant.ts";
+import { defineRowVariants, type RowVariant, rowGroups, rowWidth } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, smoothing: d.f32, slot: d.u32 }).$name("Params");
 const layoutOf = (element: typeof d.f32 | typeof d.vec4f) =>
@@ -73,19 +74,8 @@ export function crossEntropyPerRow(logits: Tensor, targets: Tensor, options: Cro
     throw new OptionError(`crossEntropy: labelSmoothing ${smoothing} is outside 0 … 1; a usual value is 0.1`);
   }
   const program = programOf("crossEntropy", logits, targets);
-  const losses = program.empty([rows]);
-  const logSum = program.empty([rows]);
-  const { tensor: flags, slot } = program.flag(`crossEntropy (${columns} classes)`);
-  const variant = rowVariant(program.device, "cross_entropy", rows, columns);
-  const width = rowWidth(variant, columns);
-  const declarations = { Element: width === 4 ? "vec4f" : "f32", width: `${width}u` };
-  program.dispatch(
-    crossEntropyKernels[variant],
-    { rows, columns, smoothing, slot },
-    { logits, targets, losses, logSum, flags },
-    rowGroups(variant, rows),
-    { ...(variant === "invocation" ? { declarations } : {}), flops: 6 * logits.size },
-  );
+  const variant = chooseCrossEntropy(program.device, { rows, columns, dtype: "f32" });
+  const { losses, logSum } = launch(program, variant, logits, targets, smoothing);
   return program.record(losses, [logits], (dLosses) => {
     const owner = programOf("crossEntropy", logits, targets, logSum, dLosses);
     const dLogits = owner.empty(logits.shape);
@@ -98,4 +88,33 @@ export function crossEntropyPerRow(logits: Tensor, targets: Tensor, options: Cro
     );
     return [dLogits];
   });
+}
+
+const chooseCrossEntropy = defineRowVariants("cross_entropy", (program, variant, { rows, columns }) => {
+  const [logits, targets] = [program.input("logits", [rows, columns]), program.input("targets", [rows], "u32")];
+  const { losses, logSum } = launch(program, variant, logits, targets, 0);
+  return [losses, logSum];
+});
+
+function launch(
+  program: Program,
+  variant: RowVariant,
+  logits: Tensor,
+  targets: Tensor,
+  smoothing: number,
+): { readonly losses: Tensor; readonly logSum: Tensor } {
+  const [rows, columns] = matrixShape("crossEntropy", "logits", logits);
+  const losses = program.empty([rows]);
+  const logSum = program.empty([rows]);
+  const { tensor: flags, slot } = program.flag(`crossEntropy (${columns} classes)`);
+  const width = rowWidth(variant, columns);
+  const declarations = { Element: width === 4 ? "vec4f" : "f32", width: `${width}u` };
+  program.dispatch(
+    crossEntropyKernels[variant],
+    { rows, columns, smoothing, slot },
+    { logits, targets, losses, logSum, flags },
+    rowGroups(variant, rows),
+    { ...(variant === "invocation" ? { declarations } : {}), flops: 6 * logits.size },
+  );
+  return { losses, logSum };
 }

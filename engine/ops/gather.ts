@@ -1,11 +1,12 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/gather.wgsl" with { type: "text" };
-import { RankError } from "../core/errors.ts";
+import scatterSource from "../../shaders/scatter_add.wgsl" with { type: "text" };
+import { RankError, ShapeError } from "../core/errors.ts";
 import { defineKernel } from "../core/kernel.ts";
-import { checkDType } from "../core/shape.ts";
+import { checkDType, checkRank, showShape } from "../core/shape.ts";
 import { programOf, reshape, type Tensor } from "../core/tensor.ts";
+import type { Device } from "../run/device.ts";
 import { stridingGroups } from "./elementwise.ts";
-import { scatterAdd } from "./scatter_add.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, tableRows: d.u32, slot: d.u32 }).$name("Params");
 const layout = tgpu.bindGroupLayout({
@@ -16,6 +17,23 @@ const layout = tgpu.bindGroupLayout({
   flags: { storage: d.arrayOf(d.atomic(d.u32)), access: "mutable" },
 });
 export const gatherKernel = defineKernel({ name: "gather", source, params: Params, layout });
+
+const ScatterParams = d
+  .struct({ sources: d.u32, columns: d.u32, rows: d.u32, rowsPerRange: d.u32, slot: d.u32 })
+  .$name("Params");
+const scatterLayout = tgpu.bindGroupLayout({
+  params: { uniform: ScatterParams },
+  indices: { storage: d.arrayOf(d.u32) },
+  values: { storage: d.arrayOf(d.f32) },
+  y: { storage: d.arrayOf(d.f32), access: "mutable" },
+  flags: { storage: d.arrayOf(d.atomic(d.u32)), access: "mutable" },
+});
+export const scatterAddKernel = defineKernel({
+  name: "scatter_add",
+  source: scatterSource,
+  params: ScatterParams,
+  layout: scatterLayout,
+});
 
 /**
  * Rows of a table: `y[i, …] = table[indices[i], …]`. An index outside the table becomes an `IndexError` at the next read.
@@ -39,4 +57,50 @@ export function gather(table: Tensor, indices: Tensor): Tensor {
   return program.record(y, [table], (dy) => [
     scatterAdd(reshape(indices, [indices.size]), reshape(dy, [indices.size, ...rest]), tableRows),
   ]);
+}
+
+/** Columns of a workgroup, as in the shader. */
+const lanes = 32;
+
+/**
+ * Adds rows into a table of zeros: `y[n, …] = Σ values[i, …]` over the i with `indices[i] = n`, in the order of i, so that two runs
+ * give the same bits. An index outside the table becomes an `IndexError` at the next read.
+ *
+ * @param indices - `[R]` u32 or i32
+ * @param values - `[R, …]` f32
+ * @param rows - rows of the table
+ * @returns `[rows, …]`
+ * @throws RankError, ShapeError, DTypeError
+ */
+export function scatterAdd(indices: Tensor, values: Tensor, rows: number): Tensor {
+  checkRank("scatterAdd", "indices", indices, 1);
+  checkDType("scatterAdd", "indices", indices, ["u32", "i32"]);
+  checkDType("scatterAdd", "values", values, ["f32"]);
+  const [sources, ...rest] = values.shape;
+  if (sources !== indices.size) {
+    throw new ShapeError(
+      `scatterAdd: ${indices.size} indices for values of shape ${showShape(values.shape)}; give one index per row`,
+    );
+  }
+  const program = programOf("scatterAdd", indices, values);
+  const y = program.empty([rows, ...rest]);
+  const columns = values.size / sources;
+  const flag = program.flag("scatterAdd");
+  const columnGroups = Math.ceil(columns / lanes);
+  const ranges = rangesFor(values.device, rows, columnGroups);
+  program.dispatch(
+    scatterAddKernel,
+    { sources, columns, rows, rowsPerRange: Math.ceil(rows / ranges), slot: flag.slot },
+    { indices, values, y, flags: flag.tensor },
+    [columnGroups, ranges],
+    { flops: values.size },
+  );
+  // dValues[i] = dy[indices[i]].
+  return program.record(y, [values], (dy) => [gather(dy, indices)]);
+}
+
+/** Each range of rows costs one more walk over the indices, and one more workgroup that can run beside the others. */
+function rangesFor(device: Device, rows: number, columnGroups: number): number {
+  const busyGroups = device.isSoftware ? 8 : 1024; // a few per core; a few per unit of a large GPU
+  return Math.min(rows, Math.ceil(busyGroups / columnGroups));
 }

@@ -5,9 +5,10 @@ import gradWorkgroupSource from "../../shaders/l2_normalize_grad_workgroup.wgsl"
 import workgroupSource from "../../shaders/l2_normalize_workgroup.wgsl" with { type: "text" };
 import { OptionError } from "../core/errors.ts";
 import { defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
 import { checkDType, rowsAndColumns } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
-import { type RowVariant, rowGroups, rowVariant } from "./row_variant.ts";
+import { defineRowVariants, type RowVariant, rowGroups } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, epsilon: d.f32 }).$name("Params");
 const layout = tgpu.bindGroupLayout({
@@ -55,35 +56,39 @@ export function l2Normalize(x: Tensor, epsilon = 1e-12): Tensor {
     );
   }
   const { unit, scale, floor, variant } = unitRows(x, epsilon);
-  const [rows, columns] = rowsAndColumns("l2Normalize", "x", x);
-  return unit.program.record(unit, [x], (dy) => {
-    const owner = programOf("l2Normalize", unit, dy);
-    const dx = owner.empty(x.shape);
-    owner.dispatch(
-      l2NormalizeGradKernels[variant],
-      { rows, columns, floor },
-      { y: unit, scale, dy, dx },
-      rowGroups(variant, rows),
-      { flops: 5 * x.size },
-    );
-    return [dx];
-  });
+  return unit.program.record(unit, [x], (dy) => [
+    backward(programOf("l2Normalize", unit, dy), variant, { unit, scale, floor }, dy),
+  ]);
 }
+
+/** One choice for the value and its gradient: both read and write whole rows. */
+const chooseL2Normalize = defineRowVariants("l2_normalize", (program, variant, { rows, columns }) => {
+  const kept = forward(program, variant, program.input("x", [rows, columns]), 1e-12);
+  return [kept.unit, backward(program, variant, kept, program.input("dy", kept.unit.shape))];
+});
 
 /**
  * The rows of `x` at unit length with what a gradient needs, for kernels that fold it into theirs. Not on the tape.
  *
  * @returns `scale` is `[rows]`; it reaches `floor` where a row is shorter than epsilon and was divided by that constant
  */
-export function unitRows(
-  x: Tensor,
-  epsilon = 1e-12,
-): { readonly unit: Tensor; readonly scale: Tensor; readonly floor: number; readonly variant: RowVariant } {
+export function unitRows(x: Tensor, epsilon = 1e-12): UnitRows & { readonly variant: RowVariant } {
   const [rows, columns] = rowsAndColumns("unitRows", "x", x);
   const program = programOf("unitRows", x);
+  const variant = chooseL2Normalize(program.device, { rows, columns, dtype: "f32" });
+  return { ...forward(program, variant, x, epsilon), variant };
+}
+
+interface UnitRows {
+  readonly unit: Tensor;
+  readonly scale: Tensor;
+  readonly floor: number;
+}
+
+function forward(program: Program, variant: RowVariant, x: Tensor, epsilon: number): UnitRows {
+  const [rows, columns] = rowsAndColumns("unitRows", "x", x);
   const unit = program.empty(x.shape);
   const scale = program.empty([rows]);
-  const variant = rowVariant(program.device, "l2_normalize", rows, columns);
   program.dispatch(
     l2NormalizeKernels[variant],
     { rows, columns, epsilon },
@@ -92,5 +97,18 @@ export function unitRows(
     { flops: 5 * x.size },
   );
   const floor = Math.fround(1 / Math.fround(epsilon)) * (1 - 2 ** -20); // a few units below, since drivers divide within 2.5 units
-  return { unit, scale, floor, variant };
+  return { unit, scale, floor };
+}
+
+function backward(program: Program, variant: RowVariant, { unit, scale, floor }: UnitRows, dy: Tensor): Tensor {
+  const [rows, columns] = rowsAndColumns("l2Normalize", "x", unit);
+  const dx = program.empty(unit.shape);
+  program.dispatch(
+    l2NormalizeGradKernels[variant],
+    { rows, columns, floor },
+    { y: unit, scale, dy, dx },
+    rowGroups(variant, rows),
+    { flops: 5 * unit.size },
+  );
+  return dx;
 }

@@ -3,12 +3,13 @@ import source from "../../shaders/layer_norm.wgsl" with { type: "text" };
 import workgroupSource from "../../shaders/layer_norm_workgroup.wgsl" with { type: "text" };
 import { OptionError } from "../core/errors.ts";
 import { defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
 import { checkDType, checkSameShape, rowsAndColumns } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { elementTypes } from "./elementwise.ts";
 import { full } from "./fill.ts";
 import { layerNormGrad } from "./layer_norm_grad.ts";
-import { rowGroups, rowVariant } from "./row_variant.ts";
+import { defineRowVariants, type RowVariant, rowGroups } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, width: d.f32, epsilon: d.f32 }).$name("Params");
 const elements = d.arrayOf(d.vec4f);
@@ -81,11 +82,28 @@ export function layerNormForward(x: Tensor, options: LayerNormOptions = {}): Lay
   const program = programOf("layerNorm", x, options.weight, options.bias);
   const weight = options.weight ?? full(program, [columns], 1);
   const bias = options.bias ?? full(program, [columns], 0);
+  const variant = chooseLayerNorm(program.device, { rows, columns, dtype: x.dtype });
+  return launch(program, variant, x, { weight, bias, epsilon });
+}
+
+const chooseLayerNorm = defineRowVariants("layer_norm", (program, variant, { rows, columns, dtype }) => {
+  const x = program.input("x", [rows, columns], dtype);
+  const [weight, bias] = [program.input("weight", [columns]), program.input("bias", [columns])];
+  const { y, mean, rstd } = launch(program, variant, x, { weight, bias, epsilon: 1e-6 });
+  return [y, mean, rstd];
+});
+
+function launch(
+  program: Program,
+  variant: RowVariant,
+  x: Tensor,
+  { weight, bias, epsilon }: Required<LayerNormOptions>,
+): LayerNormResult {
+  const [rows, columns] = rowsAndColumns("layerNorm", "x", x);
   const y = program.empty(x.shape, x.dtype);
   const mean = program.empty([rows]);
   const rstd = program.empty([rows]);
   const wide = columns % 4 === 0;
-  const variant = rowVariant(program.device, "layer_norm", rows, columns);
   program.dispatch(
     layerNormKernels[variant],
     { rows, columns: wide ? columns / 4 : columns, width: columns, epsilon },

@@ -2,9 +2,11 @@ import { d, tgpu } from "typegpu";
 import source from "../../shaders/layer_norm_grad.wgsl" with { type: "text" };
 import columnsSource from "../../shaders/layer_norm_grad_columns.wgsl" with { type: "text" };
 import { defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
 import { checkDType, checkSameShape, rowsAndColumns } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { elementTypes, stridingGroups } from "./elementwise.ts";
+import { type BlockVariant, blockGroups, defineBlockVariants } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, width: d.f32, addsResidual: d.u32 }).$name("Params");
 const elements = d.arrayOf(d.vec4f);
@@ -37,10 +39,26 @@ export const layerNormGradColumnsKernel = defineKernel({
   }),
 });
 
-/** Rows that a workgroup takes at a time, by variant: a thread sums each on CPUs, sixteen threads on GPUs. */
-const blockRows: Readonly<Record<string, number>> = { rows64: 64, rows16: 16, rows4: 4 };
-/** Most workgroups, so that the second kernel adds up few partial sums; each takes several blocks. */
-const mostGroups = 256;
+const chooseBlock = defineBlockVariants("layer_norm_grad", (program, variant, { rows, columns, dtype }) => {
+  const x = program.input("x", [rows, columns], dtype);
+  const [mean, rstd] = [program.input("mean", [rows]), program.input("rstd", [rows])];
+  const kept = { mean, rstd, weight: program.input("weight", [columns]) };
+  const { dx, dWeight, dBias } = launch(program, variant, x, kept, program.input("dy", x.shape, dtype), undefined);
+  return [dx, dWeight, dBias];
+});
+
+/** What the forward pass kept. */
+interface Kept {
+  readonly mean: Tensor;
+  readonly rstd: Tensor;
+  readonly weight: Tensor;
+}
+
+interface LayerNormGradients {
+  readonly dx: Tensor;
+  readonly dWeight: Tensor;
+  readonly dBias: Tensor;
+}
 
 export interface LayerNormGradOptions {
   /** Added to dx: the gradient that reaches `x` around the norm in a residual block. */
@@ -57,10 +75,10 @@ export interface LayerNormGradOptions {
  */
 export function layerNormGrad(
   x: Tensor,
-  kept: { readonly mean: Tensor; readonly rstd: Tensor; readonly weight: Tensor },
+  kept: Kept,
   dy: Tensor,
   { residual }: LayerNormGradOptions = {},
-): { dx: Tensor; dWeight: Tensor; dBias: Tensor } {
+): LayerNormGradients {
   const { mean, rstd, weight } = kept;
   const [rows, columns] = rowsAndColumns("layerNormGrad", "x", x);
   for (const [name, operand] of [
@@ -72,11 +90,20 @@ export function layerNormGrad(
     checkSameShape("layerNormGrad", name, operand.shape, x.shape);
   }
   const program = programOf("layerNormGrad", x, mean, rstd, weight, dy, residual);
-  const { device } = program;
-  const candidates = device.isSoftware ? ["rows64", "rows16", "rows4"] : ["rows4", "rows16", "rows64"];
-  const shapeClass = `rows ${2 ** Math.round(Math.log2(rows))} columns ${columns}`;
-  const block = blockRows[device.choose("layer_norm_grad", shapeClass, candidates)] ?? 64;
-  const groups = Math.min(mostGroups, Math.ceil(rows / block));
+  const variant = chooseBlock(program.device, { rows, columns, dtype: x.dtype });
+  return launch(program, variant, x, kept, dy, residual);
+}
+
+function launch(
+  program: Program,
+  variant: BlockVariant,
+  x: Tensor,
+  { mean, rstd, weight }: Kept,
+  dy: Tensor,
+  residual: Tensor | undefined,
+): LayerNormGradients {
+  const [rows, columns] = rowsAndColumns("layerNormGrad", "x", x);
+  const groups = blockGroups(variant, rows);
   const dx = program.empty(x.shape, x.dtype);
   const partials = program.empty([groups, 2, columns]);
   const wide = columns % 4 === 0;
@@ -86,7 +113,11 @@ export function layerNormGrad(
     { x, mean, rstd, weight, dy, residual: residual ?? dy, dx, partials },
     [groups],
     {
-      declarations: { ...elementTypes(wide, x.dtype), share: wide ? "1.0" : "0.25", blockRows: `${block}u` },
+      declarations: {
+        ...elementTypes(wide, x.dtype),
+        share: wide ? "1.0" : "0.25",
+        blockRows: `${variant.blockRows}u`,
+      },
       flops: 16 * x.size,
     },
   );

@@ -1,49 +1,18 @@
 import type { DType } from "../core/dtype.ts";
-import { OptionError } from "../core/errors.ts";
-import type { Program } from "../core/program.ts";
 import type { Device } from "../run/device.ts";
+import { bucket } from "./choose_variant.ts";
 import { type MatmulVariant, matmulVariants, minSplitDepth, type ProductShape } from "./matmul_kernels.ts";
-
-/** The variant that the device takes for a product: forced, measured, or by the built-in table. */
-export function chooseVariant(
-  device: Device,
-  shape: ProductShape,
-  dtype: DType,
-  example: (program: Program, variant: MatmulVariant) => void,
-): MatmulVariant {
-  const runnable = matmulVariants.filter((variant) => variant.unsupported(device, shape) === undefined);
-  const preferred = defaultOrder(device, shape, runnable);
-  const shapeClass = shapeClassOf(shape) + (dtype === "f32" ? "" : ` ${dtype}`);
-  const find = (name: string): MatmulVariant => {
-    const found = runnable.find((variant) => variant.name === name);
-    if (!found)
-      throw new OptionError(
-        `matmul: no variant ${name} runs here; choose from ${runnable.map((v) => v.name).join(", ")}`,
-      );
-    return found;
-  };
-  const names = preferred.map((variant) => variant.name);
-  // Only preferred variants are worth a measurement; a caller may still force any other that runs.
-  device.choose("matmul", shapeClass, names, (program, name) => example(program, find(name)));
-  const others = runnable.map((variant) => variant.name).filter((name) => !names.includes(name));
-  return find(device.choose("matmul", shapeClass, [...names, ...others]));
-}
 
 /**
  * Variants worth trying, best guess first. Measured on lavapipe with test/bench/matmul: subgroup tiles are two to five times
  * as fast as the others there; on GPUs shared tiles have the best ratio of arithmetic to loads.
  */
-export function defaultOrder(
-  device: Device,
-  shape: ProductShape,
-  runnable: readonly MatmulVariant[],
-): readonly MatmulVariant[] {
+export function productOrder(device: Device, shape: ProductShape): readonly string[] {
   const names = device.isSoftware ? ["subgroup", "register"] : gpuOrder(shape);
-  const tilings = names.flatMap((name) => runnable.filter((variant) => variant.name === name)).slice(0, 2);
-  const [first] = tilings;
-  if (!first || !isSkinny(device, first, shape)) return tilings;
-  const split = runnable.find((variant) => variant.name === `${first.name}_split`);
-  return split ? [split, ...tilings] : tilings;
+  const [first] = names
+    .flatMap((name) => matmulVariants.filter((variant) => variant.name === name))
+    .filter((variant) => variant.unsupported(device, shape) === undefined);
+  return first && isSkinny(device, first, shape) ? [`${first.name}_split`, ...names] : names;
 }
 
 function gpuOrder({ rows, columns, batches }: ProductShape): string[] {
@@ -73,8 +42,7 @@ function tilesOf(device: Device, variant: MatmulVariant, { rows, columns, batche
   return Math.ceil(rows / tileRows) * Math.ceil(columns / tileColumns) * batches;
 }
 
-/** Shapes whose lengths round up to the same powers of two share one measurement. */
-function shapeClassOf({ rows, columns, depth, batches }: ProductShape): string {
-  const bucket = (length: number): number => 2 ** Math.ceil(Math.log2(length));
-  return `${bucket(rows)}x${bucket(depth)}x${bucket(columns)} batch ${bucket(batches)}`;
+export function productClass({ rows, columns, depth, batches }: ProductShape, dtype: DType): string {
+  const lengths = `${bucket(rows)}x${bucket(depth)}x${bucket(columns)} batch ${bucket(batches)}`;
+  return dtype === "f32" ? lengths : `${lengths} ${dtype}`;
 }

@@ -6,6 +6,7 @@ import wideSource from "../../shaders/matmul_subgroup_wide.wgsl" with { type: "t
 import sumSource from "../../shaders/matmul_sum.wgsl" with { type: "text" };
 import { type Declarations, defineKernel, type Kernel } from "../core/kernel.ts";
 import type { Device } from "../run/device.ts";
+import type { Variant } from "./choose_variant.ts";
 
 const Params = d
   .struct({
@@ -80,14 +81,12 @@ export interface ProductShape {
 }
 
 /** One way to compute a product. All variants give the same values up to the order of additions. */
-export interface MatmulVariant {
-  readonly name: string;
+export interface MatmulVariant extends Variant<ProductShape> {
   readonly kernel: Kernel;
   /** The same for products whose columns and depth are multiples of 4, with loads of four numbers. */
   readonly wideKernel?: Kernel | undefined;
   /** Rows and columns that one workgroup computes. */
   tile(device: Device): readonly [number, number];
-  /** Why it cannot run, or undefined. */
   unsupported(device: Device, shape: ProductShape): string | undefined;
   constants(device: Device): Readonly<Record<string, number>>;
   readonly declarations: Declarations;

@@ -1,9 +1,16 @@
 import type { DType } from "../core/dtype.ts";
 import type { Program } from "../core/program.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { defineVariants } from "./choose_variant.ts";
 import { stridingGroups } from "./elementwise.ts";
-import { chooseVariant, splitsOf } from "./matmul_choice.ts";
-import { type MatmulVariant, matmulSumKernel, minSplitDepth, type ProductShape } from "./matmul_kernels.ts";
+import { productClass, productOrder, splitsOf } from "./matmul_choice.ts";
+import {
+  type MatmulVariant,
+  matmulSumKernel,
+  matmulVariants,
+  minSplitDepth,
+  type ProductShape,
+} from "./matmul_kernels.ts";
 
 /** What happens to a sum before it is stored, in this order. */
 export interface Epilogue {
@@ -21,38 +28,44 @@ export interface Epilogue {
 }
 
 /** A product `y = epilogue(A B)`; A is `[rows, depth]`, B `[depth, columns]` after the named transposes. */
-export interface Product extends ProductShape {
+export interface Product extends ProductLayout {
   readonly a: Tensor;
   readonly b: Tensor;
+  readonly epilogue?: Epilogue;
+}
+
+interface ProductLayout extends ProductShape {
   readonly transposeA: boolean;
   readonly transposeB: boolean;
   /** Operands without batches are used for all of them. */
   readonly aBatched: boolean;
   readonly bBatched: boolean;
-  readonly epilogue?: Epilogue;
 }
+
+interface ProductProblem extends ProductLayout {
+  readonly dtype: DType;
+}
+
+const chooseProduct = defineVariants<ProductProblem, MatmulVariant>({
+  operation: "matmul",
+  variants: matmulVariants,
+  order: productOrder,
+  shapeClass: (problem) => productClass(problem, problem.dtype),
+  example: (program, variant, problem) => {
+    const { rows, columns, depth, batches, aBatched, bBatched, dtype } = problem;
+    const a = program.input("a", [aBatched ? batches : 1, rows, depth], dtype);
+    const b = program.input("b", [bBatched ? batches : 1, depth, columns], dtype);
+    const y = program.empty([batches, rows, columns], dtype);
+    launch(program, variant, { ...problem, a, b }, y);
+    return [y];
+  },
+});
 
 /** Records a product into `y`, `[batches, rows, columns]`, with the variant that the device chooses. */
 export function recordProduct(program: Program, product: Product, y: Tensor): void {
-  const { device } = program;
-  const shape: ProductShape = {
-    rows: product.rows,
-    columns: product.columns,
-    depth: product.depth,
-    batches: product.batches,
-  };
-  const variant = chooseVariant(device, shape, product.a.dtype, (trial, candidate) =>
-    recordTrial(trial, candidate, product),
-  );
-  launch(program, variant, product, y);
-}
-
-/** The same product on inputs of its own, for a measurement. */
-function recordTrial(program: Program, variant: MatmulVariant, product: Product): void {
-  const a = program.input("a", product.a.shape, product.a.dtype);
-  const b = program.input("b", product.b.shape, product.b.dtype);
-  const y = program.empty([product.batches, product.rows, product.columns], product.a.dtype);
-  launch(program, variant, { ...product, a, b, epilogue: {} }, y);
+  const { rows, columns, depth, batches, transposeA, transposeB, aBatched, bBatched, a } = product;
+  const problem = { rows, columns, depth, batches, transposeA, transposeB, aBatched, bBatched, dtype: a.dtype };
+  launch(program, chooseProduct(program.device, problem), product, y);
 }
 
 function launch(program: Program, variant: MatmulVariant, product: Product, y: Tensor): void {
@@ -81,19 +94,8 @@ function launchTiles(
   y: Tensor,
   epilogue: Epilogue,
 ): void {
-  const { a, b, transposeA, transposeB, aBatched, bBatched, rows, columns, depth, batches } = product;
-  const params = {
-    rows,
-    columns,
-    depth,
-    ...cut,
-    aRow: transposeA ? 1 : depth,
-    aDepth: transposeA ? rows : 1,
-    aBatch: aBatched ? rows * depth : 0,
-    bDepth: transposeB ? 1 : columns,
-    bColumn: transposeB ? depth : 1,
-    bBatch: bBatched ? depth * columns : 0,
-  };
+  const { a, b, transposeA, transposeB, rows, columns, depth, batches } = product;
+  const params = { rows, columns, depth, ...cut, ...stridesOf(product) };
   const [tileRows, tileColumns] = variant.tile(program.device);
   const groups = [Math.ceil(columns / tileColumns), Math.ceil(rows / tileRows), batches * cut.splits];
   const { operands, constants, declarations } = describeEpilogue(program, a, y, epilogue);
@@ -101,7 +103,7 @@ function launchTiles(
   const flops = 2 * rows * columns * depth * batches;
   if (variant.wideKernel && columns % 4 === 0 && depth % 4 === 0) {
     program.dispatch(variant.wideKernel, params, { a, b, y, ...operands }, groups, {
-      constants: { ...chosen, transposeA: transposeA ? 1 : 0, transposeB: transposeB ? 1 : 0 },
+      constants: { ...chosen, transposeA: Number(transposeA), transposeB: Number(transposeB) },
       declarations: {
         ...declarations,
         Left: transposeA ? a.dtype : fourOf(a.dtype),
@@ -120,6 +122,18 @@ function launchTiles(
     declarations: { ...declarations, Operand: a.dtype, ...variant.declarations },
     flops,
   });
+}
+
+/** Elements between neighbours along each axis of the operands; 0 between batches that share one. */
+function stridesOf({ transposeA, transposeB, aBatched, bBatched, rows, columns, depth }: ProductLayout) {
+  return {
+    aRow: transposeA ? 1 : depth,
+    aDepth: transposeA ? rows : 1,
+    aBatch: aBatched ? rows * depth : 0,
+    bDepth: transposeB ? 1 : columns,
+    bColumn: transposeB ? depth : 1,
+    bBatch: bBatched ? depth * columns : 0,
+  };
 }
 
 /**

@@ -3,8 +3,16 @@ import type { Program } from "../core/program.ts";
 import { checkDType, checkRank, matrixShape } from "../core/shape.ts";
 import { programOf, rows, type Tensor } from "../core/tensor.ts";
 import type { Device } from "../run/device.ts";
+import { bucket, defineVariants } from "./choose_variant.ts";
 import { stridingGroups } from "./elementwise.ts";
-import { type NearestVariant, nearestMergeKernel, nearestOrder, nearestTraitsKernel } from "./nearest_kernels.ts";
+import {
+  type NearestProblem,
+  type NearestVariant,
+  nearestMergeKernel,
+  nearestOrder,
+  nearestTraitsKernel,
+  nearestVariants,
+} from "./nearest_kernels.ts";
 
 export interface NearestOptions {
   /** Neighbours per query, 1 … 256, at most the rows of the bank. */
@@ -49,30 +57,26 @@ const mostSegments = 128;
 export function nearest(queries: Tensor, bank: Tensor, options: NearestOptions): Nearest {
   checkOperands(queries, bank, options);
   const { device } = queries;
-  const order = nearestOrder(device);
-  const bucket = (length: number): number => 2 ** Math.ceil(Math.log2(length));
   const [queryCount, columns] = matrixShape("nearest", "queries", queries);
-  const bankRows = bank.shape[0] ?? 1;
-  const exampleRows = Math.min(bucket(bankRows), 16384); // enough to compare variants, whose time grows with the rows alike
-  const name = device.choose(
-    "nearest",
-    `${bucket(queryCount)}x${bucket(columns)} k ${bucket(options.k)}`,
-    order.map((variant) => variant.name),
-    (program, candidate) => {
-      const x = program.input("queries", [Math.min(bucket(queryCount), 1024), columns]);
-      const entries = program.input("bank", [exampleRows, columns]);
-      nearestInParts(x, entries, { k: Math.min(options.k, exampleRows) }, variantNamed(order, candidate), exampleRows);
-    },
-  );
+  const [bankRows] = matrixShape("nearest", "bank", bank);
+  const variant = chooseNearest(device, { queries: queryCount, columns, bankRows, k: options.k });
   const partRows = Math.min(bankRows, rowsPerPart(device, queryCount, columns));
-  return nearestInParts(queries, bank, options, variantNamed(order, name), partRows);
+  return nearestInParts(queries, bank, options, variant, partRows);
 }
 
-function variantNamed(variants: readonly NearestVariant[], name: string): NearestVariant {
-  const found = variants.find((variant) => variant.name === name);
-  if (!found) throw new OptionError(`nearest: no variant ${name}; choose ${variants.map((v) => v.name).join(", ")}`);
-  return found;
-}
+const chooseNearest = defineVariants<NearestProblem, NearestVariant>({
+  operation: "nearest",
+  variants: nearestVariants,
+  order: nearestOrder,
+  shapeClass: ({ queries, columns, k }) => `${bucket(queries)}x${bucket(columns)} k ${bucket(k)}`,
+  example: (program, variant, { queries, columns, bankRows, k }) => {
+    const rowCount = Math.min(bucket(bankRows), 16384); // enough to compare variants, whose time grows with the rows alike
+    const x = program.input("queries", [Math.min(bucket(queries), 1024), columns]);
+    const bank = program.input("bank", [rowCount, columns]);
+    const { similarities, indices } = nearestInParts(x, bank, { k: Math.min(k, rowCount) }, variant, rowCount);
+    return [similarities, indices];
+  },
+});
 
 /**
  * The search with its variant and the division of the bank given.

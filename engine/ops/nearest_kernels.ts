@@ -6,6 +6,7 @@ import subgroupSource from "../../shaders/nearest_subgroup.wgsl" with { type: "t
 import traitsSource from "../../shaders/nearest_traits.wgsl" with { type: "text" };
 import { type Declarations, defineKernel, type Kernel } from "../core/kernel.ts";
 import type { Device } from "../run/device.ts";
+import type { Variant } from "./choose_variant.ts";
 
 const floats = d.arrayOf(d.f32);
 const words = d.arrayOf(d.u32);
@@ -82,11 +83,18 @@ export const nearestMergeKernel = defineKernel({
   }),
 });
 
+/** What the choice of a variant depends on. */
+export interface NearestProblem {
+  readonly queries: number;
+  readonly columns: number;
+  readonly bankRows: number;
+  readonly k: number;
+}
+
 /** One way to search; all give the same neighbours. */
-export interface NearestVariant {
+export interface NearestVariant extends Variant<NearestProblem> {
   readonly name: "subgroup" | "shared" | "portable";
   readonly kernel: Kernel;
-  /** Why a device cannot run it. */
   readonly unsupported: (device: Device) => string | undefined;
   /** Queries of one workgroup, and the declarations that make it so. */
   readonly launch: (device: Device, queries: number) => { readonly tile: number; readonly declarations: Declarations };
@@ -127,8 +135,6 @@ export const nearestVariants: readonly NearestVariant[] = [
 ];
 
 /** Measured on lavapipe (test/bench/nearest): subgroup 1, portable 1.7, shared 5. Hardware is where shared tiles pay. */
-export function nearestOrder(device: Device): readonly NearestVariant[] {
-  const names = device.isSoftware ? ["subgroup", "portable", "shared"] : ["shared", "subgroup", "portable"];
-  const runnable = nearestVariants.filter((variant) => variant.unsupported(device) === undefined);
-  return names.flatMap((name) => runnable.filter((variant) => variant.name === name));
+export function nearestOrder({ isSoftware }: Device): readonly string[] {
+  return isSoftware ? ["subgroup", "portable", "shared"] : ["shared", "subgroup", "portable"];
 }

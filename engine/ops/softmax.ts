@@ -3,12 +3,13 @@ import source from "../../shaders/softmax.wgsl" with { type: "text" };
 import gradSource from "../../shaders/softmax_grad.wgsl" with { type: "text" };
 import gradWorkgroupSource from "../../shaders/softmax_grad_workgroup.wgsl" with { type: "text" };
 import workgroupSource from "../../shaders/softmax_workgroup.wgsl" with { type: "text" };
-import { defineKernel } from "../core/kernel.ts";
+import { type Declarations, defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
 import { checkDType, resolveAxis, rowsAndColumns } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { elementTypes } from "./elementwise.ts";
 import { transpose } from "./permute.ts";
-import { rowGroups, rowVariant, rowWidth } from "./row_variant.ts";
+import { defineRowVariants, type RowProblem, type RowVariant, rowGroups, rowWidth } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32 }).$name("Params");
 type Column = typeof d.f32 | typeof d.vec4f;
@@ -63,19 +64,41 @@ export function softmax(x: Tensor, axis = -1): Tensor {
   const resolved = resolveAxis("softmax", axis, x.shape.length);
   if (resolved !== x.shape.length - 1) return transpose(softmax(transpose(x, resolved, -1)), resolved, -1);
   const program = programOf("softmax", x);
-  const y = program.empty(x.shape, x.dtype);
-  const variant = rowVariant(program.device, "softmax", rows, columns);
-  const width = rowWidth(variant, columns);
-  const params = { rows, columns: columns / width };
-  const declarations =
-    variant === "invocation" ? { ...elementTypes(width === 4, x.dtype), width: `${width}u` } : { Stored: x.dtype };
-  const options = { declarations, flops: 5 * x.size };
-  program.dispatch(softmaxKernels[variant], params, { x, y }, rowGroups(variant, rows), options);
+  const problem = { rows, columns, dtype: x.dtype };
+  const variant = chooseSoftmax(program.device, problem);
+  const y = forward(program, variant, problem, x);
   // dx = y (dy - sum(y dy))
-  return program.record(y, [x], (dy) => {
-    const owner = programOf("softmax", y, dy);
-    const dx = owner.empty(x.shape, x.dtype);
-    owner.dispatch(softmaxGradKernels[variant], params, { y, dy, dx }, rowGroups(variant, rows), options);
-    return [dx];
-  });
+  return program.record(y, [x], (dy) => [backward(programOf("softmax", y, dy), variant, problem, y, dy)]);
+}
+
+/** One choice for the value and its gradient: both read and write whole rows. */
+const chooseSoftmax = defineRowVariants("softmax", (program, variant, problem) => {
+  const { rows, columns, dtype } = problem;
+  const y = forward(program, variant, problem, program.input("x", [rows, columns], dtype));
+  return [y, backward(program, variant, problem, y, program.input("dy", y.shape, dtype))];
+});
+
+function forward(program: Program, variant: RowVariant, problem: RowProblem, x: Tensor): Tensor {
+  const y = program.empty(x.shape, x.dtype);
+  const { params, groups, options } = launchOf(variant, problem);
+  program.dispatch(softmaxKernels[variant], params, { x, y }, groups, options);
+  return y;
+}
+
+function backward(program: Program, variant: RowVariant, problem: RowProblem, y: Tensor, dy: Tensor): Tensor {
+  const dx = program.empty(y.shape, y.dtype);
+  const { params, groups, options } = launchOf(variant, problem);
+  program.dispatch(softmaxGradKernels[variant], params, { y, dy, dx }, groups, options);
+  return dx;
+}
+
+function launchOf(variant: RowVariant, { rows, columns, dtype }: RowProblem) {
+  const width = rowWidth(variant, columns);
+  const declarations: Declarations =
+    variant === "invocation" ? { ...elementTypes(width === 4, dtype), width: `${width}u` } : { Stored: dtype };
+  return {
+    params: { rows, columns: columns / width },
+    groups: rowGroups(variant, rows),
+    options: { declarations, flops: 5 * rows * columns },
+  };
 }

@@ -10,7 +10,6 @@ import {
   ShapeError,
   ValidationError,
 } from "../core/errors.ts";
-import type { Program } from "../core/program.ts";
 import { type Shape, showShape, sizeOf } from "../core/shape.ts";
 import { StateStorage } from "../core/storage.ts";
 import { stateOf, Tensor } from "../core/tensor.ts";
@@ -192,16 +191,6 @@ export class Device {
       throw new ShapeError(`write: ${values.length} values for the shape ${showShape(tensor.shape)}`);
     if (this.checksFinite) checkFinite(storage.name, tensor, values);
     writeBuffer(this.gpu, { buffer: storage.buffer, offset: tensor.byteOffset, size: tensor.sizeBytes }, values);
-  }
-
-  /** The variant of an operation for a class of shapes; the first candidate unless one was measured or forced. */
-  choose(
-    operation: string,
-    shapeClass: string,
-    candidates: readonly string[],
-    example?: (program: Program, candidate: string) => void,
-  ): string {
-    return this.tuning.choose({ operation, shapeClass, candidates, ...(example ? { example } : {}) });
   }
 
   /** @throws MissingFeatureError */

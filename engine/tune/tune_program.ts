@@ -3,7 +3,6 @@ import packageJson from "../../package.json" with { type: "json" };
 import type { DType } from "../core/dtype.ts";
 import { OptionError } from "../core/errors.ts";
 import { Program } from "../core/program.ts";
-import type { Tensor } from "../core/tensor.ts";
 import type { Device } from "../run/device.ts";
 import { Executable, type Inputs } from "../run/executable.ts";
 import { type TuningRequest, tuningKey } from "./tuning_table.ts";
@@ -145,8 +144,7 @@ async function prepare(device: Device, request: TuningRequest, candidate: string
   const program = new Program(device, { name: `tune ${request.operation} ${candidate}` });
   let executable: Executable;
   try {
-    request.example?.(program, candidate);
-    executable = await Executable.create(program, resultsOf(program));
+    executable = await Executable.create(program, request.example(program, candidate));
     executable.upload(sampleInputs(program));
   } catch {
     device.throwIfLost();
@@ -158,16 +156,11 @@ async function prepare(device: Device, request: TuningRequest, candidate: string
     await device.idle();
     return performance.now() - start;
   };
-  return { candidate, run, destroy: () => executable.destroy() };
-}
-
-/** Everything that the program writes: as outputs, so that the planner drops nothing. */
-function resultsOf(program: Program): Tensor[] {
-  return program.commands.flatMap((command) => {
-    if (command.type === "assign") return [];
-    const written = command.kernel.bindings.filter(({ access }) => access === "write");
-    return written.flatMap(({ name }) => command.operands[name] ?? []);
-  });
+  const destroy = (): void => {
+    executable.destroy();
+    program.destroyOwned();
+  };
+  return { candidate, run, destroy };
 }
 
 /** Values of ordinary size: times on CPUs suffer from denormal numbers, and a search from equal ones. */

@@ -1,12 +1,16 @@
 import type { Program } from "../core/program.ts";
+import type { Tensor } from "../core/tensor.ts";
 
 /** A choice that an operation made while it was recorded, with a way to measure it. */
 export interface TuningRequest {
   readonly operation: string;
   readonly shapeClass: string;
+  /** Worth a measurement, best guess first. */
   readonly candidates: readonly string[];
-  /** Records just this operation with the given candidate, on inputs of its own. */
-  readonly example?: (program: Program, candidate: string) => void;
+  /** Run as well, but only where they are forced or remembered. */
+  readonly others: readonly string[];
+  /** Records just this operation with the given candidate, on inputs of its own. @returns its results */
+  readonly example: (program: Program, candidate: string) => readonly Tensor[];
 }
 
 /** Which variant each operation takes for each class of shapes. */
@@ -15,16 +19,17 @@ export class TuningTable {
   readonly #forced = new Map<string, string>();
   readonly requests = new Map<string, TuningRequest>();
 
-  /** The forced, then the measured variant, else the first candidate. */
+  /** The forced, then the measured variant, else the first candidate; empty if nothing runs. */
   choose(request: TuningRequest): string {
-    const key = tuningKey(request.operation, request.shapeClass);
-    const { candidates } = request;
-    const [first] = candidates;
-    const forced = this.#forced.get(request.operation);
-    if (forced !== undefined && candidates.includes(forced)) return forced;
-    if (request.example) this.requests.set(key, request);
+    const { operation, shapeClass, candidates, others } = request;
+    const key = tuningKey(operation, shapeClass);
+    const runs = (name: string | undefined): name is string =>
+      name !== undefined && (candidates.includes(name) || others.includes(name));
+    const forced = this.#forced.get(operation);
+    if (runs(forced)) return forced;
+    this.requests.set(key, request);
     const known = this.#choices.get(key);
-    return (known !== undefined && candidates.includes(known) ? known : first) ?? "";
+    return runs(known) ? known : (candidates[0] ?? others[0] ?? "");
   }
 
   has(key: string): boolean {
@@ -39,6 +44,11 @@ export class TuningTable {
   force(operation: string, variant: string | undefined): void {
     if (variant === undefined) this.#forced.delete(operation);
     else this.#forced.set(operation, variant);
+  }
+
+  /** The variant that an operation is made to use, if any. */
+  forced(operation: string): string | undefined {
+    return this.#forced.get(operation);
   }
 
   /** The measured choices, sorted by key. */

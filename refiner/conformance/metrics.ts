@@ -5,7 +5,6 @@ import {
   calinskiHarabasz,
   completeness,
   contingency,
-  crossEntropy,
   daviesBouldin,
   type FeatureMatrix,
   featureStatistics,
@@ -16,6 +15,7 @@ import {
   mostProbable,
   mutualInformation,
   nearestCentroids,
+  negativeLogLikelihood,
   normalisedMutualInformation,
   silhouette,
   silhouetteSamples,
@@ -118,8 +118,8 @@ async function checkLogisticRegression(golden: GoldenCase, stored: Json): Promis
   await golden.compare(`${name}/test_prediction`, predicted, goldenBounds.exact);
   const scalars: Readonly<Record<string, number>> = {
     objective: model.objective,
-    train_cross_entropy: crossEntropy(trainLogs, trainLabels),
-    test_cross_entropy: crossEntropy(testLogs, testLabels),
+    train_cross_entropy: negativeLogLikelihood(trainLogs, trainLabels),
+    test_cross_entropy: negativeLogLikelihood(testLogs, testLabels),
     train_accuracy: accuracy(mostProbable(trainLogs), trainLabels),
     test_accuracy: accuracy(predicted, testLabels),
     smallest_log_probability_margin: smallestMargin(testLogs),

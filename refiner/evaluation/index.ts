@@ -22,12 +22,12 @@ export { colourMap } from "./statistics/feature_colours.ts";
 export type { FeatureMatrix } from "./statistics/feature_matrix.ts";
 export { type KMeans, type KMeansOptions, kMeans, nearestCentroids } from "./statistics/kmeans.ts";
 export {
-  crossEntropy,
   fitLogisticRegression,
   type LogisticRegression,
   type LogisticRegressionOptions,
   logProbabilities,
   mostProbable,
+  negativeLogLikelihood,
 } from "./statistics/logistic_regression.ts";
 export { matchingAccuracy } from "./statistics/matching.ts";
 export { componentScores, type PrincipalComponents, principalComponents } from "./statistics/principal_components.ts";

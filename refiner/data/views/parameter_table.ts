@@ -28,7 +28,8 @@ export interface ViewParameters {
 /** Words (32 bits) per view and image: `View` of the shaders. */
 export const viewWords = 20;
 
-const codes = { brightness: 1, contrast: 2, saturation: 3, hue: 4 } as const; // views_jitter.wgsl
+/** Numbers of the operations in views_jitter.wgsl; 0 is none. */
+export const jitterCodes = { brightness: 1, contrast: 2, saturation: 3, hue: 4 } as const;
 const factorWord = { brightness: 8, contrast: 9, saturation: 10 } as const;
 
 /**
@@ -44,7 +45,7 @@ export function writeParameters(table: Uint32Array, row: number, group: ViewGrou
   words.set([crop.left, crop.top, crop.width, crop.height, scaled.width, scaled.height, scaled.left, scaled.top]);
   const floats = new Float32Array(words.buffer, words.byteOffset, viewWords);
   jitter.forEach(([operation, factor], place) => {
-    words[12] = (words[12] ?? 0) | (codes[operation] << (8 * place));
+    words[12] = (words[12] ?? 0) | (jitterCodes[operation] << (8 * place));
     if (operation === "hue") words[13] = Math.trunc(factor * 255) & 255;
     else floats[factorWord[operation]] = factor;
   });

@@ -109,9 +109,9 @@ export function mostProbable(logs: FeatureMatrix): Int32Array {
   });
 }
 
-/** Mean cross entropy in nats. */
-export function crossEntropy(logs: FeatureMatrix, labels: ArrayLike<number>): number {
-  checkLabels("crossEntropy", labels, logs.rows);
+/** Mean negative log-likelihood of the labels in nats: the cross entropy of a model whose log-probabilities are given. */
+export function negativeLogLikelihood(logs: FeatureMatrix, labels: ArrayLike<number>): number {
+  checkLabels("negativeLogLikelihood", labels, logs.rows);
   let sum = 0;
   for (let row = 0; row < logs.rows; row++) sum -= logs.data[row * logs.columns + (labels[row] ?? 0)] ?? 0;
   return sum / logs.rows;

@@ -1,8 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { IndexError, RankError, recordProgram, ShapeError } from "../../../engine/index.ts";
-import { gather } from "../../../engine/ops/gather.ts";
-import { scatterAdd } from "../../../engine/ops/scatter_add.ts";
+import { gather, scatterAdd } from "../../../engine/ops/gather.ts";
 import {
   checkGradient,
   checkOperation,

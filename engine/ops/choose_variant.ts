@@ -1,0 +1,75 @@
+import { OptionError } from "../core/errors.ts";
+import type { Program } from "../core/program.ts";
+import type { Tensor } from "../core/tensor.ts";
+import type { Device } from "../run/device.ts";
+
+/** One way to run an operation. All variants of an operation give the same values up to the order of additions. */
+export interface Variant<Problem> {
+  readonly name: string;
+  /** Why it cannot run, or undefined. A variant without this runs everywhere. */
+  unsupported?(device: Device, problem: Problem): string | undefined;
+}
+
+/**
+ * What an operation says of its variants.
+ *
+ * @typeParam Problem - the sizes and types that a choice depends on; no tensors, since requests outlive their programs
+ */
+export interface VariantChoice<Problem, V extends Variant<Problem>> {
+  /** Name in the tuning table. */
+  readonly operation: string;
+  readonly variants: readonly V[];
+  /** Names of the variants that are worth a measurement, best guess first; those that cannot run are left out. */
+  order(device: Device, problem: Problem): readonly string[];
+  /** Problems of one class share one measurement; see {@link bucket}. */
+  shapeClass(problem: Problem): string;
+  /** Records the operation on inputs of its own, for a measurement. @returns its results */
+  example(program: Program, variant: V, problem: Problem): readonly Tensor[];
+}
+
+/**
+ * Declares the variants of an operation.
+ *
+ * @returns the variant that a device takes for a problem: forced, else measured, else the first of the built-in order that runs;
+ *   it throws an OptionError where the forced name belongs to no variant or none runs
+ */
+export function defineVariants<Problem, V extends Variant<Problem>>(
+  choice: VariantChoice<Problem, V>,
+): (device: Device, problem: Problem) => V {
+  const { operation, variants } = choice;
+  return (device, problem) => {
+    const forced = device.tuning.forced(operation);
+    if (forced !== undefined && !variants.some(({ name }) => name === forced)) {
+      throw new OptionError(`${operation}: no variant is called ${forced}; choose from ${listed(variants)}`);
+    }
+    const runnable = variants.filter((variant) => variant.unsupported?.(device, problem) === undefined);
+    const names = runnable.map(({ name }) => name);
+    const candidates = choice.order(device, problem).filter((name) => names.includes(name));
+    const find = (wanted: string): V => {
+      const found = runnable.find(({ name }) => name === wanted);
+      if (found) return found;
+      const reason = variants.find(({ name }) => name === wanted)?.unsupported?.(device, problem);
+      throw new OptionError(
+        `${operation}: variant ${wanted} does not run here${reason ? ` (${reason})` : ""}; choose from ${listed(runnable)}`,
+      );
+    };
+    return find(
+      device.tuning.choose({
+        operation,
+        shapeClass: choice.shapeClass(problem),
+        candidates,
+        others: names.filter((name) => !candidates.includes(name)),
+        example: (program, name) => choice.example(program, find(name), problem),
+      }),
+    );
+  };
+}
+
+function listed(variants: readonly { readonly name: string }[]): string {
+  return variants.map(({ name }) => name).join(", ") || "none";
+}
+
+/** Lengths that round up to the same power of two share one measurement. */
+export function bucket(length: number): number {
+  return 2 ** Math.ceil(Math.log2(length));
+}
