@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { compareCommits } from "./commits.mjs";
 import { compareRivals, entries } from "./rivals.mjs";
 import { rows } from "./work/rows.mjs";
+import { commitName } from "./worktree.mjs";
 
 const root = new URL("../../../", import.meta.url);
 const defaultRepeats = { rivals: 5, commits: 8 }; // an even number: each build goes first in half of the rounds
@@ -40,7 +41,7 @@ function parseOptions() {
     throw new Error(`--repeats ${values.repeats}: want a whole number from 1`);
   }
   return {
-    against: values.against,
+    against: values.against && commitName(values.against),
     cpu: values.cpu,
     json: values.json,
     repeats,

@@ -7,15 +7,27 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 /**
+ * @param {string} revision - a commit, branch or tag
+ * @returns {string} its short hash
+ * @throws Error if git does not know it
+ */
+export function commitName(revision) {
+  try {
+    return git(["rev-parse", "--verify", "--short", `${revision}^{commit}`]);
+  } catch {
+    throw new Error(`--against ${revision}: git knows no such commit here; fetch it, or see "git log --oneline"`);
+  }
+}
+
+/**
  * Builds another commit in a git worktree of its own, which is removed when this process ends, however it ends
  * (but by SIGKILL; then `git worktree list` shows it).
  *
- * @param {string} revision - a commit, branch or tag
- * @returns {Promise<{ name: string, folder: URL, dist: string }>} `name`: the short hash; `dist`: address of the build
- * @throws Error if git does not know the commit or it cannot be built
+ * @param {string} name - from {@link commitName}
+ * @returns {Promise<{ name: string, folder: URL, dist: string }>} `dist`: address of the build
+ * @throws Error if it cannot be built
  */
-export async function buildCommit(revision) {
-  const name = shortHash(revision);
+export async function buildCommit(name) {
   // Below this checkout, so that its installed packages are found from there; `.cache` is ignored by git and all checks.
   const folder = `${root}.cache/against-${name}-${process.pid}`;
   removeAtExit(folder);
@@ -29,15 +41,7 @@ export async function buildCommit(revision) {
 
 /** This tree: its commit, and whether files differ from it. */
 export function describeTree() {
-  return { name: shortHash("HEAD"), changed: git(["status", "--porcelain", "--untracked-files=no"]) !== "" };
-}
-
-function shortHash(revision) {
-  try {
-    return git(["rev-parse", "--verify", "--short", `${revision}^{commit}`]);
-  } catch {
-    throw new Error(`--against ${revision}: git knows no such commit here; fetch it, or see "git log --oneline"`);
-  }
+  return { name: commitName("HEAD"), changed: git(["status", "--porcelain", "--untracked-files=no"]) !== "" };
 }
 
 function removeAtExit(folder) {
@@ -60,10 +64,12 @@ function samePackages(folder) {
 }
 
 async function npm(folder, args) {
-  const shell = process.platform === "win32"; // npm is a script there
-  const child = spawn("npm", args, { cwd: folder, stdio: ["ignore", "ignore", "inherit"], shell });
-  const kill = () => child.kill();
-  process.once("exit", kill);
+  const isWindows = process.platform === "win32"; // npm is a script there, and there are no process groups
+  const options = { stdio: ["ignore", "ignore", "inherit"], shell: isWindows, detached: !isWindows };
+  const child = spawn("npm", args, { cwd: folder, ...options });
+  // With all that npm has started, which would go on writing to a folder that is being removed.
+  const kill = () => (isWindows ? child.kill() : process.kill(-child.pid, "SIGKILL"));
+  process.prependOnceListener("exit", kill); // before the folder is removed
   const [code] = await once(child, "exit");
   process.off("exit", kill);
   if (code !== 0) throw new Error(`npm ${args.join(" ")} failed in the other commit (exit code ${code})`);
