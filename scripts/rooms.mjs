@@ -135,10 +135,19 @@ export const rooms = [
     holds: "report.html; knows no method",
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/training", "refiner/evaluation"],
   },
+  { room: "refiner/methods", holds: "what the settings of all methods share", imports: ["engine/index"] },
   {
     room: "refiner/methods/mae",
     holds: "masked pre-training",
-    imports: ["engine/core", ...publicBelow, ...data, "refiner/data/index", "refiner/training", "shaders"],
+    imports: [
+      "engine/core",
+      ...publicBelow,
+      ...data,
+      "refiner/data/index",
+      "refiner/training",
+      "refiner/methods",
+      "shaders",
+    ],
   },
   {
     room: "refiner/methods/refine",
@@ -152,6 +161,7 @@ export const rooms = [
       "refiner/data/index",
       "refiner/training",
       "refiner/evaluation",
+      "refiner/methods",
     ],
   },
   {
@@ -171,7 +181,7 @@ export const rooms = [
   {
     room: "cli/program",
     holds: "options, settings, exit codes",
-    imports: [...publicBelow, "refiner/index", "cli/output"],
+    imports: [...publicBelow, "refiner/methods", "refiner/index", "cli/output"],
   },
   {
     room: "cli/checkpoints",
@@ -205,7 +215,7 @@ export const rooms = [
   },
   {
     room: "cli/main",
-    at: ["cli/main.ts", "cli/program/run_cli.ts"],
+    at: ["cli/main.ts", "cli/run_cli.ts"],
     holds: "the program: its list of commands, its end",
     imports: ["engine/platform", "cli/*"],
   },
