@@ -21,7 +21,10 @@ async function portableFiles() {
     .sort();
   const texts = await Promise.all(names.map((name) => readFile(join(folder, name), "utf8")));
   const portable = names.filter((_, i) => !/from "node:(?!fs\/promises)|\bwriteFile\b/.test(texts[i]));
-  return [...portable.map((name) => join(folder, name)), embedded];
+  const paths = [...portable.map((name) => join(folder, name)), embedded];
+  const twice = paths.find((path, i) => paths.findIndex((other) => basename(other) === basename(path)) !== i);
+  if (twice) throw new Error(`${basename(twice)}: two tests of this name, and a bundle goes by the name; rename one`);
+  return paths;
 }
 
 /**

@@ -18,7 +18,7 @@ export { Checkpoint, type CheckpointFormat, openCheckpoint } from "./open_weight
 export type { PlainValue } from "./pytorch/pickle_tree.ts";
 export { openPyTorch, type PyTorchContent } from "./pytorch/pytorch_reader.ts";
 export { type PyTorchValue, writePyTorch } from "./pytorch/pytorch_writer.ts";
-export { TensorItem } from "./pytorch/tensor_item.ts";
 export { openSafetensors, type SafetensorsContent } from "./safetensors/safetensors_reader.ts";
 export { writeSafetensors } from "./safetensors/safetensors_writer.ts";
 export type { StoredTensor } from "./stored_tensor.ts";
+export { TensorItem } from "./tensor_item.ts";

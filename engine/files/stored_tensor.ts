@@ -1,6 +1,6 @@
 import type { ByteSource } from "./byte_source.ts";
 import { countElements, elementBytes, type FileDType, type HostTensor, type TensorInfo } from "./host_tensor.ts";
-import { type Layout, readView, readViewAsF32 } from "./pytorch/strided_view.ts";
+import { type Layout, readView, readViewAsF32 } from "./strided_view.ts";
 
 /** Where a tensor's elements begin; `close` releases what was opened to reach them. */
 export interface Place {

@@ -1,8 +1,8 @@
 import type { ByteSource } from "../byte_source.ts";
 import { CorruptFileError, ForeignFileError, TruncatedFileError } from "../errors.ts";
 import { countElements, elementBytes, type FileDType } from "../host_tensor.ts";
-import { rowMajorStrides } from "../pytorch/strided_view.ts";
 import { StoredTensor } from "../stored_tensor.ts";
+import { rowMajorStrides } from "../strided_view.ts";
 
 /** The bytes with which `.npy` files begin; numpy.lib.format, version 1.0 to 3.0. */
 export const npyMagic = "\x93NUMPY";

@@ -1,7 +1,7 @@
 import { CorruptFileError, ForbiddenGlobalError } from "../errors.ts";
 import { countElements, elementBytes, type FileDType } from "../host_tensor.ts";
+import { viewExtent } from "../strided_view.ts";
 import { PickleGlobal, PickleStorage, PickleTensor, PickleTuple, type PickleValue } from "./pickle_values.ts";
-import { viewExtent } from "./strided_view.ts";
 
 /** Element types of PyTorch's storage classes, in `torch` and `torch.cuda`. */
 export const storageDTypes: ReadonlyMap<string, FileDType> = new Map([

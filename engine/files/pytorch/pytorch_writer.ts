@@ -1,11 +1,11 @@
 import { DTypeError } from "../../core/errors.ts";
 import type { ByteSink } from "../byte_sink.ts";
 import { countElements } from "../host_tensor.ts";
+import { rowMajorStrides } from "../strided_view.ts";
+import { TensorItem } from "../tensor_item.ts";
 import { ZipWriter } from "../zip/zip_writer.ts";
 import { storageDTypes } from "./pickle_tensors.ts";
 import { PickleWriter } from "./pickle_writer.ts";
-import { rowMajorStrides } from "./strided_view.ts";
-import { TensorItem } from "./tensor_item.ts";
 
 /**
  * What a PyTorch file can be made of: a `Map` becomes an OrderedDict (a state_dict), an object a dict. Whole numbers

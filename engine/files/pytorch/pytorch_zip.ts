@@ -1,10 +1,10 @@
 import { type ByteSource, memorySource } from "../byte_source.ts";
 import { CorruptFileError, ForeignFileError, TruncatedFileError } from "../errors.ts";
+import { readsForward } from "../strided_view.ts";
 import { openZip, type ZipArchive, type ZipEntry } from "../zip/zip_reader.ts";
 import { leavesOf } from "./pickle_tree.ts";
 import type { PickleStorage, PickleTensor } from "./pickle_values.ts";
 import { largestPickleBytes, type PyTorchContainer } from "./pytorch_container.ts";
-import { readsForward } from "./strided_view.ts";
 import { unpickle } from "./unpickler.ts";
 
 // Compressed storages up to this size are inflated as a whole for every tensor read; larger ones as a stream.

@@ -1,8 +1,8 @@
 import { type ByteSource, checkRange } from "../byte_source.ts";
 import { CorruptFileError, ForeignFileError, TruncatedFileError } from "../errors.ts";
 import { countElements, elementBytes, type FileDType } from "../host_tensor.ts";
-import { rowMajorStrides } from "../pytorch/strided_view.ts";
 import { StoredTensor } from "../stored_tensor.ts";
+import { rowMajorStrides } from "../strided_view.ts";
 
 /** Names of element types in safetensors headers; https://github.com/huggingface/safetensors, "Format". */
 export const safetensorsDTypes: ReadonlyMap<string, FileDType> = new Map([

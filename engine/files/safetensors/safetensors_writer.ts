@@ -1,7 +1,7 @@
 import { OptionError } from "../../core/errors.ts";
 import type { ByteSink } from "../byte_sink.ts";
 import { elementBytes } from "../host_tensor.ts";
-import type { TensorItem } from "../pytorch/tensor_item.ts";
+import type { TensorItem } from "../tensor_item.ts";
 import { safetensorsDTypes } from "./safetensors_reader.ts";
 
 const nameOfDType = new Map([...safetensorsDTypes].map(([name, dtype]) => [dtype, name]));

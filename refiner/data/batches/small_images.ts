@@ -1,5 +1,6 @@
 import { OptionError } from "../../../engine/index.ts";
-import { BrokenImageError, type ImageSource } from "../index.ts";
+import { BrokenImageError } from "../errors.ts";
+import type { ImageSource } from "../image_source.ts";
 
 /** Looked at before a training, spread over the set. */
 const sampleSize = 8;

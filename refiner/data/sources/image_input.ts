@@ -1,5 +1,6 @@
 import { OptionError, Tensor } from "../../../engine/index.ts";
-import { collectImages, type ImageSource, type LabelledImage, type RgbImage } from "../index.ts";
+import type { ImageSource, RgbImage } from "../image_source.ts";
+import { collectImages, type LabelledImage } from "./in_memory.ts";
 
 /** One image of an iterable: 8-bit samples, with a label or without, or a tensor `[height, width, 1 or 3]` of values 0 … 255. */
 export type ImageItem = RgbImage | LabelledImage | Tensor;

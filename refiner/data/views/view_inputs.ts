@@ -1,5 +1,6 @@
 import type { Program, Tensor } from "../../../engine/index.ts";
-import type { ImageBatch, ImageSource } from "../index.ts";
+import type { ImageBatch } from "../batches/batches.ts";
+import type { ImageSource } from "../image_source.ts";
 import {
   drawViewParameters,
   type PackedImages,

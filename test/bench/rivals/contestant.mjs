@@ -2,6 +2,8 @@ import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const answerLimitMs = 300_000; // the slowest row of the slowest rival takes a tenth of this on two cores
+const repetitionMs = 100; // shorter work is repeated within a repetition until it takes about this long
+const mostPerRepetition = 20;
 
 /** The orchestrator's side of a contestant: a process of its own, which is asked one thing at a time. */
 export class Contestant {
@@ -42,6 +44,22 @@ export class Contestant {
     if (this.dead) throw new Error(`the process has ended: ${this.#lastWords()}`);
     this.#process.send(request);
     return this.#answer();
+  }
+
+  /**
+   * Makes a row ready: inputs on the device, kernels compiled, the result compared with the reference.
+   *
+   * @param {object} row - from work/rows.mjs
+   * @param {Float64Array} expected
+   * @returns {Promise<{ result: ArrayLike<number>, count: number }>} `count`: runs that fill a repetition
+   * @throws Error if the result is wrong or the work cannot be done
+   */
+  async prepare(row, expected) {
+    const { result } = await this.ask({ type: "prepare", work: row.work });
+    const error = row.error(result, expected);
+    if (!(error <= row.bound)) throw new Error(`wrong result: off by ${error}, allowed are ${row.bound}`);
+    const { ms } = await this.ask({ type: "time", count: 1 });
+    return { result, count: Math.max(1, Math.min(mostPerRepetition, Math.round(repetitionMs / ms))) };
   }
 
   stop() {

@@ -7,8 +7,8 @@ import { CheckpointError } from "../../../engine/files/errors.ts";
 import { type HostTensor, tensorFromBytes } from "../../../engine/files/host_tensor.ts";
 import { writeNpy } from "../../../engine/files/npy/npy_writer.ts";
 import { openCheckpoint } from "../../../engine/files/open_weights.ts";
-import { TensorItem } from "../../../engine/files/pytorch/tensor_item.ts";
 import { writeSafetensors } from "../../../engine/files/safetensors/safetensors_writer.ts";
+import { TensorItem } from "../../../engine/files/tensor_item.ts";
 import { allDTypes } from "./arbitraries.ts";
 
 export const fuzzFormats = ["safetensors", "pytorch-zip", "pytorch-legacy", "npy"] as const;

@@ -9,7 +9,7 @@ import {
   readViewAsF32,
   rowMajorStrides,
   viewExtent,
-} from "../../../engine/files/pytorch/strided_view.ts";
+} from "../../../engine/files/strided_view.ts";
 
 const views = fc
   .array(fc.tuple(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 0, max: 9 })), { maxLength: 4 })

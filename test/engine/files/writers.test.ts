@@ -17,8 +17,8 @@ import {
 import { NpyRowWriter, writeNpy } from "../../../engine/files/npy/npy_writer.ts";
 import { type Checkpoint, openCheckpoint } from "../../../engine/files/open_weights.ts";
 import { writePyTorch } from "../../../engine/files/pytorch/pytorch_writer.ts";
-import { TensorItem } from "../../../engine/files/pytorch/tensor_item.ts";
 import { writeSafetensors } from "../../../engine/files/safetensors/safetensors_writer.ts";
+import { TensorItem } from "../../../engine/files/tensor_item.ts";
 import { openZip } from "../../../engine/files/zip/zip_reader.ts";
 import { fileSource, writeFileAtomic } from "../../../engine/platform/files_node.ts";
 import { allDTypes, tensors } from "./arbitraries.ts";

@@ -1,28 +1,36 @@
-import * as engine from "../../../../dist/engine.js";
-import { transformerBlock, VisionTransformer, vitConfig } from "../../../../dist/models.js";
 import { adamW, images, layerNormEpsilon, parameters, tinyShape, trainBatch, trainShape } from "../work/vit.mjs";
 
-const { gelu, layerNorm, linear, matmul, nearest, recordProgram, reshape, slice, softmax } = engine;
+const checkout = new URL("../../../../dist/", import.meta.url).href;
+let engine;
+let models;
 let device;
 
-/** This engine. Inputs are state, as the rivals' are arrays on the device; a program is recorded once and replayed. */
-export async function open() {
+/**
+ * This engine. Inputs are state, as the rivals' are arrays on the device; a program is recorded once and replayed.
+ *
+ * @param {string} [dist] - address of the build; this checkout's by default. Only its public entry points are used, so
+ *   that it may be another commit's: a work whose functions that commit lacks fails when it is prepared.
+ */
+export async function open(dist) {
+  engine = await import(new URL("engine.js", dist || checkout).href);
+  models = await import(new URL("models.js", dist || checkout).href);
   device = await engine.openDevice({ notice: () => {} });
   const info = device.gpu.adapterInfo;
   return { adapter: info.description || info.device || info.vendor, prepare: (row) => kinds[row.kind](row) };
 }
 
 const kinds = {
-  matmul: (row) => pure(row, ({ a, b }) => matmul(a, b)),
-  softmax: (row) => pure(row, ({ x }) => softmax(x)),
-  gelu: (row) => pure(row, ({ x }) => gelu(x)),
+  matmul: (row) => pure(row, ({ a, b }) => engine.matmul(a, b)),
+  softmax: (row) => pure(row, ({ x }) => engine.softmax(x)),
+  gelu: (row) => pure(row, ({ x }) => engine.gelu(x)),
   layernorm: (row) =>
     pure(row, ({ x }) => {
       const width = x.shape[1];
       const weight = state([width], new Float32Array(width).fill(1));
-      return layerNorm(x, { weight, bias: device.zeros([width]), epsilon: layerNormEpsilon });
+      return engine.layerNorm(x, { weight, bias: device.zeros([width]), epsilon: layerNormEpsilon });
     }),
-  nearest: (row) => pure(row, ({ queries, bank }) => nearest(queries, bank, { k: row.k, metric: "dot" }).indices),
+  nearest: (row) =>
+    pure(row, ({ queries, bank }) => engine.nearest(queries, bank, { k: row.k, metric: "dot" }).indices),
   "vit-ti forward": tinyForward,
   "train step": trainStep,
 };
@@ -39,7 +47,7 @@ function pure(row, compute) {
 }
 
 function forward(compute) {
-  const program = recordProgram(device, () => ({ y: compute() }), { inference: true });
+  const program = engine.recordProgram(device, () => ({ y: compute() }), { inference: true });
   return {
     async run() {
       await program.run();
@@ -82,9 +90,9 @@ function transposed(data, rows, columns) {
 
 function tinyForward() {
   const { batch, width, depth, heads, hidden, pixels, patch } = tinyShape;
-  const vit = new VisionTransformer(
+  const vit = new models.VisionTransformer(
     device,
-    vitConfig({
+    models.vitConfig({
       patchPixels: patch,
       width,
       blocks: depth,
@@ -113,6 +121,7 @@ function tinyForward() {
 function trainStep(row) {
   const { batch, tokens, width, depth, heads } = trainShape;
   const values = ownParameters(trainShape);
+  const { layerNorm, reshape, slice } = engine;
   const arena = new engine.Arena(device, "parameters", values);
   for (const { name, data } of values) device.write(arena.get(name), data);
   const moments = [arena.like("first moments"), arena.like("second moments")];
@@ -124,16 +133,16 @@ function trainStep(row) {
   const labels = device.tensor(Uint32Array.from(data.labels), [batch], "u32");
   const segments = [{ firstRow: 0, batch, tokens }];
   const dense = (name) => ({ weight: arena.get(`${name}.weight`), bias: arena.get(`${name}.bias`) });
-  const program = recordProgram(device, (p) => {
+  const program = engine.recordProgram(device, (p) => {
     let y = x;
     for (let i = 0; i < depth; i++) {
       const options = { kind: "prenorm", heads, epsilon: layerNormEpsilon, segments };
-      y = transformerBlock(arena, `blocks.${i}`, y, options);
+      y = models.transformerBlock(arena, `blocks.${i}`, y, options);
     }
     const normed = layerNorm(y, { ...dense("norm"), epsilon: layerNormEpsilon });
     const classTokens = reshape(slice(reshape(normed, [batch, tokens, width]), [undefined, [0, 1]]), [batch, width]);
     const { weight, bias } = dense("head");
-    const loss = engine.crossEntropy(linear(classTokens, weight, { bias }), labels);
+    const loss = engine.crossEntropy(engine.linear(classTokens, weight, { bias }), labels);
     const names = values.map(({ name }) => name);
     const targets = names.map((name) => arena.get(name));
     p.gradients(loss, targets).forEach((gradient, i) => {

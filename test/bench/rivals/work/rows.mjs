@@ -143,15 +143,14 @@ function tinyForward() {
 function embed(p, pixels, { batch, tokens, width, pixels: side, patch }) {
   const across = side / patch;
   const size = 3 * patch * patch;
-  const patches = new Float64Array(batch * across * across * size);
-  let next = 0;
-  for (let b = 0; b < batch; b++)
-    for (let py = 0; py < across; py++)
-      for (let px = 0; px < across; px++)
-        for (let c = 0; c < 3; c++)
-          for (let y = 0; y < patch; y++)
-            for (let x = 0; x < patch; x++)
-              patches[next++] = pixels[((b * 3 + c) * side + py * patch + y) * side + px * patch + x];
+  const patches = Float64Array.from({ length: batch * across * across * size }, (_, i) => {
+    const [patchIndex, inside] = [Math.floor(i / size), i % size]; // rows: image, then patch; columns: channel, line, column
+    const b = Math.floor(patchIndex / across ** 2);
+    const c = Math.floor(inside / patch ** 2);
+    const y = (Math.floor(patchIndex / across) % across) * patch + (Math.floor(inside / patch) % patch);
+    const x = (patchIndex % across) * patch + (inside % patch);
+    return pixels[((b * 3 + c) * side + y) * side + x];
+  });
   const embedded = multiply(patches, p["embed.weight"], batch * across * across, size, width);
   const out = new Float64Array(batch * tokens * width);
   for (let i = 0; i < out.length; i++) {

@@ -91,15 +91,8 @@ function attention(qkv, { batch, tokens, width, heads }) {
         const first = (b * tokens + t) * width + h * size;
         dMixed.set(dy.subarray(first, first + size), t * size);
       }
-      const dScores = multiplyRightTransposed(dMixed, v, tokens, size, tokens);
-      for (let r = 0; r < tokens; r++) {
-        let dot = 0;
-        for (let c = 0; c < tokens; c++) dot += dScores[r * tokens + c] * weights[r * tokens + c];
-        for (let c = 0; c < tokens; c++) {
-          const i = r * tokens + c;
-          dScores[i] = scale * weights[i] * (dScores[i] - dot);
-        }
-      }
+      const dWeights = multiplyRightTransposed(dMixed, v, tokens, size, tokens);
+      const dScores = softmaxGradient(weights, dWeights, tokens, tokens).map((value) => scale * value);
       const parts = [
         multiply(dScores, k, tokens, tokens, size),
         multiplyLeftTransposed(dScores, q, tokens, tokens, size),
@@ -115,6 +108,17 @@ function attention(qkv, { batch, tokens, width, heads }) {
     return dQkv;
   };
   return { y, backward };
+}
+
+/** dx of y = softmax(x) by rows: y (dy - y . dy). */
+function softmaxGradient(y, dy, rows, columns) {
+  const dx = new Float64Array(rows * columns);
+  for (let r = 0; r < rows; r++) {
+    let dot = 0;
+    for (let i = r * columns; i < (r + 1) * columns; i++) dot += dy[i] * y[i];
+    for (let i = r * columns; i < (r + 1) * columns; i++) dx[i] = y[i] * (dy[i] - dot);
+  }
+  return dx;
 }
 
 function block(p, name, x, shape) {

@@ -1,6 +1,6 @@
-import { ShapeError } from "../../core/errors.ts";
-import type { ByteSink } from "../byte_sink.ts";
-import { bytesOf, countElements, elementBytes, type FileDType, type HostTensor } from "../host_tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import type { ByteSink } from "./byte_sink.ts";
+import { bytesOf, countElements, elementBytes, type FileDType, type HostTensor } from "./host_tensor.ts";
 
 /** A tensor to be written: known by type and shape now, its elements asked for when their turn comes. */
 export class TensorItem {

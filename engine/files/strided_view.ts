@@ -1,5 +1,5 @@
-import { OverLimitError } from "../../core/errors.ts";
-import type { ByteSource } from "../byte_source.ts";
+import { OverLimitError } from "../core/errors.ts";
+import type { ByteSource } from "./byte_source.ts";
 import {
   countElements,
   elementBytes,
@@ -7,7 +7,7 @@ import {
   elementsToF32,
   type FileDType,
   type HostTensor,
-} from "../host_tensor.ts";
+} from "./host_tensor.ts";
 
 // The largest piece that is read at once; beside the tensor itself nothing larger is held.
 const windowBytes = 4 * 2 ** 20;

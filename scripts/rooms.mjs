@@ -1,0 +1,222 @@
+// The rooms of this package: what each holds and which others its files may import. `npm run check` reads this table.
+//
+// The rows stand in the order of the house: a room may import itself and those rooms above it that its row names, so that
+// no two rooms can need each other. `engine/*` names every room above at or below `engine`. A file belongs to the row with the longest path that
+// fits; `at` lists the paths of a row whose name is no folder: the doors of the houses (their public lists), which
+// import what stands behind them. From outside a house, import its door; a row that names an inner room of another house says
+// what is not public there and used all the same.
+
+const data = ["refiner/data", "refiner/data/sources", "refiner/data/batches", "refiner/data/views"];
+const publicBelow = ["engine/index", "engine/files/index", "engine/platform", "models/index", "models/checkpoints"];
+
+/** @type {{ room: string, at?: string[], holds: string, imports: string[] }[]} */
+export const rooms = [
+  { room: "shaders", holds: "every kernel, as WGSL that compiles as it stands", imports: [] },
+
+  {
+    room: "engine/core",
+    holds: "tensor, program, recorded command, autograd, kernel, arena, shape, dtype",
+    imports: [],
+  },
+  { room: "engine/plan", holds: "a place in memory for every tensor; what a program costs", imports: ["engine/core"] },
+  { room: "engine/ops", holds: "one file per operation: value and gradient", imports: ["shaders", "engine/core"] },
+  {
+    room: "engine/optimizers",
+    holds: "updates of whole arenas",
+    imports: ["shaders", "engine/core", "engine/ops"],
+  },
+  { room: "engine/files", holds: "what all formats share: bytes in and out, host tensors", imports: ["engine/core"] },
+  { room: "engine/files/zip", holds: "archives", imports: ["engine/core", "engine/files"] },
+  {
+    room: "engine/files/pytorch",
+    holds: "PyTorch's files",
+    imports: ["engine/core", "engine/files", "engine/files/zip"],
+  },
+  { room: "engine/files/safetensors", holds: "safetensors", imports: ["engine/core", "engine/files"] },
+  { room: "engine/files/npy", holds: "NumPy's arrays", imports: ["engine/core", "engine/files"] },
+  {
+    room: "engine/platform",
+    holds: "what Node, Deno and the browser do differently; with *_node.ts files the only ones that import from Node",
+    imports: ["engine/core", "engine/files"],
+  },
+  {
+    room: "engine/files/index",
+    at: ["engine/files/index.ts", "engine/files/open_weights.ts", "engine/files/named_file.ts"],
+    holds: "the door: public list, and the reader that fits a file",
+    imports: ["engine/core", "engine/files/*", "engine/platform"],
+  },
+  {
+    room: "engine/run",
+    holds: "device, pipelines, replay of a planned program, reading back",
+    imports: ["engine/core", "engine/plan", "engine/ops", "engine/platform"],
+  },
+  {
+    room: "engine/tune",
+    holds: "measured choice of variants",
+    imports: ["shaders", "engine/core", "engine/platform", "engine/run"],
+  },
+  { room: "engine/self_check", holds: "what doctor computes", imports: ["engine/core", "engine/ops", "engine/run"] },
+  { room: "engine/testing", holds: "mimrefine/testing", imports: ["engine/core", "engine/run"] },
+  { room: "engine/index", at: ["engine/index.ts"], holds: "the door", imports: ["engine/*"] },
+
+  {
+    room: "models",
+    holds: "layers, ViT, masked autoencoder, positions, pooling",
+    imports: ["shaders", "engine/core", "engine/index"],
+  },
+  {
+    room: "models/checkpoints",
+    holds: "other programs' checkpoints to our names and back",
+    imports: ["engine/index", "engine/files/index", "models"],
+  },
+  { room: "models/index", at: ["models/index.ts"], holds: "the door", imports: ["models/*"] },
+
+  { room: "refiner/data", holds: "what an image source is; errors of data", imports: ["engine/index"] },
+  {
+    room: "refiner/data/sources",
+    holds: "folders, lists, archives, arrays",
+    imports: ["engine/index", "refiner/data"],
+  },
+  {
+    room: "refiner/data/decoding",
+    holds: "files to pixels, in worker threads",
+    imports: ["refiner/data", "refiner/data/sources"],
+  },
+  {
+    room: "refiner/data/batches",
+    holds: "order, batches, reading ahead",
+    imports: ["engine/index", "refiner/data", "refiner/data/sources", "refiner/data/decoding"],
+  },
+  {
+    room: "refiner/data/views",
+    holds: "augmentation, drawn on the host and rendered on the device",
+    imports: ["shaders", "engine/core", "engine/index", "refiner/data", "refiner/data/batches"],
+  },
+  {
+    room: "refiner/data/index",
+    at: ["refiner/data/index.ts", "refiner/data/index_node.ts", "refiner/data/sources/open_images_node.ts"],
+    holds: "the doors, and the choice of a source by path",
+    imports: ["engine/index", "refiner/data/*"],
+  },
+  {
+    room: "refiner/training",
+    holds: "loop, optimiser, schedule, loss scaling, checkpoints, run folder; knows no method",
+    imports: ["engine/core", ...publicBelow, ...data, "refiner/data/index"],
+  },
+  {
+    room: "refiner/evaluation/statistics",
+    holds: "numbers of features on the host",
+    imports: ["engine/index", "refiner/data/batches"],
+  },
+  {
+    room: "refiner/evaluation/features",
+    holds: "the one extractor",
+    imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/statistics"],
+  },
+  {
+    room: "refiner/evaluation/neighbours",
+    holds: "k-NN and its bank",
+    imports: [
+      ...publicBelow,
+      ...data,
+      "refiner/data/decoding",
+      "refiner/data/index",
+      "refiner/evaluation/statistics",
+      "refiner/evaluation/features",
+    ],
+  },
+  {
+    room: "refiner/evaluation",
+    holds: "the door, and protocols that need a model; knows no method",
+    imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/*"],
+  },
+  {
+    room: "refiner/report",
+    holds: "report.html; knows no method",
+    imports: [...publicBelow, ...data, "refiner/data/index", "refiner/training", "refiner/evaluation"],
+  },
+  { room: "refiner/methods", holds: "what the settings of all methods share", imports: ["engine/index"] },
+  {
+    room: "refiner/methods/mae",
+    holds: "masked pre-training",
+    imports: [
+      "engine/core",
+      ...publicBelow,
+      ...data,
+      "refiner/data/index",
+      "refiner/training",
+      "refiner/methods",
+      "shaders",
+    ],
+  },
+  {
+    room: "refiner/methods/refine",
+    holds: "head, queue, loss, step, stages, micro-batches",
+    imports: [
+      "shaders",
+      "engine/core",
+      "engine/ops",
+      ...publicBelow,
+      ...data,
+      "refiner/data/index",
+      "refiner/training",
+      "refiner/evaluation",
+      "refiner/methods",
+    ],
+  },
+  {
+    room: "refiner/conformance",
+    holds: "fixtures against the functions that the commands use",
+    imports: ["engine/*", "models/*", "refiner/*"],
+  },
+  { room: "refiner/index", at: ["refiner/index.ts"], holds: "the door", imports: ["refiner/*"] },
+  {
+    room: "doors",
+    at: ["index.ts", "node.ts"],
+    holds: "the package's own doors",
+    imports: ["engine/*", "models/*", "refiner/*"],
+  },
+
+  { room: "cli/output", holds: "streams, progress, tables", imports: ["engine/index", "refiner/index"] },
+  {
+    room: "cli/program",
+    holds: "options, settings, exit codes",
+    imports: [...publicBelow, "refiner/methods", "refiner/index", "cli/output"],
+  },
+  {
+    room: "cli/checkpoints",
+    holds: "opening weights and fixtures for a command",
+    imports: [...publicBelow, "refiner/conformance", "cli/output", "cli/program"],
+  },
+  {
+    room: "cli/runs",
+    holds: "run folders: continuing, dry run, progress, report",
+    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
+  },
+  {
+    room: "cli/embedding",
+    holds: "embed and its files",
+    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
+  },
+  {
+    room: "cli/evaluation",
+    holds: "what the commands of evaluation share",
+    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
+  },
+  {
+    room: "cli/demo_run",
+    holds: "schedule and files of the demo",
+    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/runs"],
+  },
+  {
+    room: "cli/commands",
+    holds: "one file per command",
+    imports: ["engine/*", "models/*", "refiner/*", "cli/*"],
+  },
+  {
+    room: "cli/main",
+    at: ["cli/main.ts", "cli/run_cli.ts"],
+    holds: "the program: its list of commands, its end",
+    imports: ["engine/platform", "cli/*"],
+  },
+];
