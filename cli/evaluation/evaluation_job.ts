@@ -6,7 +6,7 @@ import { formatReport, loadEncoder, openEncoder } from "../../models/checkpoints
 import type { Pooling, VisionTransformer } from "../../models/index.ts";
 import { type ImageSource, withClassNames } from "../../refiner/data/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
-import { heldOut, heldOutEvery } from "../../refiner/data/sources/held_out.ts";
+import { heldOut } from "../../refiner/data/sources/held_out.ts";
 import { type BlockAccuracies, knnOfBlocks } from "../../refiner/evaluation/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { Progress } from "../output/progress.ts";
