@@ -85,7 +85,7 @@ export const rooms = [
   {
     room: "refiner/data/batches",
     holds: "order, batches, reading ahead",
-    imports: ["engine/index", "refiner/data", "refiner/data/sources", "refiner/data/decoding"],
+    imports: ["engine/core", "engine/index", "refiner/data", "refiner/data/sources", "refiner/data/decoding"],
   },
   {
     room: "refiner/data/views",
