@@ -122,7 +122,7 @@ function showCases(rows: readonly KernelRow[], reports: readonly CaseReport[], o
     ["case", "compared", "nearest to its bound", "largest error", "bound", ""],
     ...reports.map(({ case: name, compared, failed }) => {
       const row = worst.get(name);
-      const numbers = [row?.maxError.toExponential(2) ?? "", row?.bound.toExponential(0) ?? ""];
+      const numbers = [row?.maxError.toExponential(2) ?? "", row?.bound.toExponential(2) ?? ""];
       return [name, String(compared), row?.tensor ?? "", ...numbers, failed > 0 ? `${failed} FAILED` : "ok"];
     }),
   ]);
