@@ -1,6 +1,6 @@
 import { resizeGrid } from "../../engine/index.ts";
 import { grid } from "../../models/checkpoints/assemble_parameters.ts";
-import { positionGrid } from "../../models/checkpoints/encoder_config.ts";
+import { positionGrid } from "../../models/checkpoints/position_grid.ts";
 import { sincosPositions } from "../../models/index.ts";
 import { goldenBounds } from "./bounds.ts";
 import type { GoldenCase, GoldenCheck } from "./fixture.ts";
@@ -87,7 +87,8 @@ async function splitTable(golden: GoldenCase, path: string) {
   const shape = golden.shape(path);
   const width = shape.at(-1) ?? 1;
   const read = (name: string): Promise<Float32Array> => golden.floats(name);
-  const place = positionGrid(golden.checkpoint, { path, shape }, { classTokens: 1, patchWeight: [] }, {}, golden.name);
+  const nothing = { claims: [], unsupported: [] };
+  const place = positionGrid({ path, shape }, { classTokens: 1, patchPixels: 1, stated: nothing }, golden.name);
   const { rows, columns, leadingRows } = place;
   return {
     rows,

@@ -26,7 +26,7 @@ import {
   vitParameters,
   type WriteOptions,
 } from "../../models/index.ts";
-import { modelBounds } from "../../refiner/conformance/fixture.ts";
+import { modelBounds } from "../../refiner/conformance/bounds.ts";
 import { isDecayed } from "../../refiner/training/schedule.ts";
 import { testDevice } from "../device.ts";
 import { randomEncoder } from "./random_encoder.ts";
