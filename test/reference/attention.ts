@@ -20,23 +20,33 @@ export function attentionReference(
     for (let head = 0; head < heads; head++) {
       const at = (row: number, part: number, d: number): number =>
         qkv[(first + row) * 3 * width + part * width + head * headDim + d] ?? Number.NaN;
-      for (let i = 0; i < tokens; i++) {
-        const scores = Array.from({ length: tokens }, (_, j) => {
-          let score = 0;
-          for (let d = 0; d < headDim; d++) score += at(i, 0, d) * at(j, 1, d);
-          return scale * score;
-        });
-        const top = Math.max(...scores);
-        const weights = scores.map((score) => Math.exp(score - top));
-        const total = weights.reduce((sum, weight) => sum + weight, 0);
-        for (let d = 0; d < headDim; d++) {
-          let sum = 0;
-          for (let j = 0; j < tokens; j++) sum += (weights[j] ?? 0) * at(j, 2, d);
-          y[(first + i) * width + head * headDim + d] = sum / total;
-        }
-      }
+      for (let i = 0; i < tokens; i++)
+        y.set(attendedRow(i, tokens, headDim, scale, at), (first + i) * width + head * headDim);
     }
     first += tokens;
   }
   return y;
+}
+
+/** One query's row; `at(row, part, d)` reads q (0), k (1) and v (2) of one head of one image. */
+function attendedRow(
+  i: number,
+  tokens: number,
+  headDim: number,
+  scale: number,
+  at: (row: number, part: number, d: number) => number,
+): Float64Array {
+  const scores = Array.from({ length: tokens }, (_, j) => {
+    let score = 0;
+    for (let d = 0; d < headDim; d++) score += at(i, 0, d) * at(j, 1, d);
+    return scale * score;
+  });
+  const top = Math.max(...scores);
+  const weights = scores.map((score) => Math.exp(score - top));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return Float64Array.from({ length: headDim }, (_, d) => {
+    let sum = 0;
+    for (let j = 0; j < tokens; j++) sum += (weights[j] ?? 0) * at(j, 2, d);
+    return sum / total;
+  });
 }

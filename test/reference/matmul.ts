@@ -5,15 +5,13 @@ export function matmulReference(
   size: { rows: number; columns: number; depth: number; transposeA?: boolean; transposeB?: boolean },
 ): Float64Array {
   const { rows, columns, depth, transposeA = false, transposeB = false } = size;
+  const left = (i: number, k: number): number => a[transposeA ? k * rows + i : i * depth + k] ?? Number.NaN;
+  const right = (k: number, j: number): number => b[transposeB ? j * depth + k : k * columns + j] ?? Number.NaN;
   const y = new Float64Array(rows * columns);
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
       let sum = 0;
-      for (let k = 0; k < depth; k++) {
-        const left = a[transposeA ? k * rows + i : i * depth + k] ?? Number.NaN;
-        const right = b[transposeB ? j * depth + k : k * columns + j] ?? Number.NaN;
-        sum += left * right;
-      }
+      for (let k = 0; k < depth; k++) sum += left(i, k) * right(k, j);
       y[i * columns + j] = sum;
     }
   }

@@ -33,11 +33,19 @@ export function resizeReference(x: ArrayLike<number>, { n, from, to, width, scal
     for (const [r, rowWeights] of rows.entries())
       for (const [c, columnWeights] of columns.entries())
         for (let d = 0; d < width; d++) {
-          let sum = 0;
-          for (const [i, rowWeight] of rowWeights.entries())
-            for (const [j, columnWeight] of columnWeights.entries())
-              sum += rowWeight * columnWeight * (x[((image * from[0] + i) * from[1] + j) * width + d] ?? Number.NaN);
-          y[((image * to[0] + r) * to[1] + c) * width + d] = sum;
+          const at = (i: number, j: number) => x[((image * from[0] + i) * from[1] + j) * width + d] ?? Number.NaN;
+          y[((image * to[0] + r) * to[1] + c) * width + d] = weightedSum(rowWeights, columnWeights, at);
         }
   return y;
+}
+
+function weightedSum(
+  rowWeights: readonly number[],
+  columnWeights: readonly number[],
+  at: (i: number, j: number) => number,
+): number {
+  let sum = 0;
+  for (const [i, rowWeight] of rowWeights.entries())
+    for (const [j, columnWeight] of columnWeights.entries()) sum += rowWeight * columnWeight * at(i, j);
+  return sum;
 }

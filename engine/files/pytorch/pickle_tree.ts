@@ -63,13 +63,11 @@ function leafOf(value: PickleValue): PickleTensor | PlainValue {
   return value;
 }
 
-/** Lists the leaves. @throws CorruptFileError if the tree is deeper or larger than any checkpoint, or a path stands for two leaves */
-export function leavesOf(root: PickleValue): PickleLeaves {
-  const tensors = new Map<string, PickleTensor>();
-  const plainValues = new Map<string, PlainValue>();
+/** Counts the nodes of one tree. The counter throws CorruptFileError where they are more than in any checkpoint. */
+function nodeCounter(): (path: string, depth: number) => void {
   let nodes = 0;
   let text = 0;
-  const visit = (value: PickleValue, path: string, depth: number): void => {
+  return (path, depth) => {
     nodes += 1;
     text += path.length;
     if (depth > deepest || nodes > largestNodeCount || text > largestTextLength) {
@@ -77,6 +75,16 @@ export function leavesOf(root: PickleValue): PickleLeaves {
         "unpickle: containers are nested too deeply, or endlessly; the file is damaged or malicious",
       );
     }
+  };
+}
+
+/** Lists the leaves. @throws CorruptFileError if the tree is deeper or larger than any checkpoint, or a path stands for two leaves */
+export function leavesOf(root: PickleValue): PickleLeaves {
+  const tensors = new Map<string, PickleTensor>();
+  const plainValues = new Map<string, PlainValue>();
+  const countNode = nodeCounter();
+  const visit = (value: PickleValue, path: string, depth: number): void => {
+    countNode(path, depth);
     let isLeaf = true;
     for (const [key, item] of membersOf(value)) {
       isLeaf = false;

@@ -66,13 +66,21 @@ async function readHeader(source: ByteSource): Promise<{ header: Record<string, 
 function countKeys(json: string): number {
   let [depth, keys] = [0, 0];
   for (let at = 0; at < json.length; at++) {
-    const character = json[at];
-    if (character === "{" || character === "[") depth++;
-    else if (character === "}" || character === "]") depth--;
-    else if (character === ":" && depth === 1) keys++;
-    else if (character === '"') while (json[++at] !== '"') if (json[at] === "\\") at++;
+    const character = json[at] ?? "";
+    depth += depthSteps[character] ?? 0;
+    if (character === ":" && depth === 1) keys++;
+    if (character === '"') at = endOfText(json, at);
   }
   return keys;
+}
+
+const depthSteps: Readonly<Record<string, number>> = { "{": 1, "[": 1, "}": -1, "]": -1 };
+
+/** Place of the quotation mark that ends the text which begins at `start`. */
+function endOfText(json: string, start: number): number {
+  let at = start + 1;
+  while (json[at] !== '"') at += json[at] === "\\" ? 2 : 1;
+  return at;
 }
 
 function readMetadata(name: string, value: unknown): Map<string, string> {
