@@ -24,6 +24,8 @@ import { type CommandContext, finishCommand, outputOf } from "../program/context
 import { listenForInterruption } from "../program/interrupt.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
+import { followRun } from "../runs/follow_run.ts";
+import { knnText, percent } from "../runs/refine_progress.ts";
 import { firstOf, picturesOf } from "../runs/report_pictures.ts";
 import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
 import { writeStoredRun } from "../runs/stored_run.ts";
@@ -173,38 +175,19 @@ type KnnColumns = RefineResult["knn"];
 async function follow(run: AsyncGenerator<RefineEvent, RefineResult>, output: Output): Promise<RefineResult> {
   const table = new LiveTable(output);
   const known: { -readonly [name in keyof KnnColumns]: KnnColumns[name] } = {};
-  let progress: Progress | undefined;
-  let stage = 0;
-  for (;;) {
-    const next = await run.next();
-    if (next.done) {
-      progress?.end();
-      table.clear();
-      return next.value;
-    }
-    const event = next.value;
-    if (event.kind === "update") {
-      if (event.stage !== stage) {
-        progress?.end();
-        stage = event.stage;
-        progress = new Progress(output, event.of, `updates of stage ${stage}`);
-      }
-      progress?.update(event.update);
-    } else if (event.kind === "knn") {
-      progress?.end();
-      if (event.stage === 1) known.before = event.accuracy;
-      else if (event.stage === 2) known.afterStage2 = event.accuracy;
-      else known.after = event.accuracy;
+  const { result } = await followRun(run, output, {
+    stage: ({ stage }) => `updates of stage ${stage}`,
+    knn: ({ stage, accuracy }) => {
+      known[columnOf[stage]] = accuracy;
       if (output.streams.isTerminal) table.show(tableOf(known));
-      else output.notice(`k-NN per block, ${momentOf[event.stage]}: ${event.accuracy.map(percent).join(" ")}`);
-    } else if (event.kind === "notice") {
-      progress?.end();
-      table.clear();
-      output.notice(event.text);
-    }
-  }
+      else output.notice(knnText(momentOf[stage], accuracy));
+    },
+    clear: () => table.clear(),
+  });
+  return result;
 }
 
+const columnOf = { 1: "before", 2: "afterStage2", 3: "after" } as const;
 const momentOf = { 1: "before", 2: "after stage 2 (heads only)", 3: "after stage 3" } as const;
 
 function tableOf({ before = [], afterStage2, after }: KnnColumns): string[][] {
@@ -226,10 +209,6 @@ function tableOf({ before = [], afterStage2, after }: KnnColumns): string[][] {
       gain(block),
     ]),
   ];
-}
-
-function percent(share: number): string {
-  return (100 * share).toFixed(1);
 }
 
 async function writeReport(

@@ -4,7 +4,6 @@ import { Command, Option } from "commander";
 import type { Device } from "../../engine/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import { type PretrainResult, pretrain, pretrainConfig, pretrainSchema } from "../../refiner/index.ts";
-import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { listenForInterruption } from "../program/interrupt.ts";
@@ -12,6 +11,7 @@ import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { followRun } from "../runs/follow_run.ts";
 import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
 import {
   checkSameImages,
@@ -93,37 +93,21 @@ async function runPretrain(context: CommandContext, command: Command, options: P
       hostBytes: () => process.memoryUsage().rss,
       signal: interruption.signal,
     });
-    let progress: Progress | undefined;
     let last: Record<string, number> = {};
-    let isFinished = false;
-    for (;;) {
-      const next = await run.next();
-      if (next.done) {
-        progress?.end();
-        isFinished = next.value.finished;
-        report(
-          output,
-          { ...last, updates: next.value.updates, ...skippedOf(next.value) },
-          { device, start, images: source.length, out, finished: next.value.finished },
-        );
-        break;
-      }
-      const event = next.value;
-      if (event.kind === "start") {
+    const { result } = await followRun(run, output, {
+      start: async () => {
         if (!isResumed) await removeOldRun(store);
         await writeStoredRun(store, "pretrain", device, { ...inputs, settings: config });
-      } else if (event.kind === "update") {
-        progress ??= new Progress(output, event.of, "updates", event.update - 1);
-        progress.update(event.update);
-        last = { loss: event.loss, imagesPerSecond: event.imagesPerSecond };
-      } else if (event.kind !== "checkpoint") {
-        progress?.end();
-        if (event.kind === "broken") output.warning(`left out: ${event.text}`);
-        else output.notice(event.text);
-      }
-    }
+      },
+      update: ({ loss, imagesPerSecond }) => {
+        last = { loss, imagesPerSecond };
+      },
+    });
+    const { finished, updates } = result;
+    const numbers = { ...last, updates, ...skippedOf(result) };
+    report(output, numbers, { device, start, images: source.length, out, finished });
     const code = interruption.exitCode();
-    if (code !== undefined && !isFinished) {
+    if (code !== undefined && !finished) {
       output.notice(`saved; go on with: mimrefine pretrain --resume ${out}`);
       context.exitCode = code;
     }

@@ -1,13 +1,7 @@
 import type { FewUpdatesAdvice, RefineConfig, RefineEvent, RefineResult } from "../../refiner/index.ts";
-import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 import { settingFlag } from "../program/settings.ts";
-
-/** Seconds that a part of a run took. */
-interface Timing {
-  readonly name: string;
-  readonly seconds: number;
-}
+import { followRun, type Timing } from "./follow_run.ts";
 
 const moments = { 1: "before", 2: "after stage 2", 3: "stage 3, moving average" } as const;
 
@@ -16,60 +10,28 @@ const moments = { 1: "before", 2: "after stage 2", 3: "stage 3, moving average" 
  *
  * @param onStart - called before the run writes anything, once its options proved right
  */
-export async function followRefinement(
+export function followRefinement(
   run: AsyncGenerator<RefineEvent, RefineResult>,
   config: RefineConfig,
   output: Output,
   onStart: () => Promise<void>,
 ): Promise<{ readonly result: RefineResult; readonly timings: readonly Timing[] }> {
-  let progress: Progress | undefined;
-  let stage = 0;
-  let last = performance.now();
-  const seconds = new Map<string, number>();
-  const spent = (part: string): void => {
-    const now = performance.now();
-    seconds.set(part, (seconds.get(part) ?? 0) + (now - last) / 1000);
-    last = now;
-  };
-  for (;;) {
-    const next = await run.next();
-    if (next.done) {
-      progress?.end();
-      return { result: next.value, timings: [...seconds].map(([name, total]) => ({ name, seconds: total })) };
-    }
-    const event = next.value;
-    switch (event.kind) {
-      case "start":
-        await onStart();
-        if (event.fewUpdates) output.notice(fewUpdatesText(event.fewUpdates, config));
-        break;
-      case "update":
-        spent(`stage ${event.stage}`);
-        if (event.stage !== stage) {
-          progress?.end();
-          output.notice(`stage ${event.stage}: ${event.of} updates`);
-          progress = new Progress(output, event.of, "updates", event.update - 1);
-          stage = event.stage;
-        }
-        progress?.update(event.update);
-        break;
-      case "knn":
-        spent("k-NN evaluations");
-        progress?.end();
-        output.notice(`k-NN per block, ${moments[event.stage]}: ${event.accuracy.map(percent).join(" ")}`);
-        break;
-      case "broken":
-        progress?.end();
-        output.warning(`left out: ${event.text}`);
-        break;
-      case "notice":
-        progress?.end();
-        output.notice(event.text);
-        break;
-      case "checkpoint":
-        spent("checkpoints");
-    }
-  }
+  return followRun(run, output, {
+    start: async ({ fewUpdates }) => {
+      await onStart();
+      if (fewUpdates) output.notice(fewUpdatesText(fewUpdates, config));
+    },
+    stage: ({ stage, of }) => {
+      output.notice(`stage ${stage}: ${of} updates`);
+      return "updates";
+    },
+    knn: ({ stage, accuracy }) => output.notice(knnText(moments[stage], accuracy)),
+  });
+}
+
+/** k-NN accuracy per block at some moment of a run, in one line. */
+export function knnText(moment: string, accuracy: readonly number[]): string {
+  return `k-NN per block, ${moment}: ${accuracy.map(percent).join(" ")}`;
 }
 
 /** k-NN accuracy per block, in per cent; nothing where it was not measured. */
@@ -85,7 +47,8 @@ export function knnTable({ before, afterStage2, after }: RefineResult["knn"]): s
   ];
 }
 
-function percent(share: number): string {
+/** A share in per cent. */
+export function percent(share: number): string {
   return (100 * share).toFixed(1);
 }
 
