@@ -25,6 +25,7 @@ export {
   type SettingProblem,
   SettingsError,
 } from "./methods/setting_errors.ts";
+export { workersSchema } from "./methods/workers_setting.ts";
 export { CollapseError } from "./training/collapse_error.ts";
 export { MemoryRunStore, type RunStore } from "./training/run_store.ts";
 export { learningRateAt, peakLearningRate, type Schedule } from "./training/schedule.ts";

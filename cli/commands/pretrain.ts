@@ -7,27 +7,15 @@ import { type PretrainResult, pretrain, pretrainConfig, pretrainSchema } from ".
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { listenForInterruption } from "../program/interrupt.ts";
-import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { followRun } from "../runs/follow_run.ts";
-import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
-import {
-  checkSameImages,
-  type RunInputs,
-  readStoredRun,
-  resumedSettings,
-  resumeOn,
-  writeStoredRun,
-} from "../runs/stored_run.ts";
+import { beginRun, endInterrupted, openRun, openRunDevice, type RunOptions } from "../runs/opened_run.ts";
+import { checkSameImages, type RunInputs } from "../runs/stored_run.ts";
 
-interface PretrainOptions extends CommonOptions {
+interface PretrainOptions extends RunOptions {
   readonly images?: string;
-  readonly out: string;
-  readonly resume: boolean | string;
-  readonly override: boolean;
-  readonly force: boolean;
   readonly config?: string;
   readonly channels?: string;
   readonly split?: "train" | "test";
@@ -55,17 +43,12 @@ export function pretrainCommand(context: CommandContext): Command {
 
 async function runPretrain(context: CommandContext, command: Command, options: PretrainOptions): Promise<void> {
   const output = outputOf(context, options);
-  const isResumed = options.resume !== false;
-  const out = typeof options.resume === "string" ? options.resume : options.out;
-  if (!isResumed && options.images === undefined) throw new UsageError("pretrain: --images is needed");
+  if (options.resume === false && options.images === undefined) throw new UsageError("pretrain: --images is needed");
   const given = await givenSettings(command, pretrainSchema, options.config);
   checkedSettings(() => pretrainConfig(given.values), given); // names wrong keys and values before anything is opened
   const reads = { "--images": options.images };
-  const store = await openRunFolder("pretrain", out, { resume: isResumed, force: options.force, reads });
-  const stored = isResumed ? await readStoredRun(store, "pretrain") : undefined;
-  const config = pretrainConfig(
-    stored ? resumedSettings(stored.settings, given.values, options.override) : given.values,
-  );
+  const opened = await openRun("pretrain", options, { settings: given.values, parse: pretrainConfig, reads });
+  const { out, store, config, stored } = opened;
   const images = options.images ?? stored?.images ?? "";
   const channels = options.channels === undefined ? stored?.channels : options.channels === "1" ? 1 : 3;
   const source = await openImages(images, {
@@ -73,11 +56,9 @@ async function runPretrain(context: CommandContext, command: Command, options: P
     workers: config.workers,
   });
   if (stored) checkSameImages(stored, source.length, options.override);
-  const device = await openCommandDevice(options, output, isResumed ? "stored" : "cache");
+  const device = await openRunDevice(opened, options, output);
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
-    const difference = stored && resumeOn(device, stored);
-    if (difference !== undefined) output.warning(difference);
     const inputs: RunInputs = {
       images: resolve(images),
       imageCount: source.length,
@@ -89,16 +70,13 @@ async function runPretrain(context: CommandContext, command: Command, options: P
       images: source,
       config,
       store,
-      resume: isResumed,
+      resume: stored !== undefined,
       hostBytes: () => process.memoryUsage().rss,
       signal: interruption.signal,
     });
     let last: Record<string, number> = {};
     const { result } = await followRun(run, output, {
-      start: async () => {
-        if (!isResumed) await removeOldRun(store);
-        await writeStoredRun(store, "pretrain", device, { ...inputs, settings: config });
-      },
+      start: () => beginRun(opened, device, inputs),
       update: ({ loss, imagesPerSecond }) => {
         last = { loss, imagesPerSecond };
       },
@@ -106,11 +84,7 @@ async function runPretrain(context: CommandContext, command: Command, options: P
     const { finished, updates } = result;
     const numbers = { ...last, updates, ...skippedOf(result) };
     report(output, numbers, { device, start, images: source.length, out, finished });
-    const code = interruption.exitCode();
-    if (code !== undefined && !finished) {
-      output.notice(`saved; go on with: mimrefine pretrain --resume ${out}`);
-      context.exitCode = code;
-    }
+    if (!finished) endInterrupted(opened, interruption, context, output);
   } finally {
     interruption.stop();
     device.close();

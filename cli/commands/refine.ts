@@ -13,7 +13,9 @@ import {
 import { openImages } from "../../refiner/data/index_node.ts";
 import {
   adviceForFewUpdates,
+  type ImageSource,
   presetEncoder,
+  type RefineConfig,
   type RefineSettings,
   refine,
   refineConfig,
@@ -25,10 +27,9 @@ import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";
-import { listenForInterruption } from "../program/interrupt.ts";
+import { type Interruption, listenForInterruption } from "../program/interrupt.ts";
 import {
   addEncoderOptions,
-  type CommonOptions,
   type EncoderCommandOptions,
   encoderInputs,
   encoderOptions,
@@ -40,28 +41,24 @@ import { addSettings, checkedSettings, givenSettings } from "../program/settings
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { printDryRun } from "../runs/dry_run.ts";
+import {
+  beginRun,
+  endInterrupted,
+  type OpenedRun,
+  openRun,
+  openRunDevice,
+  type RunOptions,
+} from "../runs/opened_run.ts";
 import { evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
 import { fewUpdatesText, followRefinement, knnTable } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
-import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
-import {
-  checkSameImages,
-  type RunInputs,
-  readStoredRun,
-  resumedSettings,
-  resumeOn,
-  writeStoredRun,
-} from "../runs/stored_run.ts";
+import { checkSameImages, type RunInputs } from "../runs/stored_run.ts";
 
-interface RefineCommandOptions extends CommonOptions, EncoderCommandOptions {
+interface RefineCommandOptions extends RunOptions, EncoderCommandOptions {
   readonly weights?: string;
   readonly images?: string;
   readonly test?: string;
   readonly preset?: string;
-  readonly out: string;
-  readonly resume: boolean | string;
-  readonly override: boolean;
-  readonly force: boolean;
   readonly config?: string;
   readonly evaluate: boolean;
   readonly dryRun: boolean;
@@ -101,83 +98,95 @@ export function refineCommand(context: CommandContext): Command {
 async function runRefine(context: CommandContext, command: Command, options: RefineCommandOptions): Promise<void> {
   const output = outputOf(context, options);
   const given = await givenRun(command, options);
-  const isResumed = options.resume !== false;
-  const out = typeof options.resume === "string" ? options.resume : options.out;
   if (options.dryRun) return planRefine(options, given, output);
-  if (!isResumed) requireFiles(options);
+  if (options.resume === false) requireFiles(options);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
-  const store = await openRunFolder("refine", out, { resume: isResumed, force: options.force, reads });
-  const stored = isResumed ? await readStoredRun(store, "refine") : undefined;
-  const config = refineConfig(
-    stored ? resumedSettings(stored.settings, given.settings, options.override) : given.settings,
-  );
-  const inputs = { ...(stored ?? {}), ...given.inputs };
-  const { weights, images } = requireFiles(inputs);
-  const source = await openImages(images, {
-    channels: await channelsOf(weights, inputs),
-    workers: config.workers,
+  const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads });
+  const inputs = requireFiles({ ...run.stored, ...given.inputs });
+  const source = await openImages(inputs.images, {
+    channels: await channelsOf(inputs.weights, inputs),
+    workers: run.config.workers,
   });
-  if (stored) checkSameImages(stored, source.length, options.override);
-  const device = await openCommandDevice(options, output, isResumed ? "stored" : "cache");
-  const tune = tuningOf(device, options, output);
-  const interruption = listenForInterruption((text) => output.notice(text));
-  const { signal } = interruption;
   try {
-    const difference = stored && resumeOn(device, stored);
-    if (difference !== undefined) output.warning(difference);
-    const encoder = await loadWeights(device, weights, inputs, output);
-    const start = performance.now();
-    const evaluation = options.evaluate ? await evaluationOf(source, inputs.test, output) : undefined;
-    const run = refine({
-      encoder,
-      images: source,
-      config,
-      store,
-      resume: isResumed,
-      hostBytes: () => process.memoryUsage().rss,
-      signal,
-      ...(tune ? { tune } : {}),
-      ...(evaluation ? { evaluate: (model) => measured(device, model, evaluation, { config, signal }, output) } : {}),
-    });
-    const { result, timings } = await followRefinement(run, config, output, async () => {
-      const { test } = inputs;
-      const files = {
-        weights: resolve(weights),
-        images: resolve(images),
-        imageCount: source.length,
-        ...(test === undefined ? {} : { test: resolve(test) }),
-        ...encoderInputs(inputs),
-      };
-      if (!isResumed) await removeOldRun(store);
-      await writeStoredRun(store, "refine", device, { ...files, settings: config });
-    });
-    const seconds = (performance.now() - start) / 1000;
-    if (result.finished) {
-      output.line(`refined in ${seconds.toFixed(0)} s; weights: ${out}/encoder.safetensors`);
-      const before = await loadWeights(device, weights, inputs);
-      const pictures = evaluation ?? heldOutEvaluation(source);
-      const parts = { store, config, device, before, after: result.ema, pictures, timings, images: source.length };
-      if (!(await reportOfRefinement(parts, output))) context.exitCode = exitCodes.failure;
-    }
-    output.table(knnTable(result.knn));
-    const { before = [], afterStage2 = [], after = [] } = result.knn;
-    output.result({
-      adapter: device.info.name,
-      seconds,
-      images: source.length,
-      metrics: { before: { knn: before }, afterStage2: { knn: afterStage2 }, after: { knn: after } },
-      out,
-    });
-    const code = interruption.exitCode();
-    if (code !== undefined && !result.finished) {
-      output.notice(`saved; go on with: mimrefine refine --resume ${out}`);
-      context.exitCode = code;
+    if (run.stored) checkSameImages(run.stored, source.length, options.override);
+    const device = await openRunDevice(run, options, output);
+    const interruption = listenForInterruption((text) => output.notice(text));
+    try {
+      await refineOpened({ run, inputs, source, device, interruption, context, options, output });
+    } finally {
+      interruption.stop();
+      device.close();
     }
   } finally {
-    interruption.stop();
-    device.close();
     await source.close?.();
   }
+}
+
+/** A refinement with everything open that it needs. */
+interface OpenedRefinement {
+  readonly run: OpenedRun<RefineConfig>;
+  readonly inputs: FilledInputs;
+  readonly source: ImageSource;
+  readonly device: Device;
+  readonly interruption: Interruption;
+  readonly context: CommandContext;
+  readonly options: RefineCommandOptions;
+  readonly output: Output;
+}
+
+async function refineOpened(opened: OpenedRefinement): Promise<void> {
+  const { run, inputs, source, device, interruption, context, options, output } = opened;
+  const { store, config, out } = run;
+  const { weights, test } = inputs;
+  const { signal } = interruption;
+  const tune = tuningOf(device, options, output);
+  const encoder = await loadWeights(device, weights, inputs, output);
+  const start = performance.now();
+  const evaluation = options.evaluate ? await evaluationOf(source, test, output) : undefined;
+  const training = refine({
+    encoder,
+    images: source,
+    config,
+    store,
+    resume: run.stored !== undefined,
+    hostBytes: () => process.memoryUsage().rss,
+    signal,
+    ...(tune ? { tune } : {}),
+    ...(evaluation ? { evaluate: (model) => measured(device, model, evaluation, { config, signal }, output) } : {}),
+  });
+  const { result, timings } = await followRefinement(training, config, output, () =>
+    beginRun(run, device, storedInputs(inputs, source.length)),
+  );
+  const seconds = (performance.now() - start) / 1000;
+  if (result.finished) {
+    output.line(`refined in ${seconds.toFixed(0)} s; weights: ${out}/encoder.safetensors`);
+    const before = await loadWeights(device, weights, inputs);
+    const pictures = evaluation ?? heldOutEvaluation(source);
+    const parts = { store, config, device, before, after: result.ema, pictures, timings, images: source.length };
+    if (!(await reportOfRefinement(parts, output))) context.exitCode = exitCodes.failure;
+  }
+  output.table(knnTable(result.knn));
+  const { before = [], afterStage2 = [], after = [] } = result.knn;
+  output.result({
+    adapter: device.info.name,
+    seconds,
+    images: source.length,
+    metrics: { before: { knn: before }, afterStage2: { knn: afterStage2 }, after: { knn: after } },
+    out,
+  });
+  if (!result.finished) endInterrupted(run, interruption, context, output);
+}
+
+/** Inputs as they are stored, by paths that hold wherever the run is gone on with. */
+function storedInputs(inputs: FilledInputs, imageCount: number): RunInputs {
+  const { weights, images, test } = inputs;
+  return {
+    weights: resolve(weights),
+    images: resolve(images),
+    imageCount,
+    ...(test === undefined ? {} : { test: resolve(test) }),
+    ...encoderInputs(inputs),
+  };
 }
 
 /** What the command line and the settings file say: the preset's settings, those of the file and the options, in that order. */
@@ -209,10 +218,14 @@ function presetSettings(preset: unknown): RefineSettings {
   );
 }
 
+/** Inputs of a refinement with those that it cannot do without. */
+type FilledInputs = Partial<RunInputs> & { readonly weights: string; readonly images: string };
+
 /** @throws UsageError */
-function requireFiles({ weights, images }: { readonly weights?: string; readonly images?: string }) {
+function requireFiles(inputs: Partial<RunInputs>): FilledInputs {
+  const { weights, images } = inputs;
   if (weights === undefined || images === undefined) throw new UsageError("refine: --weights and --images are needed");
-  return { weights, images };
+  return { ...inputs, weights, images };
 }
 
 /** Images of ImageNet-1k's training set, which the published recipes are for. */

@@ -18,7 +18,6 @@ import {
   encoderOptions,
   openCommandDevice,
 } from "../program/options.ts";
-import { wholeNumber } from "../program/parsers.ts";
 import { sharedOption } from "../program/shared_options.ts";
 
 /** Options of commands that measure k-NN accuracy. */
@@ -46,7 +45,7 @@ export function addEvaluationOptions(command: Command): Command {
     .addOption(sharedOption("pool", { more: "default: cls where there is one" }))
     .option("--no-standardise", "do not scale each feature dimension to mean 0 and deviation 1")
     .addOption(sharedOption("batch", { more: "changes speed and memory, not the result", default: 64 }))
-    .option("--image-size <pixels>", "side that the model sees (default: its own)", wholeNumber(1, 4096))
+    .addOption(sharedOption("imageSize", { more: "default: its own" }))
     .addOption(sharedOption("workers", { default: "auto" }))
     .addOption(sharedOption("maxBad", { default: 0.01 }));
   return addEncoderOptions(command);

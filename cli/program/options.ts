@@ -16,10 +16,12 @@ export interface CommonOptions {
   readonly quiet: boolean;
 }
 
+const seed = wholeNumber(0);
+
 export function addCommonOptions(command: Command): Command {
   return command
     .option("--json", "print the result as one line of JSON on stdout", false)
-    .option("--seed <number>", "seed of all random numbers; the same seed gives the same result", wholeNumber(0), 0)
+    .option("--seed <number>", "seed of all random numbers; the same seed gives the same result", seed, 0)
     .option("--adapter <name>", "auto, hardware, software, or a part of the adapter's name (default: auto)")
     .option("--robust", "leave the driver's index clamping on; slower, for hunting a crash", false)
     .option("--no-tune", "use the built-in kernel variants, not those measured on this machine")

@@ -55,6 +55,11 @@ const shared = {
     description: "shorter side before the centre crop",
     parse: wholeNumber(1, 8192),
   },
+  imageSize: {
+    flags: "--image-size <pixels>",
+    description: "side that the model sees",
+    parse: wholeNumber(1, 4096),
+  },
   maxBad: { flags: "--max-bad <share>", description: "largest accepted share of broken images", parse: share },
   workers: { flags: "--workers <threads>", description: workersSchema.description ?? "", parse: workers },
   precision: {

@@ -25,33 +25,11 @@ export interface PlannedRun {
 
 /** Prints what both stages of a run would take, and what would make stage 3 fit into the memory there is. */
 export async function printDryRun(run: PlannedRun, output: Output): Promise<void> {
-  const { device, vit, config, images, memoryBytes, advice } = run;
-  const fewUpdates = advice ? { fewUpdates: advice } : {};
-  const planning = memoryBytes === undefined ? device : gpuPlanningDevice(device);
-  const plansOn = (on: Device): DryRun[] =>
-    ([2, 3] as const)
-      .filter((stage) => (stage === 2 ? config.stage2Epochs : config.stage3Epochs) > 0)
-      .map((stage) => dryRun(on, vit, config, images, stage));
-  let plans: DryRun[];
-  let fits: boolean;
-  let room: number;
-  try {
-    plans = plansOn(planning);
-    const needed = Math.max(0, ...plans.map(({ memory }) => memory.total));
-    room = memoryBytes ?? (await trialAllocation(device, needed));
-    fits = needed <= room;
-    for (const plan of plans) printPlan(plan, output);
-    output.line(verdict(run, needed, room));
-  } catch (error) {
-    if (!(error instanceof OverLimitError)) throw error;
-    plans = memoryBytes === undefined ? (withinLimits(() => plansOn(gpuPlanningDevice(device))) ?? []) : [];
-    room = memoryBytes ?? Number.POSITIVE_INFINITY;
-    fits = false;
-    for (const plan of plans) printPlan(plan, output);
-    const where = memoryBytes === undefined ? device.info.name : "common GPUs (2 GiB per binding)";
-    output.line(`over the limits of ${where}: ${error.message}`);
-  }
-  const changes = fits ? [] : fittingChanges(planning, vit, config, images, room);
+  const { vit, config, images, advice } = run;
+  const { plans, fits, room, text } = await trial(run);
+  for (const plan of plans) printPlan(plan, output);
+  output.line(text);
+  const changes = fits ? [] : fittingChanges(planningDevice(run), vit, config, images, room);
   if (!fits) output.line("what would fit, cheapest first:");
   for (const change of changes) printChange(change, output);
   const [cheapest] = changes;
@@ -59,7 +37,44 @@ export async function printDryRun(run: PlannedRun, output: Output): Promise<void
     output.line("the first of them:");
     printPlan(cheapest.plan, output);
   }
-  output.result({ plans, ...(Number.isFinite(room) ? { memory: room } : {}), fits, changes, ...fewUpdates });
+  const memory = Number.isFinite(room) ? { memory: room } : {};
+  output.result({ plans, ...memory, fits, changes, ...(advice ? { fewUpdates: advice } : {}) });
+}
+
+/** Whether a run fits. */
+interface Trial {
+  readonly plans: readonly DryRun[];
+  readonly fits: boolean;
+  /** Bytes that there are, as far as that is known; else infinite. */
+  readonly room: number;
+  readonly text: string;
+}
+
+async function trial(run: PlannedRun): Promise<Trial> {
+  const { device, memoryBytes } = run;
+  try {
+    const plans = plansOn(planningDevice(run), run);
+    const needed = Math.max(0, ...plans.map(({ memory }) => memory.total));
+    const room = memoryBytes ?? (await trialAllocation(device, needed));
+    return { plans, fits: needed <= room, room, text: verdict(run, needed, room) };
+  } catch (error) {
+    if (!(error instanceof OverLimitError)) throw error;
+    const plans = memoryBytes === undefined ? withinLimits(() => plansOn(gpuPlanningDevice(device), run)) : undefined;
+    const where = memoryBytes === undefined ? device.info.name : "common GPUs (2 GiB per binding)";
+    const text = `over the limits of ${where}: ${error.message}`;
+    return { plans: plans ?? [], fits: false, room: memoryBytes ?? Number.POSITIVE_INFINITY, text };
+  }
+}
+
+/** Where the memory is given, the plan is for a device that may not be this one. */
+function planningDevice({ device, memoryBytes }: PlannedRun): Device {
+  return memoryBytes === undefined ? device : gpuPlanningDevice(device);
+}
+
+function plansOn(device: Device, { vit, config, images }: PlannedRun): DryRun[] {
+  return ([2, 3] as const)
+    .filter((stage) => (stage === 2 ? config.stage2Epochs : config.stage3Epochs) > 0)
+    .map((stage) => dryRun(device, vit, config, images, stage));
 }
 
 function verdict({ device, memoryBytes }: PlannedRun, needed: number, room: number): string {

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { VitConfig } from "../../../models/index.ts";
 import { vitConfig } from "../../../models/index.ts";
-import { workersSchema } from "../refine/refine_config.ts";
 import { parseConfig } from "../setting_errors.ts";
+import { workersSchema } from "../workers_setting.ts";
 
 const count = z.int().min(1);
 const notNegative = z.number().min(0);

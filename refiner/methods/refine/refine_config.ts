@@ -2,17 +2,12 @@ import { z } from "zod";
 import { OptionError } from "../../../engine/index.ts";
 import { type VitConfig, vitConfig, vitPresets } from "../../../models/index.ts";
 import { parseConfig } from "../setting_errors.ts";
+import { workersSchema } from "../workers_setting.ts";
 
 const share = z.number().min(0).max(1);
 const count = z.int().min(1);
 const positive = z.number().positive();
 const notNegative = z.number().min(0);
-
-/** Decoder threads: what `openImages` takes. */
-export const workersSchema = z
-  .union([z.int().min(0).max(256), z.literal("auto")], { error: "expected a whole number from 0 to 256, or auto" })
-  .default("auto")
-  .describe("decoder threads; 0 decodes without any, auto takes one per core but one");
 
 /**
  * Every setting of a refinement, flat: each key is also an option of the command (`topK` is `--top-k`) and a key of its

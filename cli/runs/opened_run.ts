@@ -1,0 +1,97 @@
+import type { Device } from "../../engine/index.ts";
+import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
+import type { Output } from "../output/streams.ts";
+import type { CommandContext } from "../program/context.ts";
+import type { Interruption } from "../program/interrupt.ts";
+import { type CommonOptions, openCommandDevice } from "../program/options.ts";
+import { checkedSettings } from "../program/settings.ts";
+import { openRunFolder, removeOldRun } from "./run_folder.ts";
+import {
+  configFile,
+  type RunInputs,
+  readStoredRun,
+  resumedSettings,
+  resumeOn,
+  type StoredRun,
+  writeStoredRun,
+} from "./stored_run.ts";
+
+/** Options of commands that train in a run folder. */
+export interface RunOptions extends CommonOptions {
+  readonly out: string;
+  /** A folder, true for that of `--out`, or false. */
+  readonly resume: boolean | string;
+  readonly override: boolean;
+  readonly force: boolean;
+}
+
+/** A run that begins, or goes on. */
+export interface OpenedRun<Config extends object> {
+  readonly command: "refine" | "pretrain";
+  readonly out: string;
+  readonly store: RunFolder;
+  readonly config: Config;
+  /** What a run that goes on says about itself; undefined for a new one. */
+  readonly stored: StoredRun | undefined;
+}
+
+/** What a command knows of its run before it is opened. */
+export interface RunRequest<Config> {
+  /** Settings that were given, checked already. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly parse: (settings: Record<string, unknown>) => Config;
+  /** What is read, by the option that names it. */
+  readonly reads: Readonly<Record<string, string | undefined>>;
+}
+
+/** Opens the folder of a run, and completes its settings by those that it began with. @throws UsageError */
+export async function openRun<Config extends object>(
+  command: "refine" | "pretrain",
+  options: RunOptions,
+  { settings, parse, reads }: RunRequest<Config>,
+): Promise<OpenedRun<Config>> {
+  const isResumed = options.resume !== false;
+  const out = typeof options.resume === "string" ? options.resume : options.out;
+  const store = await openRunFolder(command, out, { resume: isResumed, force: options.force, reads });
+  if (!isResumed) return { command, out, store, config: parse({ ...settings }), stored: undefined };
+  const stored = await readStoredRun(store, command);
+  const all = resumedSettings(stored.settings, settings, options.override);
+  const place = { file: `${out}/${configFile}`, fileKeys: new Set(Object.keys(stored.settings)) };
+  return { command, out, store, config: checkedSettings(() => parse(all), place), stored };
+}
+
+/** Opens the device of a run; one that goes on has the kernel variants that it began with. */
+export async function openRunDevice<Config extends object>(
+  { stored }: OpenedRun<Config>,
+  options: CommonOptions,
+  output: Output,
+): Promise<Device> {
+  if (!stored) return openCommandDevice(options, output);
+  const device = await openCommandDevice(options, output, "stored");
+  const difference = resumeOn(device, stored);
+  if (difference !== undefined) output.warning(difference);
+  return device;
+}
+
+/** Called before the run writes anything: removes the run that it replaces, and writes what it says about itself. */
+export async function beginRun<Config extends object>(
+  { command, store, config, stored }: OpenedRun<Config>,
+  device: Device,
+  inputs: RunInputs,
+): Promise<void> {
+  if (!stored) await removeOldRun(store);
+  await writeStoredRun(store, command, device, { ...inputs, settings: config });
+}
+
+/** Says how to go on with a run that a signal ended early, and sets the exit code that tells which. */
+export function endInterrupted<Config extends object>(
+  { command, out }: OpenedRun<Config>,
+  interruption: Interruption,
+  context: CommandContext,
+  output: Output,
+): void {
+  const code = interruption.exitCode();
+  if (code === undefined) return;
+  output.notice(`saved; go on with: mimrefine ${command} --resume ${out}`);
+  context.exitCode = code;
+}
