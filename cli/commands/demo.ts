@@ -17,6 +17,7 @@ import {
   estimatedSeconds,
   measureUpdate,
 } from "../demo_run/demo_schedule.ts";
+import { knnLine, knnTable } from "../evaluation/knn_table.ts";
 import { LiveTable } from "../output/live_table.ts";
 import { formatSeconds, Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
@@ -100,7 +101,7 @@ export async function runDemo(context: CommandContext, options: DemoOptions, cho
     const seconds = (performance.now() - start) / 1000;
     const report = await writeReport(run, result, seconds);
     const { before = [], afterStage2 = [], after = [] } = result.knn;
-    output.table(tableOf(result.knn));
+    output.table(knnTable(result.knn));
     output.line(closingText(run, seconds, report));
     output.result({
       adapter: device.info.name,
@@ -195,8 +196,8 @@ async function follow(run: AsyncGenerator<RefineEvent, RefineResult>, output: Ou
       if (event.stage === 1) known.before = event.accuracy;
       else if (event.stage === 2) known.afterStage2 = event.accuracy;
       else known.after = event.accuracy;
-      if (output.streams.isTerminal) table.show(tableOf(known));
-      else output.notice(`k-NN per block, ${momentOf[event.stage]}: ${event.accuracy.map(percent).join(" ")}`);
+      if (output.streams.isTerminal) table.show(knnTable(known, "…"));
+      else output.notice(`k-NN per block, ${momentOf[event.stage]}: ${knnLine(event.accuracy)}`);
     } else if (event.kind === "notice") {
       progress?.end();
       table.clear();
@@ -206,31 +207,6 @@ async function follow(run: AsyncGenerator<RefineEvent, RefineResult>, output: Ou
 }
 
 const momentOf = { 1: "before", 2: "after stage 2 (heads only)", 3: "after stage 3" } as const;
-
-function tableOf({ before = [], afterStage2, after }: KnnColumns): string[][] {
-  const cell = (values: readonly number[] | undefined, block: number): string => {
-    const value = values?.[block];
-    return value === undefined ? "…" : percent(value);
-  };
-  const gain = (block: number): string => {
-    const [from, to] = [before[block], after?.[block]];
-    return from === undefined || to === undefined ? "…" : `${to < from ? "" : "+"}${(100 * (to - from)).toFixed(1)}`;
-  };
-  return [
-    ["k-NN accuracy, %", "before", "after stage 2", "after stage 3", "gain"],
-    ...before.map((_, block) => [
-      `block ${block}`,
-      cell(before, block),
-      cell(afterStage2, block),
-      cell(after, block),
-      gain(block),
-    ]),
-  ];
-}
-
-function percent(share: number): string {
-  return (100 * share).toFixed(1);
-}
 
 async function writeReport(
   { device, files, train, test, store }: DemoRun,

@@ -1,4 +1,5 @@
 import type { FewUpdatesAdvice, RefineConfig, RefineEvent, RefineResult } from "../../refiner/index.ts";
+import { knnLine } from "../evaluation/knn_table.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 import { settingFlag } from "../program/settings.ts";
@@ -56,7 +57,7 @@ export async function followRefinement(
       case "knn":
         spent("k-NN evaluations");
         progress?.end();
-        output.notice(`k-NN per block, ${moments[event.stage]}: ${event.accuracy.map(percent).join(" ")}`);
+        output.notice(`k-NN per block, ${moments[event.stage]}: ${knnLine(event.accuracy)}`);
         break;
       case "broken":
         progress?.end();
@@ -70,23 +71,6 @@ export async function followRefinement(
         spent("checkpoints");
     }
   }
-}
-
-/** k-NN accuracy per block, in per cent; nothing where it was not measured. */
-export function knnTable({ before, afterStage2, after }: RefineResult["knn"]): string[][] {
-  if (!before) return [];
-  const cell = (values: readonly number[] | undefined, block: number): string => {
-    const value = values?.[block];
-    return value === undefined ? "-" : percent(value);
-  };
-  return [
-    ["block", "before", "after stage 2", "after stage 3"],
-    ...before.map((_, block) => [String(block), cell(before, block), cell(afterStage2, block), cell(after, block)]),
-  ];
-}
-
-function percent(share: number): string {
-  return (100 * share).toFixed(1);
 }
 
 /** That few updates are planned, and the options that would make them enough. */
