@@ -1,0 +1,1 @@
+export const rooms: readonly { room: string; at?: string[]; holds: string; imports: string[] }[];
