@@ -2,6 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { tgpu } from "typegpu";
 import { describe, expect, it, vi } from "vitest";
 import type { Kernel, KernelDescription } from "../../engine/core/kernel.ts";
+import type { Variant, VariantChoice } from "../../engine/ops/choose_variant.ts";
 
 const kernels = vi.hoisted((): Kernel[] => []);
 vi.mock("../../engine/core/kernel.ts", async (original) => {
@@ -12,6 +13,15 @@ vi.mock("../../engine/core/kernel.ts", async (original) => {
     return kernel;
   };
   return { ...module, defineKernel };
+});
+const withVariants = vi.hoisted((): string[] => []);
+vi.mock("../../engine/ops/choose_variant.ts", async (original) => {
+  const module = await original<typeof import("../../engine/ops/choose_variant.ts")>();
+  const defineVariants = <Problem, V extends Variant<Problem>>(choice: VariantChoice<Problem, V>) => {
+    withVariants.push(choice.operation);
+    return module.defineVariants(choice);
+  };
+  return { ...module, defineVariants };
 });
 
 // Every kernel is declared while its module loads.
@@ -98,4 +108,9 @@ it("every shader file belongs to a declared kernel", async () => {
   const texts = await Promise.all(files.map((name) => readFile(`shaders/${name}`, "utf8")));
   const sources = new Set(kernels.map(({ source }) => source));
   expect(files.filter((_, i) => !sources.has(texts[i] ?? ""))).toEqual([]);
+});
+
+it("every operation with variants has a recording, whose candidates choose_variant.test.ts compares", async () => {
+  const { recordings } = await import("./ops/variant_recordings.ts");
+  expect([...withVariants].sort()).toEqual(Object.keys(recordings).sort());
 });
