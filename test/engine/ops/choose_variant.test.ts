@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type { TuningRequest } from "../../../engine/core/recording.ts";
 import { Program, recordProgram, type Tensor } from "../../../engine/index.ts";
 import type { Variant, VariantChoice } from "../../../engine/ops/choose_variant.ts";
 import { roundOff, valuesOf } from "../../../engine/testing/index.ts";
-import type { TuningRequest } from "../../../engine/tune/tuning_table.ts";
 import { testDevice } from "../../device.ts";
 
 const declared = vi.hoisted(() => new Map<string, readonly string[]>());
