@@ -1,11 +1,13 @@
 export { Arena, type ArenaEntry, arenaBlockElements } from "./core/arena.ts";
-export type { GradientRule, PendingGradients, SeededOutput } from "./core/autograd.ts";
+export type { DeviceInfo } from "./core/device_parts.ts";
 export type { DType, HostArray } from "./core/dtype.ts";
 export * from "./core/errors.ts";
 export { checkpoint } from "./core/gradient_checkpointing.ts";
 export { hostBits, hostNormal, hostPermutation, hostUniform, philox, type RandomKey } from "./core/host_random.ts";
 export { defineKernel, type Kernel, type KernelFeature, shaderText } from "./core/kernel.ts";
-export { type DispatchOptions, Program, type ProgramOptions } from "./core/program.ts";
+export { Program } from "./core/program.ts";
+export type { GradientRule, PendingGradients, SeededOutput } from "./core/recording.ts";
+export type { DispatchOptions, ProgramOptions } from "./core/recording_options.ts";
 export {
   checkDType,
   checkRank,
@@ -18,7 +20,7 @@ export {
   showShape,
   sizeOf,
 } from "./core/shape.ts";
-export { emptyLike, programOf, reshape, rows, Tensor } from "./core/tensor.ts";
+export { detach, emptyLike, programOf, reshape, Tensor } from "./core/tensor.ts";
 export * from "./files/index.ts";
 export { argmax } from "./ops/argmax.ts";
 export { assembleTokens } from "./ops/assemble_tokens.ts";
@@ -51,6 +53,7 @@ export { type DeviceRandomKey, normal, permutation, randomBits, uniform } from "
 export { mean, type ReduceOptions, sum } from "./ops/reduce.ts";
 export { type ResizeOptions, resizeGrid } from "./ops/resize_grid.ts";
 export { rmsNorm } from "./ops/rms_norm.ts";
+export { rows } from "./ops/rows.ts";
 export { slice } from "./ops/slice.ts";
 export { softmax } from "./ops/softmax.ts";
 export { abs, exp, log, neg, reciprocal, rsqrt, sign, sqrt, square, tanh } from "./ops/unary.ts";
@@ -71,7 +74,8 @@ export { sgd } from "./optimizers/sgd.ts";
 export { type StepControlOptions, stepControl } from "./optimizers/step_control.ts";
 export { type StepOptions, stepScalarCount, stepScalars } from "./optimizers/step_scalars.ts";
 export type { ProgramStats } from "./plan/program_stats.ts";
-export { Device, type DeviceInfo, type DeviceOptions, openDevice } from "./run/device.ts";
+export { Device, type DeviceOptions } from "./run/device.ts";
+export { openDevice } from "./run/open_device.ts";
 export { PlanningDevice, type PlanningLimits } from "./run/planning_device.ts";
 export {
   type KernelTime,

@@ -1,6 +1,6 @@
-import type { Device } from "../run/device.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";
 import { OptionError, OverLimitError } from "./errors.ts";
+import type { Device } from "./recording.ts";
 import { type Shape, showShape, sizeOf } from "./shape.ts";
 import { alignUp, bindingAlignment, StateStorage } from "./storage.ts";
 import { Tensor } from "./tensor.ts";

@@ -1,38 +1,8 @@
-import { add } from "../ops/binary.ts";
-import { full } from "../ops/fill.ts";
 import { ShapeError } from "./errors.ts";
-import type { Program } from "./program.ts";
+import { GradientPaths } from "./gradient_paths.ts";
+import type { Program, Tensor as RecordedTensor, SeededOutput, TapeEntry } from "./recording.ts";
 import { showShape } from "./shape.ts";
 import { reshape, type Tensor } from "./tensor.ts";
-
-/** Gradients that reached the inputs of an operation on other paths already. */
-export interface PendingGradients {
-  /**
-   * Hands over the gradient collected so far for an input, or undefined. Whoever takes it adds it to the gradient it returns,
-   * which saves the separate sum.
-   */
-  take(input: number): Tensor | undefined;
-}
-
-/** From the gradient of a result to those of the inputs; entries that are not needed may be undefined. */
-export type GradientRule = (
-  dy: Tensor,
-  needs: readonly boolean[],
-  pending: PendingGradients,
-) => readonly (Tensor | undefined)[];
-
-export interface TapeEntry {
-  readonly y: Tensor;
-  readonly inputs: readonly (Tensor | undefined)[];
-  readonly rule: GradientRule;
-}
-
-/** A result together with the gradient that arrives at it. */
-export interface SeededOutput {
-  readonly output: Tensor;
-  /** Gradient with respect to `output`, in its shape; 1 if left out, which needs a scalar. */
-  readonly gradient?: Tensor;
-}
 
 /**
  * Reverse-mode differentiation over the tape of a program.
@@ -41,50 +11,71 @@ export interface SeededOutput {
  * @param targets - tensors to differentiate with respect to
  * @returns one gradient per target, in its shape; zeros where no output depends on it
  * @throws ShapeError if an output without a gradient is not a scalar
+ * @throws NoGradientError if a gradient would have to pass an operation that states none
  */
 export function gradients(program: Program, outputs: readonly SeededOutput[], targets: readonly Tensor[]): Tensor[] {
-  const wanted = dependents(program, targets);
-  const slots = new Map<Tensor, Tensor>();
+  const { full } = program.device.arithmetic;
+  const slots = new GradientSlots(program);
+  const paths = new GradientPaths(program, targets);
   for (const { output, gradient } of outputs) {
     if (!gradient && output.size !== 1) {
       throw new ShapeError(
         `gradients: the loss has shape ${showShape(output.shape)}, expected one element; reduce it with sum or mean, or give a seed`,
       );
     }
-    const seed = reshape(gradient ?? full(program, output.shape, 1), output.base.shape);
-    const known = slots.get(output.base);
-    slots.set(output.base, known ? add(known, seed) : seed);
+    paths.checkOutput(output);
+    slots.add(output, gradient ?? full(program, output.shape, 1));
   }
   // The tape is copied because gradient rules may record further operations.
-  for (const { y, inputs, rule } of [...program.tape].reverse()) {
-    const dy = slots.get(y.base);
-    if (!dy || !wanted.has(y.base)) continue;
-    if (!targets.some((target) => target.base === y.base)) slots.delete(y.base);
-    const needs = inputs.map((x) => x !== undefined && wanted.has(x.base));
-    const take = (input: number): Tensor | undefined => {
-      const x = inputs[input];
-      const known = x && needs[input] ? slots.get(x.base) : undefined;
-      if (!x || !known) return undefined;
-      slots.delete(x.base);
-      return reshape(known, x.shape);
-    };
-    const contributions = rule(reshape(dy, y.shape), needs, { take });
-    inputs.forEach((x, i) => {
-      const dx = contributions[i];
-      if (!x || !needs[i] || !dx) return;
-      const known = slots.get(x.base);
-      const shaped = reshape(dx, x.base.shape);
-      slots.set(x.base, known ? add(known, shaped) : shaped);
-    });
+  for (const entry of [...program.tape].reverse()) {
+    if (!paths.leadFrom(entry.y)) continue;
+    const dy = targets.some((target) => target.base === entry.y.base) ? slots.look(entry.y) : slots.take(entry.y);
+    if (dy) passOn(entry, dy, paths, slots);
   }
-  return targets.map((target) => reshape(slots.get(target.base) ?? full(program, target.base.shape, 0), target.shape));
+  paths.checkArrival(
+    outputs.map(({ output }) => output),
+    targets.map((target) => slots.look(target)),
+  );
+  return targets.map((target) => slots.look(target) ?? full(program, target.shape, 0));
 }
 
-/** All tensors on a path from a target. */
-function dependents(program: Program, targets: readonly Tensor[]): Set<Tensor> {
-  const reached = new Set(targets.map((target) => target.base));
-  for (const { y, inputs } of program.tape) {
-    if (inputs.some((x) => x && reached.has(x.base))) reached.add(y.base);
+/** Hands the gradient of a result on to the inputs that lead to a target. */
+function passOn(entry: TapeEntry, dy: Tensor, paths: GradientPaths, slots: GradientSlots): void {
+  const { inputs, rule } = entry;
+  const needs = paths.needsOf(entry);
+  const take = (input: number): Tensor | undefined => {
+    const x = inputs[input];
+    return x && needs[input] ? slots.take(x) : undefined;
+  };
+  const contributions = rule(dy, needs, { take });
+  inputs.forEach((x, i) => {
+    const dx = contributions[i];
+    if (!x || !needs[i] || !dx) return;
+    paths.checkInput(entry, i);
+    slots.add(x, dx);
+  });
+}
+
+/** The gradients collected so far, one for all reshaped forms of a tensor. */
+class GradientSlots {
+  readonly #slots = new Map<RecordedTensor, Tensor>();
+
+  constructor(readonly program: Program) {}
+
+  add(x: RecordedTensor, gradient: Tensor): void {
+    const known = this.#slots.get(x.base);
+    const shaped = reshape(gradient, x.base.shape);
+    this.#slots.set(x.base, known ? this.program.device.arithmetic.add(known, shaped) : shaped);
   }
-  return reached;
+
+  look(x: RecordedTensor): Tensor | undefined {
+    const known = this.#slots.get(x.base);
+    return known && reshape(known, x.shape);
+  }
+
+  take(x: RecordedTensor): Tensor | undefined {
+    const known = this.look(x);
+    this.#slots.delete(x.base);
+    return known;
+  }
 }

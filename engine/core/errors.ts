@@ -38,5 +38,7 @@ export class DeviceMixError extends EngineError {}
 export class OutOfBoundsError extends EngineError {}
 /** A tensor was read after the planner gave its memory to another one, or before it was computed. */
 export class ReusedTensorError extends EngineError {}
+/** A gradient would have to pass an operation that states none. */
+export class NoGradientError extends EngineError {}
 /** A NaN or an infinity where only finite numbers are allowed. */
 export class NonFiniteError extends EngineError {}

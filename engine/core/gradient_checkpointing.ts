@@ -1,5 +1,5 @@
 import { OptionError } from "./errors.ts";
-import type { Program } from "./program.ts";
+import type { Program } from "./recording.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -17,12 +17,19 @@ export function checkpoint(
   x: Tensor,
   parameters: readonly Tensor[],
 ): Tensor {
-  const y = onOwnTape(program, () => forward(x));
+  const given = [x, ...parameters];
+  // What leads to the operands stays on the tape, so it must be there before the region has one of its own.
+  const owner = program.adopt("checkpoint", given);
+  const y = onOwnTape(owner, () => {
+    const result = forward(x);
+    owner.adopt("checkpoint", [result]);
+    return result;
+  });
   if (y.base === x.base)
     throw new OptionError("checkpoint: the region returns its operand; leave out regions that compute nothing");
-  return program.record(y, [x, ...parameters], (dy, needs) => {
-    const targets = [x, ...parameters].filter((_, i) => needs[i]);
-    const list = onOwnTape(program, () => program.pullBack([{ output: forward(x), gradient: dy }], targets));
+  return owner.record(y, given, (dy, needs) => {
+    const targets = given.filter((_, i) => needs[i]);
+    const list = onOwnTape(owner, () => owner.pullBack([{ output: forward(x), gradient: dy }], targets));
     let next = 0;
     return needs.map((isNeeded) => (isNeeded ? list[next++] : undefined));
   });
@@ -30,10 +37,11 @@ export function checkpoint(
 
 /** Runs `record` with an empty tape and puts the present one back. */
 function onOwnTape<T>(program: Program, record: () => T): T {
-  const outer = program.tape.splice(0);
+  const { tape } = program.resolve();
+  const outer = tape.splice(0);
   try {
     return record();
   } finally {
-    program.tape.splice(0, program.tape.length, ...outer);
+    tape.splice(0, tape.length, ...outer);
   }
 }

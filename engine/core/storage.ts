@@ -1,10 +1,11 @@
-import { guardBytes } from "../run/canaries.ts";
-import type { Device } from "../run/device.ts";
+import type { BufferOwner } from "./device_parts.ts";
 import { OverLimitError } from "./errors.ts";
-import type { Program } from "./program.ts";
 
 /** Offsets of bindings are multiples of this (the largest value WebGPU allows for `minStorageBufferOffsetAlignment`). */
 export const bindingAlignment = 256;
+
+/** Bytes of canary words after every tensor, in canary mode. */
+export const guardBytes = 256;
 
 export function alignUp(bytes: number, alignment: number): number {
   return Math.ceil(bytes / alignment) * alignment;
@@ -13,30 +14,15 @@ export function alignUp(bytes: number, alignment: number): number {
 /** Name of the state that holds index flags: a dispatch that writes nothing else of use is dead. */
 export const indexFlagsName = "index flags";
 
-/** Memory of a recorded program; the planner decides where it lies. */
-export interface VirtualStorage {
-  readonly kind: "virtual";
-  readonly sizeBytes: number;
-  /** The program that recorded it; follow `Program.resolve` for absorbed ones. */
-  readonly owner: Program;
-  /** Set for program inputs: their name. They keep their memory for the whole program. */
-  readonly inputName?: string;
-  /** Set once an eager read gave the tensor a buffer of its own. */
-  materialized?: StateStorage;
-}
-
 /** Memory that outlives programs; its buffer is created when it is first needed, so plans can be made without allocating. */
 export class StateStorage {
   readonly kind = "state";
   #buffer: GPUBuffer | undefined;
 
   constructor(
-    readonly device: Device,
+    readonly device: BufferOwner,
     readonly name: string,
     readonly sizeBytes: number,
-    buffer?: GPUBuffer,
-    /** The eager program that computed this value, whose index flags a read checks. */
-    readonly flagsOf?: Program,
   ) {
     const limit = Math.min(device.limits.maxBufferSize, Number.MAX_SAFE_INTEGER);
     if (sizeBytes > limit) {
@@ -44,7 +30,6 @@ export class StateStorage {
         `${name}: ${sizeBytes} bytes exceed maxBufferSize ${limit}; split the tensor or use f16`,
       );
     }
-    this.#buffer = buffer;
   }
 
   /** True once the buffer exists on the device. */
@@ -73,8 +58,6 @@ export class StateStorage {
     this.#buffer = undefined;
   }
 }
-
-export type Storage = VirtualStorage | StateStorage;
 
 /** The usage bits of the WebGPU specification (§ GPUBufferUsage): Node has no such global and the library installs none. */
 export const GPUBufferUsageFlags = {

@@ -1,16 +1,14 @@
-import type { Device } from "../run/device.ts";
-import { readTensor } from "../run/read_tensor.ts";
 import { bytesPerElement, type DType, type HostArray } from "./dtype.ts";
 import { DeviceMixError, ProgramMixError, ShapeError } from "./errors.ts";
-import { Program } from "./program.ts";
+import type { Device, GradientRule, Program, Tensor as RecordedTensor, Storage, TapeEntry } from "./recording.ts";
 import { checkShape, type Shape, showShape, sizeOf } from "./shape.ts";
-import { bindingAlignment, type StateStorage, type Storage } from "./storage.ts";
+import { bindingAlignment, type StateStorage } from "./storage.ts";
 
 /** A typed, shaped range of memory, either recorded by a program (virtual) or persistent (state). Immutable in shape. */
-export class Tensor {
-  /** Number of elements. */
+export class Tensor implements RecordedTensor {
   readonly size: number;
   readonly base: Tensor;
+  readonly origin: TapeEntry | undefined;
 
   constructor(
     readonly device: Device,
@@ -21,35 +19,27 @@ export class Tensor {
     readonly byteOffset: number = 0,
     /** The tensor that this one is a reshaped form of; both share one gradient. */
     base?: Tensor,
+    /** For a part of another tensor, which shares its memory: from the gradient of the part to that of the whole. */
+    part?: { readonly whole: Tensor; readonly rule: GradientRule },
   ) {
     checkShape("tensor", shape);
     this.size = sizeOf(shape);
     this.base = base ?? this;
+    this.origin = part && { y: this, inputs: [part.whole], rule: part.rule };
   }
 
   get sizeBytes(): number {
     return this.size * bytesPerElement[this.dtype];
   }
 
-  /** The program that computes this tensor; for state, a new one that the first operation starts. */
   get program(): Program {
-    return this.storage.kind === "state" ? new Program(this.device, { eager: true }) : this.storage.owner.resolve();
+    return this.storage.kind === "state" ? this.device.program({ eager: true }) : this.storage.owner.resolve();
   }
 
-  /**
-   * Copies the values to the host; runs the recorded operations first if the tensor was recorded outside of an explicit program.
-   *
-   * @throws ReusedTensorError if the planner gave the memory to another tensor
-   * @throws IndexError if an operation of the program met an index outside its table
-   */
   read(): Promise<HostArray> {
-    return readTensor(this);
+    return this.device.read(this);
   }
 
-  /**
-   * Frees the memory of state, with that of all tensors that lie in it; a later use starts from zeros. A recorded tensor has none of
-   * its own: its program frees it.
-   */
   destroy(): void {
     if (this.storage.kind === "state") this.storage.destroy();
   }
@@ -79,12 +69,18 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return new Tensor(x.device, resolved, x.dtype, x.storage, x.byteOffset, x.base);
 }
 
+/** The same values without a way back: no gradient passes. Costs nothing. */
+export function detach(x: Tensor): Tensor {
+  return new Tensor(x.device, x.shape, x.dtype, x.storage, x.byteOffset);
+}
+
 /**
  * Rows `from … to` of the first axis without a copy.
  *
+ * @param rule - from the gradient of the rows to that of `x`; without one, they are detached
  * @throws ShapeError if the range is empty, outside, or does not start at a multiple of 256 bytes (use `slice` there)
  */
-export function rows(x: Tensor, from: number, to: number): Tensor {
+export function viewRows(x: Tensor, from: number, to: number, rule?: GradientRule): Tensor {
   const [length, ...rest] = x.shape;
   if (length === undefined || from < 0 || to > length || from >= to) {
     throw new ShapeError(`rows: ${from} … ${to} is not a range of the first axis of ${showShape(x.shape)}`);
@@ -95,10 +91,11 @@ export function rows(x: Tensor, from: number, to: number): Tensor {
       `rows: row ${from} starts at byte ${byteOffset}, not a multiple of ${bindingAlignment}; use slice`,
     );
   }
-  return new Tensor(x.device, [to - from, ...rest], x.dtype, x.storage, byteOffset);
+  const part = rule && { whole: x, rule };
+  return new Tensor(x.device, [to - from, ...rest], x.dtype, x.storage, byteOffset, undefined, part);
 }
 
-/** Whether `rows` can view the range. */
+/** Whether `viewRows` can view rows from there. */
 export function canViewRows(x: Tensor, from: number): boolean {
   const [, ...rest] = x.shape;
   return (x.byteOffset + from * sizeOf(rest) * bytesPerElement[x.dtype]) % bindingAlignment === 0;
@@ -110,21 +107,38 @@ export function canViewRows(x: Tensor, from: number): boolean {
  * @throws DeviceMixError, ProgramMixError if the operands belong to different devices or recorded programs
  */
 export function programOf(operation: string, ...operands: readonly (Tensor | undefined)[]): Program {
-  const tensors = operands.filter((x) => x !== undefined);
-  const [first] = tensors;
+  const [first, ...others] = operands.filter((x) => x !== undefined);
   if (!first) throw new ShapeError(`${operation}: no operand`);
-  let program: Program | undefined;
+  return mergedProgram(operation, first.device, recordingOf(first), others) ?? first.device.program({ eager: true });
+}
+
+/**
+ * The program that holds `start` and what was recorded for `tensors`; undefined if there is nothing of either.
+ *
+ * @throws DeviceMixError, ProgramMixError
+ */
+export function mergedProgram(
+  operation: string,
+  device: Device,
+  start: Program | undefined,
+  tensors: readonly Tensor[],
+): Program | undefined {
+  let program = start;
   for (const x of tensors) {
-    if (x.device !== first.device) {
+    if (x.device !== device) {
       throw new DeviceMixError(
-        `${operation}: operands live on two devices (${first.device.info.name}, ${x.device.info.name}); read one and upload it to the other`,
+        `${operation}: operands live on two devices (${device.info.name}, ${x.device.info.name}); read one and upload it to the other`,
       );
     }
-    if (stateOf(x)) continue;
-    const other = x.program;
-    program = program === undefined || program === other ? other : mergePrograms(operation, program, other);
+    const other = recordingOf(x);
+    if (!other || other === program) continue;
+    program = program === undefined ? other : mergePrograms(operation, program, other);
   }
-  return program ?? new Program(first.device, { eager: true });
+  return program;
+}
+
+function recordingOf(x: Tensor): Program | undefined {
+  return stateOf(x) ? undefined : x.program;
 }
 
 function mergePrograms(operation: string, a: Program, b: Program): Program {

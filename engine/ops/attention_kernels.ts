@@ -12,7 +12,7 @@ import shared from "../../shaders/attention_shared.wgsl" with { type: "text" };
 import subgroup from "../../shaders/attention_subgroup.wgsl" with { type: "text" };
 import wide from "../../shaders/attention_subgroup_wide.wgsl" with { type: "text" };
 import { type Declarations, defineKernel, type Kernel, type KernelFeature } from "../core/kernel.ts";
-import type { Device } from "../run/device.ts";
+import type { Device } from "../core/recording.ts";
 import type { Variant } from "./choose_variant.ts";
 
 const Params = d

@@ -42,7 +42,8 @@ export const castToBytesKernel = defineKernel({
 
 /**
  * The same values in another type. Floats become integers by truncation; values outside the range of the type saturate
- * (f16: become infinite). Differentiable between f32 and f16.
+ * (f16: become infinite). Differentiable between f32 and f16; integers are constants to differentiation, and a cast of floats to
+ * integers has no gradient: differentiating it throws a NoGradientError; `detach` the result.
  *
  * @returns `x` itself if it has the type already
  * @throws MissingFeatureError on first run for f16 without `shader-f16`
@@ -66,7 +67,8 @@ export function cast(x: Tensor, dtype: DType): Tensor {
       declarations,
     });
   }
-  return program.record(y, [x], (dy) => [isFloat(x.dtype) && isFloat(dtype) ? cast(dy, x.dtype) : undefined]);
+  if (!isFloat(dtype)) return y;
+  return program.record(y, [x], (dy) => [isFloat(x.dtype) ? cast(dy, x.dtype) : undefined]);
 }
 
 function isFloat(dtype: DType): boolean {

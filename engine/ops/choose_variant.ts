@@ -1,7 +1,7 @@
 import { OptionError } from "../core/errors.ts";
 import type { Program } from "../core/program.ts";
+import type { Device } from "../core/recording.ts";
 import type { Tensor } from "../core/tensor.ts";
-import type { Device } from "../run/device.ts";
 
 /** One way to run an operation. All variants of an operation give the same values up to the order of additions. */
 export interface Variant<Problem> {

@@ -25,7 +25,11 @@ export const compareKernel = defineKernel({ name: "compare", source, params: Par
 
 type Operand = Tensor | number;
 
-/** 1 where a = b, else 0, as u32; numpy broadcasting; no gradient. @throws ShapeError, DTypeError, ProgramMixError */
+/**
+ * 1 where a = b, else 0, as u32; numpy broadcasting. No gradient: differentiating it throws a NoGradientError; `detach` it.
+ *
+ * @throws ShapeError, DTypeError, ProgramMixError
+ */
 export function equal(a: Operand, b: Operand): Tensor {
   return compare("equal", a, b);
 }
@@ -76,7 +80,7 @@ function compare(name: Comparison, left: Operand, right: Operand): Tensor {
     { count: y.size, shape: lengths, aStrides, bStrides },
     { a, b, y },
     stridingGroups(y.size, program.device),
-    { constants: { operation: comparisons.indexOf(name) }, declarations: { Stored: a.dtype } },
+    { operation: name, constants: { operation: comparisons.indexOf(name) }, declarations: { Stored: a.dtype } },
   );
   return y;
 }

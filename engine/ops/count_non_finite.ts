@@ -19,7 +19,7 @@ export const countNonFiniteKernel = defineKernel({
 });
 
 /**
- * How many elements are NaN or infinite, told by their bits; no gradient.
+ * How many elements are NaN or infinite, told by their bits. No gradient: differentiating it throws a NoGradientError; `detach` it.
  *
  * @param x - f32 or f16
  * @returns u32 `[1]`

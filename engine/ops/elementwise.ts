@@ -1,7 +1,7 @@
 import type { DType } from "../core/dtype.ts";
 import type { Declarations } from "../core/kernel.ts";
+import type { Device } from "../core/recording.ts";
 import type { Tensor } from "../core/tensor.ts";
-import type { Device } from "../run/device.ts";
 
 /** How a kernel walks over all elements of a tensor in steps of its whole grid. */
 export interface ElementwiseLaunch {

@@ -3,9 +3,9 @@ import source from "../../shaders/gather.wgsl" with { type: "text" };
 import scatterSource from "../../shaders/scatter_add.wgsl" with { type: "text" };
 import { RankError, ShapeError } from "../core/errors.ts";
 import { defineKernel } from "../core/kernel.ts";
+import type { Device } from "../core/recording.ts";
 import { checkDType, checkRank, showShape } from "../core/shape.ts";
 import { programOf, reshape, type Tensor } from "../core/tensor.ts";
-import type { Device } from "../run/device.ts";
 import { stridingGroups } from "./elementwise.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, tableRows: d.u32, slot: d.u32 }).$name("Params");

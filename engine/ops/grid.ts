@@ -1,4 +1,4 @@
-import type { Device } from "../run/device.ts";
+import type { Device } from "../core/recording.ts";
 
 /**
  * Workgroups of 64 for `count` invocations that stride by the whole grid, where each result depends on one invocation

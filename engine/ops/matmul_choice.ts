@@ -1,5 +1,5 @@
 import type { DType } from "../core/dtype.ts";
-import type { Device } from "../run/device.ts";
+import type { Device } from "../core/recording.ts";
 import { bucket } from "./choose_variant.ts";
 import { type MatmulVariant, matmulVariants, minSplitDepth, type ProductShape } from "./matmul_kernels.ts";
 

@@ -1,4 +1,4 @@
-import type { Dispatch, Program } from "../core/program.ts";
+import type { Command, Dispatch, Program } from "../core/recording.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { matmulSumKernel, matmulVariants } from "./matmul_kernels.ts";
 
@@ -26,7 +26,7 @@ export function foldGeluSlope(program: Program, y: Tensor, other: Tensor): Tenso
   return folded;
 }
 
-function isPlainProduct(command: Program["commands"][number], y: Tensor): command is Dispatch {
+function isPlainProduct(command: Command, y: Tensor): command is Dispatch {
   if (command.type !== "dispatch" || !kernelsWithEpilogue.has(command.kernel)) return false;
   const { operands, options } = command;
   if (operands.y?.storage !== y.storage || operands.y.size !== y.size) return false;

@@ -5,7 +5,7 @@ import subgroupSource from "../../shaders/matmul_subgroup.wgsl" with { type: "te
 import wideSource from "../../shaders/matmul_subgroup_wide.wgsl" with { type: "text" };
 import sumSource from "../../shaders/matmul_sum.wgsl" with { type: "text" };
 import { type Declarations, defineKernel, type Kernel } from "../core/kernel.ts";
-import type { Device } from "../run/device.ts";
+import type { Device } from "../core/recording.ts";
 import type { Variant } from "./choose_variant.ts";
 
 const Params = d

@@ -5,7 +5,7 @@ import sharedSource from "../../shaders/nearest_shared.wgsl" with { type: "text"
 import subgroupSource from "../../shaders/nearest_subgroup.wgsl" with { type: "text" };
 import traitsSource from "../../shaders/nearest_traits.wgsl" with { type: "text" };
 import { type Declarations, defineKernel, type Kernel } from "../core/kernel.ts";
-import type { Device } from "../run/device.ts";
+import type { Device } from "../core/recording.ts";
 import type { Variant } from "./choose_variant.ts";
 
 const floats = d.arrayOf(d.f32);

@@ -1,7 +1,7 @@
 import type { DType } from "../core/dtype.ts";
 import type { Program } from "../core/program.ts";
+import type { Device } from "../core/recording.ts";
 import type { Tensor } from "../core/tensor.ts";
-import type { Device } from "../run/device.ts";
 import { bucket, defineVariants, type Variant } from "./choose_variant.ts";
 import { stridingGroups } from "./elementwise.ts";
 

@@ -1,7 +1,7 @@
 import { IndexError, RankError } from "../core/errors.ts";
 import type { Program } from "../core/program.ts";
 import { type Shape, showShape } from "../core/shape.ts";
-import { canViewRows, programOf, rows, stateOf, type Tensor } from "../core/tensor.ts";
+import { canViewRows, programOf, stateOf, type Tensor, viewRows } from "../core/tensor.ts";
 import { fillState } from "./fill.ts";
 import { contiguousStrides } from "./permute.ts";
 import { stridedCopy } from "./strided_copy.ts";
@@ -38,7 +38,9 @@ function checkRange(shape: Shape, axis: number, from: number, to: number): void 
 function viewOf(x: Tensor, box: readonly Range[]): Tensor | undefined {
   const [leading, ...rest] = box;
   const whole = rest.every(([from, to], i) => from === 0 && to === x.shape[i + 1]);
-  return leading && whole && !stateOf(x) && canViewRows(x, leading[0]) ? rows(x, leading[0], leading[1]) : undefined;
+  return leading && whole && !stateOf(x) && canViewRows(x, leading[0])
+    ? viewRows(x, leading[0], leading[1])
+    : undefined;
 }
 
 function copyOf(program: Program, x: Tensor, box: readonly Range[]): Tensor {
@@ -53,7 +55,7 @@ function copyOf(program: Program, x: Tensor, box: readonly Range[]): Tensor {
 }
 
 /** The gradient of a slice: `x` inside the box of a tensor that is zero elsewhere. */
-function paste(x: Tensor, shape: Shape, box: readonly Range[]): Tensor {
+export function paste(x: Tensor, shape: Shape, box: readonly Range[]): Tensor {
   const program = programOf("slice", x);
   const y = program.empty(shape, x.dtype);
   if (x.size < y.size) fillState(y.program, y, 0);

@@ -91,7 +91,7 @@ export function reciprocal(x: Tensor): Tensor {
   return unary("reciprocal", x, "y");
 }
 
-/** −1, 0 or 1; no gradient. @throws DTypeError */
+/** −1, 0 or 1. No gradient: differentiating it throws a NoGradientError; `detach` it. @throws DTypeError */
 export function sign(x: Tensor): Tensor {
   return launch("sign", x);
 }
@@ -102,7 +102,12 @@ function launch(name: UnaryOperation, x: Tensor): Tensor {
   const y = program.empty(x.shape, x.dtype);
   const { count, workgroups, declarations } = elementwiseLaunch(x);
   const constants = { operation: unaryOperations.indexOf(name) };
-  program.dispatch(unaryKernel, { count }, { x, y }, workgroups, { constants, declarations, flops: x.size });
+  program.dispatch(unaryKernel, { count }, { x, y }, workgroups, {
+    operation: name,
+    constants,
+    declarations,
+    flops: x.size,
+  });
   return y;
 }
 

@@ -1,5 +1,5 @@
 import { OverLimitError } from "../core/errors.ts";
-import type { VirtualStorage } from "../core/storage.ts";
+import type { VirtualStorage } from "../core/recording.ts";
 
 /** Lifetime of one storage, in indices of commands, both ends included. */
 export interface Interval {
@@ -76,17 +76,13 @@ function place(
       );
     }
     const forbidden = new Set([...(conflicts.get(item.storage) ?? [])].map((other) => places.get(other)?.arena));
-    let choice: { arena: number; offset: number; growth: number } | undefined;
-    for (let arena = 0; arena <= peaks.length; arena++) {
-      if (forbidden.has(arena)) continue;
+    const fitting = [...peaks, 0].flatMap((peak, arena): Room[] => {
+      if (forbidden.has(arena)) return [];
       const offset = lowestOffset(contents[arena] ?? [], item);
       const end = offset + item.sizeBytes;
-      if (end > maxBufferBytes) continue;
-      const growth = Math.max(0, end - (peaks[arena] ?? 0));
-      const isBetter =
-        !choice || growth < choice.growth || (!preferFirst && growth === choice.growth && offset < choice.offset);
-      if (isBetter) choice = { arena, offset, growth };
-    }
+      return end > maxBufferBytes ? [] : [{ arena, offset, growth: Math.max(0, end - peak) }];
+    });
+    const choice = leastGrowth(fitting, preferFirst);
     if (!choice) throw new OverLimitError(`plan: no arena has room for ${item.sizeBytes} bytes; use a smaller batch`);
     const { arena, offset } = choice;
     peaks[arena] = Math.max(peaks[arena] ?? 0, offset + item.sizeBytes);
@@ -94,6 +90,22 @@ function place(
     places.set(item.storage, { arena, offset });
   }
   return { places, peaks };
+}
+
+/** A gap of an arena, and by how much it would make the arena grow. */
+interface Room {
+  readonly arena: number;
+  readonly offset: number;
+  readonly growth: number;
+}
+
+/** The room that costs least; of equals the first, or else the one nearest to the start of its arena. */
+function leastGrowth(rooms: readonly Room[], preferFirst: boolean): Room | undefined {
+  const [first, ...others] = rooms;
+  return others.reduce((best, room) => {
+    const isNearer = !preferFirst && room.growth === best?.growth && room.offset < best.offset;
+    return !best || room.growth < best.growth || isNearer ? room : best;
+  }, first);
 }
 
 function lowestOffset(placed: readonly { item: Interval; offset: number }[], item: Interval): number {

@@ -1,19 +1,11 @@
-import type { Command } from "../core/program.ts";
-import {
-  alignUp,
-  bindingAlignment,
-  indexFlagsName,
-  type StateStorage,
-  type Storage,
-  type VirtualStorage,
-} from "../core/storage.ts";
-import { stateOf, type Tensor } from "../core/tensor.ts";
+import { operandsOf } from "../core/command.ts";
+import type { Command, Storage, Tensor, VirtualStorage } from "../core/recording.ts";
+import { alignUp, bindingAlignment } from "../core/storage.ts";
 import { bestLayout, type Interval, type Layout, peakOf } from "./arena_layout.ts";
-
-/** Where a virtual storage lies: in an arena buffer of the program, or inside state that it is assigned to. */
-export type Placement =
-  | { readonly arena: number; readonly offset: number }
-  | { readonly state: StateStorage; readonly offset: number };
+import { elideAssignments } from "./elided_assignments.ts";
+import { mergeInPlace, rootStorage } from "./in_place.ts";
+import { findIntervals, removeDead } from "./liveness.ts";
+import { accesses, type Placement, type PlannedCommand } from "./planned_command.ts";
 
 export interface Plan {
   /** Commands that are left after dead ones and elided copies were removed; a dispatch may use its in-place kernel. */
@@ -27,11 +19,6 @@ export interface Plan {
   readonly lowerBoundBytes: number;
   /** Storages whose memory another tensor takes after their last use. */
   readonly reused: ReadonlySet<VirtualStorage>;
-}
-
-export interface PlannedCommand {
-  readonly command: Command;
-  readonly inPlace: boolean;
 }
 
 export interface PlanOptions {
@@ -62,7 +49,7 @@ export function planProgram(
   const best = bestLayout(items, conflicts, maxBufferBytes, lowerBoundBytes);
   const placements = new Map<VirtualStorage, Placement>(best.places);
   for (const [storage, root] of rootOf) {
-    const place = placements.get(find(rootOf, root));
+    const place = placements.get(rootStorage(rootOf, root));
     if (place) placements.set(storage, place);
   }
   for (const [storage, target] of aliases) placements.set(storage, target);
@@ -74,179 +61,6 @@ export function planProgram(
     lowerBoundBytes,
     reused: findReused(items, best.places, rootOf),
   };
-}
-
-/** Virtual storages of a command, split by access. */
-function accesses(command: Command, inPlace = false): { reads: Storage[]; writes: Storage[] } {
-  const storage = (x: Tensor): Storage => stateOf(x) ?? x.storage;
-  if (command.type === "assign") return { reads: [storage(command.source)], writes: [storage(command.target)] };
-  const reads: Storage[] = [];
-  const writes: Storage[] = [];
-  const kernel = inPlace && command.options.inPlace ? command.options.inPlace.kernel : command.kernel;
-  for (const { name, access } of kernel.bindings) {
-    const operand = command.operands[name];
-    if (access !== "uniform" && operand) (access === "write" ? writes : reads).push(storage(operand));
-  }
-  return { reads, writes };
-}
-
-function removeDead(commands: readonly Command[], outputs: readonly Tensor[]): Command[] {
-  const needed = new Set<Storage>(outputs.map((x) => stateOf(x) ?? x.storage));
-  const kept: Command[] = [];
-  for (const command of [...commands].reverse()) {
-    const { reads, writes } = accesses(command);
-    if (!writes.some((storage) => (storage.kind === "state" ? !isFlags(storage) : needed.has(storage)))) continue;
-    for (const storage of [...reads, ...writes]) needed.add(storage);
-    kept.push(command);
-  }
-  return kept.reverse();
-}
-
-function isFlags(storage: StateStorage): boolean {
-  return storage.name === indexFlagsName;
-}
-
-/** Lets the producer of an assigned value write straight into the state, where nothing else touches that range meanwhile. */
-function elideAssignments(commands: readonly Command[], outputs: readonly Tensor[]) {
-  const aliases = new Map<VirtualStorage, Placement>();
-  const kept: Command[] = [];
-  const outputStorages = new Set(outputs.map((x) => x.storage));
-  commands.forEach((command, index) => {
-    if (
-      command.type !== "assign" ||
-      !canElide(commands, command.source, command.target, index, aliases, outputStorages)
-    ) {
-      kept.push(command);
-      return;
-    }
-    const { source, target } = command;
-    if (source.storage.kind === "virtual" && target.storage.kind === "state") {
-      aliases.set(source.storage, { state: target.storage, offset: target.byteOffset });
-    }
-  });
-  return { kept, aliases };
-}
-
-function canElide(
-  commands: readonly Command[],
-  source: Tensor,
-  target: Tensor,
-  at: number,
-  aliases: ReadonlyMap<VirtualStorage, Placement>,
-  outputs: ReadonlySet<Storage>,
-): boolean {
-  const storage = source.storage;
-  if (storage.kind !== "virtual" || stateOf(source) || storage.inputName !== undefined || aliases.has(storage))
-    return false;
-  if (outputs.has(storage) || source.byteOffset !== 0 || storage.sizeBytes !== alignUp(target.sizeBytes, 4))
-    return false;
-  const born = commands.findIndex((command) => accesses(command).writes.includes(storage));
-  const from = target.byteOffset;
-  const to = from + target.sizeBytes;
-  return commands.every((command, index) => {
-    if (index === at || index < born) return true;
-    const { reads, writes } = accesses(command);
-    const touchesSource = reads.includes(storage) || writes.includes(storage);
-    const touchesTarget = operandsOf(command).some(
-      (x) => stateOf(x) === target.storage && x.byteOffset < to && x.byteOffset + x.sizeBytes > from,
-    );
-    if (index < at && touchesTarget) return false;
-    if (index > at) return !touchesSource;
-    // One buffer may not be bound for reading and for writing in one dispatch.
-    const readsBuffer = reads.some((x) => x === target.storage || placedIn(x, aliases) === target.storage);
-    const writesBuffer = writes.some((x) => x === target.storage || placedIn(x, aliases) === target.storage);
-    if (reads.includes(storage)) return !writesBuffer;
-    return writes.includes(storage) ? !readsBuffer : true;
-  });
-}
-
-function placedIn(storage: Storage, aliases: ReadonlyMap<VirtualStorage, Placement>): StateStorage | undefined {
-  const place = storage.kind === "virtual" ? aliases.get(storage) : undefined;
-  return place && "state" in place ? place.state : undefined;
-}
-
-function operandsOf(command: Command): Tensor[] {
-  return command.type === "assign" ? [command.source, command.target] : Object.values(command.operands);
-}
-
-function findIntervals(
-  commands: readonly Command[],
-  outputs: readonly Tensor[],
-  aliases: ReadonlyMap<VirtualStorage, Placement>,
-) {
-  const intervals = new Map<VirtualStorage, Interval>();
-  commands.forEach((command, index) => {
-    const { reads, writes } = accesses(command);
-    for (const storage of [...reads, ...writes]) {
-      if (storage.kind !== "virtual" || storage.inputName !== undefined || aliases.has(storage)) continue;
-      const known = intervals.get(storage);
-      if (known) known.last = index;
-      else
-        intervals.set(storage, {
-          storage,
-          sizeBytes: alignUp(storage.sizeBytes, bindingAlignment),
-          first: index,
-          last: index,
-        });
-    }
-  });
-  for (const { storage } of outputs) {
-    const known = storage.kind === "virtual" ? intervals.get(storage) : undefined;
-    if (known) known.last = commands.length;
-  }
-  return intervals;
-}
-
-/** Joins output and operand of an in-place dispatch where the operand dies there. Joined intervals live under their root. */
-function mergeInPlace(
-  commands: readonly Command[],
-  intervals: Map<VirtualStorage, Interval>,
-  outputs: readonly Tensor[],
-) {
-  const rootOf = new Map<VirtualStorage, VirtualStorage>();
-  const outputStorages = new Set(outputs.map((x) => x.storage));
-  const planned = commands.map((command, index): PlannedCommand => {
-    const option = command.type === "dispatch" ? command.options.inPlace : undefined;
-    if (command.type !== "dispatch" || !option) return { command, inPlace: false };
-    const output = command.operands[option.output];
-    const operand = command.operands[option.operand];
-    if (!output || !operand || output.storage.kind !== "virtual" || operand.storage.kind !== "virtual")
-      return { command, inPlace: false };
-    const a = find(rootOf, operand.storage);
-    const source = intervals.get(a);
-    const target = intervals.get(output.storage);
-    const whole =
-      operand.byteOffset === 0 && output.byteOffset === 0 && operand.storage.sizeBytes === output.storage.sizeBytes;
-    const others = Object.entries(command.operands).some(
-      ([name, x]) =>
-        name !== option.operand &&
-        name !== option.output &&
-        x.storage.kind === "virtual" &&
-        find(rootOf, x.storage) === a,
-    );
-    if (
-      !source ||
-      !target ||
-      source === target ||
-      !whole ||
-      others ||
-      source.last !== index ||
-      target.first !== index ||
-      outputStorages.has(operand.storage)
-    ) {
-      return { command, inPlace: false };
-    }
-    source.last = target.last;
-    intervals.delete(output.storage);
-    rootOf.set(output.storage, a);
-    return { command, inPlace: true };
-  });
-  return { planned, rootOf };
-}
-
-function find(rootOf: ReadonlyMap<VirtualStorage, VirtualStorage>, storage: VirtualStorage): VirtualStorage {
-  const parent = rootOf.get(storage);
-  return parent === undefined ? storage : find(rootOf, parent);
 }
 
 /** Pairs of storages that one dispatch reads and writes; they must lie in different buffers. */
@@ -262,7 +76,7 @@ function findConflicts(
         (storage): storage is VirtualStorage =>
           storage.kind === "virtual" && storage.inputName === undefined && !aliases.has(storage),
       )
-      .map((storage) => find(rootOf, storage));
+      .map((storage) => rootStorage(rootOf, storage));
   const connect = (a: VirtualStorage, b: VirtualStorage): void => {
     const known = conflicts.get(a);
     if (known) known.add(b);
@@ -297,7 +111,7 @@ function findReused(
 ): Set<VirtualStorage> {
   const reused = new Set(items.filter((item) => isOverwritten(item, items, places)).map((item) => item.storage));
   // A joined storage shares the fate of its root; the operand of an in-place dispatch is overwritten by the result.
-  for (const storage of rootOf.keys()) if (reused.has(find(rootOf, storage))) reused.add(storage);
+  for (const storage of rootOf.keys()) if (reused.has(rootStorage(rootOf, storage))) reused.add(storage);
   for (const operand of rootOf.values()) reused.add(operand);
   return reused;
 }

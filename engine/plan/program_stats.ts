@@ -1,9 +1,10 @@
-import type { Command } from "../core/program.ts";
+import { operandsOf } from "../core/command.ts";
+import type { Command, Device } from "../core/recording.ts";
 import { showShape } from "../core/shape.ts";
 import type { StateStorage } from "../core/storage.ts";
 import { stateOf } from "../core/tensor.ts";
-import type { Device } from "../run/device.ts";
 import type { Plan } from "./planner.ts";
+import { submitCuts } from "./submit_cuts.ts";
 
 export interface ProgramStats {
   readonly dispatches: number;
@@ -40,7 +41,7 @@ export function statsOf(plan: Plan, device: Device): ProgramStats {
     lowerBoundBytes: plan.lowerBoundBytes,
     inputBytes: plan.inputBytes,
     stateBytes: sum([...states].map((state) => state.sizeBytes)),
-    submits: device.submitCuts(plan.commands).length,
+    submits: submitCuts(plan.commands, device.isSoftware).length,
   };
 }
 
@@ -73,10 +74,6 @@ export function trafficOf(command: Command): { read: number; written: number } {
     if (access === "write") written += bytes;
   }
   return { read, written };
-}
-
-function operandsOf(command: Command) {
-  return command.type === "assign" ? [command.source, command.target] : Object.values(command.operands);
 }
 
 function sum(values: readonly number[]): number {

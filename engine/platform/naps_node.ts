@@ -1,4 +1,4 @@
-import type { Waits } from "./platform.ts";
+import type { Waits } from "../core/device_parts.ts";
 
 /** Share of the time waited so far that a nap may take: so much, at most, is the end of the work noticed too late. */
 const napShare = 0.1;

@@ -1,8 +1,6 @@
+import type { Waits } from "../core/device_parts.ts";
 import type { ByteSink } from "../files/byte_sink.ts";
 import type { ByteSource } from "../files/byte_source.ts";
-
-/** How an adapter came to be chosen. */
-export type AdapterType = "discrete" | "integrated" | "software" | "unknown";
 
 /** What `openDevice` asks of a platform. */
 export interface AdapterRequest {
@@ -20,12 +18,6 @@ export interface OpenedAdapter {
   readonly isSoftware: boolean;
   /** Another adapter of a driver whose kernels compile at their first launch, for a second device that helps. */
   readonly again?: () => Promise<GPUAdapter | undefined>;
-}
-
-/** Awaits promises of a device without burning a core. */
-export interface Waits {
-  /** Settles as `promise` does. */
-  during<T>(promise: Promise<T>): Promise<T>;
 }
 
 /** The few things that differ between Node, Deno and browsers. */

@@ -20,15 +20,17 @@ export async function chooseAdapter(gpu: GPU | undefined, request: AdapterReques
   for (const attempt of attempts) {
     const adapter = await gpu.requestAdapter(attempt);
     if (!adapter) continue;
-    const isSoftware = isSoftwareAdapter(adapter);
-    if (wanted === "auto" || wanted === "hardware") {
-      if (!isSoftware) return { adapter, isSoftware };
-      software ??= { adapter, isSoftware };
-    } else if (wanted === "software" ? isSoftware : adapterName(adapter).toLowerCase().includes(wanted.toLowerCase())) {
-      return { adapter, isSoftware };
-    }
+    const found = { adapter, isSoftware: isSoftwareAdapter(adapter) };
+    if (answers(found, wanted)) return found;
+    if (found.isSoftware) software ??= found;
   }
   return wanted === "auto" ? software : undefined;
+}
+
+/** Whether an adapter is what was asked for; a software adapter answers `auto` only where no other does. */
+function answers({ adapter, isSoftware }: OpenedAdapter, wanted: string): boolean {
+  if (wanted === "auto" || wanted === "hardware") return !isSoftware;
+  return wanted === "software" ? isSoftware : adapterName(adapter).toLowerCase().includes(wanted.toLowerCase());
 }
 
 /** @throws NoAdapterError with what was asked for and three remedies */

@@ -1,25 +1,17 @@
+import type { BufferRange, CanaryKeeper, Guard } from "../core/device_parts.ts";
 import { OutOfBoundsError } from "../core/errors.ts";
+import type { Device } from "../core/recording.ts";
 import { GPUBufferUsageFlags } from "../core/storage.ts";
-import type { Device } from "./device.ts";
-import type { BufferRange } from "./executable.ts";
 
-/** Bytes of canary words after every tensor. */
-export const guardBytes = 256;
 /** A quiet NaN: a kernel that reads it and uses it gives a wrong result, too. */
 const canary = 0x7fc0dead;
 const mapModeRead = 0x1; // GPUMapMode.READ
-
-/** Canary words behind a tensor. */
-export interface Guard extends BufferRange {
-  /** Whose they are, for the error. */
-  readonly owner: string;
-}
 
 /**
  * A test mode: canary words stand behind every tensor, kernels may reach them, and every read-back checks that nobody wrote
  * there. Kernels run without the driver's index clamping, so this is how their bounds are proved.
  */
-export class Canaries {
+export class Canaries implements CanaryKeeper {
   readonly #pending: { readonly copy: GPUBuffer; readonly guards: readonly Guard[] }[] = [];
 
   constructor(readonly device: Device) {}

@@ -1,42 +1,24 @@
+import type { BufferRange, Guard, Pipeline } from "../core/device_parts.ts";
 import { hostArray } from "../core/dtype.ts";
 import { OptionError, ReusedTensorError, ShapeError } from "../core/errors.ts";
-import type { Kernel } from "../core/kernel.ts";
-import type { Dispatch, Program } from "../core/program.ts";
+import type { Program, Runner, VirtualStorage } from "../core/recording.ts";
 import { showShape } from "../core/shape.ts";
-import { alignUp, bindingAlignment, GPUBufferUsageFlags, type VirtualStorage } from "../core/storage.ts";
+import { alignUp, bindingAlignment, GPUBufferUsageFlags, guardBytes } from "../core/storage.ts";
 import { stateOf, type Tensor } from "../core/tensor.ts";
-import { type Plan, type PlannedCommand, planProgram } from "../plan/planner.ts";
-import { type Guard, guardBytes } from "./canaries.ts";
+import type { PlannedCommand } from "../plan/planned_command.ts";
+import { type Plan, planProgram } from "../plan/planner.ts";
+import { submitCuts } from "../plan/submit_cuts.ts";
 import { setGuards, withGuard } from "./canary_ranges.ts";
 import { checkFinite, writeBuffer } from "./host_transfer.ts";
 import { type DispatchTime, timeSteps } from "./kernel_times.ts";
-import type { Pipeline } from "./pipelines.ts";
+import type { Step } from "./step.ts";
 import { uniformBytes } from "./uniform_bytes.ts";
 
 /** Host values for the inputs of a program, by name. */
 export type Inputs = Readonly<Record<string, ArrayLike<number>>>;
 
-/** A part of a buffer, in bytes. */
-export interface BufferRange {
-  readonly buffer: GPUBuffer;
-  readonly offset: number;
-  readonly size: number;
-}
-
-/** What one command of a program comes to on the device. */
-export type Step =
-  | {
-      readonly type: "dispatch";
-      readonly dispatch: Dispatch;
-      readonly kernel: Kernel;
-      readonly pipeline: GPUComputePipeline;
-      readonly group: GPUBindGroup;
-      readonly workgroups: readonly [number, number, number];
-    }
-  | { readonly type: "copy"; readonly from: BufferRange; readonly to: BufferRange };
-
 /** A planned program with everything that a run needs already created. */
-export class Executable {
+export class Executable implements Runner {
   readonly #arenas: GPUBuffer[];
   readonly #inputs = new Map<VirtualStorage, BufferRange>();
   readonly #inputBuffer: GPUBuffer | undefined;
@@ -97,7 +79,7 @@ export class Executable {
     );
     return device.guarded(
       `program ${program.name}`,
-      () => new Executable(program, plan, pipelines, device.submitCuts(plan.commands)),
+      () => new Executable(program, plan, pipelines, submitCuts(plan.commands, device.isSoftware)),
     );
   }
 
@@ -119,7 +101,7 @@ export class Executable {
       const operand = command.operands[name];
       if (!operand) throw new OptionError(`${kernel.name}: no operand ${name}`);
       const range = this.locate(operand);
-      return { binding, resource: this.program.device.canaries ? withGuard(this, operand, range) : range };
+      return { binding, resource: this.program.device.canaries ? withGuard(this.plan, operand, range) : range };
     });
     const group = this.program.device.gpu.createBindGroup({ label: kernel.name, layout: pipeline.layout, entries });
     return {
@@ -132,7 +114,10 @@ export class Executable {
     };
   }
 
-  /** The buffer range of a tensor. */
+  get reused(): ReadonlySet<VirtualStorage> {
+    return this.plan.reused;
+  }
+
   locate(x: Tensor): BufferRange {
     const state = stateOf(x);
     const size = alignUp(x.sizeBytes, 4);

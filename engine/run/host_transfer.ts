@@ -1,9 +1,9 @@
+import type { BufferRange } from "../core/device_parts.ts";
 import { bytesPerElement, firstNonFinite, type HostArray, viewAs } from "../core/dtype.ts";
 import { IndexError, NonFiniteError } from "../core/errors.ts";
-import type { FlagSet, Program } from "../core/program.ts";
+import type { FlagSet, Program } from "../core/recording.ts";
 import { alignUp } from "../core/storage.ts";
 import type { Tensor } from "../core/tensor.ts";
-import type { BufferRange } from "./executable.ts";
 
 /** Bytes that a read-back of these tensors takes in a staging buffer. */
 export function readBackBytes(tensors: readonly Tensor[]): number {

@@ -1,7 +1,6 @@
-import type { Dispatch } from "../core/program.ts";
+import type { Device, Dispatch } from "../core/recording.ts";
 import { GPUBufferUsageFlags } from "../core/storage.ts";
-import type { Device } from "./device.ts";
-import type { Step } from "./executable.ts";
+import type { DispatchStep, Step } from "./step.ts";
 
 /** GPU time of one dispatch. */
 export interface DispatchTime {
@@ -9,8 +8,6 @@ export interface DispatchTime {
   readonly dispatch: Dispatch;
   readonly nanoseconds: number;
 }
-
-type DispatchStep = Extract<Step, { type: "dispatch" }>;
 
 /** Dispatches per submit: a long program stays interruptible; at most 2048 fit the largest query set of WebGPU. */
 const dispatchesPerSubmit = 64;

@@ -1,6 +1,6 @@
+import type { KernelWarmUp, Pipeline, Waits } from "../core/device_parts.ts";
 import { GPUBufferUsageFlags } from "../core/storage.ts";
-import type { Waits } from "../platform/platform.ts";
-import { bindGroupLayoutOf, type Pipeline } from "./pipelines.ts";
+import { bindGroupLayoutOf } from "./pipelines.ts";
 
 /** Fewer kernels are compiled before a second device has opened. */
 const leastKernels = 16;
@@ -14,7 +14,7 @@ const bindingBytes = 65_536;
  * its first kernels, a second device of the same driver launches the others, the last one first, with no workgroups; the first
  * device then finds them in the driver's cache. Whatever fails on the second device ends the help and nothing else.
  */
-export class WarmUp {
+export class WarmUp implements KernelWarmUp {
   readonly #launched = new WeakSet<GPUComputePipeline>();
   #helping: Promise<unknown> = Promise.resolve();
 

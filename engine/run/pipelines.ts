@@ -1,21 +1,7 @@
+import type { Pipeline, PipelineSource } from "../core/device_parts.ts";
 import { MissingFeatureError, ValidationError } from "../core/errors.ts";
 import { type Declarations, type Kernel, requiredFeatures, shaderText } from "../core/kernel.ts";
-import type { Device } from "./device.ts";
-
-/** A compiled kernel with the layout that its bind groups follow. */
-export interface Pipeline {
-  readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
-  readonly recipe: PipelineRecipe;
-}
-
-/** What a pipeline is made of. */
-export interface PipelineRecipe {
-  readonly kernel: Kernel;
-  /** The shader with its declarations filled in. */
-  readonly text: string;
-  readonly constants: Readonly<Record<string, number>>;
-}
+import type { Device } from "../core/recording.ts";
 
 const shaderStageCompute = 0x4; // GPUShaderStage.COMPUTE
 
@@ -31,13 +17,12 @@ export function bindGroupLayoutOf(gpu: GPUDevice, kernel: Kernel): GPUBindGroupL
 }
 
 /** Compiles kernels once per device, in parallel, and keeps the results. */
-export class PipelineCache {
+export class PipelineCache implements PipelineSource {
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
   readonly #modules = new Map<string, GPUShaderModule>();
 
   constructor(readonly device: Device) {}
 
-  /** @throws ValidationError (kernel name, WGSL line), MissingFeatureError */
   get(
     kernel: Kernel,
     constants: Readonly<Record<string, number>> = {},

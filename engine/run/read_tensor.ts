@@ -1,12 +1,14 @@
+import { writtenBy } from "../core/command.ts";
 import type { HostArray } from "../core/dtype.ts";
 import { ReusedTensorError } from "../core/errors.ts";
-import type { Program } from "../core/program.ts";
+import { entryWithoutRule } from "../core/gradient_paths.ts";
+import type { Command, Program, Tensor, VirtualStorage } from "../core/recording.ts";
 import { showShape } from "../core/shape.ts";
 import { alignUp, indexFlagsName, StateStorage } from "../core/storage.ts";
-import { stateOf, Tensor } from "../core/tensor.ts";
+import { insertEarly } from "../core/tape.ts";
+import { emptyLike, Tensor as StateTensor, stateOf } from "../core/tensor.ts";
 import { Executable } from "./executable.ts";
 import { readBackBytes, splitReadBack } from "./host_transfer.ts";
-import { runnerOf } from "./recorded_program.ts";
 
 /** Copies a tensor to the host; see `Tensor.read`. */
 export async function readTensor(x: Tensor): Promise<HostArray> {
@@ -21,40 +23,33 @@ export async function readTensor(x: Tensor): Promise<HostArray> {
   return readState(x, storage);
 }
 
-async function readState(x: Tensor, storage: StateStorage): Promise<HostArray> {
-  const flags = storage.flagsOf?.flags.map(({ tensor }) => tensor) ?? [];
-  const tensors = [x, ...flags];
-  const [values] = await copyOut(
-    x,
-    tensors,
-    (tensor) => ({ buffer: (stateOf(tensor) ?? storage).buffer, offset: tensor.byteOffset }),
-    storage.flagsOf,
-  );
-  if (!values) throw new ReusedTensorError("read: nothing came back");
-  return values;
+function readState(x: Tensor, storage: StateStorage): Promise<HostArray> {
+  // Values of an eager recording are checked for the bad indices that it met.
+  const program = x.storage.kind === "virtual" ? x.storage.owner.resolve() : undefined;
+  return copyOut(x, program, (tensor) => ({
+    buffer: (stateOf(tensor) ?? storage).buffer,
+    offset: tensor.byteOffset,
+  }));
 }
 
 async function readOutput(program: Program, x: Tensor): Promise<HostArray> {
-  const executable = runnerOf(program);
-  if (!executable) throw new ReusedTensorError(`read: the program "${program.name}" has not run yet; call run first`);
-  if (x.storage.kind === "virtual" && executable.plan.reused.has(x.storage)) {
+  const { runner } = program;
+  if (!runner) throw new ReusedTensorError(`read: the program "${program.name}" has not run yet; call run first`);
+  if (x.storage.kind === "virtual" && runner.reused.has(x.storage)) {
     throw new ReusedTensorError(
       `read: the memory of this ${showShape(x.shape)} tensor of "${program.name}" was given to another one; return it from the recording function to declare it an output`,
     );
   }
-  const tensors = [x, ...program.flags.map(({ tensor }) => tensor)];
-  const [values] = await copyOut(x, tensors, (tensor) => executable.locate(tensor), program);
-  if (!values) throw new ReusedTensorError("read: nothing came back");
-  return values;
+  return copyOut(x, program, (tensor) => runner.locate(tensor));
 }
 
 async function copyOut(
   x: Tensor,
-  tensors: readonly Tensor[],
-  locate: (tensor: Tensor) => { buffer: GPUBuffer; offset: number },
   program: Program | undefined,
-): Promise<HostArray[]> {
+  locate: (tensor: Tensor) => { buffer: GPUBuffer; offset: number },
+): Promise<HostArray> {
   const { device } = x;
+  const tensors = [x, ...(program?.flags ?? []).map(({ tensor }) => tensor)];
   const bytes = readBackBytes(tensors);
   const staging = device.staging.take(bytes);
   const encoder = device.gpu.createCommandEncoder({ label: "read" });
@@ -67,7 +62,9 @@ async function copyOut(
   device.submit(encoder.finish());
   const data = await device.staging.collect(staging, bytes);
   device.throwIfLost();
-  return splitReadBack(program, tensors, data);
+  const [values] = splitReadBack(program, tensors, data);
+  if (!values) throw new ReusedTensorError("read: nothing came back");
+  return values;
 }
 
 /** Runs what `x` needs of an eager recording and gives it a buffer of its own. */
@@ -75,24 +72,45 @@ async function runEager(program: Program, x: Tensor): Promise<void> {
   const { device } = x;
   const storage = x.storage;
   if (storage.kind !== "virtual") return;
-  const own = new StateStorage(device, `value ${showShape(x.shape)}`, storage.sizeBytes, undefined, program);
+  const own = new StateStorage(device, `value ${showShape(x.shape)}`, storage.sizeBytes);
   const commands = [...program.commands];
-  const target = new Tensor(device, [storage.sizeBytes / 4], "u32", own);
-  const source = new Tensor(device, [storage.sizeBytes / 4], "u32", storage);
+  const target = new StateTensor(device, [storage.sizeBytes / 4], "u32", own);
+  const source = new StateTensor(device, [storage.sizeBytes / 4], "u32", storage);
   program.assign(target, source);
   const executable = await Executable.create(program, []);
-  program.commands.splice(0, program.commands.length, ...commands.filter((command) => !writesState(command)));
   executable.submit();
   storage.materialized = own;
+  keepDependence(program, storage, commands);
+  const left = commands.flatMap(withoutValues);
+  program.commands.splice(0, program.commands.length, ...left);
   executable.destroy();
 }
 
-function writesState(command: Program["commands"][number]): boolean {
-  if (command.type === "assign") return true;
-  return command.kernel.bindings.some(({ name, access }) => {
-    const operand = command.operands[name];
-    // A value that an earlier read gave a buffer of its own is no state: others may still need the command that computed it.
-    const storage = access === "write" ? operand?.storage : undefined;
-    return storage?.kind === "state" && storage.name !== indexFlagsName;
-  });
+/** Leaves on the tape that a value without a rule of its own depends on others: the command that tells so is about to go. */
+function keepDependence(program: Program, storage: VirtualStorage, commands: readonly Command[]): void {
+  for (const command of [...commands].reverse()) {
+    for (const y of writtenBy(command)) {
+      const entry = y.storage === storage ? entryWithoutRule(program, y, command) : undefined;
+      if (entry) insertEarly(program.tape, entry);
+    }
+  }
+}
+
+/**
+ * What stays to be run of an eager recording after a read: state was updated and must not be so again, and a value that has a
+ * buffer of its own is kept as it was read, even if the state that it was computed from changes.
+ */
+function withoutValues(command: Command): Command[] {
+  if (command.type === "assign") return [];
+  const written = writtenBy(command);
+  if (written.some(({ storage }) => storage.kind === "state" && storage.name !== indexFlagsName)) return [];
+  const known = written.filter(({ storage }) => storage.kind === "virtual" && storage.materialized);
+  if (known.length === 0) return [command];
+  if (written.every((x) => known.includes(x) || x.storage.kind === "state")) return [];
+  // Others may still need the command: it then writes again beside the values that are known.
+  const operands = Object.entries(command.operands).map(([name, x]): [string, Tensor] => [
+    name,
+    known.includes(x) ? emptyLike(x) : x,
+  ]);
+  return [{ ...command, operands: Object.fromEntries(operands) }];
 }

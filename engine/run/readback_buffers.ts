@@ -1,10 +1,11 @@
+import type { StagingBuffers } from "../core/device_parts.ts";
+import type { Device } from "../core/recording.ts";
 import { alignUp, GPUBufferUsageFlags } from "../core/storage.ts";
-import type { Device } from "./device.ts";
 
 const mapModeRead = 0x1; // GPUMapMode.READ
 
 /** Buffers that carry values to the host, kept for reuse. */
-export class StagingPool {
+export class StagingPool implements StagingBuffers {
   readonly #free: GPUBuffer[] = [];
   static readonly #most = 16;
 
@@ -30,7 +31,7 @@ export class StagingPool {
       await this.device.waits.during(buffer.mapAsync(mapModeRead, 0, alignUp(sizeBytes, 8)));
     } catch (cause) {
       this.device.destroyBuffer(buffer);
-      throw this.device.describe(cause);
+      throw this.device.health.describe(cause);
     }
     const bytes = buffer.getMappedRange(0, alignUp(sizeBytes, 8)).slice(0, sizeBytes);
     buffer.unmap();

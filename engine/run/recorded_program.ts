@@ -1,22 +1,14 @@
 import type { HostArray } from "../core/dtype.ts";
 import { OptionError, ReusedTensorError } from "../core/errors.ts";
-import { Program, type ProgramOptions } from "../core/program.ts";
-import type { Tensor } from "../core/tensor.ts";
+import type { Device, Program, Tensor } from "../core/recording.ts";
+import type { ProgramOptions } from "../core/recording_options.ts";
 import type { Plan } from "../plan/planner.ts";
 import { type ProgramStats, printPlan, statsOf, trafficOf } from "../plan/program_stats.ts";
-import type { Device } from "./device.ts";
 import { Executable, type Inputs, planFor } from "./executable.ts";
 import { readBackBytes, splitReadBack } from "./host_transfer.ts";
 
 /** Tensors that a recording function returns, by name. */
 export type Outputs = Readonly<Record<string, Tensor>>;
-
-const executables = new WeakMap<Program, Executable>();
-
-/** What runs a program, once it was compiled. */
-export function runnerOf(program: Program): Executable | undefined {
-  return executables.get(program);
-}
 
 /** Values of one run on their way to the host. */
 export interface Readback<Names extends string> {
@@ -50,7 +42,7 @@ export function recordProgram<T extends Outputs>(
   build: (program: Program) => T,
   options: ProgramOptions = {},
 ): RecordedProgram<T> {
-  const program = new Program(device, options);
+  const program = device.program(options);
   const outputs = build(program);
   program.adopt("recordProgram", Object.values(outputs));
   return new RecordedProgram(program, outputs);
@@ -93,7 +85,7 @@ export class RecordedProgram<T extends Outputs> {
       throw new ReusedTensorError(`${this.program.name}: the program was destroyed; record it again`);
     if (!this.#executable) {
       this.#executable = await Executable.create(this.program, Object.values(this.outputs), this.plan);
-      executables.set(this.program, this.#executable);
+      this.program.runner = this.#executable;
     }
     return this.#executable;
   }
@@ -192,7 +184,7 @@ export class RecordedProgram<T extends Outputs> {
     this.#isDestroyed = true;
     this.#executable?.destroy();
     this.#executable = undefined;
-    executables.delete(this.program);
+    this.program.runner = undefined;
     this.program.destroyOwned();
   }
 }

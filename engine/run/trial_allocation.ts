@@ -1,5 +1,5 @@
+import type { Device } from "../core/recording.ts";
 import { GPUBufferUsageFlags } from "../core/storage.ts";
-import type { Device } from "./device.ts";
 
 const chunkBytes = 2 ** 28;
 

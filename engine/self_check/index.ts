@@ -1,4 +1,4 @@
-import type { Device } from "../run/device.ts";
+import type { Device } from "../core/recording.ts";
 import { kernelChecks } from "./kernels.ts";
 
 /** Comparison of a kernel's result on this device with a float64 computation. */

@@ -1,4 +1,5 @@
 import { hostUniform } from "../core/host_random.ts";
+import type { Device } from "../core/recording.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { attention } from "../ops/attention.ts";
 import { countNonFinite } from "../ops/count_non_finite.ts";
@@ -13,7 +14,6 @@ import { nearest } from "../ops/nearest.ts";
 import { uniform } from "../ops/random.ts";
 import { sum } from "../ops/reduce.ts";
 import { softmax } from "../ops/softmax.ts";
-import type { Device } from "../run/device.ts";
 import { recordProgram } from "../run/recorded_program.ts";
 import * as reference from "./reference.ts";
 

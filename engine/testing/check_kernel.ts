@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import type { Kernel, KernelParams } from "../core/kernel.ts";
-import type { DispatchOptions } from "../core/program.ts";
-import type { Device } from "../run/device.ts";
+import type { Device } from "../core/recording.ts";
+import type { DispatchOptions } from "../core/recording_options.ts";
 import { recordProgram } from "../run/recorded_program.ts";
 import { type DoubleOperands, type HostOperands, upload } from "./check_operation.ts";
 import { expectClose } from "./compare.ts";

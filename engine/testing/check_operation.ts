@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import type { DType } from "../core/dtype.ts";
+import type { Device } from "../core/recording.ts";
 import { sizeOf } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
-import type { Device } from "../run/device.ts";
 import { recordProgram } from "../run/recorded_program.ts";
 import { randomSource } from "./arbitraries.ts";
 import { expectClose } from "./compare.ts";
@@ -88,26 +88,36 @@ export async function checkGradient<Case>(device: Device, check: GradientCheck<C
         const step = (check.step ?? 1e-5) * Math.max(1e-3, ...Array.from(x, Math.abs));
         const along = (t: number): number => {
           const moved = Float64Array.from(x, (value, k) => value + t * (direction[k] ?? 0));
-          const y = check.reference({ ...doubles, [name]: moved }, drawn);
-          return weights.reduce((sum, weight, k) => sum + weight * (y[k] ?? 0), 0);
+          return dot(weights, check.reference({ ...doubles, [name]: moved }, drawn));
         };
         const numeric = (along(step) - along(-step)) / (2 * step);
-        let analytic = 0;
-        let scale = 0;
-        for (let k = 0; k < x.length; k++) {
-          analytic += (gradient[k] ?? Number.NaN) * (direction[k] ?? 0);
-          scale += Math.abs((gradient[k] ?? 0) * (direction[k] ?? 0));
-        }
-        const error = Math.abs(analytic - numeric) / Math.max(scale, floorOf(check.floor, drawn) ?? 1e-6);
-        const bound = check.bound ?? 1e-4;
-        if (!(error <= bound)) {
-          throw new Error(
-            `d${name}: derivative ${analytic} along a random direction, expected ${numeric}; error ${error.toExponential(3)} exceeds ${bound}`,
-          );
-        }
+        const bounds = { error: check.bound ?? 1e-4, floor: floorOf(check.floor, drawn) ?? 1e-6 };
+        expectSlope(`d${name}`, gradient, direction, numeric, bounds);
       }
     }),
     { numRuns: check.runs ?? 10 },
+  );
+}
+
+function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  return Array.from(a).reduce((sum, value, k) => sum + value * (b[k] ?? 0), 0);
+}
+
+/** @throws Error unless the gradient along a direction is the derivative that was measured there */
+function expectSlope(
+  what: string,
+  gradient: ArrayLike<number>,
+  direction: Float64Array,
+  numeric: number,
+  bounds: { readonly error: number; readonly floor: number },
+): void {
+  const terms = Array.from(direction, (along, k) => (gradient[k] ?? Number.NaN) * along);
+  const analytic = terms.reduce((sum, term) => sum + term, 0);
+  const scale = terms.reduce((sum, term) => sum + Math.abs(term), 0);
+  const error = Math.abs(analytic - numeric) / Math.max(scale, bounds.floor);
+  if (error <= bounds.error) return;
+  throw new Error(
+    `${what}: derivative ${analytic} along a random direction, expected ${numeric}; error ${error.toExponential(3)} exceeds ${bounds.error}`,
   );
 }
 

@@ -2,7 +2,7 @@ import { d, tgpu } from "typegpu";
 import copySource from "../../shaders/probe_copy.wgsl" with { type: "text" };
 import flopsSource from "../../shaders/probe_flops.wgsl" with { type: "text" };
 import { defineKernel } from "../core/kernel.ts";
-import type { Device } from "../run/device.ts";
+import type { Device } from "../core/recording.ts";
 import { recordProgram } from "../run/recorded_program.ts";
 
 const CopyParams = d.struct({ count: d.u32 }).$name("Params");

@@ -2,10 +2,9 @@ import { platform } from "#platform";
 import packageJson from "../../package.json" with { type: "json" };
 import type { DType } from "../core/dtype.ts";
 import { OptionError } from "../core/errors.ts";
-import { Program } from "../core/program.ts";
-import type { Device } from "../run/device.ts";
+import type { Device, Program, TuningRequest } from "../core/recording.ts";
+import { tuningKey } from "../core/tuning_table.ts";
 import { Executable, type Inputs } from "../run/executable.ts";
-import { type TuningRequest, tuningKey } from "./tuning_table.ts";
 
 export interface TuneOptions {
   /** Time to spend on measurements. What is left then keeps its built-in choice. Default 20 s on software adapters, 3 s on others. */
@@ -141,7 +140,7 @@ interface Trial {
 
 /** Compiles one candidate; undefined if it cannot run here. */
 async function prepare(device: Device, request: TuningRequest, candidate: string): Promise<Trial | undefined> {
-  const program = new Program(device, { name: `tune ${request.operation} ${candidate}` });
+  const program = device.program({ name: `tune ${request.operation} ${candidate}` });
   let executable: Executable;
   try {
     executable = await Executable.create(program, request.example(program, candidate));

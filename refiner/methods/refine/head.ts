@@ -1,4 +1,13 @@
-import { type Arena, type ArenaEntry, batchNorm, linear, programOf, rows, type Tensor } from "../../../engine/index.ts";
+import {
+  type Arena,
+  type ArenaEntry,
+  batchNorm,
+  detach,
+  linear,
+  programOf,
+  rows,
+  type Tensor,
+} from "../../../engine/index.ts";
 import { type ContrastiveLoss, contrastiveLoss, type ViewLayout } from "./contrastive_loss.ts";
 import type { MetricsRow } from "./contrastive_summary.ts";
 import type { NeighbourQueue, Neighbours } from "./queue.ts";
@@ -140,7 +149,8 @@ export class ContrastiveHead {
     const { layout, training, samples, classes, choice, swap, temperature, topK, oracle, metrics } = options;
     const projected = this.project(features, training);
     const predicted = this.predict(projected, training);
-    const anchors = rows(options.teacherProjections ?? projected, 0, layout.globalViews * layout.batch);
+    const views = options.teacherProjections ?? projected;
+    const anchors = detach(rows(views, 0, layout.globalViews * layout.batch)); // only predictions receive a gradient
     const neighbours = this.queue.lookup(anchors, {
       k: topK,
       classes,

@@ -1,10 +1,10 @@
 import {
   Arena,
+  detach,
   movingAverage,
   OptionError,
   type Program,
   recordProgram,
-  rows,
   type Tensor,
 } from "../../../engine/index.ts";
 import { VisionTransformer } from "../../../models/index.ts";
@@ -92,7 +92,7 @@ export class Teacher {
   project(features: Tensor, head: number): Tensor {
     const own = this.#heads[head];
     if (!own) throw new OptionError(`teacher: there is no head ${head}; the model has ${this.#heads.length}`);
-    return own.project(rows(features, 0, features.shape[0] ?? 1), true);
+    return own.project(detach(features), true);
   }
 
   /** Records "average ← factor · average + (1 - factor) · parameters" for the heads. */

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
+import type { TuningRequest } from "../../../engine/core/recording.ts";
 import { Program, recordProgram, type Tensor } from "../../../engine/index.ts";
 import { bucket, defineVariants, type Variant } from "../../../engine/ops/choose_variant.ts";
 import { roundOff, valuesOf } from "../../../engine/testing/index.ts";
-import type { TuningRequest } from "../../../engine/tune/tuning_table.ts";
 import { testDevice } from "../../device.ts";
 import { recordings } from "./variant_recordings.ts";
 

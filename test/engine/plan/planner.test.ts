@@ -3,7 +3,8 @@ import { d, tgpu } from "typegpu";
 import { expect, it } from "vitest";
 import { stateOf } from "../../../engine/core/tensor.ts";
 import { Arena, defineKernel, type Kernel, type Program, recordProgram, type Tensor } from "../../../engine/index.ts";
-import type { Plan, PlannedCommand } from "../../../engine/plan/planner.ts";
+import type { PlannedCommand } from "../../../engine/plan/planned_command.ts";
+import type { Plan } from "../../../engine/plan/planner.ts";
 import { testDevice } from "../../device.ts";
 
 const device = await testDevice();

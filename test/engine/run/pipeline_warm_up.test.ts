@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
+import type { Pipeline } from "../../../engine/core/device_parts.ts";
 import { openDevice, recordProgram, type Tensor } from "../../../engine/index.ts";
 import { add, mul, sub } from "../../../engine/ops/binary.ts";
 import { abs, exp, neg, sqrt, tanh } from "../../../engine/ops/unary.ts";
 import { WarmUp } from "../../../engine/run/pipeline_warm_up.ts";
-import type { Pipeline } from "../../../engine/run/pipelines.ts";
 import { testDevice } from "../../device.ts";
 
 const device = await testDevice();

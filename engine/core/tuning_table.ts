@@ -1,20 +1,7 @@
-import type { Program } from "../core/program.ts";
-import type { Tensor } from "../core/tensor.ts";
-
-/** A choice that an operation made while it was recorded, with a way to measure it. */
-export interface TuningRequest {
-  readonly operation: string;
-  readonly shapeClass: string;
-  /** Worth a measurement, best guess first. */
-  readonly candidates: readonly string[];
-  /** Run as well, but only where they are forced or remembered. */
-  readonly others: readonly string[];
-  /** Records just this operation with the given candidate, on inputs of its own. @returns its results */
-  readonly example: (program: Program, candidate: string) => readonly Tensor[];
-}
+import type { TuningChoices, TuningRequest } from "./recording.ts";
 
 /** Which variant each operation takes for each class of shapes. */
-export class TuningTable {
+export class TuningTable implements TuningChoices {
   readonly #choices = new Map<string, string>();
   readonly #forced = new Map<string, string>();
   readonly requests = new Map<string, TuningRequest>();

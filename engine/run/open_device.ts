@@ -1,0 +1,51 @@
+import { platform } from "#platform";
+import { OptionError } from "../core/errors.ts";
+import { Device, type DeviceOptions } from "./device.ts";
+
+const wantedFeatures = ["shader-f16", "subgroups", "timestamp-query"] as const;
+
+/**
+ * Opens a WebGPU device with the adapter's own limits and the features that kernels can use.
+ *
+ * @throws NoAdapterError with three remedies, OptionError
+ */
+export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  if (options.device) return new Device(options.device, options, options.gpuAdapter);
+  const robust = options.robust ?? false;
+  const notice = options.notice ?? ((line: string) => console.error(line));
+  const request = { adapter: options.adapter ?? platform.environmentAdapter ?? "auto", robust, notice };
+  if (request.adapter === "")
+    throw new OptionError("openDevice: adapter is empty, expected auto, hardware, software or a part of a name");
+  if (options.gpuAdapter) return new Device(await requestDevice(options.gpuAdapter), options, options.gpuAdapter);
+  const { adapter, again } = await platform.openAdapter(request);
+  const openSecond = async (): Promise<GPUDevice | undefined> => {
+    const other = await again?.();
+    return other && requestDevice(other);
+  };
+  return new Device(await requestDevice(adapter), options, adapter, again && openSecond);
+}
+
+function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  return adapter.requestDevice({
+    label: "mimrefine",
+    requiredFeatures: wantedFeatures.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: limitsOf(adapter),
+  });
+}
+
+const wantedLimits = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+  "maxUniformBufferBindingSize",
+] as const;
+
+function limitsOf(adapter: GPUAdapter): Record<string, number> {
+  return Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
+}
