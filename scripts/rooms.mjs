@@ -103,15 +103,22 @@ export const rooms = [
     holds: "loop, optimiser, schedule, loss scaling, checkpoints, run folder; knows no method",
     imports: ["engine/core", ...publicBelow, ...data, "refiner/data/index"],
   },
+  { room: "refiner/evaluation/core", holds: "matrices of features, errors of evaluations", imports: ["engine/index"] },
   {
     room: "refiner/evaluation/statistics",
     holds: "numbers of features on the host",
-    imports: ["engine/index", "refiner/data/batches"],
+    imports: ["engine/index", "refiner/data/batches", "refiner/evaluation/core"],
   },
   {
     room: "refiner/evaluation/features",
     holds: "the one extractor",
-    imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/statistics"],
+    imports: [
+      ...publicBelow,
+      ...data,
+      "refiner/data/index",
+      "refiner/evaluation/core",
+      "refiner/evaluation/statistics",
+    ],
   },
   {
     room: "refiner/evaluation/neighbours",
@@ -121,6 +128,7 @@ export const rooms = [
       ...data,
       "refiner/data/decoding",
       "refiner/data/index",
+      "refiner/evaluation/core",
       "refiner/evaluation/statistics",
       "refiner/evaluation/features",
     ],
@@ -189,18 +197,18 @@ export const rooms = [
     imports: [...publicBelow, "refiner/conformance", "cli/output", "cli/program"],
   },
   {
+    room: "cli/evaluation",
+    holds: "what the commands of evaluation share",
+    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
+  },
+  {
     room: "cli/runs",
     holds: "run folders: continuing, dry run, progress, report",
-    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
+    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints", "cli/evaluation"],
   },
   {
     room: "cli/embedding",
     holds: "embed and its files",
-    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
-  },
-  {
-    room: "cli/evaluation",
-    holds: "what the commands of evaluation share",
     imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
   },
   {

@@ -8,7 +8,7 @@ import type { Program } from "../core/program.ts";
 import { checkDType, checkSameShape, matrixShape } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { stridingGroups } from "./elementwise.ts";
-import { mean } from "./reduce.ts";
+import { mean } from "./mean.ts";
 import { defineRowVariants, type RowVariant, rowGroups, rowWidth } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, smoothing: d.f32, slot: d.u32 }).$name("Params");

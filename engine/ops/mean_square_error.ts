@@ -1,6 +1,6 @@
 import type { Tensor } from "../core/tensor.ts";
 import { sub } from "./binary.ts";
-import { mean } from "./reduce.ts";
+import { mean } from "./mean.ts";
 import { square } from "./unary.ts";
 
 /** Mean of (a − b)² over all elements, a scalar. @throws ShapeError if the shapes do not broadcast, DTypeError unless f32 */

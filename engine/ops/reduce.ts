@@ -1,13 +1,14 @@
 import { d, tgpu } from "typegpu";
 import columnsSource from "../../shaders/reduce_columns.wgsl" with { type: "text" };
 import rowsSource from "../../shaders/reduce_rows.wgsl" with { type: "text" };
-import { AxisError } from "../core/errors.ts";
+import { AxisError, ShapeError } from "../core/errors.ts";
 import { defineKernel } from "../core/kernel.ts";
 import { checkDType, resolveAxis, type Shape, showShape, sizeOf } from "../core/shape.ts";
 import { programOf, reshape, type Tensor } from "../core/tensor.ts";
-import { mul } from "./binary.ts";
+import { broadcastShape } from "./broadcast.ts";
 import { stridingGroups } from "./elementwise.ts";
-import { expand } from "./expand.ts";
+import { contiguousStrides } from "./permute.ts";
+import { stridedCopy } from "./strided_copy.ts";
 
 const RowParams = d
   .struct({ rows: d.u32, columns: d.u32, chunks: d.u32, chunkLength: d.u32, scale: d.f32 })
@@ -59,14 +60,29 @@ export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   return reshape(y, options.keepDims ? kept : withoutAxes(x.shape, axes));
 }
 
-/** Mean over axes, in a fixed order. @throws AxisError, DTypeError unless f32 */
-export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
-  const axes = reducedAxes("mean", x, options.axes);
-  const kept = keptShape(x.shape, axes);
-  const scale = sizeOf(kept) / x.size;
-  const y = reduceAxes("mean", x, axes, { maximum: false, scale });
-  if (y.base !== x.base) y.program.record(y, [x], (dy) => [expand(reshape(mul(dy, scale), kept), x.shape)]);
-  return reshape(y, options.keepDims ? kept : withoutAxes(x.shape, axes));
+/**
+ * Repeats `x` along the axes where it has length 1 (or none) until it has the given shape.
+ *
+ * @throws ShapeError if `x` does not broadcast to `shape`
+ */
+export function expand(x: Tensor, shape: Shape): Tensor {
+  if (broadcastShape("expand", x.shape, shape).join() !== shape.join()) {
+    throw new ShapeError(
+      `expand: ${showShape(x.shape)} does not repeat to ${showShape(shape)}; lengths must be equal or 1`,
+    );
+  }
+  const program = programOf("expand", x);
+  const y = program.empty(shape, x.dtype);
+  const lead = shape.length - x.shape.length;
+  const xStrides = contiguousStrides(x.shape);
+  const yStrides = contiguousStrides(shape);
+  const axes = shape.map((length, axis) => ({
+    length,
+    xStride: x.shape[axis - lead] === length ? (xStrides[axis - lead] ?? 0) : 0,
+    yStride: yStrides[axis] ?? 0,
+  }));
+  stridedCopy("expand", program, x, y, axes);
+  return program.record(y, [x], (dy) => [sumTo(dy, x.shape)]);
 }
 
 /** Sums `x` over the axes along which `shape` repeats: the gradient of broadcasting. Gives `x` itself if nothing repeats. */

@@ -148,28 +148,45 @@ async function addMember(
   members: Members,
 ): Promise<void> {
   const { attributes } = ahead;
-  const given = attributes?.get("GNU.sparse.name") ?? attributes?.get("path") ?? ahead.name ?? header.name;
-  const name = range.folder + plain(given);
-  const isSparse = [...(attributes?.keys() ?? [])].some((key) => key.startsWith("GNU.sparse."));
-  if (header.type === "1" || header.type === "2") {
+  const given = plain(attributes?.get("GNU.sparse.name") ?? attributes?.get("path") ?? ahead.name ?? header.name);
+  const name = range.folder + given;
+  const unreadable = unreadableKind(header.type, attributes);
+  if (unreadable !== undefined) members.leftOut.push({ name, kind: unreadable });
+  else if (header.type === "1" || header.type === "2") {
     const to = attributes?.get("linkpath") ?? ahead.linkName ?? header.linkName;
     const isHard = header.type === "1";
-    const target = range.folder + plain(isHard ? to : joined(plain(given), to));
+    const target = range.folder + plain(isHard ? to : joined(given, to));
     members.links.push({ name, target, kind: isHard ? "hard link" : "symbolic link", at: members.entries.length });
-  } else if (isSparse || header.type === "S") members.leftOut.push({ name, kind: "sparse file" });
-  else if (header.type === "M") members.leftOut.push({ name, kind: "part of a file on another volume" });
-  else if ("346".includes(header.type)) members.leftOut.push({ name, kind: "device or pipe" });
-  else if (!"5DV".includes(header.type)) {
-    // Contiguous files (7) and, as POSIX demands, types that nobody knows are regular files.
-    if (name.endsWith(".tar")) {
-      if (range.level === mostLevels)
-        throw new DataFormatError(
-          `tar: ${window.name} holds archives within archives, more than ${mostLevels} deep (${name}); unpack them first`,
-        );
-      const inner = { from: offset, to: offset + sizeBytes, folder: `${name.slice(0, -4)}/`, level: range.level + 1 };
-      await indexRange(window, inner, members);
-    } else members.entries.push({ name, offset, lengthBytes: sizeBytes });
-  }
+  } else if (foldersAndNotes.has(header.type)) return;
+  else if (name.endsWith(".tar")) await indexInner(window, name, { offset, sizeBytes }, range, members);
+  // Contiguous files (7) and, as POSIX demands, types that nobody knows are regular files.
+  else members.entries.push({ name, offset, lengthBytes: sizeBytes });
+}
+
+/** Folders, GNU's lists of folders, volume headers. */
+const foldersAndNotes: ReadonlySet<string> = new Set(["5", "D", "V"]);
+
+/** Members whose content is not one piece of the archive. */
+function unreadableKind(type: string, attributes: ReadonlyMap<string, string> | undefined): string | undefined {
+  const isSparse = [...(attributes?.keys() ?? [])].some((key) => key.startsWith("GNU.sparse."));
+  if (isSparse || type === "S") return "sparse file";
+  if (type === "M") return "part of a file on another volume";
+  return type === "3" || type === "4" || type === "6" ? "device or pipe" : undefined;
+}
+
+async function indexInner(
+  window: Window,
+  name: string,
+  { offset, sizeBytes }: Content,
+  range: Range,
+  members: Members,
+): Promise<void> {
+  if (range.level === mostLevels)
+    throw new DataFormatError(
+      `tar: ${window.name} holds archives within archives, more than ${mostLevels} deep (${name}); unpack them first`,
+    );
+  const inner = { from: offset, to: offset + sizeBytes, folder: `${name.slice(0, -4)}/`, level: range.level + 1 };
+  await indexRange(window, inner, members);
 }
 
 /** Gives links the place of the file that they name, wherever in the archive that stands. */

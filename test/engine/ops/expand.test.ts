@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { ShapeError } from "../../../engine/index.ts";
-import { expand } from "../../../engine/ops/expand.ts";
+import { expand } from "../../../engine/ops/reduce.ts";
 import { checkGradient, valuesOf } from "../../../engine/testing/index.ts";
 import { testDevice } from "../../device.ts";
 import { operand } from "../../operand.ts";
