@@ -3,7 +3,7 @@ import columnsSource from "../../shaders/reduce_columns.wgsl" with { type: "text
 import rowsSource from "../../shaders/reduce_rows.wgsl" with { type: "text" };
 import { AxisError, ShapeError } from "../core/errors.ts";
 import { defineKernel } from "../core/kernel.ts";
-import { checkDType, resolveAxis, type Shape, showShape, sizeOf } from "../core/shape.ts";
+import { checkDType, resolveAxis, type Shape, showShape } from "../core/shape.ts";
 import { programOf, reshape, type Tensor } from "../core/tensor.ts";
 import { broadcastShape } from "./broadcast.ts";
 import { stridingGroups } from "./elementwise.ts";

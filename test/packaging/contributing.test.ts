@@ -34,6 +34,8 @@ describe("CONTRIBUTING.md", () => {
         .map((entry) => `${house}/${entry.name}`);
     expect([...folders("engine"), ...folders("refiner")].filter((folder) => !mapped.includes(folder))).toEqual([]);
     const known = rooms.map(({ room }) => room.split("/").slice(0, 2).join("/"));
-    expect(mapped.filter((room) => room !== "test" && !known.some((other) => `${other}/`.startsWith(`${room}/`)))).toEqual([]);
+    expect(
+      mapped.filter((room) => room !== "test" && !known.some((other) => `${other}/`.startsWith(`${room}/`))),
+    ).toEqual([]);
   });
 });
