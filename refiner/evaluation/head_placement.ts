@@ -1,4 +1,4 @@
-import { EvaluationError } from "./statistics/errors.ts";
+import { EvaluationError } from "./core/errors.ts";
 
 /**
  * Blocks to attach heads to: the one with the best k-NN accuracy and all behind it, as MIM-Refiner does (arXiv 2402.10093,

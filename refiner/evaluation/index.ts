@@ -1,4 +1,6 @@
 export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
+export { EvaluationError } from "./core/errors.ts";
+export type { FeatureMatrix } from "./core/feature_matrix.ts";
 export { type BlockFeatures, type EncodeOptions, encodeFeatures } from "./features/encode_features.ts";
 export { EvaluationInputs, type EvaluationViewOptions } from "./features/evaluation_inputs.ts";
 export { matchChannels } from "./features/match_channels.ts";
@@ -17,9 +19,7 @@ export {
   normalisedMutualInformation,
 } from "./statistics/agreement.ts";
 export { type Contingency, contingency } from "./statistics/contingency.ts";
-export { EvaluationError } from "./statistics/errors.ts";
 export { colourMap } from "./statistics/feature_colours.ts";
-export type { FeatureMatrix } from "./statistics/feature_matrix.ts";
 export { type KMeans, type KMeansOptions, kMeans, nearestCentroids } from "./statistics/kmeans.ts";
 export {
   fitLogisticRegression,

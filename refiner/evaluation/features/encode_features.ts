@@ -9,8 +9,8 @@ import {
 import { type Pooling, poolingTable, poolTokens, type VisionTransformer } from "../../../models/index.ts";
 import { type ImageBatch, orderedBatches, type ReadOptions } from "../../data/batches/batches.ts";
 import type { ImageSource } from "../../data/image_source.ts";
-import { EvaluationError } from "../statistics/errors.ts";
-import type { FeatureMatrix } from "../statistics/feature_matrix.ts";
+import { EvaluationError } from "../core/errors.ts";
+import type { FeatureMatrix } from "../core/feature_matrix.ts";
 import { EvaluationInputs, type EvaluationViewOptions } from "./evaluation_inputs.ts";
 import { fittingBatch } from "./fitting_batch.ts";
 import { matchChannels } from "./match_channels.ts";

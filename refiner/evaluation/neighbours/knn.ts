@@ -1,4 +1,4 @@
-import { EvaluationError } from "../statistics/errors.ts";
+import { EvaluationError } from "../core/errors.ts";
 
 export interface VoteOptions {
   /** Neighbours per query. */

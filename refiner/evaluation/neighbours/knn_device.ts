@@ -1,6 +1,6 @@
 import type { Device } from "../../../engine/index.ts";
-import { EvaluationError } from "../statistics/errors.ts";
-import { classCount, type FeatureMatrix } from "../statistics/feature_matrix.ts";
+import { EvaluationError } from "../core/errors.ts";
+import { classCount, type FeatureMatrix } from "../core/feature_matrix.ts";
 import { featureStatistics, standardise } from "../statistics/standardise.ts";
 import { accuracy, voteOfNeighbours } from "./knn.ts";
 import { NeighbourBank } from "./neighbour_bank.ts";

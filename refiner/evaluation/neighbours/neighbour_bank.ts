@@ -1,6 +1,6 @@
 import { type Device, nearest, type RecordedProgram, recordProgram, rows, type Tensor } from "../../../engine/index.ts";
-import { EvaluationError } from "../statistics/errors.ts";
-import { checkMatrix, type FeatureMatrix } from "../statistics/feature_matrix.ts";
+import { EvaluationError } from "../core/errors.ts";
+import { checkMatrix, type FeatureMatrix } from "../core/feature_matrix.ts";
 
 /** The k nearest rows of a bank for some queries. */
 export interface Neighbours {

@@ -1,5 +1,5 @@
-import { EvaluationError } from "./errors.ts";
-import { checkLabels, classCount } from "./feature_matrix.ts";
+import { EvaluationError } from "../core/errors.ts";
+import { checkLabels, classCount } from "../core/feature_matrix.ts";
 
 /** How often each cluster meets each class, `counts[cluster * classes + class]`. */
 export interface Contingency {

@@ -1,5 +1,5 @@
-import { EvaluationError } from "./errors.ts";
-import type { FeatureMatrix } from "./feature_matrix.ts";
+import { EvaluationError } from "../core/errors.ts";
+import type { FeatureMatrix } from "../core/feature_matrix.ts";
 
 const clippedShare = 0.01; // at either end, so that single outliers do not take the contrast
 

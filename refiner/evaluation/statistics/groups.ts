@@ -1,4 +1,4 @@
-import type { FeatureMatrix } from "./feature_matrix.ts";
+import type { FeatureMatrix } from "../core/feature_matrix.ts";
 
 /** Squared Euclidean distance between two rows, summed in float64. */
 export function squaredDistance(x: FeatureMatrix, row: number, y: FeatureMatrix, other: number): number {

@@ -1,6 +1,6 @@
 import { RandomStream } from "../../data/batches/shuffle_random.ts";
-import { EvaluationError } from "./errors.ts";
-import { checkMatrix, type FeatureMatrix } from "./feature_matrix.ts";
+import { EvaluationError } from "../core/errors.ts";
+import { checkMatrix, type FeatureMatrix } from "../core/feature_matrix.ts";
 import { groupMeans, squaredDistance } from "./groups.ts";
 
 export interface KMeansOptions {

@@ -1,5 +1,5 @@
-import { EvaluationError } from "./errors.ts";
-import { checkLabels, checkMatrix, classCount, type FeatureMatrix } from "./feature_matrix.ts";
+import { EvaluationError } from "../core/errors.ts";
+import { checkLabels, checkMatrix, classCount, type FeatureMatrix } from "../core/feature_matrix.ts";
 import { groupMeans, squaredDistance } from "./groups.ts";
 import { unitRows } from "./standardise.ts";
 

@@ -1,5 +1,5 @@
-import { EvaluationError } from "./errors.ts";
-import { checkMatrix, type FeatureMatrix } from "./feature_matrix.ts";
+import { EvaluationError } from "../core/errors.ts";
+import { checkMatrix, type FeatureMatrix } from "../core/feature_matrix.ts";
 
 const deviationEpsilon = 1e-6; // added to the deviation; the protocol of the published k-NN evaluation
 const normEpsilon = 1e-12; // smallest norm divided by; as PyTorch's normalize

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { FeatureMatrix } from "../../../refiner/evaluation/statistics/feature_matrix.ts";
+import type { FeatureMatrix } from "../../../refiner/evaluation/core/feature_matrix.ts";
 
 interface Entry {
   readonly dtype: string;
