@@ -44,38 +44,64 @@ export function fitLogisticRegression(
       `logisticRegression: label ${classCount(labels) - 1} with ${classes} classes; give more classes`,
     );
   }
-  const { rows, columns } = x;
+  const { columns } = x;
   const weights = classes * columns;
   const objective = (parameters: Float64Array, gradient: Float64Array): number => {
     const model = modelOf(parameters, classes, columns);
-    let loss = 0;
-    for (let at = 0; at < weights; at++) {
-      const weight = parameters[at] ?? 0;
-      loss += (l2 / 2) * weight * weight;
-      gradient[at] = l2 * weight;
-    }
-    const logits = new Float64Array(classes);
-    for (let row = 0; row < rows; row++) {
-      rowLogits(model, x, row, logits);
-      const label = labels[row] ?? 0;
-      const logSum = logSumExp(logits);
-      loss += (logSum - (logits[label] ?? 0)) / rows;
-      for (let k = 0; k < classes; k++) {
-        const dLogit = (Math.exp((logits[k] ?? 0) - logSum) - (k === label ? 1 : 0)) / rows;
-        for (let column = 0; column < columns; column++) {
-          const at = k * columns + column;
-          gradient[at] = (gradient[at] ?? 0) + dLogit * (x.data[row * columns + column] ?? 0);
-        }
-        if (bias === "unpenalised") gradient[weights + k] = (gradient[weights + k] ?? 0) + dLogit;
-      }
-    }
-    return loss;
+    const penalty = addPenalty(model.weight.data, l2, gradient);
+    return addCrossEntropy(
+      model,
+      x,
+      labels,
+      { weight: gradient.subarray(0, weights), bias: bias === "none" ? undefined : gradient.subarray(weights) },
+      penalty,
+    );
   };
   const start = new Float64Array(weights + classes);
   const { x: parameters, value, iterations, converged } = minimise(objective, start, options);
   const fitted = modelOf(parameters, classes, columns);
   const mean = fitted.bias.reduce((sum, each) => sum + each / classes, 0);
   return { ...fitted, bias: fitted.bias.map((each) => each - mean), objective: value, iterations, converged };
+}
+
+/** Writes the penalty's gradient. @returns λ/2 · ‖W‖² */
+function addPenalty(weight: ArrayLike<number>, l2: number, gradient: Float64Array): number {
+  let loss = 0;
+  for (let at = 0; at < weight.length; at++) {
+    const value = weight[at] ?? 0;
+    loss += (l2 / 2) * value * value;
+    gradient[at] = l2 * value;
+  }
+  return loss;
+}
+
+/** Adds the mean cross entropy to `loss`, and its gradient; without a bias none of that. */
+function addCrossEntropy(
+  model: Pick<LogisticRegression, "weight" | "bias">,
+  x: FeatureMatrix,
+  labels: ArrayLike<number>,
+  gradient: { readonly weight: Float64Array; readonly bias: Float64Array | undefined },
+  loss: number,
+): number {
+  const { rows, columns } = x;
+  const classes = model.weight.rows;
+  const logits = new Float64Array(classes);
+  let sum = loss;
+  for (let row = 0; row < rows; row++) {
+    rowLogits(model, x, row, logits);
+    const label = labels[row] ?? 0;
+    const logSum = logSumExp(logits);
+    sum += (logSum - (logits[label] ?? 0)) / rows;
+    for (let k = 0; k < classes; k++) {
+      const dLogit = (Math.exp((logits[k] ?? 0) - logSum) - (k === label ? 1 : 0)) / rows;
+      for (let column = 0; column < columns; column++) {
+        const at = k * columns + column;
+        gradient.weight[at] = (gradient.weight[at] ?? 0) + dLogit * (x.data[row * columns + column] ?? 0);
+      }
+      if (gradient.bias) gradient.bias[k] = (gradient.bias[k] ?? 0) + dLogit;
+    }
+  }
+  return sum;
 }
 
 /** Natural logarithms of the class probabilities, `[rows, classes]`. */

@@ -79,17 +79,16 @@ export function daviesBouldin(x: FeatureMatrix, labels: ArrayLike<number>): numb
     const group = labels[row] ?? 0;
     spread[group] = (spread[group] ?? 0) + Math.sqrt(squaredDistance(x, row, means, group)) / (sizes[group] ?? 1);
   }
-  let sum = 0;
-  for (let group = 0; group < sizes.length; group++) {
+  const worstRatio = (group: number): number => {
     let worst = 0;
     for (let other = 0; other < sizes.length; other++) {
-      if (other === group || sizes[group] === 0 || sizes[other] === 0) continue;
+      if (other === group || sizes[other] === 0) continue;
       const distance = Math.sqrt(squaredDistance(means, group, means, other));
       if (distance > 0) worst = Math.max(worst, ((spread[group] ?? 0) + (spread[other] ?? 0)) / distance);
     }
-    sum += worst;
-  }
-  return sum / used;
+    return worst;
+  };
+  return sizes.reduce((sum, size, group) => (size === 0 ? sum : sum + worstRatio(group)), 0) / used;
 }
 
 function checkGroups(operation: string, x: FeatureMatrix, labels: ArrayLike<number>) {
