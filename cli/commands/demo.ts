@@ -17,6 +17,7 @@ import {
   estimatedSeconds,
   measureUpdate,
 } from "../demo_run/demo_schedule.ts";
+import { knnTable, knnText } from "../evaluation/knn_table.ts";
 import { LiveTable } from "../output/live_table.ts";
 import { formatSeconds, Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
@@ -25,7 +26,6 @@ import { listenForInterruption } from "../program/interrupt.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { followRun } from "../runs/follow_run.ts";
-import { knnText, percent } from "../runs/refine_progress.ts";
 import { firstOf, picturesOf } from "../runs/report_pictures.ts";
 import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
 import { writeStoredRun } from "../runs/stored_run.ts";
@@ -102,7 +102,7 @@ export async function runDemo(context: CommandContext, options: DemoOptions, cho
     const seconds = (performance.now() - start) / 1000;
     const report = await writeReport(run, result, seconds);
     const { before = [], afterStage2 = [], after = [] } = result.knn;
-    output.table(tableOf(result.knn));
+    output.table(knnTable(result.knn));
     output.line(closingText(run, seconds, report));
     output.result({
       adapter: device.info.name,
@@ -179,7 +179,7 @@ async function follow(run: AsyncGenerator<RefineEvent, RefineResult>, output: Ou
     stage: ({ stage }) => `updates of stage ${stage}`,
     knn: ({ stage, accuracy }) => {
       known[columnOf[stage]] = accuracy;
-      if (output.streams.isTerminal) table.show(tableOf(known));
+      if (output.streams.isTerminal) table.show(knnTable(known, "…"));
       else output.notice(knnText(momentOf[stage], accuracy));
     },
     clear: () => table.clear(),
@@ -189,27 +189,6 @@ async function follow(run: AsyncGenerator<RefineEvent, RefineResult>, output: Ou
 
 const columnOf = { 1: "before", 2: "afterStage2", 3: "after" } as const;
 const momentOf = { 1: "before", 2: "after stage 2 (heads only)", 3: "after stage 3" } as const;
-
-function tableOf({ before = [], afterStage2, after }: KnnColumns): string[][] {
-  const cell = (values: readonly number[] | undefined, block: number): string => {
-    const value = values?.[block];
-    return value === undefined ? "…" : percent(value);
-  };
-  const gain = (block: number): string => {
-    const [from, to] = [before[block], after?.[block]];
-    return from === undefined || to === undefined ? "…" : `${to < from ? "" : "+"}${(100 * (to - from)).toFixed(1)}`;
-  };
-  return [
-    ["k-NN accuracy, %", "before", "after stage 2", "after stage 3", "gain"],
-    ...before.map((_, block) => [
-      `block ${block}`,
-      cell(before, block),
-      cell(afterStage2, block),
-      cell(after, block),
-      gain(block),
-    ]),
-  ];
-}
 
 async function writeReport(
   { device, files, train, test, store }: DemoRun,

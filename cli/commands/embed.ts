@@ -3,8 +3,7 @@ import type { Device } from "../../engine/index.ts";
 import { completeConfig, formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
 import { type Pooling, VisionTransformer, type VitConfig, type VitPreset, vitConfig } from "../../models/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
-import { FeatureExtractor, featureBatch } from "../../refiner/evaluation/features/embedding.ts";
-import { matchChannels } from "../../refiner/evaluation/features/match_channels.ts";
+import { defaultPooling, type FeatureBlock, FeatureExtractor } from "../../refiner/evaluation/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
 import { embedImages, listOf } from "../embedding/embed_images.ts";
@@ -27,7 +26,7 @@ interface EmbedOptions extends CommonOptions, EncoderCommandOptions {
   readonly model?: VitPreset;
   readonly images?: string;
   readonly out?: string;
-  readonly block?: number;
+  readonly block?: FeatureBlock;
   readonly pool?: Pooling;
   readonly batch: number;
   readonly workers: number | "auto";
@@ -42,12 +41,12 @@ export function embedCommand(context: CommandContext): Command {
   const command = new Command("embed")
     .summary("turn images into feature vectors")
     .description(
-      `Encodes every image of a folder (or IDX, CIFAR, tar, list) and writes one vector per image, and beside it OUT.files.tsv with the image and class of each row. Images are resized (shorter side 256/224 of the model's resolution, bicubic) and cropped in the centre. The device always computes ${featureBatch} images at a time, so the numbers depend on the image only; memory does not grow with the number of images.`,
+      `Encodes every image of a folder (or IDX, CIFAR, tar, list) and writes one vector per image, and beside it OUT.files.tsv with the image and class of each row. Images are resized (shorter side 256/224 of the model's resolution, bicubic) and cropped in the centre. The device always computes the same number of images at a time, so the numbers depend on the image only, and are those that knn and layers measure; memory does not grow with the number of images.`,
     )
     .addOption(sharedOption("weights"))
     .addOption(sharedOption("images"))
     .addOption(sharedOption("outFile", { more: ".npy, .safetensors or .parquet" }))
-    .addOption(sharedOption("block", { more: "its raw output instead of the encoder's final output" }))
+    .addOption(sharedOption("block", { more: "default: last" }))
     .addOption(sharedOption("pool", { more: "default: cls where there is one" }))
     .addOption(sharedOption("batch", { more: "changes speed and memory, not the result", default: 32 }))
     .addOption(sharedOption("workers", { default: "auto" }))
@@ -74,11 +73,7 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
   const writes = { "--out": out, "the list beside it": listOf(out) };
   await checkTouchedPaths("embed", { reads, writes, overwrite: options.force });
   const channels = await channelsOf(weights, options);
-  const opened = await openImages(images, {
-    channels,
-    workers: options.workers,
-  });
-  const source = matchChannels(opened, channels);
+  const source = await openImages(images, { channels, workers: options.workers });
   try {
     const device = await openCommandDevice(options, output);
     try {
@@ -115,8 +110,8 @@ async function loadModel(
 
 function featureOptions(config: VitConfig, { block, pool, shorterSide }: EmbedOptions) {
   return {
-    placements: [block ?? ("last" as const)],
-    pooling: pool ?? (config.classTokens > 0 ? ("cls" as const) : ("avg" as const)),
+    blocks: [block ?? ("last" as const)],
+    pooling: pool ?? defaultPooling(config),
     ...(shorterSide === undefined ? {} : { shorterSidePixels: shorterSide }),
   };
 }
@@ -129,14 +124,14 @@ async function dryRun(options: EmbedOptions, output: Output): Promise<void> {
     const extractor = new FeatureExtractor(new VisionTransformer(device, config), featureOptions(config, options));
     const { weights, activations, inputs, readBack, total } = extractor.memory;
     output.line(
-      `planned device memory for ${featureBatch} images of ${config.heightPixels} × ${config.widthPixels} pixels at a time:`,
+      `planned device memory for ${extractor.batch} images of ${config.heightPixels} × ${config.widthPixels} pixels at a time:`,
     );
     const parts = { weights, activations, "input images": inputs, "read-back": readBack, total };
     output.pairs(Object.entries(parts).map(([name, bytes]) => [name, formatBytes(bytes)] as const));
     output.line(`allocated now: ${formatBytes(device.counters.heldBytes)}`);
     output.result({
       config,
-      batch: featureBatch,
+      batch: extractor.batch,
       plannedBytes: extractor.memory,
       allocatedBytes: device.counters.heldBytes,
     });

@@ -24,6 +24,7 @@ import {
 } from "../../refiner/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
+import { knnTable } from "../evaluation/knn_table.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";
@@ -50,7 +51,7 @@ import {
   type RunOptions,
 } from "../runs/opened_run.ts";
 import { evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
-import { fewUpdatesText, followRefinement, knnTable } from "../runs/refine_progress.ts";
+import { fewUpdatesText, followRefinement } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
 import { checkSameImages, type RunInputs } from "../runs/stored_run.ts";
 

@@ -3,8 +3,7 @@ import { Command } from "commander";
 import { loadEncoder } from "../../models/checkpoints/index.ts";
 import type { Pooling } from "../../models/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
-import { FeatureExtractor } from "../../refiner/evaluation/features/embedding.ts";
-import { EvaluationError, NeighbourBank } from "../../refiner/evaluation/index.ts";
+import { EvaluationError, type FeatureBlock, FeatureExtractor, NeighbourBank } from "../../refiner/evaluation/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
 import { type FeatureIndex, openFeatureIndex } from "../embedding/feature_index.ts";
@@ -23,7 +22,7 @@ interface SearchOptions extends CommonOptions, EncoderCommandOptions {
   readonly index: string;
   readonly weights: string;
   readonly k: number;
-  readonly block?: number;
+  readonly block?: FeatureBlock;
   readonly pool?: Pooling;
   readonly shorterSide?: number;
 }
@@ -39,7 +38,7 @@ export function searchCommand(context: CommandContext): Command {
     .requiredOption("--index <file>", "features written by embed: .safetensors or .npy, with the list beside it")
     .addOption(sharedOption("weights", { more: "the one that the index was made with", isRequired: true }))
     .addOption(sharedOption("k", { more: "they are listed", default: 10 }))
-    .addOption(sharedOption("block", { more: "default: as the index says, else the encoder's final output" }))
+    .addOption(sharedOption("block", { more: "default: as the index says, else last" }))
     .addOption(sharedOption("pool", { more: "default: as the index says, else cls where there is one" }))
     .addOption(sharedOption("shorterSide", { more: "give it if embed was given one" }));
   addEncoderOptions(command).action((query: string, options: SearchOptions) =>
@@ -73,7 +72,7 @@ async function search(query: string, options: SearchOptions, output: Output): Pr
         `search: the index has features of width ${index.features.columns}, the encoder gives ${extractor.width}; use the weights that made the index`,
       );
     const source = await openImages(query, { channels: imageChannels(model.config, options.weights), workers: 0 });
-    const image = await source.load(0, { resizeTo: extractor.decodePixels }).finally(() => source.close?.());
+    const image = await source.load(0, extractor.decoding).finally(() => source.close?.());
     const [data = new Float32Array()] = await (await extractor.submit([image]))();
     extractor.destroy();
     const bank = new NeighbourBank(device, index.features, Math.min(options.k, index.features.rows));
@@ -89,7 +88,7 @@ function featureSettings({ metadata }: FeatureIndex, { block, pool }: SearchOpti
   const stored = metadata.get("mimrefine.block");
   const said = stored === undefined || stored === "last" ? ("last" as const) : Number(stored);
   const pooling: Pooling = metadata.get("mimrefine.pool") === "avg" || classTokens === 0 ? "avg" : "cls";
-  return { placements: [block ?? said], pooling: pool ?? pooling };
+  return { blocks: [block ?? said], pooling: pool ?? pooling };
 }
 
 function show(

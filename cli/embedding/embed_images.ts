@@ -2,8 +2,8 @@ import { basename } from "node:path";
 import type { ByteSink } from "../../engine/files/index.ts";
 import { writeFileAtomic } from "../../engine/platform/files_node.ts";
 import { configKey } from "../../models/index.ts";
-import { type ImageSource, orderedBatches } from "../../refiner/data/index.ts";
-import { type FeatureExtractor, featureBatch } from "../../refiner/evaluation/features/embedding.ts";
+import type { ImageSource } from "../../refiner/data/index.ts";
+import { type FeatureExtractor, streamFeatures } from "../../refiner/evaluation/index.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 import { EmbeddedRows } from "./embedded_rows.ts";
@@ -51,11 +51,11 @@ export async function embedImages(
     };
     const writeMatrix = async (sink: ByteSink): Promise<void> => {
       await computeRows(extractor, source, spool, sources, options, output);
-      const { placements, pooling } = extractor.options;
+      const { blocks, pooling } = extractor;
       await writeFeatures(sink, format, spool, sources, {
         "mimrefine.weights": basename(weights),
         [configKey]: JSON.stringify(extractor.model.config),
-        "mimrefine.block": String(placements[0]),
+        "mimrefine.block": String(blocks[0]),
         "mimrefine.pool": pooling,
       });
     };
@@ -78,49 +78,26 @@ export async function embedImages(
   });
 }
 
-/** Groups of a fixed size go to the device while the next images are decoded and the previous results come back. */
 async function computeRows(
   extractor: FeatureExtractor,
   source: ImageSource,
   spool: FeatureSpool,
   sources: EmbeddedRows,
-  options: ReadingOptions,
+  { batch, maxBad }: ReadingOptions,
   output: Output,
 ): Promise<void> {
   const progress = new Progress(output, source.length, "images");
-  let waiting: Parameters<FeatureExtractor["submit"]>[0][number][] = [];
-  let pending: (() => Promise<readonly Float32Array[]>) | undefined;
-  const collect = async (): Promise<void> => {
-    const [rows] = (await pending?.()) ?? [];
-    pending = undefined;
-    if (rows) await spool.append(rows);
-    progress.update(spool.rows);
-  };
-  const submit = async (): Promise<void> => {
-    const next = await extractor.submit(waiting);
-    waiting = [];
-    await collect();
-    pending = next;
-  };
-  const batches = orderedBatches(source, {
-    batchSize: options.batch,
-    prefetch: 1,
-    resizeTo: extractor.decodePixels,
-    maxBad: options.maxBad,
-    onBroken: (error) => output.warning(error.message),
-  });
+  const reading = { batch, maxBad, onBroken: (error: Error) => output.warning(error.message) };
   try {
-    for await (const { images, indices, labels } of batches) {
-      for (const [i, image] of images.entries()) {
-        const index = indices[i] ?? 0;
+    for await (const { features, indices, labels } of streamFeatures(extractor, source, reading)) {
+      indices.forEach((index, i) => {
         sources.push(index, labels[i] ?? -1);
         if (source.name(index).search(listBreaks) >= 0)
           output.warning(`${JSON.stringify(source.name(index))}: tabs and line breaks stand as spaces in the list`);
-        if (waiting.push(image) === featureBatch) await submit();
-      }
+      });
+      for (const rows of features) await spool.append(rows);
+      progress.update(spool.rows);
     }
-    if (waiting.length > 0) await submit();
-    await collect();
   } finally {
     progress.end();
   }

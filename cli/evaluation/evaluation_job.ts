@@ -7,7 +7,12 @@ import type { Pooling, VisionTransformer } from "../../models/index.ts";
 import { type ImageSource, withClassNames } from "../../refiner/data/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import { heldOut } from "../../refiner/data/sources/held_out.ts";
-import { type BlockAccuracies, knnOfBlocks } from "../../refiner/evaluation/index.ts";
+import {
+  type BlockAccuracies,
+  defaultPooling,
+  type FeatureBlock,
+  knnOfBlocks,
+} from "../../refiner/evaluation/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
@@ -44,7 +49,9 @@ export function addEvaluationOptions(command: Command): Command {
     .addOption(sharedOption("kTemperature", { default: 0.07 }))
     .addOption(sharedOption("pool", { more: "default: cls where there is one" }))
     .option("--no-standardise", "do not scale each feature dimension to mean 0 and deviation 1")
-    .addOption(sharedOption("batch", { more: "changes speed and memory, not the result", default: 64 }))
+    .addOption(
+      sharedOption("batch", { more: "decoded together; changes speed and memory, not the result", default: 32 }),
+    )
     .addOption(sharedOption("imageSize", { more: "default: its own" }))
     .addOption(sharedOption("workers", { default: "auto" }))
     .addOption(sharedOption("maxBad", { default: 0.01 }));
@@ -109,7 +116,7 @@ export async function measureBlocks(
   { device, model, train, test }: EvaluationJob,
   options: EvaluationOptions,
   output: Output,
-  blocks: "all" | readonly number[] = "all",
+  blocks: "all" | readonly FeatureBlock[] = "all",
 ): Promise<BlockAccuracies> {
   const progress = new Progress(output, train.length + test.length, "images");
   try {
@@ -138,7 +145,7 @@ export function describeEvaluation(job: EvaluationJob, options: EvaluationOption
     weights,
     k,
     temperature,
-    pool: pool ?? (job.model.config.classTokens > 0 ? "cls" : "avg"),
+    pool: pool ?? defaultPooling(job.model.config),
     standardise,
     trainImages: found.trainImages,
     testImages: found.testImages,

@@ -12,6 +12,13 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (tex
   };
 }
 
+/** Parses a block of an encoder: its number from 0, or `last` for the final output. */
+export function block(text: string): number | "last" {
+  if (text === "last") return "last";
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError("expected the number of a block, from 0 on, or last.");
+  return Number(text);
+}
+
 /** Parses a share from 0 to 1. */
 export function share(text: string): number {
   const value = Number(text);

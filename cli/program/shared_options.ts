@@ -1,7 +1,7 @@
 import { Option } from "commander";
 import { vitPresets } from "../../models/index.ts";
 import { refinePresets, workersSchema } from "../../refiner/index.ts";
-import { positiveNumber, share, wholeNumber, workers } from "./parsers.ts";
+import { block, positiveNumber, share, wholeNumber, workers } from "./parsers.ts";
 
 /** What an option is in every command that takes it. */
 interface SharedOption {
@@ -37,7 +37,11 @@ const shared = {
   dryRun: { flags: "--dry-run", description: "print the memory that a run would take; computes nothing" },
   preset: { flags: "--preset <name>", description: `settings to begin with: ${Object.keys(refinePresets).join(", ")}` },
   model: { flags: "--model <size>", description: "size of the ViT", choices: Object.keys(vitPresets) },
-  block: { flags: "--block <number>", description: "block to read, the first is 0", parse: wholeNumber(0) },
+  block: {
+    flags: "--block <block>",
+    description: "a block's number (first is 0) for its raw output, or last for the encoder's final output",
+    parse: block,
+  },
   pool: {
     flags: "--pool <how>",
     description: "cls takes the class token, avg the mean over patches",

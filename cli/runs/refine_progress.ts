@@ -1,4 +1,5 @@
 import type { FewUpdatesAdvice, RefineConfig, RefineEvent, RefineResult } from "../../refiner/index.ts";
+import { knnText } from "../evaluation/knn_table.ts";
 import type { Output } from "../output/streams.ts";
 import { settingFlag } from "../program/settings.ts";
 import { followRun, type Timing } from "./follow_run.ts";
@@ -27,29 +28,6 @@ export function followRefinement(
     },
     knn: ({ stage, accuracy }) => output.notice(knnText(moments[stage], accuracy)),
   });
-}
-
-/** k-NN accuracy per block at some moment of a run, in one line. */
-export function knnText(moment: string, accuracy: readonly number[]): string {
-  return `k-NN per block, ${moment}: ${accuracy.map(percent).join(" ")}`;
-}
-
-/** k-NN accuracy per block, in per cent; nothing where it was not measured. */
-export function knnTable({ before, afterStage2, after }: RefineResult["knn"]): string[][] {
-  if (!before) return [];
-  const cell = (values: readonly number[] | undefined, block: number): string => {
-    const value = values?.[block];
-    return value === undefined ? "-" : percent(value);
-  };
-  return [
-    ["block", "before", "after stage 2", "after stage 3"],
-    ...before.map((_, block) => [String(block), cell(before, block), cell(afterStage2, block), cell(after, block)]),
-  ];
-}
-
-/** A share in per cent. */
-export function percent(share: number): string {
-  return (100 * share).toFixed(1);
 }
 
 /** That few updates are planned, and the options that would make them enough. */

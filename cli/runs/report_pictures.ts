@@ -20,7 +20,7 @@ export async function picturesOf(
 ): Promise<Pick<ReportData, "galleries" | "patchMaps" | "featureNote">> {
   const bank = spreadOver(images.train, bankImages);
   const queries = spreadOver(images.test, queryImages);
-  const blocks = [models.before.config.blocks - 1];
+  const blocks = ["last"] as const;
   const side = async (model: VisionTransformer) => ({
     bank: await encodeFeatures(device, model, bank, { ...options, blocks, maxBad: 1 }),
     queries: await encodeFeatures(device, model, queries, { ...options, blocks, maxBad: 1 }),
@@ -31,7 +31,7 @@ export async function picturesOf(
   });
   const maps = await patchMaps(device, models, queries, [...before.queries.indices]);
   const pooled = options.pooling === "avg" || models.before.config.classTokens === 0 ? "mean patch" : "class token";
-  const featureNote = `${pooled} of the last block, among ${bank.length} training images`;
+  const featureNote = `${pooled} of the final output, among ${bank.length} training images`;
   return { ...(await reportPictures(galleries, maps)), featureNote };
 }
 

@@ -1,5 +1,5 @@
+import { classCount } from "../evaluation/core/feature_matrix.ts";
 import { type FeatureMatrix, knnAccuracy, knnPredictions } from "../evaluation/index.ts";
-import { classCount } from "../evaluation/statistics/feature_matrix.ts";
 import { featureStatistics, standardise, unitRows } from "../evaluation/statistics/standardise.ts";
 import { goldenBounds } from "./bounds.ts";
 import type { GoldenCase, GoldenCheck } from "./fixture.ts";

@@ -79,7 +79,7 @@ export async function reconstructionOfBlocks(
     ),
     config.channels === 1 ? 1 : 3,
   );
-  const inputs = new EvaluationInputs(config, batch, options);
+  const inputs = new EvaluationInputs(device, config, batch, options);
   const losses: number[] = [];
   for (let block = 0; block < config.blocks; block++) {
     // The same parameters, cut off behind this block; its unused decoder is never allocated.
@@ -96,7 +96,7 @@ export async function reconstructionOfBlocks(
     const { maxBad, onBroken, signal } = options;
     for await (const next of orderedBatches(first, {
       batchSize: batch,
-      resizeTo: inputs.shorterSidePixels,
+      ...inputs.decodingForWholeBatch,
       maxBad,
       onBroken,
       signal,
@@ -114,6 +114,8 @@ export async function reconstructionOfBlocks(
         maskRatio,
         config.classTokens,
       );
+      // Places of a short batch that no image takes do not count.
+      mask.fill(0, next.images.length * patches);
       const values = { ...inputs.values(next.images), keptRows, keptPositions, restoreRows, mask };
       const { loss } = await (await program.run(values, ["loss"])).read();
       sum += (loss?.[0] ?? Number.NaN) * next.images.length;

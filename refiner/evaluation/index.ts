@@ -1,9 +1,18 @@
 export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
 export { EvaluationError } from "./core/errors.ts";
 export type { FeatureMatrix } from "./core/feature_matrix.ts";
-export { type BlockFeatures, type EncodeOptions, encodeFeatures } from "./features/encode_features.ts";
+export { type BlockFeatures, collectFeatures, type EncodeOptions, encodeFeatures } from "./features/encode_features.ts";
 export { EvaluationInputs, type EvaluationViewOptions } from "./features/evaluation_inputs.ts";
+export type { FeatureBlock } from "./features/feature_blocks.ts";
+export {
+  FeatureExtractor,
+  type FeatureMemory,
+  type FeatureOptions,
+  type FeatureRows,
+} from "./features/feature_extractor.ts";
+export { defaultPooling, type FeaturePooling } from "./features/feature_pooling.ts";
 export { matchChannels } from "./features/match_channels.ts";
+export { type FeatureBatch, type FeatureReadOptions, streamFeatures } from "./features/stream_features.ts";
 export { recommendedBlocks } from "./head_placement.ts";
 export { accuracy, type VoteOptions, voteOfNeighbours } from "./neighbours/knn.ts";
 export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./neighbours/knn_device.ts";

@@ -1,10 +1,12 @@
-import { type Device, recordProgram } from "../../engine/index.ts";
-import { segmentTokens, type VisionTransformer } from "../../models/index.ts";
+import { type Device, DeviceMixError } from "../../engine/index.ts";
+import type { VisionTransformer } from "../../models/index.ts";
 import type { ImageSource, RgbImage } from "../data/image_source.ts";
+import { subset } from "../data/sources/derived_sources.ts";
 import {
+  collectFeatures,
   colourMap,
   componentScores,
-  EvaluationInputs,
+  FeatureExtractor,
   matchChannels,
   principalComponents,
 } from "../evaluation/index.ts";
@@ -17,9 +19,10 @@ export interface PatchMap {
 }
 
 /**
- * Maps of the three leading principal components of patch features (output of the last block), over all given images at once.
+ * Maps of the three leading principal components of patch features (the encoder's final output), over all given images at once.
  *
- * @param indices - images of the source to show
+ * @param indices - images of the source to show, all whole
+ * @throws DeviceMixError if a model lives on another device
  */
 export async function patchMaps(
   device: Device,
@@ -27,47 +30,41 @@ export async function patchMaps(
   source: ImageSource,
   indices: readonly number[],
 ): Promise<PatchMap[]> {
-  const { config } = models.before;
-  const fitting = matchChannels(source, config.channels === 1 ? 1 : 3);
-  const inputs = new EvaluationInputs(config, indices.length, {});
-  const images = await Promise.all(indices.map((index) => fitting.load(index, { resizeTo: inputs.shorterSidePixels })));
-  const before = await mapsOf(device, models.before, inputs, images);
-  const after = await mapsOf(device, models.after, inputs, images);
-  return images.map((image, i) => ({ image, before: before[i] ?? image, after: after[i] ?? image }));
+  const shown = subset(source, indices);
+  const before = await mapsOf(device, models.before, shown);
+  const after = await mapsOf(device, models.after, shown);
+  const pictures = matchChannels(shown, models.before.config.channels === 1 ? 1 : 3);
+  return Promise.all(
+    before.maps.map(async (map, i) => ({
+      image: await pictures.load(i, { resizeTo: before.sidePixels }),
+      before: map,
+      after: after.maps[i] ?? map,
+    })),
+  );
 }
 
 async function mapsOf(
   device: Device,
   model: VisionTransformer,
-  inputs: EvaluationInputs,
-  images: readonly RgbImage[],
-): Promise<RgbImage[]> {
-  inputs.grow(images);
-  const { width, classTokens } = model.config;
-  let grid = { rows: 1, columns: 1 };
-  const program = recordProgram(
-    device,
-    (p) => {
-      const encoded = model.forward(inputs.record(p));
-      grid = encoded.segments[0] ?? grid;
-      return { tokens: segmentTokens(encoded, 0) };
-    },
-    { name: "patch maps", inference: true },
-  );
-  const { tokens } = await (await program.run(inputs.values(images), ["tokens"])).read();
-  program.destroy();
+  source: ImageSource,
+): Promise<{ readonly maps: readonly RgbImage[]; readonly sidePixels: number }> {
+  if (model.device !== device)
+    throw new DeviceMixError("patchMaps: a model lives on another device; give the device that both were loaded on");
+  const extractor = new FeatureExtractor(model, { blocks: ["last"], pooling: "patches" });
+  const { grid, shorterSidePixels } = extractor;
+  const { features } = await collectFeatures(extractor, source, { maxBad: 0 }).finally(() => extractor.destroy());
+  const [data = new Float32Array()] = features.map((matrix) => matrix.data);
   const patches = grid.rows * grid.columns;
-  const data = new Float32Array(images.length * patches * width);
-  images.forEach((_, i) => {
-    const first = i * (patches + classTokens) + classTokens;
-    data.set(Float32Array.from(tokens.slice(first * width, (first + patches) * width)), i * patches * width);
-  });
-  const features = { rows: images.length * patches, columns: width, data };
-  const colours = colourMap(componentScores(features, principalComponents(features, 3)));
-  return images.map((_, i) => ({
-    width: grid.columns,
-    height: grid.rows,
-    channels: 3,
-    data: colours.slice(3 * i * patches, 3 * (i + 1) * patches),
-  }));
+  const tokens = { rows: source.length * patches, columns: model.config.width, data };
+  const colours = colourMap(componentScores(tokens, principalComponents(tokens, 3)));
+  const maps = Array.from(
+    { length: source.length },
+    (_, i): RgbImage => ({
+      width: grid.columns,
+      height: grid.rows,
+      channels: 3,
+      data: colours.slice(3 * i * patches, 3 * (i + 1) * patches),
+    }),
+  );
+  return { maps, sidePixels: shorterSidePixels };
 }

@@ -2,10 +2,13 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
-import { beforeAll, describe, expect, it } from "vitest";
-import { writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { openCheckpoint } from "../../engine/files/index.ts";
+import { hostUniform } from "../../engine/index.ts";
+import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
 import { saveEncoder } from "../../models/checkpoints/index.ts";
 import { vitConfig } from "../../models/index.ts";
+import { FeatureExtractor } from "../../refiner/evaluation/index.ts";
 import { testDevice } from "../device.ts";
 import { randomEncoder } from "../models/random_encoder.ts";
 import { exampleMetrics } from "../refiner/report/example_run.ts";
@@ -30,6 +33,20 @@ beforeAll(async () => {
         .toFile(at(`images/${label}/${String(i).padStart(2, "0")}.png`));
     }
   }
+  // Larger than what they are resized to, so that it shows who resizes them.
+  for (const label of ["dark", "light"]) {
+    await mkdir(at(`photographs/${label}`), { recursive: true });
+    for (let i = 0; i < 6; i++) {
+      const [width, height] = [100 + 7 * i, 90 - 3 * i];
+      const noise = hostUniform(3 * width * height, { seed: i, purpose: label });
+      await sharp(
+        Uint8Array.from(noise, (value) => 128 * value + (label === "light" ? 127 : 0)),
+        { raw: { width, height, channels: 3 } },
+      )
+        .png()
+        .toFile(at(`photographs/${label}/0${i}.png`));
+    }
+  }
   await writeFileAtomic(at("small.safetensors"), (sink) => saveEncoder(sink, randomEncoder(device, small)));
 });
 
@@ -44,7 +61,7 @@ describe("knn", () => {
       .split("\n")
       .map((line) => line.split("\t"));
     expect(rows[0]).toEqual(["block", "accuracy"]);
-    expect(rows.slice(1).map(([block]) => block)).toEqual(["0", "1", "2"]);
+    expect(rows.slice(1).map(([block]) => block)).toEqual(["0", "1", "last"]);
     expect(Number(rows[1]?.[1])).toBe(1); // grey levels 170 apart
   });
 
@@ -76,6 +93,64 @@ describe("layers", () => {
     expect(result.knn[result.peak]).toBe(Math.max(...result.knn));
     expect(err).toContain(`mimrefine refine --heads ${result.heads.join(",")}`);
     expect(err).toContain("reconstruction is not measured");
+  });
+});
+
+describe("embed, knn, layers and search", () => {
+  /** Rows by block and image, of all features that a command computes: every image by itself, whatever its group. */
+  async function computedBy(work: () => Promise<{ readonly code: number }>): Promise<Map<string, string[]>> {
+    const rows = new Map<string, string[]>();
+    const { submit } = FeatureExtractor.prototype;
+    const spy = vi.spyOn(FeatureExtractor.prototype, "submit").mockImplementation(async function (
+      this: FeatureExtractor,
+      images,
+    ) {
+      const read = await submit.call(this, images);
+      return async () => {
+        const features = await read();
+        this.blocks.forEach((block, i) => {
+          const own = Array.from(images, (_, row) => features[i]?.slice(row * this.width, (row + 1) * this.width));
+          rows.set(String(block), [...(rows.get(String(block)) ?? []), ...own.map(String)]);
+        });
+        return features;
+      };
+    });
+    try {
+      expect((await work()).code).toBe(0);
+    } finally {
+      spy.mockRestore();
+    }
+    return rows;
+  }
+
+  it.each(["cls", "avg"])("use the same features to the bit, pooled by %s", { timeout: 180_000 }, async (pool) => {
+    const fixed = [...model(), "--images", at("photographs"), "--pool", pool];
+    const embedded = new Map<string, string[]>();
+    for (const block of ["0", "1", "last"]) {
+      const out = at(`${pool}-${block}.safetensors`);
+      const { code } = await run("embed", ...fixed, "--block", block, "--out", out);
+      expect(code).toBe(0);
+      const file = await openCheckpoint(await fileSource(out));
+      const values = await file.readAsF32("features");
+      await file.close();
+      embedded.set(
+        block,
+        Array.from({ length: 12 }, (_, row) => String(values.slice(32 * row, 32 * (row + 1)))),
+      );
+    }
+    for (const command of ["knn", "layers"]) {
+      const computed = await computedBy(() => run(command, ...fixed, "-k", "2", "--batch", "5"));
+      expect([...computed.keys()]).toEqual([...embedded.keys()]);
+      // Every fifth image is held out and encoded behind the others.
+      const order = [1, 2, 3, 4, 6, 7, 8, 9, 11, 0, 5, 10];
+      for (const [block, rows] of embedded) expect(computed.get(block)).toEqual(order.map((row) => rows[row]));
+    }
+    for (const [block, rows] of embedded) {
+      const index = at(`${pool}-${block}.safetensors`);
+      const query = at("photographs/light/03.png"); // images of the class "dark" come first
+      const computed = await computedBy(() => run("search", query, "--index", index, ...model().slice(0, 2)));
+      expect(computed.get(block)).toEqual([rows[6 + 3]]);
+    }
   });
 });
 

@@ -2,7 +2,9 @@ import type { Device } from "../../../engine/index.ts";
 import type { VisionTransformer } from "../../../models/index.ts";
 import { BrokenImages } from "../../data/decoding/broken_images.ts";
 import type { ImageSource } from "../../data/image_source.ts";
-import { type EncodeOptions, encodeFeatures } from "../features/encode_features.ts";
+import { collectFeatures, type EncodeOptions } from "../features/encode_features.ts";
+import type { FeatureBlock } from "../features/feature_blocks.ts";
+import { FeatureExtractor } from "../features/feature_extractor.ts";
 import { type KnnOptions, knnAccuracy } from "./knn_device.ts";
 
 export interface KnnOfBlocksOptions extends KnnOptions, Omit<EncodeOptions, "onProgress"> {
@@ -12,16 +14,16 @@ export interface KnnOfBlocksOptions extends KnnOptions, Omit<EncodeOptions, "onP
 
 /** k-NN accuracy along the encoder. */
 export interface BlockAccuracies {
-  /** Blocks, 0-based. */
-  readonly blocks: readonly number[];
-  /** Accuracy 0 … 1 per block; that of the last block belongs to the encoder's final output. */
+  /** Raw outputs of blocks (0-based), and the encoder's final output (`last`). */
+  readonly blocks: readonly FeatureBlock[];
+  /** Accuracy 0 … 1 per block. */
   readonly accuracy: readonly number[];
   readonly trainImages: number;
   readonly testImages: number;
 }
 
 /**
- * k-NN accuracy of every block (or of the chosen ones), first to last: training images are the bank, test images the queries.
+ * k-NN accuracy of every block (or of the chosen ones), first to last, which is the encoder's final output: training images are the bank, test images the queries.
  *
  * Broken images are left out; `maxBad` is their share among training and test images together.
  *
@@ -37,18 +39,16 @@ export async function knnOfBlocks(
   const { onProgress, ...rest } = options;
   const total = train.length + test.length;
   const broken = new BrokenImages(total, rest);
-  const bank = await encodeFeatures(device, model, train, {
-    ...rest,
-    maxBad: 1,
-    onBroken: (error, index) => broken.add(index, error),
-    onProgress: (done) => onProgress?.(done, total),
-  });
-  const queries = await encodeFeatures(device, model, test, {
-    ...rest,
-    maxBad: 1,
-    onBroken: (error, index) => broken.add(train.length + index, error),
-    onProgress: (done) => onProgress?.(train.length + done, total),
-  });
+  const extractor = new FeatureExtractor(model, rest);
+  const encoded = (source: ImageSource, first: number) =>
+    collectFeatures(extractor, source, {
+      ...rest,
+      maxBad: 1,
+      onBroken: (error, index) => broken.add(first + index, error),
+      onProgress: (done) => onProgress?.(first + done, total),
+    });
+  const sides = async () => ({ bank: await encoded(train, 0), queries: await encoded(test, train.length) });
+  const { bank, queries } = await sides().finally(() => extractor.destroy());
   const accuracy: number[] = [];
   for (const [i, features] of bank.features.entries()) {
     const testFeatures = queries.features[i];
