@@ -75,33 +75,44 @@ function addPenalty(weight: ArrayLike<number>, l2: number, gradient: Float64Arra
   return loss;
 }
 
-/** Adds the mean cross entropy to `loss`, and its gradient; without a bias none of that. */
+/** A gradient's parts; without a bias there is none of that. */
+interface Gradient {
+  readonly weight: Float64Array;
+  readonly bias: Float64Array | undefined;
+}
+
+/** Adds the mean cross entropy to `loss`, and its gradient. */
 function addCrossEntropy(
   model: Pick<LogisticRegression, "weight" | "bias">,
   x: FeatureMatrix,
   labels: ArrayLike<number>,
-  gradient: { readonly weight: Float64Array; readonly bias: Float64Array | undefined },
+  gradient: Gradient,
   loss: number,
 ): number {
-  const { rows, columns } = x;
   const classes = model.weight.rows;
   const logits = new Float64Array(classes);
   let sum = loss;
-  for (let row = 0; row < rows; row++) {
+  for (let row = 0; row < x.rows; row++) {
     rowLogits(model, x, row, logits);
     const label = labels[row] ?? 0;
     const logSum = logSumExp(logits);
-    sum += (logSum - (logits[label] ?? 0)) / rows;
+    sum += (logSum - (logits[label] ?? 0)) / x.rows;
     for (let k = 0; k < classes; k++) {
-      const dLogit = (Math.exp((logits[k] ?? 0) - logSum) - (k === label ? 1 : 0)) / rows;
-      for (let column = 0; column < columns; column++) {
-        const at = k * columns + column;
-        gradient.weight[at] = (gradient.weight[at] ?? 0) + dLogit * (x.data[row * columns + column] ?? 0);
-      }
-      if (gradient.bias) gradient.bias[k] = (gradient.bias[k] ?? 0) + dLogit;
+      const dLogit = (Math.exp((logits[k] ?? 0) - logSum) - (k === label ? 1 : 0)) / x.rows;
+      addRow(gradient, k, dLogit, x, row);
     }
   }
   return sum;
+}
+
+/** Adds the gradient with respect to one class's weights and bias. */
+function addRow({ weight, bias }: Gradient, k: number, dLogit: number, x: FeatureMatrix, row: number): void {
+  const { columns } = x;
+  for (let column = 0; column < columns; column++) {
+    const at = k * columns + column;
+    weight[at] = (weight[at] ?? 0) + dLogit * (x.data[row * columns + column] ?? 0);
+  }
+  if (bias) bias[k] = (bias[k] ?? 0) + dLogit;
 }
 
 /** Natural logarithms of the class probabilities, `[rows, classes]`. */
