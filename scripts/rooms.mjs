@@ -103,15 +103,16 @@ export const rooms = [
     holds: "loop, optimiser, schedule, loss scaling, checkpoints, run folder; knows no method",
     imports: ["engine/core", ...publicBelow, ...data, "refiner/data/index"],
   },
+  { room: "refiner/evaluation/core", holds: "a matrix of features, and the errors of all evaluations", imports: [] },
   {
     room: "refiner/evaluation/statistics",
     holds: "numbers of features on the host",
-    imports: ["engine/index", "refiner/data/batches"],
+    imports: ["engine/index", "refiner/data/batches", "refiner/evaluation/core"],
   },
   {
     room: "refiner/evaluation/features",
     holds: "the one extractor",
-    imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/statistics"],
+    imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/core"],
   },
   {
     room: "refiner/evaluation/neighbours",
@@ -121,6 +122,7 @@ export const rooms = [
       ...data,
       "refiner/data/decoding",
       "refiner/data/index",
+      "refiner/evaluation/core",
       "refiner/evaluation/statistics",
       "refiner/evaluation/features",
     ],

@@ -17,7 +17,7 @@ import {
   estimatedSeconds,
   measureUpdate,
 } from "../demo_run/demo_schedule.ts";
-import { knnTable, knnText } from "../evaluation/knn_table.ts";
+import { knnTable, knnText } from "../output/knn_table.ts";
 import { LiveTable } from "../output/live_table.ts";
 import { formatSeconds, Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";

@@ -1,5 +1,5 @@
 import type { FewUpdatesAdvice, RefineConfig, RefineEvent, RefineResult } from "../../refiner/index.ts";
-import { knnText } from "../evaluation/knn_table.ts";
+import { knnText } from "../output/knn_table.ts";
 import type { Output } from "../output/streams.ts";
 import { settingFlag } from "../program/settings.ts";
 import { followRun, type Timing } from "./follow_run.ts";
