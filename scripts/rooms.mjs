@@ -103,7 +103,7 @@ export const rooms = [
     holds: "loop, optimiser, schedule, loss scaling, checkpoints, run folder; knows no method",
     imports: ["engine/core", ...publicBelow, ...data, "refiner/data/index"],
   },
-  { room: "refiner/evaluation/core", holds: "matrices of features, errors of evaluations", imports: ["engine/index"] },
+  { room: "refiner/evaluation/core", holds: "a matrix of features, and the errors of all evaluations", imports: [] },
   {
     room: "refiner/evaluation/statistics",
     holds: "numbers of features on the host",
@@ -112,13 +112,7 @@ export const rooms = [
   {
     room: "refiner/evaluation/features",
     holds: "the one extractor",
-    imports: [
-      ...publicBelow,
-      ...data,
-      "refiner/data/index",
-      "refiner/evaluation/core",
-      "refiner/evaluation/statistics",
-    ],
+    imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/core"],
   },
   {
     room: "refiner/evaluation/neighbours",
@@ -197,18 +191,18 @@ export const rooms = [
     imports: [...publicBelow, "refiner/conformance", "cli/output", "cli/program"],
   },
   {
-    room: "cli/evaluation",
-    holds: "what the commands of evaluation share",
-    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
-  },
-  {
     room: "cli/runs",
     holds: "run folders: continuing, dry run, progress, report",
-    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints", "cli/evaluation"],
+    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
   },
   {
     room: "cli/embedding",
     holds: "embed and its files",
+    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
+  },
+  {
+    room: "cli/evaluation",
+    holds: "what the commands of evaluation share",
     imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
   },
   {

@@ -17,7 +17,7 @@ import {
   estimatedSeconds,
   measureUpdate,
 } from "../demo_run/demo_schedule.ts";
-import { knnLine, knnTable } from "../evaluation/knn_table.ts";
+import { knnTable, knnText } from "../output/knn_table.ts";
 import { LiveTable } from "../output/live_table.ts";
 import { formatSeconds, Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
@@ -180,7 +180,7 @@ async function follow(run: AsyncGenerator<RefineEvent, RefineResult>, output: Ou
     knn: ({ stage, accuracy }) => {
       known[columnOf[stage]] = accuracy;
       if (output.streams.isTerminal) table.show(knnTable(known, "…"));
-      else output.notice(`k-NN per block, ${momentOf[stage]}: ${knnLine(accuracy)}`);
+      else output.notice(knnText(momentOf[stage], accuracy));
     },
     clear: () => table.clear(),
   });

@@ -7,7 +7,7 @@ import {
   measureBlocks,
   withEvaluationJob,
 } from "../evaluation/evaluation_job.ts";
-import { blockTable } from "../evaluation/knn_table.ts";
+import { blockTable } from "../output/knn_table.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { sharedOption } from "../program/shared_options.ts";

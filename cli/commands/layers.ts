@@ -8,6 +8,7 @@ import {
 } from "../evaluation/evaluation_job.ts";
 import { blockTable } from "../evaluation/knn_table.ts";
 import { type ReconstructionCommandOptions, reconstructionOf } from "../evaluation/reconstruction.ts";
+import { blockTable } from "../output/knn_table.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { wholeNumber } from "../program/parsers.ts";

@@ -24,7 +24,7 @@ import {
 } from "../../refiner/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
-import { knnTable } from "../evaluation/knn_table.ts";
+import { knnTable } from "../output/knn_table.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";

@@ -1,5 +1,5 @@
 import type { FewUpdatesAdvice, RefineConfig, RefineEvent, RefineResult } from "../../refiner/index.ts";
-import { knnLine } from "../evaluation/knn_table.ts";
+import { knnText } from "../output/knn_table.ts";
 import type { Output } from "../output/streams.ts";
 import { settingFlag } from "../program/settings.ts";
 import { followRun, type Timing } from "./follow_run.ts";
@@ -26,7 +26,7 @@ export function followRefinement(
       output.notice(`stage ${stage}: ${of} updates`);
       return "updates";
     },
-    knn: ({ stage, accuracy }) => output.notice(`k-NN per block, ${moments[stage]}: ${knnLine(accuracy)}`),
+    knn: ({ stage, accuracy }) => output.notice(knnText(moments[stage], accuracy)),
   });
 }
 

@@ -1,6 +1,6 @@
 import { type HostArray, type Outputs, type RecordedProgram, recordProgram, rows } from "../../../engine/index.ts";
 import type { ImageBatch } from "../../data/index.ts";
-import { encodeFeatures } from "../../methods/refine/step.ts";
+import { recordFeatures } from "../../methods/refine/step.ts";
 import { goldenBounds } from "../bounds.ts";
 import type { GoldenCase } from "../fixture.ts";
 import type { Json } from "../json.ts";
@@ -34,7 +34,7 @@ export class QueueRanking {
       const samples = program.input("samples", [layout.batch], "i32");
       const classes = program.input("classes", [layout.batch], "i32");
       const choice = program.own(model.device.zeros([anchorRows], "u32", "first ranks"));
-      const { own } = encodeFeatures(program, stage.setup, layout.batch);
+      const { own } = recordFeatures(program, stage.setup, layout.batch);
       const outputs = model.heads.flatMap((head, i): [string, Outputs[string]][] => {
         const features = own[i];
         if (!features) return [];

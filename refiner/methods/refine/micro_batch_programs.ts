@@ -2,7 +2,7 @@ import { OptionError, type Program, type RecordedProgram, recordProgram, type Te
 import { type BatchPart, readBatchRows, writeBatchRows } from "./batch_rows.ts";
 import {
   type BatchFeatures,
-  encodeFeatures,
+  recordFeatures,
   type StepSetup,
   scaled,
   seeded,
@@ -57,7 +57,7 @@ export function recordPart(setup: StepSetup, state: FeatureState, part: number):
     model.device,
     (program) => {
       const first = program.input("first", [1], "u32");
-      const { own, taught } = encodeFeatures(program, setup, part);
+      const { own, taught } = recordFeatures(program, setup, part);
       writeAll(program, own, state.own, { views: globalViews + localViews, batch, part, first });
       if (taught && state.taught) writeAll(program, taught, state.taught, { views: globalViews, batch, part, first });
       return {};
@@ -69,7 +69,7 @@ export function recordPart(setup: StepSetup, state: FeatureState, part: number):
     model.device,
     (program) => {
       const first = program.input("first", [1], "u32");
-      const { own } = encodeFeatures(program, setup, part);
+      const { own } = recordFeatures(program, setup, part);
       const seeds = own.map((output, i) => {
         const gradient = state.gradients[i];
         const place = { views: globalViews + localViews, batch, part, first };

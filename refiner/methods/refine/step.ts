@@ -68,7 +68,7 @@ export function recordStep(setup: StepSetup): RecordedProgram<{ metrics: Tensor 
   return recordProgram(
     model.device,
     (program) => {
-      const features = encodeFeatures(program, setup, loss.layout.batch);
+      const features = recordFeatures(program, setup, loss.layout.batch);
       const { outputs, featureGradients } = stepHeads(program, setup, features);
       if (!encoder) return outputs;
       const { optimizer } = encoder;
@@ -82,7 +82,7 @@ export function recordStep(setup: StepSetup): RecordedProgram<{ metrics: Tensor 
 }
 
 /** Records views, encoder and pooling for `images` images. */
-export function encodeFeatures(program: Program, setup: StepSetup, images: number): BatchFeatures {
+export function recordFeatures(program: Program, setup: StepSetup, images: number): BatchFeatures {
   const { model, teacher } = setup;
   const views = setup.views(program, images);
   const own = pooledFeatures(program, setup, model.encoder, views, setup.recompute);
