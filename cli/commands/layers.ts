@@ -6,7 +6,6 @@ import {
   measureBlocks,
   withEvaluationJob,
 } from "../evaluation/evaluation_job.ts";
-import { blockTable } from "../evaluation/knn_table.ts";
 import { type ReconstructionCommandOptions, reconstructionOf } from "../evaluation/reconstruction.ts";
 import { blockTable } from "../output/knn_table.ts";
 import type { Output } from "../output/streams.ts";
