@@ -15,7 +15,7 @@ it("a closed terminal saves the run, though it says so twice, and the run goes o
   const out = at("hung");
   const { child, ended } = refineInto(out);
   await waitForUpdates(child, out, 3);
-  child.stderr.destroy(); // nothing can be shown any more
+  child.stderr?.destroy(); // nothing can be shown any more
   child.kill("SIGHUP");
   await new Promise((resolve) => setTimeout(resolve, 5));
   child.kill("SIGHUP");
@@ -29,8 +29,8 @@ it("a training whose readers go away goes on to its end", limit, async () => {
   const out = at("unread");
   const { child, ended } = refineInto(out, "--json");
   await waitForUpdates(child, out, 3);
-  child.stdout.destroy();
-  child.stderr.destroy();
+  child.stdout?.destroy();
+  child.stderr?.destroy();
   expect((await ended).code).toBe(0);
   await access(`${out}/encoder.safetensors`);
 });
