@@ -1,31 +1,25 @@
 #!/usr/bin/env node
 import process from "node:process";
 import { removeTemporaries } from "../engine/platform/temporary_files_node.ts";
+import { ProcessStreams } from "./output/process_streams.ts";
+import { signalCodes, signalNames } from "./program/interrupt.ts";
 import { runCli } from "./run_cli.ts";
 
-process.on("exit", removeTemporaries);
-for (const [name, code] of [
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-] as const)
-  process.on(name, () => {
-    if (process.listenerCount(name) === 1) process.exit(code); // else the command itself ends in good order
-  });
+/** After a signal, how long a reader that takes nothing is waited for. */
+const patienceMs = 10_000;
 
-// A reader that has seen enough, such as `head`, is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
+process.on("exit", removeTemporaries);
+// The driver's threads would keep the process alive, so it ends itself.
+const streams = new ProcessStreams(process.stdout, process.stderr, (code) => process.exit(code));
+for (const name of signalNames)
+  process.on(name, () => {
+    if (process.listenerCount(name) > 1) return; // the command itself ends in good order
+    if (!streams.isEnding) void streams.end(signalCodes[name], patienceMs);
+    else if (name !== "SIGHUP") process.exit(signalCodes[name]);
+  });
+process.on("uncaughtException", (error) => {
+  streams.err(`${error.stack ?? String(error)}\n`);
+  void streams.end(1);
 });
 
-const code = await runCli(
-  process.argv.slice(2),
-  {
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
-    isTerminal: process.stderr.isTTY === true,
-  },
-  Boolean(process.env.MIMREFINE_DEBUG),
-);
-// The driver's threads would keep the process alive.
-process.exit(code);
+void streams.end(await runCli(process.argv.slice(2), streams, Boolean(process.env.MIMREFINE_DEBUG)));

@@ -36,6 +36,9 @@ const commands: readonly ((context: CommandContext) => Command)[] = [
   benchCommand,
 ];
 
+/** Commands that leave nothing but what they print, so that without a reader there is nothing left to do. */
+const printingCommands = new Set(["knn", "layers", "search", "inspect", "doctor"]);
+
 /** The program with all its commands, which act in `context`. */
 export function createProgram(context: CommandContext): Command {
   const program = new Command("mimrefine")
@@ -45,6 +48,9 @@ export function createProgram(context: CommandContext): Command {
       "after",
       `\n${exitCodeHelp}\nRun mimrefine COMMAND --help for the options of a command and an example.`,
     );
+  program.hook("preAction", (_, command) => {
+    if (printingCommands.has(command.name())) context.streams.endWithReader?.();
+  });
   for (const create of commands) {
     const command = create(context);
     acceptOldSpellings(command, context);

@@ -6,6 +6,8 @@ export interface Streams {
   readonly err: (text: string) => void;
   /** Whether `err` is a terminal, on which a line can be overwritten. */
   readonly isTerminal: boolean;
+  /** Called for a command that leaves nothing but what it prints: it may end when the reader of `out` goes away, such as `head`. */
+  endWithReader?(): void;
 }
 
 export interface OutputOptions {

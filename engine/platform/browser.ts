@@ -15,10 +15,19 @@ export const platform: Platform = {
   },
   waits: () => ({ during: (promise) => promise }),
   async readCache(name) {
-    return globalThis.localStorage?.getItem(cachePrefix + name) ?? undefined;
+    try {
+      return globalThis.localStorage?.getItem(cachePrefix + name) ?? undefined;
+    } catch {
+      return undefined; // pages that may keep nothing are refused the object itself
+    }
   },
   async writeCache(name, text) {
-    globalThis.localStorage?.setItem(cachePrefix + name, text);
+    try {
+      globalThis.localStorage?.setItem(cachePrefix + name, text);
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error); // no room, or not allowed
+    }
   },
   async openFile(path) {
     throw new OptionError(`openFile: a browser opens no file by its path (${path}); give blobSource a File or Blob`);

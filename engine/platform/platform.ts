@@ -29,8 +29,8 @@ export interface Platform {
   readonly environmentAdapter: string | undefined;
   /** Text kept in the user's cache folder, or undefined where there is none. */
   readCache(name: string): Promise<string | undefined>;
-  /** Keeps text in the user's cache folder; where there is none, nothing is kept. */
-  writeCache(name: string, text: string): Promise<void>;
+  /** Keeps text in the user's cache folder. @returns why nothing was kept, where there is a folder that cannot be written */
+  writeCache(name: string, text: string): Promise<string | undefined>;
   /** Waits of one device. */
   waits(): Waits;
   /** Opens a file for reading by ranges. */

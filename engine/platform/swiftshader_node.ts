@@ -1,11 +1,12 @@
-import { existsSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { existsSync, rmSync } from "node:fs";
+import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
-import { cacheDirectory } from "./cache_node.ts";
+import { cacheDirectory, makeFolder } from "./cache_node.ts";
 
 const loaderName = "libvulkan.so.1";
 
@@ -25,10 +26,34 @@ export async function findSwiftShader(): Promise<SoftwareDriver | undefined> {
   const archive = findArchive();
   if (!archive) return undefined;
   const version = archive.version.replace(/[^\w.-]/g, "");
-  const folder = join(cacheDirectory(), `swiftshader-${version}`);
-  const manifest = join(folder, "vk_swiftshader_icd.json");
-  if (!existsSync(manifest)) await unpack(archive.path, folder);
-  return { loader: join(folder, loaderName), manifest };
+  const driver = driverIn(join(cacheDirectory(), `swiftshader-${version}`));
+  if (existsSync(driver.manifest) && existsSync(driver.loader)) return driver;
+  try {
+    await unpack(archive.path, dirname(driver.manifest));
+    return driver;
+  } catch {
+    return withoutCache(archive.path);
+  }
+}
+
+function driverIn(folder: string): SoftwareDriver {
+  return { loader: join(folder, loaderName), manifest: join(folder, "vk_swiftshader_icd.json") };
+}
+
+let unkept: SoftwareDriver | undefined;
+
+/** For a cache that cannot be written: a folder of this process, removed when it ends. @returns undefined if that fails, too */
+async function withoutCache(archive: string): Promise<SoftwareDriver | undefined> {
+  if (unkept) return unkept;
+  try {
+    const folder = await mkdtemp(join(tmpdir(), "mimrefine-swiftshader-"));
+    process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+    await unpack(archive, join(folder, "driver"));
+    unkept = driverIn(join(folder, "driver"));
+  } catch {
+    return undefined;
+  }
+  return unkept;
 }
 
 function findArchive(): { path: string; version: string } | undefined {
@@ -51,8 +76,20 @@ function findArchive(): { path: string; version: string } | undefined {
 async function unpack(archive: string, folder: string): Promise<void> {
   const tar = await promisify(brotliDecompress)(await readFile(archive));
   const temporary = `${folder}.${process.pid}`;
-  await rm(temporary, { recursive: true, force: true });
-  await mkdir(temporary, { recursive: true });
+  try {
+    await rm(temporary, { recursive: true, force: true });
+    await makeFolder(temporary);
+    await unpackInto(temporary, tar);
+    await pointManifestAtLibrary(join(temporary, "vk_swiftshader_icd.json"), join(folder, "libvk_swiftshader.so"));
+    if (existsSync(folder)) await rm(folder, { recursive: true, force: true });
+    await rename(temporary, folder);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function unpackInto(temporary: string, tar: Buffer): Promise<void> {
   // POSIX ustar (IEEE 1003.1): 512-byte headers, name at 0, octal size at 124, type at 156.
   for (let offset = 0; offset + 512 <= tar.length; ) {
     const name = tar.toString("utf8", offset, offset + 100).replace(/\0.*$/s, "");
@@ -62,9 +99,6 @@ async function unpack(archive: string, folder: string): Promise<void> {
     if (isFile && file) await writeFile(join(temporary, file), tar.subarray(offset + 512, offset + 512 + sizeBytes));
     offset += 512 + Math.ceil(sizeBytes / 512) * 512;
   }
-  await pointManifestAtLibrary(join(temporary, "vk_swiftshader_icd.json"), join(folder, "libvk_swiftshader.so"));
-  if (existsSync(folder)) await rm(folder, { recursive: true, force: true });
-  await rename(temporary, folder);
 }
 
 async function pointManifestAtLibrary(manifest: string, library: string): Promise<void> {
@@ -73,5 +107,4 @@ async function pointManifestAtLibrary(manifest: string, library: string): Promis
     manifest,
     text.replace(/("library_path"\s*:\s*)"[^"]*"/, (_, key: string) => `${key}${JSON.stringify(library)}`),
   );
-  await mkdir(dirname(library), { recursive: true });
 }

@@ -9,7 +9,6 @@ import {
 
 /** Picks an adapter from a `GPU` object by the rules of `openDevice`. */
 export async function chooseAdapter(gpu: GPU | undefined, request: AdapterRequest): Promise<OpenedAdapter | undefined> {
-  if (!gpu) return undefined;
   const wanted = request.adapter;
   const attempts: GPURequestAdapterOptions[] = [
     { powerPreference: "high-performance" },
@@ -18,7 +17,7 @@ export async function chooseAdapter(gpu: GPU | undefined, request: AdapterReques
   ];
   let software: OpenedAdapter | undefined;
   for (const attempt of attempts) {
-    const adapter = await gpu.requestAdapter(attempt);
+    const adapter = await gpu?.requestAdapter(attempt);
     if (!adapter) continue;
     const found = { adapter, isSoftware: isSoftwareAdapter(adapter) };
     if (answers(found, wanted)) return found;

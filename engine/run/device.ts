@@ -43,7 +43,7 @@ export interface DeviceOptions {
   readonly canaries?: boolean;
   /** Refuse uploads that hold NaN or infinities. Default false. */
   readonly checkFinite?: boolean;
-  /** Receives the one-line notice of a software adapter; the default writes to the error console. */
+  /** Receives notices of one line, such as that of a software adapter; the default writes to the error console. */
   readonly notice?: (line: string) => void;
 }
 
@@ -68,6 +68,8 @@ export class Device implements RecordingDevice {
   readonly subgroupSize: number | undefined;
   readonly waits = platform.waits();
   readonly warmUp: KernelWarmUp | undefined;
+  /** Where something to know is told. */
+  readonly notice: (line: string) => void;
 
   /** @param openSecond - opens another device of the same driver, where that can compile kernels for this one */
   constructor(
@@ -78,6 +80,7 @@ export class Device implements RecordingDevice {
   ) {
     this.warmUp = openSecond && new WarmUp(openSecond, this.waits);
     this.ownsGpu = options.device === undefined;
+    this.notice = options.notice ?? ((line) => console.error(line));
     this.checksFinite = options.checkFinite ?? false;
     this.canaries = options.canaries ? new Canaries(this) : undefined;
     this.features = new Set(gpu.features);

@@ -5,6 +5,7 @@ import { DeviceLostError, OutOfMemoryError, ValidationError } from "../core/erro
 export class ReportedHealth implements DeviceHealth {
   #lost: string | undefined;
   #error: Error | undefined;
+  readonly #stopListening: () => void;
 
   /** @param name - of the adapter, for errors */
   constructor(
@@ -13,11 +14,15 @@ export class ReportedHealth implements DeviceHealth {
   ) {
     void gpu.lost.then(({ reason, message }) => {
       this.#lost = `${reason ?? "unknown"}${message ? `: ${message.split("\n")[0]}` : ""}`;
+      this.#stopListening();
     });
-    gpu.addEventListener("uncapturederror", (event) => {
+    const listener = (event: GPUUncapturedErrorEvent): void => {
       event.preventDefault();
       this.report(describeGpuError(event.error));
-    });
+    };
+    gpu.addEventListener("uncapturederror", listener);
+    // Dawn holds listeners, which hold pipelines, which hold the device: it could never be collected, nor its thread end.
+    this.#stopListening = () => gpu.removeEventListener("uncapturederror", listener);
   }
 
   report(error: Error): void {
@@ -26,6 +31,7 @@ export class ReportedHealth implements DeviceHealth {
 
   lose(reason: string): void {
     this.#lost ??= reason;
+    this.#stopListening();
   }
 
   throwIfLost(): void {

@@ -77,9 +77,17 @@ export async function loadTuning(device: Device): Promise<void> {
   if (text !== undefined) device.tuning.load(parseChoices(text).filter(([key]) => !device.tuning.has(key)));
 }
 
+/** Reasons that were told already: a process tunes many programs. */
+const told = new Set<string>();
+
+/** Without a cache the choices hold for this process. */
 async function saveTuning(device: Device): Promise<void> {
   const choices = device.tuning.entries();
-  await platform.writeCache(cacheName(device), `${JSON.stringify({ adapter: device.info, choices }, undefined, 1)}\n`);
+  const text = `${JSON.stringify({ adapter: device.info, choices }, undefined, 1)}\n`;
+  const reason = await platform.writeCache(cacheName(device), text);
+  if (reason === undefined || told.has(reason)) return;
+  told.add(reason);
+  device.notice(`mimrefine: the measured choices of kernels cannot be kept for later runs (${reason})`);
 }
 
 function cacheName({ info }: Device): string {

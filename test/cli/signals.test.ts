@@ -1,0 +1,36 @@
+import { access } from "node:fs/promises";
+import { expect, it } from "vitest";
+import { smallFolder, smallSettings, start, waitForUpdates } from "./small_run.ts";
+
+const at = await smallFolder();
+const limit = { timeout: 180_000 };
+
+const refineInto = (out: string, ...more: readonly string[]) =>
+  start(
+    ...["refine", "--weights", at("weights.safetensors"), "--images", at("images-idx3-ubyte"), "--no-evaluate"],
+    ...[...smallSettings, "--workers", "0", "--out", out, ...more],
+  );
+
+it("a closed terminal saves the run, though it says so twice, and the run goes on from there", limit, async () => {
+  const out = at("hung");
+  const { child, ended } = refineInto(out);
+  await waitForUpdates(child, out, 3);
+  child.stderr?.destroy(); // nothing can be shown any more
+  child.kill("SIGHUP");
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  child.kill("SIGHUP");
+  expect((await ended).code).toBe(129);
+  await expect(access(`${out}/encoder.safetensors`)).rejects.toThrow();
+  expect((await refineInto(out, "--resume").ended).code).toBe(0);
+  await access(`${out}/encoder.safetensors`);
+});
+
+it("a training whose readers go away goes on to its end", limit, async () => {
+  const out = at("unread");
+  const { child, ended } = refineInto(out, "--json");
+  await waitForUpdates(child, out, 3);
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+  expect((await ended).code).toBe(0);
+  await access(`${out}/encoder.safetensors`);
+});
