@@ -11,7 +11,7 @@ export class LiveTable {
     const { streams, options } = this.output;
     if (!streams.isTerminal || options.quiet) return;
     this.clear();
-    const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+    const widths = (rows[0] ?? []).map((_, i) => rows.reduce((most, row) => Math.max(most, row[i]?.length ?? 0), 0));
     const pad = (cell: string, i: number): string =>
       i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0);
     for (const row of rows) streams.err(`${row.map(pad).join("  ")}\n`);

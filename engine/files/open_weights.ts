@@ -15,6 +15,7 @@ interface Content {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly metadata?: ReadonlyMap<string, string>;
   readonly plainValues?: ReadonlyMap<string, PlainValue>;
+  readonly unreadable?: ReadonlyMap<string, string>;
 }
 
 /** An open file of tensors. Reading one takes memory for it and a few MiB, however large the file is. */
@@ -24,6 +25,11 @@ export class Checkpoint {
   readonly metadata: ReadonlyMap<string, string>;
   /** Leaves that are no tensors, by slash-joined path (PyTorch). */
   readonly plainValues: ReadonlyMap<string, PlainValue>;
+  /**
+   * What stands where a tensor may be expected and is none that can be read, by path: complex, quantised or sparse tensors, arrays of
+   * NumPy, objects of classes that are not known (PyTorch). Nothing of them was run.
+   */
+  readonly unreadable: ReadonlyMap<string, string>;
   private readonly source: ByteSource;
   private readonly stored: ReadonlyMap<string, StoredTensor>;
 
@@ -33,6 +39,7 @@ export class Checkpoint {
     this.stored = content.tensors;
     this.metadata = content.metadata ?? new Map();
     this.plainValues = content.plainValues ?? new Map();
+    this.unreadable = content.unreadable ?? new Map();
   }
 
   /** Tensors by name: slash-joined paths for PyTorch; the empty name for a bare tensor or `.npy`. */
@@ -57,6 +64,11 @@ export class Checkpoint {
   private find(name: string): StoredTensor {
     const tensor = this.stored.get(name);
     if (tensor) return tensor;
+    const reason = this.unreadable.get(name);
+    if (reason !== undefined)
+      throw new MissingTensorError(
+        `${this.source.name}: ${JSON.stringify(name)} is ${reason}; convert it to a plain tensor of floats where the file was made`,
+      );
     const some = [...this.stored.keys()]
       .slice(0, 5)
       .map((key) => JSON.stringify(key))

@@ -15,6 +15,8 @@ export interface Sizes {
   readonly classTokens: number;
   readonly isPostnorm: boolean;
   readonly isTransformers: boolean;
+  /** Where the encoder stands in the file, which may tell who trained it. */
+  readonly place: string;
   /** Whether the file holds factors of LayerScale. */
   readonly hasGains: boolean;
 }
@@ -44,7 +46,7 @@ export function storedConfig(
     throw new UnknownModelError(
       `${file}: a patch embedding, but no blocks (blocks.0.…); give the checkpoint of a plain ViT`,
     );
-  const heads = storedHeads(stated, width, options, file);
+  const heads = storedHeads(stated, width, options, sizes.place, file);
   const sides = positions
     ? { heightPixels: positions.rows * patchPixels, widthPixels: positions.columns * patchPixels }
     : unstoredSides(stated, patchPixels);
@@ -74,9 +76,10 @@ function storedHeads(
   stated: StatedConfig,
   width: number,
   options: { readonly heads?: number },
+  place: string,
   file: string,
 ): number | undefined {
-  const heads = options.heads ?? statedNumber(stated, "heads") ?? headsOfWidth(width);
+  const heads = options.heads ?? statedNumber(stated, "heads") ?? headsOfWidth(width, place);
   if (heads === undefined || (Number.isInteger(heads) && heads >= 1 && width % heads === 0)) return heads;
   throw new OptionError(
     `${file}: ${heads} attention heads do not divide the width ${width}; give a divisor of it (--attention-heads)`,
@@ -94,6 +97,20 @@ function unstoredSides(stated: StatedConfig, patchPixels: number): { heightPixel
 export const defaultEpsilon = 1e-6;
 
 /** Heads of the published models by width; other widths have no usual number. */
-export function headsOfWidth(width: number): number | undefined {
+export function headsOfWidth(width: number, place = ""): number | undefined {
+  // MoCo v3 gives 12 heads to its ViT-S, too (vits.py); its files name the two encoders so.
+  if (width === 384 && /(^|[/.])(base|momentum)_encoder\./.test(place)) return 12;
   return Object.values(vitPresets).find((preset) => preset.width === width)?.heads;
+}
+
+/** What to say about a number of heads that no one stated; weights do not show it. */
+export function headsNote(
+  { heads, width }: StoredConfig,
+  stated: StatedConfig,
+  options: { readonly heads?: number },
+): string[] {
+  if (heads === undefined || options.heads !== undefined || statedNumber(stated, "heads") !== undefined) return [];
+  return [
+    `attention heads: ${heads} is a guess from the width ${width}, the usual number; if that is wrong, give it (--attention-heads)`,
+  ];
 }

@@ -6,7 +6,7 @@ import { loadEncoder, Uploader } from "./load_encoder.ts";
 import { type LoadReport, some, withDecoder } from "./load_report.ts";
 import type { EncoderOptions } from "./open_encoder.ts";
 import { decoderHeadsKey } from "./own_config.ts";
-import { findStateDict, pathOf, type StateDict } from "./state_dict.ts";
+import { findStateDict, type StateDict } from "./state_dict.ts";
 
 export interface MaeOptions extends EncoderOptions {
   /** Attention heads of the decoder; the published decoders have width 512 and 16 heads. */
@@ -86,7 +86,7 @@ async function loadDecoder(
   const classRows = encoder.config.classTokens * model.decoder.width;
   const uploader = new Uploader(encoder.device);
   for (const [name, target] of targets) {
-    const values = await checkpoint.readAsF32(pathOf(dict, name));
+    const values = await checkpoint.readAsF32(dict.tensors.get(name)?.path ?? name);
     const spare = values.length - target.size;
     if (spare !== 0 && (target !== decoderPositions || spare !== classRows))
       throw new IncompleteWeightsError(
@@ -96,7 +96,7 @@ async function loadDecoder(
       );
     await uploader.write(target, spare === 0 ? values : values.slice(spare));
   }
-  return [...targets.keys()].map((name) => pathOf(dict, name));
+  return [...targets.keys()].map((name) => dict.tensors.get(name)?.path ?? name);
 }
 
 /** Attention heads of the decoder, where the file was written by this package. */

@@ -1,4 +1,5 @@
 import type { CheckpointFormat } from "../../engine/files/index.ts";
+import { nameBelow } from "./state_dict.ts";
 
 /** What became of every tensor of a file. */
 export interface LoadReport {
@@ -55,6 +56,6 @@ export function withDecoder(report: LoadReport, used: readonly string[]): LoadRe
   const dropped = report.dropped
     .map(({ names, reason }) => ({ reason, names: names.filter((name) => !isUsed.has(name)) }))
     .filter(({ names }) => names.length > 0);
-  const matched = used.map((path) => ({ target: path.slice(report.place.length), sources: [path] }));
+  const matched = used.map((path) => ({ target: nameBelow(report.place, path), sources: [path] }));
   return { ...report, dropped, matched: [...report.matched, ...matched] };
 }

@@ -12,7 +12,7 @@ import {
   tokens,
   whole,
 } from "./assemble_parameters.ts";
-import { type StoredConfig, storedConfig } from "./encoder_config.ts";
+import { headsNote, type StoredConfig, storedConfig } from "./encoder_config.ts";
 import { IncompleteWeightsError } from "./errors.ts";
 import {
   checkShapes,
@@ -22,11 +22,11 @@ import {
   startParameter,
   takeUnexpected,
 } from "./expected_parameters.ts";
-import type { LoadReport } from "./load_report.ts";
-import { familyOf } from "./name_maps.ts";
+import { type LoadReport, some } from "./load_report.ts";
+import { familyOf, roleOf } from "./name_maps.ts";
 import { type PositionGrid, positionGrid } from "./position_grid.ts";
 import { type SortedTensors, sortTensors } from "./sort_tensors.ts";
-import { findStateDict, pathOf } from "./state_dict.ts";
+import { findStateDict, pathOf, type StateDict } from "./state_dict.ts";
 import { refuseUnsupported, type StatedConfig, statedConfig } from "./stated_config.ts";
 
 export interface EncoderOptions {
@@ -84,11 +84,7 @@ export async function openEncoder(
   const classTokens = sorted.tokens.reduce((sum, token) => sum + countTokens(token, file), 0);
   const place =
     sorted.positions && positionGrid(sorted.positions, { ...options, patchPixels, classTokens, stated }, file);
-  const isGuess = sorted.positions?.shape.length !== 4 && !options.resolution && !dict.anchor.startsWith("modality");
-  if (isGuess && place?.leadingRows === 0 && classTokens > 0)
-    notes.push(
-      `positions: taken as ${place.rows} x ${place.columns} patches without a row for the class token; if that is wrong, give the resolution (--resolution)`,
-    );
+  notes.push(...gridNotes(place, patchPixels, classTokens, dict.anchor));
   const layerScale = hasGains && keepsGains(stated, options) ? "parameters" : "none";
   const parameters = plainParameters(read, sorted, layerScale, file);
   if (hasGains && layerScale === "none")
@@ -103,6 +99,7 @@ export async function openEncoder(
       classTokens,
       isPostnorm: parameters.has("embed_norm.weight"),
       isTransformers: dict.anchor.startsWith("embeddings"),
+      place: pathOf(dict, ""),
       hasGains,
     },
     place,
@@ -110,7 +107,9 @@ export async function openEncoder(
     options,
     file,
   );
-  warnings.push(...refuseUnsupported(stated, options, file));
+  notes.push(...headsNote(config, stated, options));
+  for (const warning of refuseUnsupported(stated, options, file)) warnings.push(warning);
+  passOver(dict, notes, warnings, file);
   const expected = shapesOf(config);
   const missing = checkShapes(expected, parameters, file);
   const leftOver = [...sorted.leftOver, ...takeUnexpected(expected, parameters)];
@@ -130,6 +129,46 @@ export async function openEncoder(
   refuseIncomplete(report, options);
   for (const name of missing) parameters.set(name, startParameter(config, name));
   return { config, parameters, report };
+}
+
+/** What the shape of flat positions leaves open. */
+function gridNotes(
+  place: PositionGrid | undefined,
+  patchPixels: number,
+  classTokens: number,
+  anchor: string,
+): string[] {
+  if (!place?.isGuess || place.rows * place.columns === 1) return [];
+  const { rows, columns, leadingRows } = place;
+  const isBare = leadingRows === 0 && classTokens > 0 && !anchor.startsWith("modality");
+  return [
+    `positions: taken as ${rows} x ${columns} patches${isBare ? " without a row for the class token" : ""}, a square of ${rows * patchPixels}x${columns * patchPixels} pixels, which is a guess; if that is wrong, give the resolution (--resolution)`,
+  ];
+}
+
+/**
+ * Tells what stands beside the parameters and cannot be read.
+ *
+ * @throws IncompleteWeightsError if it is a parameter
+ */
+function passOver(dict: StateDict, notes: string[], warnings: string[], file: string): void {
+  const objects: string[] = [];
+  for (const [name, reason] of dict.unreadable) {
+    const role = roleOf(dict.anchor, name);
+    if (role?.kind === "dropped") continue;
+    if (role)
+      throw new IncompleteWeightsError(
+        `${file}: ${name} is ${reason}, which cannot be read; convert it to a plain tensor of floats where the file was made`,
+        [name],
+        [],
+      );
+    if (reason.startsWith("an object of")) objects.push(`${name}, ${reason}`);
+    else warnings.push(`${name}: ${reason}, not read; if the encoder computes with it, the features are wrong`);
+  }
+  if (objects.length > 0)
+    notes.push(
+      `passed over ${objects.length} object${objects.length === 1 ? "" : "s"} of classes that are not known, which were not made: ${some(objects)}`,
+    );
 }
 
 function keepsGains({ claims }: StatedConfig, { layerScale }: EncoderOptions): boolean {

@@ -7,6 +7,8 @@ export interface PositionGrid {
   readonly rows: number;
   readonly columns: number;
   readonly leadingRows: number;
+  /** Whether the grid was taken for square, and nothing in the file tells. */
+  readonly isGuess: boolean;
 }
 
 /** What the shape of positions is judged by. */
@@ -36,7 +38,7 @@ function storedGrid({ path, shape }: Source, context: GridContext, file: string)
   const { resolution, patchPixels: patch } = context;
   const [, rows = 0, columns = 0] = shape;
   const [askedRows = rows, askedColumns = columns] = resolution?.map((side) => side / patch) ?? [];
-  if (askedRows === rows && askedColumns === columns) return { rows, columns, leadingRows: 0 };
+  if (askedRows === rows && askedColumns === columns) return { rows, columns, leadingRows: 0, isGuess: false };
   throw new ShapeError(
     `${file}: ${path} is a grid of ${rows} x ${columns} patches of ${patch} pixels, not of ${resolution?.join("x")} pixels; leave out the resolution (--resolution), or give ${rows * patch}x${columns * patch}`,
   );
@@ -52,8 +54,8 @@ function flatGrid({ path, shape }: Source, context: GridContext, file: string): 
     if (cells < 1) continue;
     const side = Math.round(Math.sqrt(cells));
     if (height * width === cells && Number.isInteger(height) && Number.isInteger(width))
-      return { rows: height, columns: width, leadingRows };
-    if (!resolution && side * side === cells) return { rows: side, columns: side, leadingRows };
+      return { rows: height, columns: width, leadingRows, isGuess: false };
+    if (!resolution && side * side === cells) return { rows: side, columns: side, leadingRows, isGuess: true };
   }
   const misfit = resolution
     ? `are not the ${height} x ${width} patches of ${resolution.join("x")} pixels`

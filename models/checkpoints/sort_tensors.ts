@@ -1,6 +1,6 @@
 import type { Source } from "./assemble_parameters.ts";
 import { type Role, roleOf } from "./name_maps.ts";
-import { pathOf, type StateDict } from "./state_dict.ts";
+import type { StateDict } from "./state_dict.ts";
 
 /** Factors of LayerScale behind a linear layer. */
 export interface Gain {
@@ -32,8 +32,8 @@ interface Entry {
 export function sortTensors(dict: StateDict): SortedTensors {
   const entries: Entry[] = [];
   const leftOver: string[] = [];
-  for (const [name, { shape }] of dict.tensors) {
-    const source = { path: pathOf(dict, name), shape };
+  for (const [name, { path, shape }] of dict.tensors) {
+    const source = { path, shape };
     const role = roleOf(dict.anchor, name);
     if (role) entries.push({ source, role });
     else leftOver.push(source.path);
@@ -79,13 +79,14 @@ function sortThirds(entries: readonly Entry[]): Map<string, (Source | undefined)
 /** What is left out, by the reason. */
 function droppedTensors(dict: StateDict, entries: readonly Entry[]): SortedTensors["dropped"] {
   const reasons = new Map<string, string[]>();
-  const drop = (reason: string, ...names: string[]): void => {
-    reasons.set(reason, [...(reasons.get(reason) ?? []), ...names]);
+  const drop = (reason: string, names: readonly string[]): void => {
+    const dropped = reasons.get(reason) ?? [];
+    for (const name of names) dropped.push(name); // a spread of very many would overflow the stack
+    reasons.set(reason, dropped);
   };
-  for (const { role, source } of entries) if (role.kind === "dropped") drop(role.reason, source.path);
-  if (dict.beside.length > 0)
-    drop("beside the encoder", ...dict.beside.map((name) => pathOf({ ...dict, prefix: "" }, name)));
+  for (const { role, source } of entries) if (role.kind === "dropped") drop(role.reason, [source.path]);
+  if (dict.beside.length > 0) drop("beside the encoder", dict.beside);
   for (const [container, names] of dict.elsewhere)
-    drop(`in ${container.split("/")[0] || "the top"}, not the encoder's`, ...names);
+    drop(`in ${container.split("/")[0] || "the top"}, not the encoder's`, names);
   return [...reasons].map(([reason, names]) => ({ names, reason }));
 }

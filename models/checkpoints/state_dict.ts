@@ -16,8 +16,10 @@ export interface StateDict {
   readonly prefix: string;
   /** Name of the patch embedding's weight, without the prefix; it tells the naming scheme. */
   readonly anchor: string;
-  /** Tensors below the prefix, by the rest of their name. */
-  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Tensors below the prefix, by the rest of their name without the words of wrappers. */
+  readonly tensors: ReadonlyMap<string, StoredInfo>;
+  /** What stands below the prefix and is no tensor that can be read, likewise: what it is. */
+  readonly unreadable: ReadonlyMap<string, string>;
   /** Tensors of the same dictionary beside the prefix. */
   readonly beside: readonly string[];
   /** Tensors elsewhere in the file, by dictionary. */
@@ -26,7 +28,12 @@ export interface StateDict {
   readonly alternatives: readonly string[];
 }
 
-/** Full name of a tensor of the dictionary in the file. */
+/** A tensor of a dictionary, and its path in the file. */
+export interface StoredInfo extends TensorInfo {
+  readonly path: string;
+}
+
+/** Path in the file of what messages call by its name in the dictionary. */
 export function pathOf(dict: Pick<StateDict, "container" | "prefix">, name: string): string {
   return `${dict.container === "" ? "" : `${dict.container}/`}${dict.prefix}${name}`;
 }
@@ -35,6 +42,17 @@ interface Place {
   readonly container: string;
   readonly prefix: string;
   readonly anchor: string;
+}
+
+/**
+ * Words that wrappers put into names, before any part of them: FullyShardedDataParallel and its activation checkpoints, `torch.compile`,
+ * DataParallel within a model.
+ */
+const wrapperWords = /(^|\.)(?:(?:_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod|_fpw_module|module)\.)+/g;
+
+/** A name without the words of wrappers. */
+export function unwrapped(name: string): string {
+  return name.replace(wrapperWords, "$1");
 }
 
 /**
@@ -47,30 +65,71 @@ interface Place {
  */
 export function findStateDict(checkpoint: Checkpoint, wanted: string | undefined, file: string): StateDict {
   const names = [...checkpoint.tensors.keys()];
-  const places = names.flatMap(placeOf);
+  const places = distinct(names.flatMap(placeOf));
+  const ranked = places.map((place) => ({ place, rank: rank(place), length: label(place).length }));
   const chosen =
     wanted === undefined
-      ? places.sort((a, b) => rank(a) - rank(b) || label(a).length - label(b).length)[0]
-      : places.find((place) => label(place) === wanted);
-  if (!chosen) throw notFound(file, names, places, wanted);
-  const head = pathOf(chosen, "");
-  const root = chosen.container === "" ? "" : `${chosen.container}/`;
-  const tensors = new Map<string, TensorInfo>();
-  const beside: string[] = [];
-  const elsewhere = new Map<string, string[]>();
-  for (const [name, info] of checkpoint.tensors) {
-    const container = containerOf(name);
-    if (container === chosen.container && name.startsWith(head)) tensors.set(name.slice(head.length), info);
-    else if (container === chosen.container) beside.push(name.slice(root.length));
-    else elsewhere.set(container, [...(elsewhere.get(container) ?? []), name]);
-  }
+      ? ranked.sort((a, b) => a.rank - b.rank || a.length - b.length)[0]?.place
+      : places.find((place) => label(place) === wanted || unwrapped(label(place)) === wanted);
+  if (!chosen) throw notFound(file, checkpoint, places, wanted);
   return {
-    ...chosen,
-    tensors,
-    beside,
-    elsewhere,
+    ...sortNames(checkpoint, chosen, file),
     alternatives: places.filter((place) => place !== chosen).map(label),
   };
+}
+
+/** Places whose labels differ; wrapped and plain names of one place count once. */
+function distinct(places: readonly Place[]): Place[] {
+  return [...new Map(places.map((place) => [label(place), place])).values()];
+}
+
+/** The tensors of a file by where they stand. @throws UnknownModelError if two names differ by words of wrappers only */
+function sortNames(checkpoint: Checkpoint, chosen: Place, file: string): Omit<StateDict, "alternatives"> {
+  const head = unwrapped(chosen.prefix);
+  const tensors = new Map<string, StoredInfo>();
+  const unreadable = new Map<string, string>();
+  const beside: string[] = [];
+  const elsewhere = new Map<string, string[]>();
+  for (const [path, { dtype, shape, sizeBytes }] of checkpoint.tensors) {
+    const container = containerOf(path);
+    if (container !== chosen.container) {
+      const found = elsewhere.get(container);
+      if (found) found.push(path);
+      else elsewhere.set(container, [path]);
+      continue;
+    }
+    const name = unwrapped(nameIn(container, path));
+    if (!name.startsWith(head)) {
+      beside.push(path);
+      continue;
+    }
+    const rest = name.slice(head.length);
+    const twin = tensors.get(rest);
+    const isNamed = path.startsWith(pathOf(chosen, ""));
+    if (twin && isNamed && twin.path.startsWith(pathOf(chosen, "")))
+      throw new UnknownModelError(
+        `${file}: ${JSON.stringify(twin.path)} and ${JSON.stringify(path)} are one name but for words of wrappers; save the state_dict of the unwrapped model`,
+      );
+    if (twin) beside.push(isNamed ? twin.path : path);
+    if (twin && !isNamed) continue;
+    tensors.set(rest, { path, dtype, shape, sizeBytes });
+  }
+  for (const [path, reason] of checkpoint.unreadable) {
+    const name = unwrapped(nameIn(chosen.container, path));
+    if (containerOf(path) === chosen.container && name.startsWith(head))
+      unreadable.set(name.slice(head.length), reason);
+  }
+  return { ...chosen, tensors, unreadable, beside, elsewhere };
+}
+
+/** Name of a tensor below a place, both as paths in the file, without the words of wrappers. */
+export function nameBelow(place: string, path: string): string {
+  const head = unwrapped(nameIn(containerOf(place), place));
+  return unwrapped(nameIn(containerOf(path), path)).slice(head.length);
+}
+
+function nameIn(container: string, path: string): string {
+  return container === "" ? path : path.slice(container.length + 1);
 }
 
 function containerOf(path: string): string {
@@ -79,9 +138,15 @@ function containerOf(path: string): string {
 
 function placeOf(path: string): Place[] {
   const container = containerOf(path);
-  const name = container === "" ? path : path.slice(container.length + 1);
-  const anchor = patchWeights.find((weight) => name === weight || name.endsWith(`.${weight}`));
-  return anchor ? [{ container, prefix: name.slice(0, name.length - anchor.length), anchor }] : [];
+  const name = nameIn(container, path);
+  const plain = unwrapped(name);
+  const anchor = patchWeights.find((weight) => plain === weight || plain.endsWith(`.${weight}`));
+  if (!anchor) return [];
+  // The prefix as it is called in the file, where no wrapper stands within the anchor's own name.
+  const prefix = name.endsWith(anchor)
+    ? name.slice(0, name.length - anchor.length)
+    : plain.slice(0, plain.length - anchor.length);
+  return [{ container, prefix, anchor }];
 }
 
 function label({ container, prefix }: Place): string {
@@ -100,16 +165,24 @@ function rank(place: Place): number {
 
 function notFound(
   file: string,
-  names: readonly string[],
+  checkpoint: Checkpoint,
   places: readonly Place[],
   wanted: string | undefined,
 ): UnknownModelError {
   if (wanted !== undefined) {
-    const choices = places.map((place) => JSON.stringify(label(place))).join(", ") || "none";
+    const few = places.slice(0, 20).map((place) => JSON.stringify(label(place)));
+    const choices = few.join(", ") + (places.length > few.length ? ", …" : "") || "none";
     return new UnknownModelError(
       `${file}: no encoder at ${JSON.stringify(wanted)}; the file has them at: ${choices}; give one of these (--place)`,
     );
   }
+  for (const [path, reason] of checkpoint.unreadable) {
+    if (placeOf(path).length > 0)
+      return new UnknownModelError(
+        `${file}: ${path} is ${reason}, which cannot be read; convert it to a plain tensor of floats where the file was made`,
+      );
+  }
+  const names = [...checkpoint.tensors.keys()];
   const some = names
     .slice(0, 4)
     .map((name) => JSON.stringify(name))

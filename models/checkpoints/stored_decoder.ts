@@ -3,6 +3,7 @@ import { checkedReader, type StoredParameter, whole } from "./assemble_parameter
 import { IncompleteWeightsError } from "./errors.ts";
 import type { LoadReport } from "./load_report.ts";
 import { decoderReason } from "./name_maps.ts";
+import { nameBelow } from "./state_dict.ts";
 
 /**
  * The decoder that stands beside an encoder, under the file's own names; each tensor is read when asked for.
@@ -26,7 +27,7 @@ export function storedDecoder(
   const read = checkedReader(checkpoint, warnings);
   return new Map(
     paths.map((path) => [
-      path.slice(place.length),
+      nameBelow(place, path),
       whole(read, { path, shape: checkpoint.tensors.get(path)?.shape ?? [] }),
     ]),
   );

@@ -77,6 +77,16 @@ export class PickleCursor {
     return decodeUtf8(this.take(length));
   }
 
+  /** A string of Python 2: text, or bytes, which become Latin-1 text. */
+  oldText(length: number): string {
+    const bytes = this.take(length);
+    try {
+      return decodeUtf8(bytes);
+    } catch {
+      return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+    }
+  }
+
   /** A two's complement integer of `length` bytes. */
   long(length: number): number | bigint {
     if (length > longestIntegerBytes) {

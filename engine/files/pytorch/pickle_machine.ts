@@ -1,10 +1,13 @@
-import { CorruptFileError } from "../errors.ts";
+import { CorruptFileError, ForbiddenGlobalError } from "../errors.ts";
 import type { PickleCursor } from "./pickle_cursor.ts";
-import { callGlobal, findGlobal } from "./pickle_globals.ts";
+import { attributeName, callGlobal, findGlobal } from "./pickle_globals.ts";
 import { storageOf } from "./pickle_tensors.ts";
 import {
+  InertRecord,
   PickleDict,
+  PickleGlobal,
   PickleList,
+  PickleOpaque,
   PickleRecord,
   PickleSet,
   type PickleStorage,
@@ -28,6 +31,8 @@ export class PickleMachine {
   private readonly outer: PickleValue[][] = [];
   private readonly memo = new Map<number, PickleValue>();
   private spent = 0;
+  /** Whether `getattr` was named and has not been called with harmless arguments since. */
+  private attributeNamed = "";
   /** Every storage that was mentioned, by key. */
   readonly storages = new Map<string, PickleStorage>();
 
@@ -89,33 +94,65 @@ export class PickleMachine {
 
   appendTo(items: readonly PickleValue[]): void {
     const list = this.top();
-    if (!(list instanceof PickleList)) throw damaged("items are appended to something that is no list");
+    if (!(list instanceof PickleList || list instanceof InertRecord))
+      throw damaged("items are appended to something that is no list");
     for (const item of items) list.items.push(item);
   }
   addTo(items: readonly PickleValue[]): void {
     const set = this.top();
-    if (!(set instanceof PickleSet)) throw damaged("items are added to something that is no set");
+    if (!(set instanceof PickleSet || set instanceof InertRecord))
+      throw damaged("items are added to something that is no set");
     for (const item of items) set.items.push(item);
   }
   setIn(items: readonly PickleValue[]): void {
     const dict = this.top();
-    if (!(dict instanceof PickleDict)) throw damaged("keys are set in something that is no dictionary");
+    if (!(dict instanceof PickleDict || dict instanceof InertRecord))
+      throw damaged("keys are set in something that is no dictionary");
     if (items.length % 2 === 1) throw damaged("a key has no value");
     for (let i = 0; i + 1 < items.length; i += 2) dict.entries.set(items[i] ?? null, items[i + 1] ?? null);
   }
 
   call(callee: PickleValue | undefined, args: PickleValue | undefined): void {
     this.push(callGlobal(callee, args, this.spend));
+    if (callee instanceof PickleGlobal && callee.name === attributeName) this.attributeNamed = "";
+  }
+  /** Keyword arguments are kept for classes that are not known; the others have none. */
+  callWithKeywords(
+    callee: PickleValue | undefined,
+    args: PickleValue | undefined,
+    keywords: PickleValue | undefined,
+  ): void {
+    if (!(keywords instanceof PickleDict)) throw damaged("a call has keyword arguments that are no dictionary");
+    this.call(callee, args);
+    if (keywords.entries.size === 0) return;
+    const made = this.top();
+    if (made instanceof InertRecord) made.state = keywords;
+    else if (!(made instanceof PickleOpaque)) throw damaged("a call has keyword arguments");
   }
   pushGlobal(module: PickleValue, name: PickleValue): void {
     if (typeof module !== "string" || typeof name !== "string") throw damaged("a global is not named by text");
-    this.push(findGlobal(module, name));
+    const global = findGlobal(module, name);
+    if (global.name === attributeName) this.attributeNamed = `${module}.${name}`;
+    this.push(global);
+  }
+  /** @throws ForbiddenGlobalError if a function that acts was named for something else than the member of a class */
+  finish(): void {
+    if (this.attributeNamed !== "") throw new ForbiddenGlobalError(this.attributeNamed);
   }
   /** Every mention of a storage must agree on what it holds. */
   pushStorage(id: PickleValue): void {
+    // Old versions stored the source text of a module's class beside its name.
+    const [tag, type] = id instanceof PickleTuple ? id.items : [];
+    if (tag === "module" && type instanceof PickleGlobal) {
+      this.push(type);
+      return;
+    }
     const storage = storageOf(id);
     const before = this.storages.get(storage.key);
-    if (before && (before.dtype !== storage.dtype || before.rootSize !== storage.rootSize)) {
+    if (
+      before &&
+      (before.unitBytes !== storage.unitBytes || before.dtype !== storage.dtype || before.rootSize !== storage.rootSize)
+    ) {
       throw damaged(`storage ${JSON.stringify(storage.key)} is described in two ways`);
     }
     this.storages.set(storage.key, storage);
@@ -125,6 +162,7 @@ export class PickleMachine {
   build(state: PickleValue): void {
     const target = this.top();
     if (target instanceof PickleRecord) target.state = state;
-    else if (!(target instanceof PickleDict)) throw damaged("attributes are set on something that has none");
+    else if (!(target instanceof PickleDict || target instanceof PickleOpaque))
+      throw damaged("attributes are set on something that has none");
   }
 }

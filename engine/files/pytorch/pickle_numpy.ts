@@ -1,4 +1,4 @@
-import { CorruptFileError, ForeignFileError } from "../errors.ts";
+import { CorruptFileError } from "../errors.ts";
 import { f16ToNumber } from "../half_precision.ts";
 import { elementBytes, elementsOf, type FileDType } from "../host_tensor.ts";
 import { exactInteger } from "./pickle_cursor.ts";
@@ -19,16 +19,22 @@ const dtypes: ReadonlyMap<string, FileDType> = new Map([
   ["b1", "bool"],
 ] as const);
 
-/** The number in a NumPy scalar `(dtype, bytes)`, such as a stored accuracy. @throws CorruptFileError, ForeignFileError */
-export function numpyScalar(dtype: PickleValue | undefined, bytes: PickleValue | undefined): PickleValue {
-  if (!(dtype instanceof PickleRecord) || !(bytes instanceof Uint8Array)) {
+/**
+ * The number in a NumPy scalar `(dtype, bytes)`, such as a stored accuracy.
+ *
+ * @returns undefined for what is no number of this machine: texts, dates, complex numbers, other byte orders
+ * @throws CorruptFileError
+ */
+export function numpyScalar(dtype: PickleValue | undefined, content: PickleValue | undefined): PickleValue | undefined {
+  const code = dtype instanceof PickleRecord ? dtype.args[0] : undefined;
+  const type = typeof code === "string" ? dtypes.get(code) : undefined;
+  if (dtype instanceof PickleRecord && !type) return undefined;
+  const bytes = typeof content === "string" ? bytesOfText(content) : content; // as Python 2 wrote bytes
+  if (!(dtype instanceof PickleRecord) || !type || !(bytes instanceof Uint8Array)) {
     throw new CorruptFileError("unpickle: a NumPy scalar lacks its type or bytes; the file is damaged");
   }
-  const code = dtype.args[0];
-  const type = typeof code === "string" ? dtypes.get(code) : undefined;
   const order = dtype.state instanceof PickleTuple ? dtype.state.items[1] : "<";
-  if (!type || order === ">")
-    throw new ForeignFileError("unpickle: a NumPy scalar of unsupported type; save it as a Python number");
+  if (order === ">") return undefined;
   if (bytes.byteLength !== elementBytes(type)) {
     throw new CorruptFileError(`unpickle: NumPy scalar of type ${code} in ${bytes.byteLength} bytes`);
   }
@@ -36,4 +42,8 @@ export function numpyScalar(dtype: PickleValue | undefined, bytes: PickleValue |
   if (typeof value === "bigint") return exactInteger(value);
   if (type === "bool") return value !== 0;
   return type === "f16" ? f16ToNumber(value) : value;
+}
+
+function bytesOfText(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }

@@ -34,7 +34,25 @@ export class PickleRecord {
   }
 }
 
-/** A class or function that the pickle refers to; only those of `pickle_globals.ts` exist. */
+/**
+ * An object of a class that is not known, or the result of a function that is not: never made, only what it was to be made from.
+ * Subclasses of dictionaries and lists have entries and items.
+ */
+export class InertRecord extends PickleRecord {
+  readonly entries = new Map<PickleValue, PickleValue>();
+  readonly items: PickleValue[] = [];
+}
+
+/** A tensor that is there but cannot be read. */
+export class PickleOpaque {
+  /** What it is, for messages. */
+  readonly reason: string;
+  constructor(reason: string) {
+    this.reason = reason;
+  }
+}
+
+/** A class or function that the pickle refers to, by name only; those of `pickle_globals.ts` make something. */
 export class PickleGlobal {
   readonly name: string;
   constructor(name: string) {
@@ -53,17 +71,34 @@ export class PickleStorage {
   /** The part of the run that this storage covers. */
   readonly start: number;
   readonly size: number;
-  constructor(key: string, dtype: FileDType | undefined, rootSize: number, start = 0, size = rootSize) {
+  /** Class of a run whose elements cannot be read, such as complex numbers. */
+  readonly foreign: ForeignElements | undefined;
+  constructor(
+    key: string,
+    type: FileDType | ForeignElements | undefined,
+    rootSize: number,
+    start = 0,
+    size = rootSize,
+  ) {
     this.key = key;
-    this.dtype = dtype;
+    this.dtype = typeof type === "string" ? type : undefined;
+    this.foreign = typeof type === "string" ? undefined : type;
     this.rootSize = rootSize;
     this.start = start;
     this.size = size;
   }
-  /** Bytes of one unit of `rootSize`, `start` and `size`. */
-  get unitBytes(): number {
+  /** Bytes of one unit of `rootSize`, `start` and `size`; undefined for elements of unknown size. */
+  get unitBytes(): number | undefined {
+    if (this.foreign) return this.foreign.elementBytes;
     return this.dtype ? elementBytes(this.dtype) : 1;
   }
+}
+
+/** Elements that files hold and that cannot be read. */
+export interface ForeignElements {
+  /** Class of the storage, such as `torch.ComplexFloatStorage`. */
+  readonly className: string;
+  readonly elementBytes: number | undefined;
 }
 
 /** A tensor as the pickle describes it; offset and strides in elements, checked to stay within the storage. */
@@ -73,18 +108,22 @@ export class PickleTensor {
   readonly offset: number;
   readonly shape: readonly number[];
   readonly strides: readonly number[];
+  /** Whether the values are those in the storage with the sign changed. */
+  readonly isNegated: boolean;
   constructor(
     storage: PickleStorage,
     dtype: FileDType,
     offset: number,
     shape: readonly number[],
     strides: readonly number[],
+    marks: { readonly isNegated: boolean } = { isNegated: false },
   ) {
     this.storage = storage;
     this.dtype = dtype;
     this.offset = offset;
     this.shape = shape;
     this.strides = strides;
+    this.isNegated = marks.isNegated;
   }
 }
 
@@ -101,6 +140,7 @@ export type PickleValue =
   | PickleSet
   | PickleDict
   | PickleRecord
+  | PickleOpaque
   | PickleGlobal
   | PickleStorage
   | PickleTensor;

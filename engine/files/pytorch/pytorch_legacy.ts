@@ -60,6 +60,10 @@ async function locateStorages(
         `${source.name}: storage ${JSON.stringify(storage.key)} has ${size} elements, the tensors in it declare ${storage.rootSize}`,
       );
     }
+    if (storage.unitBytes === undefined)
+      throw new ForeignFileError(
+        `${source.name}: storage ${JSON.stringify(storage.key)} of ${storage.foreign?.className} has elements of unknown size, so that what follows it cannot be found; save the file with a newer PyTorch`,
+      );
     const sizeBytes = storage.rootSize * storage.unitBytes;
     located.set(storage.key, sliceSource(source, offset + 8, sizeBytes));
     offset += 8 + sizeBytes;

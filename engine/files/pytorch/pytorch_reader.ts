@@ -14,15 +14,18 @@ export interface PyTorchContent {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** The other leaves, likewise. */
   readonly plainValues: ReadonlyMap<string, PlainValue>;
+  /** What stands where a tensor may be expected and is none that can be read, by path: what it is. */
+  readonly unreadable: ReadonlyMap<string, string>;
 }
 
 function storedTensor(tensor: PickleTensor, container: PyTorchContainer): StoredTensor {
   const { storage, dtype, offset } = tensor;
-  const offsetBytes = storage.start * storage.unitBytes + offset * elementBytes(dtype);
-  return new StoredTensor(tensor, async (): Promise<Place> => {
+  const offsetBytes = storage.start * (storage.unitBytes ?? 0) + offset * elementBytes(dtype);
+  const open = async (): Promise<Place> => {
     const source = await container.open(storage);
     return { source, offsetBytes, close: () => source.close() };
-  });
+  };
+  return new StoredTensor(tensor, open, tensor);
 }
 
 /**
@@ -35,10 +38,11 @@ export async function openPyTorch(source: ByteSource): Promise<PyTorchContent> {
   const start = await source.read(0, Math.min(2, source.sizeBytes));
   const isZip = start[0] === 0x50 && start[1] === 0x4b; // "PK"
   const container = await (isZip ? openZipContainer(source) : openLegacyContainer(source));
-  const { tensors, plainValues } = container.leaves;
+  const { tensors, plainValues, unreadable } = container.leaves;
   return {
     format: isZip ? "pytorch-zip" : "pytorch-legacy",
     tensors: new Map([...tensors].map(([path, tensor]) => [path, storedTensor(tensor, container)])),
     plainValues,
+    unreadable,
   };
 }

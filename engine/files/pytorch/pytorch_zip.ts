@@ -44,8 +44,8 @@ function findStorage(archive: ZipArchive, folder: string, storage: PickleStorage
   const entry = archive.entries.get(name);
   if (!entry)
     throw new TruncatedFileError(`unpickle: the archive lacks ${name}, which a tensor refers to; fetch the file again`);
-  const expected = storage.rootSize * storage.unitBytes;
-  if (entry.sizeBytes !== expected) {
+  const expected = storage.rootSize * (storage.unitBytes ?? Number.NaN);
+  if (storage.unitBytes !== undefined && entry.sizeBytes !== expected) {
     throw new CorruptFileError(`unpickle: ${name} has ${entry.sizeBytes} bytes, the tensors in it declare ${expected}`);
   }
   return entry;

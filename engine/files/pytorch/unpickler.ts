@@ -40,8 +40,7 @@ const call: Step = (m) => {
 };
 const callWithKeywords: Step = (m) => {
   const [callee, args, keywords] = m.popTuple(3).items;
-  if (!(keywords instanceof PickleDict) || keywords.entries.size > 0) throw damaged("a call has keyword arguments");
-  m.call(callee, args);
+  m.callWithKeywords(callee, args, keywords);
 };
 const stackGlobal: Step = (m) => {
   const [module = null, name = null] = m.popTuple(2).items;
@@ -80,8 +79,8 @@ const steps: ReadonlyMap<string, Step> = new Map<string, Step>([
   ["\x89", (m) => m.push(false)],
   // Text and bytes
   ["S", (m) => m.push(unquote(m.cursor.line()))],
-  ["U", (m) => m.push(m.cursor.text(m.cursor.uint8()))],
-  ["T", (m) => m.push(m.cursor.text(m.cursor.uint32()))],
+  ["U", (m) => m.push(m.cursor.oldText(m.cursor.uint8()))],
+  ["T", (m) => m.push(m.cursor.oldText(m.cursor.uint32()))],
   ["V", (m) => m.push(unescapeUnicode(m.cursor.line()))],
   ["\x8c", (m) => m.push(m.cursor.text(m.cursor.uint8()))],
   ["X", (m) => m.push(m.cursor.text(m.cursor.uint32()))],
@@ -146,7 +145,7 @@ export interface Unpickled {
  *
  * @param bytes - starts with the pickle; what follows it is ignored
  * @param totalBytes - bytes that exist from there on, of which `bytes` are at hand
- * @throws ForbiddenGlobalError for anything that a checkpoint does not need, by its name
+ * @throws ForbiddenGlobalError for names that can act, such as `os.system`
  * @throws CorruptFileError, TruncatedFileError
  * @throws NeedMoreBytes if the pickle is longer than `bytes` and `totalBytes` says that there is more
  */
@@ -158,5 +157,6 @@ export function unpickle(bytes: Uint8Array, totalBytes = bytes.byteLength): Unpi
     if (!step) throw damaged(`0x${code.toString(16)} at byte ${cursor.position - 1} is no instruction`);
     step(machine);
   }
+  machine.finish();
   return { value: machine.pop(), length: cursor.position, storages: machine.storages };
 }

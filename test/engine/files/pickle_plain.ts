@@ -1,5 +1,7 @@
 import {
+  InertRecord,
   PickleDict,
+  PickleGlobal,
   PickleList,
   PickleRecord,
   PickleSet,
@@ -15,6 +17,11 @@ export function plain(value: PickleValue): unknown {
   if (value instanceof PickleList) return value.items.map(plain);
   if (value instanceof PickleTuple) return { tuple: value.items.map(plain) };
   if (value instanceof PickleSet) return { set: value.items.map(plain) };
+  if (value instanceof InertRecord && value.entries.size > 0) {
+    return { entries: Object.fromEntries([...value.entries].map(([k, v]) => [String(k), plain(v)])) };
+  }
+  if (value instanceof InertRecord && value.items.length > 0) return { items: value.items.map(plain) };
+  if (value instanceof PickleGlobal) return { global: value.name };
   if (value instanceof PickleRecord) return { [value.global]: plain(value.state), args: value.args.map(plain) };
   return value;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { PickleTensor } from "../../../engine/files/pytorch/pickle_values.ts";
+import { PickleOpaque, PickleTensor } from "../../../engine/files/pytorch/pickle_values.ts";
 import { unpickle } from "../../../engine/files/pytorch/unpickler.ts";
 import { numbersBytes, pickleBytes, storageBytes, textBytes } from "./pickle_bytes.ts";
 
@@ -70,6 +70,56 @@ describe("tensors", () => {
     expect(() => unpickle(bytes(5, 6))).toThrow("leaves its 10 elements");
     const noView = pickleBytes(tensorBytes(storageBytes("FloatStorage", 10, pickleBytes("K", 1)), 0, ...shape23), ".");
     expect(() => unpickle(noView)).toThrow("leaves its 10 elements");
+  });
+
+  const marked = (storage: string, marks: string | Uint8Array): unknown =>
+    unpickle(
+      pickleBytes(
+        "ctorch._utils\n_rebuild_tensor_v2\n(",
+        storageBytes(storage, 6),
+        "K",
+        0,
+        ...shape23,
+        "\x89N",
+        marks,
+        "tR.",
+      ),
+    ).value;
+
+  test("that are marked as negated say so, and with other marks cannot be read", () => {
+    const mark = (name: string, value: string): Uint8Array => pickleBytes("}", textBytes(name), value, "s");
+    expect(marked("FloatStorage", mark("neg", "\x88"))).toMatchObject({ isNegated: true });
+    expect(marked("FloatStorage", mark("neg", "\x89"))).toMatchObject({ isNegated: false });
+    expect(marked("FloatStorage", "N")).toMatchObject({ isNegated: false });
+    expect(marked("FloatStorage", mark("conj", "\x88"))).toMatchObject({ reason: "a tensor with the mark conj" });
+    expect(marked("LongStorage", mark("neg", "\x88"))).toMatchObject({
+      reason: "a tensor of i64 that is marked as negated",
+    });
+    expect(marked("FloatStorage", "]")).toBeInstanceOf(PickleOpaque);
+  });
+
+  test("of other elements are named and never read", () => {
+    expect(marked("ComplexFloatStorage", "N")).toMatchObject({ reason: "a tensor of torch.ComplexFloatStorage" });
+    expect(marked("UnheardOfStorage", "N")).toBeInstanceOf(PickleOpaque);
+    const float8 = pickleBytes(
+      "ctorch._utils\n_rebuild_tensor_v3\n((",
+      textBytes("storage"),
+      "ctorch.storage\nUntypedStorage\n",
+      textBytes("0"),
+      "NK\x06tQK\0",
+      ...shape23,
+      "\x89Nctorch\nfloat8_e4m3fn\ntR",
+    );
+    expect(unpickle(pickleBytes(float8, ".")).value).toMatchObject({ reason: "a tensor of torch.float8_e4m3fn" });
+    expect(unpickle(pickleBytes("ctorch._utils\n_rebuild_parameter\n(", float8, "\x88NtR}b.")).value).toBeInstanceOf(
+      PickleOpaque,
+    );
+    const made = pickleBytes("ctorch._utils\n_rebuild_parameter\n(cpkg\nmake\n)R\x88NtR.");
+    expect(unpickle(made).value).toMatchObject({ reason: "made by pkg.make" });
+    const typed = pickleBytes(
+      "ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_qtensor\ncpkg\nT\n)}tR.",
+    );
+    expect(unpickle(typed).value).toMatchObject({ reason: "made by torch._utils._rebuild_qtensor" });
   });
 
   const refused: readonly (readonly [string, Uint8Array, string])[] = [

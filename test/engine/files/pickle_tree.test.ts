@@ -57,4 +57,76 @@ describe("the tree of leaves", () => {
     );
     expect(() => leaves("]q", 0, ...levels)).toThrow("nested too deeply");
   });
+  test("shows objects of unknown classes by their content, else by what they were made from", () => {
+    expect(leaves("cpathlib\nPosixPath\n(", textBytes("runs"), textBytes("x"), "tR")).toEqual({ 0: "runs", 1: "x" });
+    expect(leaves("cpkg\nD\n)R", textBytes("a"), "K\x01s}", textBytes("b"), "K\x02sb")).toEqual({
+      a: 1,
+      "attributes.b": 2,
+    });
+    expect(leaves("cpkg\nL\n)RK\x05a")).toEqual({ 0: 5 });
+    expect(leaves("cpkg\nA\n)Rcpkg\nB\nK\x01\x85Rb")).toEqual({ "0/0": 1 });
+  });
+  test("numbers keys that look alike, and names keys that are objects", () => {
+    expect(leaves("}(K\x01K\x02", textBytes("1"), "K\x03u")).toEqual({ 1: 2, "1 #2": 3 });
+    expect(leaves("}(cpkg\nA\n)RK\x02cpkg\nB\nK\x03C\x01aK\x04(\x91K\x05u")).toEqual({
+      "<pkg.A>": 2,
+      "pkg.B": 3,
+      "<bytes>": 4,
+      "<set>": 5,
+    });
+    expect(leaves("}ctorch._utils\n_rebuild_qtensor\n)RK\x05s")).toEqual({ "<tensor>": 5 });
+  });
+  test("lists an object of an unknown class once, so that objects may refer to each other", () => {
+    expect(leaves("cpkg\nA\n)Rq\0}(", textBytes("self"), "h\0", textBytes("a"), "K\x01ub")).toEqual({ a: 1 });
+    expect(leaves("cpkg\nA\n)Rq\0h\0b")).toEqual({});
+    expect(() => leaves("cargparse\nNamespace\n)Rq\0h\0b")).toThrow("nested too deeply");
+  });
+  const treeOf = (...parts: PickleParts) => leavesOf(unpickle(pickleBytes(...parts, ".")).value);
+  const tensor = pickleBytes(
+    "ctorch._utils\n_rebuild_tensor_v2\n(",
+    storageBytes("FloatStorage", 4),
+    "K\0K\x04\x85K\x01\x85\x89NtR",
+  );
+  test("names what is no readable tensor, and tensors that were handed to an unknown function", () => {
+    const { tensors, unreadable } = treeOf(
+      "}(",
+      ...[textBytes("given"), "cpkg\nscale\n", tensor, "\x85R"],
+      ...[textBytes("sparse"), "ctorch._utils\n_rebuild_sparse_tensor\n)R"],
+      "u",
+    );
+    expect([...tensors.keys()]).toEqual([]);
+    expect(Object.fromEntries(unreadable)).toEqual({
+      given: "an object of pkg.scale",
+      "given/0": "handed to pkg.scale, which is not run",
+      sparse: "made by torch._utils._rebuild_sparse_tensor",
+    });
+    const data = treeOf("}", textBytes("data"), storageBytes("QInt8Storage", 4), "s");
+    expect(Object.fromEntries(data.unreadable)).toEqual({ data: "data of torch.QInt8Storage" });
+  });
+  test("names the parts of a whole module as its state dictionary does", () => {
+    const dict = (...entries: PickleParts): Uint8Array => pickleBytes("}(", ...entries, "u");
+    const module = (...state: PickleParts): Uint8Array => pickleBytes("cpkg\nNet\n)\x81", dict(...state), "b");
+    const inner = module(
+      ...[textBytes("_parameters"), dict(textBytes("weight"), tensor, textBytes("bias"), "N")],
+      ...[textBytes("_buffers"), dict(textBytes("kept"), tensor, textBytes("mask"), tensor)],
+      ...[textBytes("_non_persistent_buffers_set"), pickleBytes("(", textBytes("mask"), "\x91")],
+      ...[textBytes("_modules"), "}", textBytes("num_heads"), "K\x03", textBytes("act"), "]"],
+    );
+    const outer = module(textBytes("_parameters"), "}", textBytes("_modules"), dict(textBytes("proj"), inner));
+    const root = pickleBytes(
+      "}",
+      textBytes("model"),
+      module(textBytes("_parameters"), "}", textBytes("_modules"), dict(textBytes("embed"), outer)),
+      "s",
+    );
+    const found = treeOf(root);
+    expect([...found.tensors.keys()]).toEqual(["model/embed.proj.weight", "model/embed.proj.kept"]);
+    expect(Object.fromEntries(found.plainValues)).toEqual({ "model/embed.proj.num_heads": 3 });
+    expect(found.unreadable.size).toBe(0);
+  });
+  test("names the parts of an archive of TorchScript as its state dictionary does", () => {
+    const layer = pickleBytes("c__torch__.nn\nLinear\n)\x81}", textBytes("weight"), tensor, "sb");
+    const found = treeOf("c__torch__\nVit\n)\x81}(", textBytes("training"), "\x88", textBytes("proj"), layer, "ub");
+    expect([...found.tensors.keys()]).toEqual(["proj.weight"]);
+  });
 });
