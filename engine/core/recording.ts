@@ -268,6 +268,8 @@ export interface Device extends BufferOwner {
   readonly warmUp: KernelWarmUp | undefined;
   /** True where a CPU does the work. */
   readonly isSoftware: boolean;
+  /** Receives notices of one line. */
+  readonly notice: (line: string) => void;
   /** State holding host values. @throws ShapeError, DTypeError, NonFiniteError (check mode), OverLimitError */
   tensor(data: ArrayLike<number>, shape?: Shape, dtype?: DType, name?: string): Tensor;
   /** State of zeros; its memory is taken on first use. @throws OverLimitError */
