@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 import type { Device, KernelTime, RecordedProgram, Tensor } from "../../engine/index.ts";
-import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
+import { refuseSpecialFile, writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import { type AdapterPeaks, measurePeaks } from "../../engine/tune/adapter_probes.ts";
 import { type TunedChoice, tuneProgram } from "../../engine/tune/tune_program.ts";
 import type { Precision, VitPreset } from "../../models/index.ts";
@@ -240,6 +240,7 @@ function compare(report: BenchReport, before: BenchReport, output: Output): void
 }
 
 async function readReport(file: string): Promise<BenchReport> {
+  await refuseSpecialFile(file);
   const text = await readFile(file, "utf8").catch(() => {
     throw new UsageError(`--compare ${file}: the file cannot be read; give the JSON that --out wrote`);
   });

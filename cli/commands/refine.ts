@@ -13,6 +13,7 @@ import {
 import { openImages } from "../../refiner/data/index_node.ts";
 import {
   adviceForFewUpdates,
+  findPreset,
   type ImageSource,
   presetEncoder,
   type RefineConfig,
@@ -22,6 +23,7 @@ import {
   refinePresets,
   refineSchema,
 } from "../../refiner/index.ts";
+
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
 import { knnTable } from "../output/knn_table.ts";
@@ -212,7 +214,7 @@ async function givenRun(command: Command, options: RefineCommandOptions): Promis
 
 function presetSettings(preset: unknown): RefineSettings {
   if (preset === undefined) return {};
-  const settings = typeof preset === "string" ? refinePresets[preset] : undefined;
+  const settings = typeof preset === "string" ? findPreset(preset) : undefined;
   if (settings) return settings;
   throw new UsageError(
     `refine: there is no preset ${String(preset)}; choose from ${Object.keys(refinePresets).join(", ")}`,

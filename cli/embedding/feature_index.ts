@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { openCheckpoint } from "../../engine/files/index.ts";
-import { fileSource } from "../../engine/platform/files_node.ts";
+import { fileSource, refuseSpecialFile } from "../../engine/platform/files_node.ts";
 import { EvaluationError, type FeatureMatrix } from "../../refiner/evaluation/index.ts";
 
 /** Features of images that can be searched, as `embed` writes them. */
@@ -35,6 +35,7 @@ export async function openFeatureIndex(path: string): Promise<FeatureIndex> {
 }
 
 async function sourceRows(path: string): Promise<FeatureIndex["rows"]> {
+  await refuseSpecialFile(`${path}.files.tsv`);
   const text = await readFile(`${path}.files.tsv`, "utf8").catch(() => {
     throw new EvaluationError(
       `search: ${path}.files.tsv is missing; keep the list that embed writes beside the features`,

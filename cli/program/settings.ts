@@ -1,8 +1,9 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { parse as parseYaml } from "yaml";
 import type { z } from "zod";
 import { OptionError } from "../../engine/index.ts";
+import { refuseSpecialFile } from "../../engine/platform/files_node.ts";
 import { type SettingProblem, SettingsError, settingsMessage } from "../../refiner/methods/setting_errors.ts";
 import { type SettingType, settingTypes } from "../../refiner/methods/setting_expectations.ts";
 import { type SharedOptionName, sharedOptions } from "./shared_options.ts";
@@ -31,8 +32,13 @@ export function settingFlag(key: string): string {
   return long ?? `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
+/** Looked up by own names only: a foreign key may be called as a member of every object. */
+function sharedSetting(key: string) {
+  return Object.hasOwn(sharedSettings, key) ? sharedSettings[key] : undefined;
+}
+
 function sharedFlags(key: string): string | undefined {
-  const use = sharedSettings[key];
+  const use = sharedSetting(key);
   return use && sharedOptions[use.name].flags;
 }
 
@@ -46,7 +52,7 @@ export function addSettings(command: Command, schema: SettingsSchema): Command {
 /** The option of a setting. Its value is checked with the others, by the schema. */
 function settingOption(key: string, type: SettingType): Option {
   const info = typeof type === "boolean" ? {} : type;
-  const use = sharedSettings[key];
+  const use = sharedSetting(key);
   const option = use
     ? new Option(
         sharedOptions[use.name].flags,
@@ -101,12 +107,23 @@ export async function readSettings(file: string, schema: SettingsSchema): Promis
     throw new UsageError(`config: ${file} holds no settings; write one per line, such as batch: 256`);
   }
   const types = settingTypes(schema);
-  const values = Object.fromEntries(Object.entries(found).map(([key, value]) => [key, asTyped(value, types[key])]));
+  const values = Object.fromEntries(
+    Object.entries(found).map(([key, value]) => [
+      key,
+      asTyped(value, Object.hasOwn(types, key) ? types[key] : undefined),
+    ]),
+  );
   return { values, file, fileKeys: new Set(Object.keys(values)) };
 }
 
+/** All settings with comments have a few KiB; the time that YAML takes grows with the square of the number of keys. */
+const largestSettingsBytes = 64 * 2 ** 10;
+
 async function parsedYaml(file: string): Promise<unknown> {
   try {
+    await refuseSpecialFile(file);
+    const { size } = await stat(file);
+    if (size > largestSettingsBytes) throw new UsageError(`${size} bytes, at most ${largestSettingsBytes} are read`);
     return parseYaml(await readFile(file, "utf8"));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

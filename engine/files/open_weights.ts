@@ -88,7 +88,17 @@ const strangers: readonly (readonly [start: string, advice: string])[] = [
   ["GGUF", "GGUF; convert it to safetensors first"],
 ];
 
+/** The list of files that a large model was split into (`model.safetensors.index.json`), or another file of settings. */
+const jsonAdvice =
+  "JSON; if it is the index of a model in several files (*.index.json), load the model where it was made and save its state_dict as one file";
+
+/** Whether a file begins as JSON does; the length of a safetensors header can begin with a brace, too, but ends in zeros. */
+function isJson(start: string): boolean {
+  return /^(\xef\xbb\xbf)?\s*[{[]/.test(start) && !start.slice(0, 8).includes("\0");
+}
+
 function foreign(name: string, start: string): ForeignFileError {
+  if (isJson(start)) return new ForeignFileError(`${name}: not a checkpoint: ${jsonAdvice}`);
   const advice = strangers.find(([sign]) => start.startsWith(sign))?.[1];
   return new ForeignFileError(
     `${name}: not a checkpoint: ${advice ?? "neither safetensors nor a file of torch.save nor .npy"}`,
@@ -102,7 +112,7 @@ async function readContent(source: ByteSource): Promise<Content> {
   const isSafetensors = start.startsWith("\0\0\0\0{", 4);
   if (start.startsWith(npyMagic)) return { format: "npy", tensors: new Map([["", await openNpy(source)]]) };
   if (start.startsWith("PK\x03\x04") || (start.startsWith("\x80") && !isSafetensors)) return openPyTorch(source);
-  if (start[8] === "{") return { format: "safetensors", ...(await openSafetensors(source)) };
+  if (start[8] === "{" && !isJson(start)) return { format: "safetensors", ...(await openSafetensors(source)) };
   throw foreign(source.name, start);
 }
 

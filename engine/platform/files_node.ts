@@ -6,8 +6,21 @@ import { type ByteSource, checkRange } from "../files/byte_source.ts";
 import { FileExistsError, ForeignFileError, TruncatedFileError, WriteTargetError } from "../files/errors.ts";
 import { forgetTemporary, noteTemporary } from "./temporary_files_node.ts";
 
-/** Opens a file for reading by ranges (Node and Deno). @throws ForeignFileError for a folder; otherwise what the system says */
+/**
+ * Refuses what only looks like a file: opening a pipe would wait for somebody to write, and a device may never end. What is not
+ * there is left to whoever opens it.
+ *
+ * @throws ForeignFileError for a pipe, a socket or a device
+ */
+export async function refuseSpecialFile(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found && !found.isFile() && !found.isDirectory())
+    throw new ForeignFileError(`${path}: it is a pipe, a socket or a device; give a file`);
+}
+
+/** Opens a file for reading by ranges (Node and Deno). @throws ForeignFileError for all but a file; otherwise what the system says */
 export async function fileSource(path: string): Promise<ByteSource> {
+  await refuseSpecialFile(path);
   const file = await open(path, "r");
   const sizeBytes = await file
     .stat()

@@ -44,6 +44,19 @@ const constructors: readonly (readonly [path: string, names: Names])[] = [
 
 /** The values of a config that stand in a PyTorch file beside its tensors. */
 export function foreignClaims(plainValues: ReadonlyMap<string, PlainValue>): Claim[] {
+  return [...attributeClaims(plainValues), ...constructorClaims(plainValues)];
+}
+
+/** Heads as an attribute of the attention of the first block, where a whole model was saved instead of its state dictionary. */
+function attributeClaims(plainValues: ReadonlyMap<string, PlainValue>): Claim[] {
+  for (const [path, value] of plainValues) {
+    const heads = /(^|[/.])blocks\.0\.attn\.num_heads$/.test(path) ? asNumber(value) : undefined;
+    if (heads !== undefined) return [{ key: "heads", value: heads, path }];
+  }
+  return [];
+}
+
+function constructorClaims(plainValues: ReadonlyMap<string, PlainValue>): Claim[] {
   return constructors.flatMap(([dictionary, names]) =>
     Object.entries(names).flatMap(([name, key]) => {
       const path = `${dictionary}/${name}`;

@@ -105,13 +105,9 @@ function sortNames(checkpoint: Checkpoint, chosen: Place, file: string): Omit<St
     }
     const rest = name.slice(head.length);
     const twin = tensors.get(rest);
-    const isNamed = path.startsWith(pathOf(chosen, ""));
-    if (twin && isNamed && twin.path.startsWith(pathOf(chosen, "")))
-      throw new UnknownModelError(
-        `${file}: ${JSON.stringify(twin.path)} and ${JSON.stringify(path)} are one name but for words of wrappers; save the state_dict of the unwrapped model`,
-      );
-    if (twin) beside.push(isNamed ? twin.path : path);
-    if (twin && !isNamed) continue;
+    const later = twin ? lesserTwin(twin.path, path, pathOf(chosen, ""), file) : undefined;
+    if (later !== undefined) beside.push(later);
+    if (later === path) continue;
     tensors.set(rest, { path, dtype, shape, sizeBytes });
   }
   for (const [path, reason] of checkpoint.unreadable) {
@@ -120,6 +116,19 @@ function sortNames(checkpoint: Checkpoint, chosen: Place, file: string): Omit<St
       unreadable.set(name.slice(head.length), reason);
   }
   return { ...chosen, tensors, unreadable, beside, elsewhere };
+}
+
+/**
+ * Of two paths that are one name but for words of wrappers, the one that does not begin as the place is called.
+ *
+ * @throws UnknownModelError if both do
+ */
+function lesserTwin(first: string, second: string, head: string, file: string): string {
+  if (!second.startsWith(head)) return second;
+  if (!first.startsWith(head)) return first;
+  throw new UnknownModelError(
+    `${file}: ${JSON.stringify(first)} and ${JSON.stringify(second)} are one name but for words of wrappers; save the state_dict of the unwrapped model`,
+  );
 }
 
 /** Name of a tensor below a place, both as paths in the file, without the words of wrappers. */

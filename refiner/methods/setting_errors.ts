@@ -60,15 +60,26 @@ export function parseConfig<T extends z.ZodObject>(schema: T, settings: unknown,
   );
 }
 
+/** Unknown keys that one message names; a file of something else may have very many. */
+const mostUnknown = 10;
+
 function problemsOf(issue: z.core.$ZodIssue, schema: z.ZodObject, settings: unknown): SettingProblem[] {
   if (issue.code === "unrecognized_keys") {
     const known = Object.keys(schema.shape);
-    return issue.keys.map((key) => ({
+    const rest = issue.keys.length - mostUnknown;
+    const problems = issue.keys.slice(0, mostUnknown).map((key) => ({
       key,
       isUnknown: true,
-      finding: `there is no setting ${key}`,
-      remedy: `did you mean ${nearestName(key, known)}?`,
+      finding: `there is no setting ${key.slice(0, shownLength)}`,
+      remedy: `did you mean ${nearestName(key.slice(0, shownLength), known)}?`,
     }));
+    const more = {
+      key: undefined,
+      isUnknown: true,
+      finding: `${rest} more are unknown`,
+      remedy: "correct these first",
+    };
+    return rest > 0 ? [...problems, more] : problems;
   }
   const [first, second] = issue.path;
   // A refinement says what it expects itself: the schema cannot tell.

@@ -1,7 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import sharp from "sharp";
-import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
+import { refuseSpecialFile, writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import type { RgbImage } from "../data/image_source.ts";
 import { ReportError } from "./errors.ts";
 import type { Gallery, GalleryPicture } from "./gallery.ts";
@@ -99,6 +99,7 @@ export async function reportRun(folder: string, path = join(folder, "report.html
 }
 
 async function textOf(folder: string, file: string): Promise<string | undefined> {
+  await refuseSpecialFile(join(folder, file));
   return readFile(join(folder, file), "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw new ReportError(`report: ${join(folder, file)} cannot be read (${error.code}); check its permissions`);

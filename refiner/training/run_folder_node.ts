@@ -1,7 +1,7 @@
 import { appendFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ByteSink, ByteSource } from "../../engine/files/index.ts";
-import { fileSource, writeBytesAtomic, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { fileSource, refuseSpecialFile, writeBytesAtomic, writeFileAtomic } from "../../engine/platform/files_node.ts";
 import type { RunStore } from "./run_store.ts";
 
 /** A run folder on disk. */
@@ -9,6 +9,7 @@ export class RunFolder implements RunStore {
   constructor(readonly name: string) {}
 
   async readText(file: string): Promise<string | undefined> {
+    await refuseSpecialFile(join(this.name, file));
     try {
       return await readFile(join(this.name, file), "utf8");
     } catch (error) {

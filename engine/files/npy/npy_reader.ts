@@ -32,16 +32,21 @@ interface NpyHeader {
   readonly columnMajor: boolean;
 }
 
+/** NumPy's usual code of an element type: one byte has no order, and `=` is that of the machine, as `<` is on all that can run this. */
+function usualCode(code: string): string {
+  return code.replace(/^[<>=|]?(?=[iub]1$)/, "|").replace(/^=/, "<");
+}
+
 /** The header is a Python dictionary; only the form that NumPy writes is understood. */
 function parseHeader(name: string, text: string): NpyHeader {
   const field = (pattern: string): string | undefined => new RegExp(`'${pattern}\\s*[,}]`).exec(text)?.[1];
-  const descr = field("descr'\\s*:\\s*'([^']*)'");
+  const descr = field("descr'\\s*:\\s*u?'([^']*)'");
   const order = field("fortran_order'\\s*:\\s*(True|False)");
-  const axes = field("shape'\\s*:\\s*\\(([\\d\\s,]*)\\)");
+  const axes = field("shape'\\s*:\\s*\\(([\\dL\\s,]*)\\)");
   if (descr === undefined || order === undefined || axes === undefined) {
     throw new ForeignFileError(`${name}: an .npy header other than of a plain array; save a plain array`);
   }
-  const dtype = npyDTypes.get(descr);
+  const dtype = npyDTypes.get(usualCode(descr));
   if (!dtype) {
     throw new ForeignFileError(
       `${name}: .npy elements of type ${JSON.stringify(descr)}, supported are ${[...npyDTypes.keys()].join(" ")}`,
@@ -51,7 +56,9 @@ function parseHeader(name: string, text: string): NpyHeader {
     .split(",")
     .map((axis) => axis.trim())
     .filter((axis) => axis !== "")
-    .map(Number);
+    .map((axis) => (/^\d+L?$/.test(axis) ? Number.parseInt(axis, 10) : Number.NaN)); // Python 2 writes 2L
+  if (shape.includes(Number.NaN))
+    throw new ForeignFileError(`${name}: an .npy header with the shape (${axes}); save a plain array`);
   return { dtype, shape, columnMajor: order === "True" };
 }
 

@@ -15,7 +15,9 @@ function textEntries(value: PickleValue | undefined): Members {
  */
 export function moduleMembers(value: PickleValue): Members | undefined {
   if (!(value instanceof InertRecord && value.state instanceof PickleDict)) return undefined;
-  if (value.global.startsWith("__torch__.")) return textEntries(value.state);
+  // Lists of numbers beside the tensors are results of functions, without attributes.
+  if (value.global.startsWith("__torch__."))
+    return textEntries(value.state).filter(([, item]) => !(item instanceof InertRecord && item.state === null));
   const attributes = new Map(textEntries(value.state));
   const [parameters, modules] = [attributes.get("_parameters"), attributes.get("_modules")];
   if (!(parameters instanceof PickleDict && modules instanceof PickleDict)) return undefined;

@@ -25,7 +25,18 @@ function findPickle(source: ByteSource, archive: ZipArchive): { pickle: ZipEntry
     const folder = /^((?:[^/]*\/)?)data\.pkl$/.exec(name)?.[1];
     if (folder !== undefined) return { pickle, folder };
   }
-  throw new ForeignFileError(`${source.name}: a zip archive without data.pkl; torch.save did not write it`);
+  throw new ForeignFileError(
+    `${source.name}: a zip archive without data.pkl, which torch.save did not write; ${adviceFor([...archive.entries.keys()])}`,
+  );
+}
+
+/** What to do with another kind of zip archive, by the names in it. */
+function adviceFor(names: readonly string[]): string {
+  const weights = names.filter((name) => /\.(pth|pt|th|ckpt|bin|safetensors|pth\.tar)$/i.test(name));
+  if (weights.length > 0) return `unzip it and give the file in it: ${weights.slice(0, 3).join(", ")}`;
+  if (names.length > 0 && names.every((name) => name.endsWith(".npy")))
+    return "it is an .npz of NumPy arrays: save them as safetensors (safetensors.numpy.save_file), or one array as .npy";
+  return "give a file of torch.save or safetensors";
 }
 
 async function checkByteOrder(archive: ZipArchive, folder: string): Promise<void> {

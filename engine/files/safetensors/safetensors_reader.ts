@@ -67,14 +67,13 @@ function countKeys(json: string): number {
   let [depth, keys] = [0, 0];
   for (let at = 0; at < json.length; at++) {
     const character = json[at] ?? "";
-    depth += depthSteps[character] ?? 0;
+    if (character === "{" || character === "[") depth++;
+    else if (character === "}" || character === "]") depth--;
     if (character === ":" && depth === 1) keys++;
     if (character === '"') at = endOfText(json, at);
   }
   return keys;
 }
-
-const depthSteps: Readonly<Record<string, number>> = { "{": 1, "[": 1, "}": -1, "]": -1 };
 
 /** Place of the quotation mark that ends the text which begins at `start`. */
 function endOfText(json: string, start: number): number {
@@ -85,7 +84,7 @@ function endOfText(json: string, start: number): number {
 
 function readMetadata(name: string, value: unknown): Map<string, string> {
   const metadata = new Map<string, string>();
-  if (value === undefined) return metadata;
+  if (value === undefined || value === null) return metadata; // the reference reader takes null for none
   if (!isRecord(value)) throw new CorruptFileError(`${name}: __metadata__ of the safetensors header is not an object`);
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== "string")

@@ -154,6 +154,11 @@ export function presetEncoder(preset: string): VitConfig | undefined {
   return sizes && vitConfig(sizes, method === "d2v2" ? { kind: "postnorm" } : {});
 }
 
+/** The settings of a preset; undefined for any other name, such as that of a member of every object. */
+export function findPreset(name: string): RefineSettings | undefined {
+  return Object.hasOwn(refinePresets, name) ? refinePresets[name] : undefined;
+}
+
 /**
  * A complete configuration from a preset and settings, later ones winning.
  *
@@ -161,7 +166,7 @@ export function presetEncoder(preset: string): VitConfig | undefined {
  *   OptionError for an unknown preset
  */
 export function refineConfig(settings: Readonly<Record<string, unknown>> = {}, preset?: string): RefineConfig {
-  const base = preset === undefined ? {} : refinePresets[preset];
+  const base = preset === undefined ? {} : findPreset(preset);
   if (!base) {
     throw new OptionError(`refine: no preset ${preset}; choose from ${Object.keys(refinePresets).join(", ")}`);
   }

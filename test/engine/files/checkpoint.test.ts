@@ -11,6 +11,8 @@ describe("strangers are named", () => {
     ["\x1f\x8b\x08", "gzip"],
     ["\x89HDF\r\n", "HDF5"],
     ["GGUF", "GGUF"],
+    ['{"metadata": {"total_size": 1}}', "index of a model in several files"],
+    ["[1, 2, 3, 4]", "index of a model in several files"],
     ["hello", "neither safetensors nor"],
   ];
   for (const [text, message] of cases) {
@@ -19,6 +21,13 @@ describe("strangers are named", () => {
       await expect(open(pickleBytes(text))).rejects.toThrow(message);
     });
   }
+});
+
+test("zip archives of something else are refused with advice", async () => {
+  const data = new Uint8Array(1);
+  await expect(open(zip([{ name: "a.npy", data }]))).rejects.toThrow("it is an .npz of NumPy arrays");
+  await expect(open(zip([{ name: "vit.pth", data }]))).rejects.toThrow("unzip it and give the file in it: vit.pth");
+  await expect(open(zip([{ name: "a.txt", data }]))).rejects.toThrow("give a file of torch.save");
 });
 
 test("reading one tensor reads its bytes and a local header, not the rest of the file", async () => {

@@ -20,6 +20,13 @@ describe(".npy headers are checked before anything is read", () => {
     for (const version of [1, 2, 3])
       expect((await open(npy(dictionary(), 8, version))).tensors.get("")?.shape).toEqual([2]);
   });
+  test("lengths of Python 2 and any order of one-byte elements are read", async () => {
+    expect((await open(npy(dictionary("<f4", "2L, 3L"), 24))).tensors.get("")?.shape).toEqual([2, 3]);
+    for (const code of ["|u1", "<u1", ">u1", "=u1", "|b1", "<b1"])
+      expect((await open(npy(dictionary(code, "4,"), 4))).tensors.get("")?.shape).toEqual([4]);
+    expect((await open(npy(dictionary("=f4"), 8))).tensors.get("")?.dtype).toBe("f32");
+    await expect(open(npy(dictionary("<f4", "2LL,"), 8))).rejects.toThrow("shape (2LL,)");
+  });
   const cases: readonly (readonly [string, Uint8Array, new (message: string) => Error, string])[] = [
     ["a file that ends in the header", pickleBytes("\x93NUMPY", 1), TruncatedFileError, "cut off"],
     ["version 4", npy(dictionary(), 8, 4), ForeignFileError, "version 4"],

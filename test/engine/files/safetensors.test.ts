@@ -7,6 +7,13 @@ describe("safetensors headers are checked before anything is read", () => {
   const tensor = (shape: unknown, data_offsets: unknown, dtype: unknown = "F32"): unknown => ({
     a: { dtype, shape, data_offsets },
   });
+  test("metadata that are null are none", async () => {
+    expect((await open(safetensors({ __metadata__: null }))).metadata.size).toBe(0);
+  });
+  test("a header whose length looks like a brace is not taken for JSON", async () => {
+    const json = "{}".padEnd(0x7b);
+    expect((await open(pickleBytes(littleEndian(0x7b, 8), json))).format).toBe("safetensors");
+  });
   const cases: readonly (readonly [string, Uint8Array, new (message: string) => Error, string])[] = [
     ["a length beyond every file", pickleBytes(littleEndian(2 ** 60, 8), "{}"), CorruptFileError, "at most 100000000"],
     ["a length beyond this file", pickleBytes(littleEndian(1000, 8), "{}"), TruncatedFileError, "outside the 10 bytes"],
