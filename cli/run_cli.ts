@@ -13,6 +13,7 @@ import { pretrainCommand } from "./commands/pretrain.ts";
 import { refineCommand } from "./commands/refine.ts";
 import { reportCommand } from "./commands/report.ts";
 import { searchCommand } from "./commands/search.ts";
+import { shownText } from "./output/shown.ts";
 import { clearLine, type Streams } from "./output/streams.ts";
 import type { CommandContext } from "./program/context.ts";
 import { exitCodeHelp, exitCodes } from "./program/exit_codes.ts";
@@ -60,7 +61,7 @@ export function createProgram(context: CommandContext): Command {
     command
       .exitOverride()
       .showHelpAfterError(`Run mimrefine ${command === program ? "" : `${command.name()} `}--help for help.`)
-      .configureOutput({ writeOut: context.streams.out, writeErr: context.streams.err });
+      .configureOutput({ writeOut: context.streams.out, writeErr: (text) => context.streams.err(shownText(text)) });
   }
   return program;
 }
@@ -84,7 +85,7 @@ export async function runCli(args: readonly string[], streams: Streams, isDebug 
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
     const start = streams.isTerminal ? clearLine : ""; // a bar may stand there
-    streams.err(`${start}${messageOf(error, isDebug)}\n`);
+    streams.err(`${start}${shownText(messageOf(error, isDebug))}\n`);
     return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
   }
 }

@@ -2,7 +2,6 @@ import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
 import { completeConfig, formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
 import { type Pooling, VisionTransformer, type VitConfig, type VitPreset, vitConfig } from "../../models/index.ts";
-import { openImages } from "../../refiner/data/index_node.ts";
 import { defaultPooling, type FeatureBlock, FeatureExtractor } from "../../refiner/evaluation/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
@@ -17,11 +16,12 @@ import {
   encoderOptions,
   openCommandDevice,
 } from "../program/options.ts";
+import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 
-interface EmbedOptions extends CommonOptions, EncoderCommandOptions {
+interface EmbedOptions extends CommonOptions, EncoderCommandOptions, ImageOptions {
   readonly weights?: string;
   readonly model?: VitPreset;
   readonly images?: string;
@@ -45,6 +45,7 @@ export function embedCommand(context: CommandContext): Command {
     )
     .addOption(sharedOption("weights"))
     .addOption(sharedOption("images"))
+    .addOption(sharedOption("imageKey"))
     .addOption(sharedOption("outFile", { more: ".npy, .safetensors or .parquet" }))
     .addOption(sharedOption("block", { more: "default: last" }))
     .addOption(sharedOption("pool", { more: "default: cls where there is one" }))
@@ -73,7 +74,11 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
   const writes = { "--out": out, "the list beside it": listOf(out) };
   await checkTouchedPaths("embed", { reads, writes, overwrite: options.force });
   const channels = await channelsOf(weights, options);
-  const source = await openImages(images, { channels, workers: options.workers });
+  const source = await openCommandImages(
+    images,
+    { channels, workers: options.workers, imageKey: options.imageKey },
+    output,
+  );
   try {
     const device = await openCommandDevice(options, output);
     try {

@@ -2,19 +2,19 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { Command, Option } from "commander";
 import type { Device } from "../../engine/index.ts";
-import { openImages } from "../../refiner/data/index_node.ts";
 import { type PretrainResult, pretrain, pretrainConfig, pretrainSchema } from "../../refiner/index.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { listenForInterruption } from "../program/interrupt.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
+import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { followRun } from "../runs/follow_run.ts";
 import { beginRun, endInterrupted, openRun, openRunDevice, type RunOptions } from "../runs/opened_run.ts";
 import { checkSameImages, type RunInputs } from "../runs/stored_run.ts";
 
-interface PretrainOptions extends RunOptions {
+interface PretrainOptions extends RunOptions, ImageOptions {
   readonly images?: string;
   readonly config?: string;
   readonly channels?: string;
@@ -29,6 +29,7 @@ export function pretrainCommand(context: CommandContext): Command {
       "Trains a vision transformer as a masked autoencoder (MAE) on a folder of images, without labels. The result, OUT/mae.safetensors, is what `mimrefine refine --weights` takes.",
     )
     .addOption(sharedOption("images"))
+    .addOption(sharedOption("imageKey"))
     .addOption(sharedOption("runFolder", { default: "runs/pretrain" }))
     .addOption(new Option("--channels <number>", "grey or colour (default: as stored)").choices(["1", "3"]))
     .addOption(sharedOption("resume", { default: false }))
@@ -51,10 +52,16 @@ async function runPretrain(context: CommandContext, command: Command, options: P
   const { out, store, config, stored } = opened;
   const images = options.images ?? stored?.images ?? "";
   const channels = options.channels === undefined ? stored?.channels : options.channels === "1" ? 1 : 3;
-  const source = await openImages(images, {
-    ...(channels === undefined ? {} : { channels }),
-    workers: config.workers,
-  });
+  const imageKey = options.imageKey ?? stored?.imageKey;
+  const source = await openCommandImages(
+    images,
+    {
+      ...(channels === undefined ? {} : { channels }),
+      workers: config.workers,
+      imageKey,
+    },
+    output,
+  );
   if (stored) checkSameImages(stored, source.length, options.override);
   const device = await openRunDevice(opened, options, output);
   const interruption = listenForInterruption((text) => output.notice(text));
@@ -63,6 +70,7 @@ async function runPretrain(context: CommandContext, command: Command, options: P
       images: resolve(images),
       imageCount: source.length,
       ...(channels === undefined ? {} : { channels }),
+      ...(imageKey === undefined ? {} : { imageKey }),
     };
     const start = performance.now();
     const run = pretrain({

@@ -10,7 +10,6 @@ import {
   type VisionTransformer,
   type VitConfig,
 } from "../../models/index.ts";
-import { openImages } from "../../refiner/data/index_node.ts";
 import {
   adviceForFewUpdates,
   findPreset,
@@ -39,6 +38,7 @@ import {
   openCommandDevice,
   tuningOf,
 } from "../program/options.ts";
+import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
 import { memorySize } from "../program/parsers.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
@@ -57,7 +57,7 @@ import { fewUpdatesText, followRefinement } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
 import { checkSameImages, type RunInputs } from "../runs/stored_run.ts";
 
-interface RefineCommandOptions extends RunOptions, EncoderCommandOptions {
+interface RefineCommandOptions extends RunOptions, EncoderCommandOptions, ImageOptions {
   readonly weights?: string;
   readonly images?: string;
   readonly test?: string;
@@ -77,6 +77,7 @@ export function refineCommand(context: CommandContext): Command {
     )
     .addOption(sharedOption("weights"))
     .addOption(sharedOption("images"))
+    .addOption(sharedOption("imageKey"))
     .addOption(sharedOption("test"))
     .addOption(sharedOption("preset"))
     .addOption(sharedOption("runFolder", { default: "runs/refine" }))
@@ -106,10 +107,15 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
   const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads });
   const inputs = requireFiles({ ...run.stored, ...given.inputs });
-  const source = await openImages(inputs.images, {
-    channels: await channelsOf(inputs.weights, inputs),
-    workers: run.config.workers,
-  });
+  const source = await openCommandImages(
+    inputs.images,
+    {
+      channels: await channelsOf(inputs.weights, inputs),
+      workers: run.config.workers,
+      imageKey: inputs.imageKey,
+    },
+    output,
+  );
   try {
     if (run.stored) checkSameImages(run.stored, source.length, options.override);
     const device = await openRunDevice(run, options, output);
@@ -140,12 +146,12 @@ interface OpenedRefinement {
 async function refineOpened(opened: OpenedRefinement): Promise<void> {
   const { run, inputs, source, device, interruption, context, options, output } = opened;
   const { store, config, out } = run;
-  const { weights, test } = inputs;
+  const { weights } = inputs;
   const { signal } = interruption;
   const tune = tuningOf(device, options, output);
   const encoder = await loadWeights(device, weights, inputs, output);
   const start = performance.now();
-  const evaluation = options.evaluate ? await evaluationOf(source, test, output) : undefined;
+  const evaluation = options.evaluate ? await evaluationOf(source, inputs, output) : undefined;
   const training = refine({
     encoder,
     images: source,
@@ -188,6 +194,7 @@ function storedInputs(inputs: FilledInputs, imageCount: number): RunInputs {
     images: resolve(images),
     imageCount,
     ...(test === undefined ? {} : { test: resolve(test) }),
+    ...(inputs.imageKey === undefined ? {} : { imageKey: inputs.imageKey }),
     ...encoderInputs(inputs),
   };
 }
@@ -200,13 +207,13 @@ interface GivenRun {
 }
 
 async function givenRun(command: Command, options: RefineCommandOptions): Promise<GivenRun> {
-  const { weights, images, test } = options;
+  const { weights, images, test, imageKey } = options;
   const found = await givenSettings(command, refineSchema, options.config);
   const { preset, ...own } = found.values;
   const name = options.preset ?? preset;
   const settings = { ...presetSettings(name), ...own };
   checkedSettings(() => refineConfig(settings), found); // names wrong keys and values before anything is opened
-  const inputs = Object.entries({ weights, images, test, ...encoderInputs(options) }).filter(
+  const inputs = Object.entries({ weights, images, test, imageKey, ...encoderInputs(options) }).filter(
     ([, value]) => value !== undefined,
   );
   return { settings, inputs: Object.fromEntries(inputs), ...(typeof name === "string" ? { preset: name } : {}) };
@@ -240,7 +247,11 @@ async function planRefine(options: RefineCommandOptions, given: GivenRun, output
   const source =
     options.images === undefined
       ? undefined
-      : await openImages(options.images, { channels: imageChannels(vit, options.weights ?? "the preset") });
+      : await openCommandImages(
+          options.images,
+          { channels: imageChannels(vit, options.weights ?? "the preset"), imageKey: options.imageKey },
+          output,
+        );
   const images = source?.length ?? imageNetImages;
   if (!source) output.notice(`no --images: planned for the ${imageNetImages} images of ImageNet-1k`);
   const device = await openCommandDevice(options, output);

@@ -7,6 +7,7 @@ import { EvaluationError, type FeatureBlock, FeatureExtractor, NeighbourBank } f
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
 import { type FeatureIndex, openFeatureIndex } from "../embedding/feature_index.ts";
+import { shown } from "../output/shown.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import {
@@ -105,6 +106,6 @@ function show(
   }));
   output.line(["rank", "similarity", "image", "class"].join("\t"));
   for (const result of results)
-    output.line([result.rank, result.similarity.toFixed(4), result.image, result.class].join("\t"));
+    output.line([result.rank, result.similarity.toFixed(4), shown(result.image), shown(result.class)].join("\t"));
   output.result({ query, results });
 }

@@ -4,8 +4,7 @@ import type { Device } from "../../engine/index.ts";
 import { fileSource } from "../../engine/platform/files_node.ts";
 import { formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
 import type { Pooling, VisionTransformer } from "../../models/index.ts";
-import { type ImageSource, withClassNames } from "../../refiner/data/index.ts";
-import { openImages } from "../../refiner/data/index_node.ts";
+import type { ImageSource } from "../../refiner/data/index.ts";
 import { heldOut } from "../../refiner/data/sources/held_out.ts";
 import {
   type BlockAccuracies,
@@ -16,6 +15,7 @@ import {
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
+import { type ImageOptions, openCommandImages, openTestImages } from "../program/open_images.ts";
 import {
   addEncoderOptions,
   type CommonOptions,
@@ -26,7 +26,7 @@ import {
 import { sharedOption } from "../program/shared_options.ts";
 
 /** Options of commands that measure k-NN accuracy. */
-export interface EvaluationOptions extends CommonOptions, EncoderCommandOptions {
+export interface EvaluationOptions extends CommonOptions, EncoderCommandOptions, ImageOptions {
   readonly weights: string;
   readonly images: string;
   readonly test?: string;
@@ -44,6 +44,7 @@ export function addEvaluationOptions(command: Command): Command {
   command
     .addOption(sharedOption("weights", { isRequired: true }))
     .addOption(sharedOption("images", { more: "labelled: a folder per class", isRequired: true }))
+    .addOption(sharedOption("imageKey"))
     .addOption(sharedOption("test"))
     .addOption(sharedOption("k", { more: "they vote", default: 20 }))
     .addOption(sharedOption("kTemperature", { default: 0.07 }))
@@ -80,11 +81,12 @@ export async function withEvaluationJob<T>(
     const decoding = {
       channels: imageChannels(config, weights),
       workers: options.workers,
+      imageKey: options.imageKey,
     };
-    const images = await openImages(options.images, decoding);
+    const images = await openCommandImages(options.images, decoding, output);
     open.push(images);
     const { train, test } =
-      options.test === undefined ? heldOut(images) : await apart(images, options.test, decoding, open);
+      options.test === undefined ? heldOut(images) : await apart(images, options.test, decoding, open, output);
     const device = await openCommandDevice(options, output);
     try {
       const { model, report } = await loadEncoder(device, checkpoint, encoderOptions(options), weights);
@@ -102,13 +104,13 @@ export async function withEvaluationJob<T>(
 async function apart(
   train: ImageSource,
   path: string,
-  decoding: Parameters<typeof openImages>[1],
+  decoding: Parameters<typeof openCommandImages>[1],
   open: { close?(): Promise<void> }[],
+  output: Output,
 ): Promise<{ train: ImageSource; test: ImageSource }> {
-  const test = await openImages(path, { ...decoding, split: "test" });
+  const test = await openTestImages(path, train, decoding, output);
   open.push(test);
-  const { classNames } = train;
-  return { train, test: classNames && test.classNames ? withClassNames(test, classNames) : test };
+  return { train, test };
 }
 
 /** k-NN accuracy of some blocks, or all, with progress on stderr. */

@@ -1,3 +1,5 @@
+import { shown, shownText } from "./shown.ts";
+
 /** Where a command writes; tests give their own. */
 export interface Streams {
   /** Results: text, or one JSON line. */
@@ -31,32 +33,32 @@ export class Output {
   line(text = ""): void {
     if (this.options.json) return;
     this.clearBar();
-    this.streams.out(`${text}\n`);
+    this.streams.out(`${shownText(text)}\n`);
   }
 
   /** The whole result, for programs: the only line on stdout with `--json`, nothing without. */
   result(value: unknown): void {
     if (!this.options.json) return;
     this.clearBar();
-    this.streams.out(`${JSON.stringify(value, finiteNumbers)}\n`);
+    this.streams.out(`${shownText(JSON.stringify(value, finiteNumbers))}\n`);
   }
 
   /** Something to know beside the result; nothing with `--quiet`. */
   notice(text: string): void {
     if (this.options.quiet) return;
     this.clearBar();
-    this.streams.err(`${text}\n`);
+    this.streams.err(`${shownText(text)}\n`);
   }
 
   /** Something that may make the result wrong; shown with `--quiet`, too. */
   warning(text: string): void {
     this.clearBar();
-    this.streams.err(`warning: ${text}\n`);
+    this.streams.err(`warning: ${shownText(text)}\n`);
   }
 
   /** Text in the last line of a terminal, which the next text of any kind replaces. */
   bar(text: string): void {
-    this.streams.err(`${clearLine}${text}`);
+    this.streams.err(`${clearLine}${shown(text)}`);
     this.#hasBar = true;
   }
 
@@ -67,12 +69,13 @@ export class Output {
 
   /** Names and values, one pair to a line. */
   pairs(pairs: readonly (readonly [name: string, value: string])[]): void {
-    const width = Math.max(...pairs.map(([name]) => name.length));
-    for (const [name, value] of pairs) this.line(`${name.padEnd(width)}  ${value}`);
+    const width = Math.max(...pairs.map(([name]) => shown(name).length));
+    for (const [name, value] of pairs) this.line(`${shown(name).padEnd(width)}  ${shown(value)}`);
   }
 
   /** Columns of text, the first left-aligned and the others to the right. */
-  table(rows: readonly (readonly string[])[]): void {
+  table(given: readonly (readonly string[])[]): void {
+    const rows = given.map((row) => row.map(shown));
     const widths: number[] = [];
     for (const row of rows)
       row.forEach((cell, i) => {

@@ -22,6 +22,10 @@ const shared = {
     flags: "--images <path>",
     description: "folder, IDX or CIFAR file, tar, CSV or JSON-lines list of images",
   },
+  imageKey: {
+    flags: "--image-key <ending>",
+    description: "which picture of a WebDataset sample is the image where it has several, such as jpg or image.png",
+  },
   test: { flags: "--test <path>", description: "labelled images to classify; default: every fifth of --images" },
   runFolder: { flags: "--out <folder>", description: "run folder" },
   outFile: { flags: "--out <file>", description: "file to write" },

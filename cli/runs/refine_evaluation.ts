@@ -1,10 +1,11 @@
 import type { Device } from "../../engine/index.ts";
 import type { VisionTransformer } from "../../models/index.ts";
-import { openImages } from "../../refiner/data/index_node.ts";
+import { occurringClasses } from "../../refiner/data/index.ts";
 import { heldOut } from "../../refiner/data/sources/held_out.ts";
-import { type ImageSource, knnOfBlocks, type RefineConfig, withClassNames } from "../../refiner/index.ts";
+import { type ImageSource, knnOfBlocks, type RefineConfig } from "../../refiner/index.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
+import { openTestImages } from "../program/open_images.ts";
 
 /** Images that k-NN accuracy is measured with. */
 export interface Evaluation {
@@ -18,20 +19,19 @@ export function heldOutEvaluation(source: ImageSource): Evaluation {
   return { bank: train, queries: test };
 }
 
-/** Bank and queries of a run, or undefined without labels. @param test - path of labelled test images */
+/** Bank and queries of a run, or undefined without labels. @param inputs - path of labelled test images */
 export async function evaluationOf(
   source: ImageSource,
-  test: string | undefined,
+  { test, imageKey }: { readonly test?: string | undefined; readonly imageKey?: string | undefined },
   output: Output,
 ): Promise<Evaluation | undefined> {
-  if (source.label(0) === undefined) {
+  if (occurringClasses(source).size === 0) {
     if (test !== undefined) output.notice("the training images have no labels, so k-NN accuracy is not measured");
     return undefined;
   }
   if (test === undefined) return heldOutEvaluation(source);
-  const queries = await openImages(test, { channels: source.channels, split: "test" });
-  const { classNames } = source;
-  return { bank: source, queries: classNames && queries.classNames ? withClassNames(queries, classNames) : queries };
+  const queries = await openTestImages(test, source, { channels: source.channels, imageKey }, output);
+  return { bank: source, queries };
 }
 
 /** k-NN accuracy of every block. Broken images are left out; training has reported them. */

@@ -17,6 +17,7 @@ const storedSchema = z.looseObject({
   images: z.string(),
   imageCount: z.number().optional(),
   test: z.string().optional(),
+  imageKey: z.string().optional(),
   channels: z.union([z.literal(1), z.literal(3)]).optional(),
   attentionHeads: z.number().optional(),
   epsilon: z.number().optional(),
@@ -36,7 +37,7 @@ export type StoredRun = z.output<typeof storedSchema>;
 
 /** Files that a run works with, and how they are read; the part of config.json beside settings and device. */
 export type RunInputs = EncoderCommandOptions &
-  Pick<StoredRun, "weights" | "images" | "imageCount" | "test" | "channels"> & {
+  Pick<StoredRun, "weights" | "images" | "imageCount" | "test" | "imageKey" | "channels"> & {
     /** Which schedule of the demo. */
     readonly schedule?: string;
   };

@@ -266,6 +266,8 @@ export interface Device extends BufferOwner {
   readonly waits: Waits;
   /** Where the driver compiles kernels at their first launch and a second device can help. */
   readonly warmUp: KernelWarmUp | undefined;
+  /** Where something to know is told. */
+  readonly notice: (line: string) => void;
   /** True where a CPU does the work. */
   readonly isSoftware: boolean;
   /** Receives notices of one line. */

@@ -68,7 +68,6 @@ export class Device implements RecordingDevice {
   readonly subgroupSize: number | undefined;
   readonly waits = platform.waits();
   readonly warmUp: KernelWarmUp | undefined;
-  /** Where something to know is told. */
   readonly notice: (line: string) => void;
 
   /** @param openSecond - opens another device of the same driver, where that can compile kernels for this one */
