@@ -100,9 +100,11 @@ export class FeatureExtractor {
     return pooledWidth(this.model.config, this.pooling, this.grid.rows * this.grid.columns);
   }
 
-  /** What a run will hold on the device, from the plan; nothing is allocated. */
+  /** What a run will hold on the device, from the plan; nothing stays allocated. */
   get memory(): FeatureMemory {
-    const { stateBytes, plannedPeakBytes, inputBytes } = this.#recorded().stats;
+    const planned = this.#record();
+    const { stateBytes, plannedPeakBytes, inputBytes } = planned.stats;
+    planned.destroy(); // its tables for the pooling, some kilobytes
     const readBack = 2 * this.blocks.length * this.batch * this.width * 4; // two runs are in flight
     return {
       weights: stateBytes,
@@ -115,7 +117,10 @@ export class FeatureExtractor {
 
   /** The recorded program as text. */
   print(): string {
-    return this.#recorded().print();
+    const printed = this.#record();
+    const text = printed.print();
+    printed.destroy();
+    return text;
   }
 
   /** Whether one run takes these images: no more than `batch`, and within the device's limits together. */
@@ -134,7 +139,8 @@ export class FeatureExtractor {
     if (images.length === 0 || images.length > this.batch)
       throw new OptionError(`features: ${images.length} images; give 1 … ${this.batch} at a time`);
     if (this.#inputs.grow(images)) this.destroy();
-    const program = this.#recorded();
+    this.#program ??= this.#record();
+    const program = this.#program;
     await program.compile(); // before the host memory of the inputs is written, which another call may use meanwhile
     const names = Object.keys(program.outputs);
     const readback = await program.run(this.#inputs.values(images), names);
@@ -150,9 +156,9 @@ export class FeatureExtractor {
     this.#program = undefined;
   }
 
-  #recorded(): RecordedProgram<Outputs> {
+  #record(): RecordedProgram<Outputs> {
     const { model, blocks, pooling } = this;
-    this.#program ??= recordProgram<Outputs>(
+    return recordProgram<Outputs>(
       model.device,
       (p) => {
         const taps = blocks.filter((block) => block !== "last");
@@ -168,7 +174,6 @@ export class FeatureExtractor {
       },
       { inference: true, name: "features" },
     );
-    return this.#program;
   }
 }
 

@@ -1,7 +1,7 @@
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { hostUniform } from "../../../engine/index.ts";
-import { vitConfig } from "../../../models/index.ts";
+import { VisionTransformer, vitConfig } from "../../../models/index.ts";
 import { decodeImage } from "../../../refiner/data/decoding/decode_node.ts";
 import { BrokenImageError, type ImageSource, imagesInMemory, type RgbImage } from "../../../refiner/data/index.ts";
 import {
@@ -121,6 +121,16 @@ describe("the feature extractor", () => {
     const many = Array.from({ length: extractor.batch + 1 }, (_, i) => noise(i, 8, 8));
     await expect(extractor.submit(many)).rejects.toThrow(`${many.length} images; give 1 … ${extractor.batch}`);
     await expect(extractor.submit([])).rejects.toThrow("0 images");
+  });
+
+  it("fits a ViT-L at 512 pixels into the device's limits", () => {
+    const large = new VisionTransformer(device, vitConfig("l16"));
+    const extractor = new FeatureExtractor(large, { imagePixels: 512, blocks: ["last"] });
+    const widestBytes = 4 * 4096 * 1025; // per image, behind the first layer of an MLP
+    const fitting = Math.floor(Math.min(device.limits.maxStorageBufferBindingSize, 8 * widestBytes) / widestBytes);
+    expect(extractor.batch).toBe(2 ** Math.floor(Math.log2(fitting))); // 4 at 128 MiB
+    expect(extractor.memory.activations).toBeGreaterThan(extractor.batch * widestBytes);
+    large.destroy();
   });
 
   it("takes fewer images at a time where they are large, with the same bits", { timeout: 120_000 }, async (context) => {
