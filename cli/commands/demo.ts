@@ -26,9 +26,10 @@ import { listenForInterruption } from "../program/interrupt.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { followRun } from "../runs/follow_run.ts";
+import { onDevices } from "../runs/recovery.ts";
 import { firstOf, picturesOf } from "../runs/report_pictures.ts";
 import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
-import { writeStoredRun } from "../runs/stored_run.ts";
+import { readStoredRun, resumeOn, writeStoredRun } from "../runs/stored_run.ts";
 
 export interface DemoOptions extends CommonOptions {
   readonly out?: string;
@@ -73,48 +74,67 @@ export async function runDemo(context: CommandContext, options: DemoOptions, cho
   const output = outputOf(context, options);
   const files = await demoFiles();
   const out = options.out ?? (await freeFolder("runs/demo"));
-  const store = await openRunFolder("demo", out, { resume: false, force: options.force });
-  const device = await openCommandDevice(options, output);
+  const { store, release } = await openRunFolder("demo", out, { resume: false, force: options.force });
   const interruption = listenForInterruption((text) => output.notice(text));
+  const { signal } = interruption;
+  const start = performance.now();
   try {
-    const start = performance.now();
     const [train, test] = await Promise.all([files.train, files.test].map((file) => openImages(file, { channels: 1 })));
     if (!train || !test) return;
-    const schedule = await (choose ?? choiceOf(options, output))(device, files, train);
-    const run: DemoRun = {
-      device,
-      files,
-      schedule,
-      train: firstOf(train, schedule.trainImages),
-      test: firstOf(test, schedule.testImages),
-      store,
-      output,
-    };
-    await removeOldRun(store);
-    const inputs = { weights: files.weights, images: files.train, schedule: schedule.name };
-    await writeStoredRun(store, "demo", device, { ...inputs, settings: schedule.config });
-    const result = await refined(run, interruption.signal);
-    if (!result.finished) {
-      output.notice(`stopped; ${out} holds what was done`);
-      context.exitCode = interruption.exitCode() ?? 1;
-      return;
-    }
-    const seconds = (performance.now() - start) / 1000;
-    const report = await writeReport(run, result, seconds);
-    const { before = [], afterStage2 = [], after = [] } = result.knn;
-    output.table(knnTable(result.knn));
-    output.line(closingText(run, seconds, report));
-    output.result({
-      adapter: device.info.name,
-      seconds,
-      images: run.train.length,
-      metrics: { before: { knn: before }, afterStage2: { knn: afterStage2 }, after: { knn: after } },
-      out,
+    let begun: DemoSchedule | undefined; // goes on where its device is lost
+    const open = () => openDemoDevice(begun && store, options, output);
+    await onDevices({ store, output, signal, open }, async (device) => {
+      const schedule = begun ?? (await (choose ?? choiceOf(options, output))(device, files, train));
+      const run: DemoRun = {
+        device,
+        files,
+        schedule,
+        train: firstOf(train, schedule.trainImages),
+        test: firstOf(test, schedule.testImages),
+        store,
+        output,
+      };
+      const isResumed = begun !== undefined;
+      if (!isResumed) await beginDemo(run);
+      begun = schedule;
+      const result = await refined(run, { resume: isResumed, signal });
+      if (!result.finished) {
+        output.notice(`stopped; ${out} holds what was done`);
+        context.exitCode = interruption.exitCode() ?? 1;
+        return;
+      }
+      const seconds = (performance.now() - start) / 1000;
+      const report = await writeReport(run, result, seconds);
+      const { before = [], afterStage2 = [], after = [] } = result.knn;
+      output.table(knnTable(result.knn));
+      output.line(closingText(run, seconds, report));
+      output.result({
+        adapter: device.info.name,
+        seconds,
+        images: run.train.length,
+        metrics: { before: { knn: before }, afterStage2: { knn: afterStage2 }, after: { knn: after } },
+        out,
+      });
     });
   } finally {
     interruption.stop();
-    device.close();
+    await release();
   }
+}
+
+/** @param begun - the store of a run that goes on, with the kernel variants that it began with */
+async function openDemoDevice(begun: RunFolder | undefined, options: DemoOptions, output: Output): Promise<Device> {
+  if (!begun) return openCommandDevice(options, output);
+  const device = await openCommandDevice(options, output, "stored");
+  resumeOn(device, await readStoredRun(begun, "refine"));
+  return device;
+}
+
+/** Removes the run that this one replaces, and writes what it says about itself. */
+async function beginDemo({ device, files, schedule, store }: DemoRun): Promise<void> {
+  await removeOldRun(store);
+  const inputs = { weights: files.weights, images: files.train, schedule: schedule.name };
+  await writeStoredRun(store, "demo", device, { ...inputs, settings: schedule.config });
 }
 
 /** The first of NAME, NAME-2, NAME-3, … that does not exist. */
@@ -146,7 +166,10 @@ function choiceOf({ full, seed }: DemoOptions, output: Output): ScheduleChoice {
   };
 }
 
-async function refined(run: DemoRun, signal: AbortSignal): Promise<RefineResult> {
+async function refined(
+  run: DemoRun,
+  { resume, signal }: { readonly resume: boolean; readonly signal: AbortSignal },
+): Promise<RefineResult> {
   const { device, files, schedule, train, test, store, output } = run;
   const { k, kTemperature, pooling } = schedule.config;
   const encoder = await loadDemoEncoder(device, files);
@@ -166,7 +189,7 @@ async function refined(run: DemoRun, signal: AbortSignal): Promise<RefineResult>
     progress.end();
     return found.accuracy;
   };
-  return follow(refine({ encoder, images: train, config: schedule.config, store, signal, evaluate }), output);
+  return follow(refine({ encoder, images: train, config: schedule.config, store, resume, signal, evaluate }), output);
 }
 
 /** k-NN accuracies as they become known, in the order of the columns. */

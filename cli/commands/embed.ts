@@ -9,6 +9,7 @@ import { embedImages, listOf } from "../embedding/embed_images.ts";
 import { featureFormat } from "../embedding/feature_files.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
 import {
   addEncoderOptions,
   type CommonOptions,
@@ -16,7 +17,6 @@ import {
   encoderOptions,
   openCommandDevice,
 } from "../program/options.ts";
-import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";

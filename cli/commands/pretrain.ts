@@ -2,17 +2,33 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { Command, Option } from "commander";
 import type { Device } from "../../engine/index.ts";
-import { type PretrainResult, pretrain, pretrainConfig, pretrainSchema } from "../../refiner/index.ts";
+import {
+  type ImageSource,
+  type PretrainConfig,
+  type PretrainResult,
+  pretrain,
+  pretrainConfig,
+  pretrainSchema,
+} from "../../refiner/index.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { listenForInterruption } from "../program/interrupt.ts";
-import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
 import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
+import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { fingerprintOf } from "../runs/fingerprint.ts";
 import { followRun } from "../runs/follow_run.ts";
-import { beginRun, endInterrupted, openRun, openRunDevice, type RunOptions } from "../runs/opened_run.ts";
-import { checkSameImages, type RunInputs } from "../runs/stored_run.ts";
+import {
+  beginRun,
+  endInterrupted,
+  type OpenedRun,
+  openRun,
+  openRunDevice,
+  type RunOptions,
+} from "../runs/opened_run.ts";
+import { onDevices } from "../runs/recovery.ts";
+import { checkSameData, type RunInputs } from "../runs/stored_run.ts";
 
 interface PretrainOptions extends RunOptions, ImageOptions {
   readonly images?: string;
@@ -49,7 +65,20 @@ async function runPretrain(context: CommandContext, command: Command, options: P
   checkedSettings(() => pretrainConfig(given.values), given); // names wrong keys and values before anything is opened
   const reads = { "--images": options.images };
   const opened = await openRun("pretrain", options, { settings: given.values, parse: pretrainConfig, reads });
-  const { out, store, config, stored } = opened;
+  try {
+    await pretrainOpened(context, opened, options, output);
+  } finally {
+    await opened.release();
+  }
+}
+
+async function pretrainOpened(
+  context: CommandContext,
+  opened: OpenedRun<PretrainConfig>,
+  options: PretrainOptions,
+  output: Output,
+): Promise<void> {
+  const { config, stored } = opened;
   const images = options.images ?? stored?.images ?? "";
   const channels = options.channels === undefined ? stored?.channels : options.channels === "1" ? 1 : 3;
   const imageKey = options.imageKey ?? stored?.imageKey;
@@ -62,29 +91,54 @@ async function runPretrain(context: CommandContext, command: Command, options: P
     },
     output,
   );
-  if (stored) checkSameImages(stored, source.length, options.override);
-  const device = await openRunDevice(opened, options, output);
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
+    const fingerprint = await fingerprintOf({ path: images, source });
+    if (stored) checkSameData(stored, source.length, fingerprint, { isOverride: options.override, output });
     const inputs: RunInputs = {
       images: resolve(images),
       imageCount: source.length,
+      fingerprint,
       ...(channels === undefined ? {} : { channels }),
       ...(imageKey === undefined ? {} : { imageKey }),
     };
-    const start = performance.now();
-    const run = pretrain({
+    const finished = await trained({ opened, inputs, source, signal: interruption.signal }, options, output);
+    if (!finished) endInterrupted(opened, interruption, context, output);
+  } finally {
+    interruption.stop();
+    await source.close?.();
+  }
+}
+
+/** What a pre-training works with, beside its device. */
+interface Pretraining {
+  readonly opened: OpenedRun<PretrainConfig>;
+  readonly inputs: RunInputs;
+  readonly source: ImageSource;
+  readonly signal: AbortSignal;
+}
+
+/** @returns whether the run is finished */
+async function trained(training: Pretraining, options: PretrainOptions, output: Output): Promise<boolean> {
+  const { opened, inputs, source, signal } = training;
+  const { out, store, config } = opened;
+  const start = performance.now();
+  let run = opened; // goes on where its device is lost
+  return onDevices({ store, output, signal, open: () => openRunDevice(run, options, output) }, async (device) => {
+    const events = pretrain({
       device,
       images: source,
       config,
       store,
-      resume: stored !== undefined,
+      resume: run.stored !== undefined,
       hostBytes: () => process.memoryUsage().rss,
-      signal: interruption.signal,
+      signal,
     });
     let last: Record<string, number> = {};
-    const { result } = await followRun(run, output, {
-      start: () => beginRun(opened, device, inputs),
+    const { result } = await followRun(events, output, {
+      start: async () => {
+        run = await beginRun(run, device, inputs);
+      },
       update: ({ loss, imagesPerSecond }) => {
         last = { loss, imagesPerSecond };
       },
@@ -92,12 +146,8 @@ async function runPretrain(context: CommandContext, command: Command, options: P
     const { finished, updates } = result;
     const numbers = { ...last, updates, ...skippedOf(result) };
     report(output, numbers, { device, start, images: source.length, out, finished });
-    if (!finished) endInterrupted(opened, interruption, context, output);
-  } finally {
-    interruption.stop();
-    device.close();
-    await source.close?.();
-  }
+    return finished;
+  });
 }
 
 function skippedOf({ skippedUpdates }: PretrainResult): Record<string, number> {

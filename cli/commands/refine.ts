@@ -30,6 +30,7 @@ import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";
 import { type Interruption, listenForInterruption } from "../program/interrupt.ts";
+import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
 import {
   addEncoderOptions,
   type EncoderCommandOptions,
@@ -38,12 +39,12 @@ import {
   openCommandDevice,
   tuningOf,
 } from "../program/options.ts";
-import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
 import { memorySize } from "../program/parsers.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { printDryRun } from "../runs/dry_run.ts";
+import { fingerprintOf } from "../runs/fingerprint.ts";
 import {
   beginRun,
   endInterrupted,
@@ -52,10 +53,11 @@ import {
   openRunDevice,
   type RunOptions,
 } from "../runs/opened_run.ts";
+import { onDevices } from "../runs/recovery.ts";
 import { evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
 import { fewUpdatesText, followRefinement } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
-import { checkSameImages, type RunInputs } from "../runs/stored_run.ts";
+import { checkSameData, type RunInputs } from "../runs/stored_run.ts";
 
 interface RefineCommandOptions extends RunOptions, EncoderCommandOptions, ImageOptions {
   readonly weights?: string;
@@ -106,52 +108,73 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   if (options.resume === false) requireFiles(options);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
   const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads });
-  const inputs = requireFiles({ ...run.stored, ...given.inputs });
-  const source = await openCommandImages(
-    inputs.images,
-    {
-      channels: await channelsOf(inputs.weights, inputs),
-      workers: run.config.workers,
-      imageKey: inputs.imageKey,
-    },
-    output,
-  );
   try {
-    if (run.stored) checkSameImages(run.stored, source.length, options.override);
-    const device = await openRunDevice(run, options, output);
-    const interruption = listenForInterruption((text) => output.notice(text));
-    try {
-      await refineOpened({ run, inputs, source, device, interruption, context, options, output });
-    } finally {
-      interruption.stop();
-      device.close();
-    }
+    await refineHeld(run, requireFiles({ ...run.stored, ...given.inputs }), { context, options, output });
   } finally {
-    await source.close?.();
+    await run.release();
   }
 }
 
-/** A refinement with everything open that it needs. */
-interface OpenedRefinement {
-  readonly run: OpenedRun<RefineConfig>;
-  readonly inputs: FilledInputs;
-  readonly source: ImageSource;
-  readonly device: Device;
-  readonly interruption: Interruption;
+/** What a command was given, and where it tells what it does. */
+interface CommandParts {
   readonly context: CommandContext;
   readonly options: RefineCommandOptions;
   readonly output: Output;
 }
 
+/** Refines in a run folder that is this process's own. */
+async function refineHeld(
+  opened: OpenedRun<RefineConfig>,
+  files: FilledInputs,
+  { context, options, output }: CommandParts,
+): Promise<void> {
+  const { stored, store, config } = opened;
+  const decoding = {
+    channels: await channelsOf(files.weights, files),
+    workers: config.workers,
+    imageKey: files.imageKey,
+  };
+  const source = await openCommandImages(files.images, decoding, output);
+  const interruption = listenForInterruption((text) => output.notice(text));
+  const { signal } = interruption;
+  try {
+    const fingerprint = await fingerprintOf({ path: files.images, source }, files.weights);
+    if (stored) checkSameData(stored, source.length, fingerprint, { isOverride: options.override, output });
+    const evaluate = options.evaluate && stored?.evaluate !== false;
+    const inputs = { ...files, imageCount: source.length, fingerprint, evaluate };
+    let run = opened; // goes on where its device is lost
+    const begun = (next: OpenedRun<RefineConfig>): void => {
+      run = next;
+    };
+    await onDevices({ store, output, signal, open: () => openRunDevice(run, options, output) }, (device) =>
+      refineOpened({ run, begun, inputs, source, device, interruption, context, options, output }),
+    );
+  } finally {
+    interruption.stop();
+    await source.close?.();
+  }
+}
+
+/** A refinement with everything open that it needs. */
+interface OpenedRefinement extends CommandParts {
+  readonly run: OpenedRun<RefineConfig>;
+  /** Called with the run as it goes on, once it has begun. */
+  readonly begun: (run: OpenedRun<RefineConfig>) => void;
+  readonly inputs: FilledInputs;
+  readonly source: ImageSource;
+  readonly device: Device;
+  readonly interruption: Interruption;
+}
+
 async function refineOpened(opened: OpenedRefinement): Promise<void> {
-  const { run, inputs, source, device, interruption, context, options, output } = opened;
+  const { run, begun, inputs, source, device, interruption, context, options, output } = opened;
   const { store, config, out } = run;
   const { weights } = inputs;
   const { signal } = interruption;
   const tune = tuningOf(device, options, output);
   const encoder = await loadWeights(device, weights, inputs, output);
   const start = performance.now();
-  const evaluation = options.evaluate ? await evaluationOf(source, inputs, output) : undefined;
+  const evaluation = inputs.evaluate ? await evaluationOf(source, inputs, output) : undefined;
   const training = refine({
     encoder,
     images: source,
@@ -163,8 +186,8 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
     ...(tune ? { tune } : {}),
     ...(evaluation ? { evaluate: (model) => measured(device, model, evaluation, { config, signal }, output) } : {}),
   });
-  const { result, timings } = await followRefinement(training, config, output, () =>
-    beginRun(run, device, storedInputs(inputs, source.length)),
+  const { result, timings } = await followRefinement(training, config, output, async () =>
+    begun(await beginRun(run, device, storedInputs(inputs))),
   );
   const seconds = (performance.now() - start) / 1000;
   if (result.finished) {
@@ -187,12 +210,14 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
 }
 
 /** Inputs as they are stored, by paths that hold wherever the run is gone on with. */
-function storedInputs(inputs: FilledInputs, imageCount: number): RunInputs {
-  const { weights, images, test } = inputs;
+function storedInputs(inputs: FilledInputs): RunInputs {
+  const { weights, images, test, imageCount, fingerprint, evaluate } = inputs;
   return {
     weights: resolve(weights),
     images: resolve(images),
-    imageCount,
+    ...(imageCount === undefined ? {} : { imageCount }),
+    ...(fingerprint === undefined ? {} : { fingerprint }),
+    ...(evaluate === undefined ? {} : { evaluate }),
     ...(test === undefined ? {} : { test: resolve(test) }),
     ...(inputs.imageKey === undefined ? {} : { imageKey: inputs.imageKey }),
     ...encoderInputs(inputs),

@@ -30,6 +30,8 @@ export interface OpenedRun<Config extends object> {
   readonly command: "refine" | "pretrain";
   readonly out: string;
   readonly store: RunFolder;
+  /** Gives the folder free for other processes. */
+  readonly release: () => Promise<void>;
   readonly config: Config;
   /** What a run that goes on says about itself; undefined for a new one. */
   readonly stored: StoredRun | undefined;
@@ -52,12 +54,18 @@ export async function openRun<Config extends object>(
 ): Promise<OpenedRun<Config>> {
   const isResumed = options.resume !== false;
   const out = typeof options.resume === "string" ? options.resume : options.out;
-  const store = await openRunFolder(command, out, { resume: isResumed, force: options.force, reads });
-  if (!isResumed) return { command, out, store, config: parse({ ...settings }), stored: undefined };
-  const stored = await readStoredRun(store, command);
-  const all = resumedSettings(stored.settings, settings, options.override);
-  const place = { file: `${out}/${configFile}`, fileKeys: new Set(Object.keys(stored.settings)) };
-  return { command, out, store, config: checkedSettings(() => parse(all), place), stored };
+  const { store, release } = await openRunFolder(command, out, { resume: isResumed, force: options.force, reads });
+  try {
+    const opened = { command, out, store, release };
+    if (!isResumed) return { ...opened, config: parse({ ...settings }), stored: undefined };
+    const stored = await readStoredRun(store, command);
+    const all = resumedSettings(stored.settings, settings, options.override);
+    const place = { file: `${out}/${configFile}`, fileKeys: new Set(Object.keys(stored.settings)) };
+    return { ...opened, config: checkedSettings(() => parse(all), place), stored };
+  } catch (error) {
+    await release();
+    throw error;
+  }
 }
 
 /** Opens the device of a run; one that goes on has the kernel variants that it began with. */
@@ -73,14 +81,20 @@ export async function openRunDevice<Config extends object>(
   return device;
 }
 
-/** Called before the run writes anything: removes the run that it replaces, and writes what it says about itself. */
+/**
+ * Called before the run writes anything: removes the run that it replaces, and writes what it says about itself.
+ *
+ * @returns the run as it goes on if its device is lost
+ */
 export async function beginRun<Config extends object>(
-  { command, store, config, stored }: OpenedRun<Config>,
+  run: OpenedRun<Config>,
   device: Device,
   inputs: RunInputs,
-): Promise<void> {
+): Promise<OpenedRun<Config>> {
+  const { command, store, config, stored } = run;
   if (!stored) await removeOldRun(store);
   await writeStoredRun(store, command, device, { ...inputs, settings: config });
+  return { ...run, stored: await readStoredRun(store, command) };
 }
 
 /** Says how to go on with a run that a signal ended early, and sets the exit code that tells which. */

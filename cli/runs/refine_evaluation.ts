@@ -42,10 +42,12 @@ export async function measured(
   { config, signal }: { readonly config: RefineConfig; readonly signal: AbortSignal },
   output: Output,
 ): Promise<readonly number[]> {
+  const k = Math.min(config.k, bank.length);
+  if (k < config.k) output.notice(`k-NN: k is ${k} instead of ${config.k}, since the bank holds ${bank.length} images`);
   const progress = new Progress(output, bank.length + queries.length, "images encoded");
   try {
     const { accuracy } = await knnOfBlocks(device, model, bank, queries, {
-      k: config.k,
+      k,
       temperature: config.kTemperature,
       pooling: config.pooling,
       maxBad: config.maxBad,

@@ -1,4 +1,4 @@
-import type { Device } from "../../engine/index.ts";
+import { type Device, DeviceLostError } from "../../engine/index.ts";
 import type { VisionTransformer } from "../../models/index.ts";
 import type { RefineConfig } from "../../refiner/index.ts";
 import { dryRun } from "../../refiner/methods/refine/dry_run.ts";
@@ -37,6 +37,7 @@ export async function reportOfRefinement(parts: RefinementParts, output: Output)
     output.line(`report: ${await reportRun(store.name)}`);
     return true;
   } catch (error) {
+    if (error instanceof DeviceLostError) throw error; // the run goes on with it on a new device
     const reason = error instanceof Error ? error.message : String(error);
     output.warning(
       `the report could not be written (${reason}); the run is complete, try: mimrefine report ${store.name}`,

@@ -12,6 +12,7 @@ const runFiles = ["metrics.jsonl", "encoder.safetensors", "mae.safetensors", "re
  *
  * @throws UsageError if it holds a run and neither resuming nor overwriting was asked for, or there is none to resume; for a
  *   file, and where one of the files that are read is one that the run writes; otherwise as `checkTouchedPaths` does
+ * @throws RunFolderError if another process works in the folder
  */
 export async function openRunFolder(
   command: string,
@@ -22,20 +23,36 @@ export async function openRunFolder(
     /** What the run reads, by the option that names it. */
     readonly reads?: Readonly<Record<string, string | undefined>>;
   },
-): Promise<RunFolder> {
+): Promise<HeldRunFolder> {
   const store = new RunFolder(path);
   const { resume, force, reads = {} } = options;
   await checkTouchedPaths(command, { reads, folder: { path, files: [...runFiles, configFile] } });
-  const config = await store.readText(configFile);
-  if (resume && config === undefined)
-    throw new UsageError(`${path}: there is no run to resume; start one without --resume`);
-  if (!resume && !force && config !== undefined) {
-    throw new UsageError(
-      `${path}: a run is there already; go on with --resume, start over with --force, or choose another --out`,
-    );
+  const check = async (): Promise<void> => {
+    const config = await store.readText(configFile);
+    if (resume && config === undefined)
+      throw new UsageError(`${path}: there is no run to resume; start one without --resume`);
+    if (!resume && !force && config !== undefined) {
+      throw new UsageError(
+        `${path}: a run is there already; go on with --resume, start over with --force, or choose another --out`,
+      );
+    }
+  };
+  await check(); // before a folder is made for the lock
+  const release = await store.hold();
+  try {
+    await check(); // another process may have begun a run meanwhile
+    await removeUnfinished(store);
+    return { store, release };
+  } catch (error) {
+    await release();
+    throw error;
   }
-  await removeUnfinished(store);
-  return store;
+}
+
+/** A run folder that no other process works in until it is released. */
+export interface HeldRunFolder {
+  readonly store: RunFolder;
+  readonly release: () => Promise<void>;
 }
 
 /** Removes the run that a new one replaces; called when the new one begins, so that one which cannot begin costs nothing. */

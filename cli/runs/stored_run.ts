@@ -2,8 +2,10 @@ import { z } from "zod";
 import type { Device } from "../../engine/index.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
+import type { Output } from "../output/streams.ts";
 import type { EncoderCommandOptions } from "../program/options.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { differingData, type Fingerprint, fingerprintSchema } from "./fingerprint.ts";
 
 /** What a run says about itself: files, device, settings. */
 export const configFile = "config.json";
@@ -16,6 +18,8 @@ const storedSchema = z.looseObject({
   weights: z.string().optional(),
   images: z.string(),
   imageCount: z.number().optional(),
+  fingerprint: fingerprintSchema.optional(),
+  evaluate: z.boolean().optional(),
   test: z.string().optional(),
   imageKey: z.string().optional(),
   channels: z.union([z.literal(1), z.literal(3)]).optional(),
@@ -37,7 +41,10 @@ export type StoredRun = z.output<typeof storedSchema>;
 
 /** Files that a run works with, and how they are read; the part of config.json beside settings and device. */
 export type RunInputs = EncoderCommandOptions &
-  Pick<StoredRun, "weights" | "images" | "imageCount" | "test" | "imageKey" | "channels"> & {
+  Pick<
+    StoredRun,
+    "weights" | "images" | "imageCount" | "fingerprint" | "evaluate" | "test" | "imageKey" | "channels"
+  > & {
     /** Which schedule of the demo. */
     readonly schedule?: string;
   };
@@ -98,12 +105,26 @@ export function resumeOn(device: Device, stored: StoredRun): string | undefined 
   return `the run began on ${stored.adapter.name} and goes on on ${device.info.name}: its numbers will differ slightly from those of an uninterrupted run`;
 }
 
-/** @throws UsageError if the images are not as many as those that the run began with */
-export function checkSameImages(stored: StoredRun, images: number, isOverride: boolean): void {
-  if (stored.imageCount === undefined || stored.imageCount === images || isOverride) return;
-  throw new UsageError(
-    `resume: the images differ from those of the run: imageCount (was ${stored.imageCount}, now ${images}); give the same --images, or force it with --override`,
-  );
+/** @throws UsageError if images or weights are not those that the run began with, and overriding was not asked for */
+export function checkSameData(
+  stored: StoredRun,
+  images: number,
+  found: Fingerprint,
+  { isOverride, output }: { readonly isOverride: boolean; readonly output: Output },
+): void {
+  if (stored.imageCount !== undefined && stored.imageCount !== images && !isOverride)
+    throw new UsageError(
+      `resume: the images differ from those of the run: imageCount (was ${stored.imageCount}, now ${images}); give the same --images, or force it with --override`,
+    );
+  if (!stored.fingerprint) {
+    output.notice(`${configFile} holds no fingerprint of the data, as older versions wrote it: it was not compared`);
+    return;
+  }
+  const changed = differingData(stored.fingerprint, found);
+  if (changed.length === 0) return;
+  const text = `resume: ${changed.join(" and ")} differ from those of the run`;
+  if (!isOverride) throw new UsageError(`${text}; give the same --images and --weights, or force it with --override`);
+  output.warning(`${text}; going on, since --override was given`);
 }
 
 /**

@@ -270,8 +270,6 @@ export interface Device extends BufferOwner {
   readonly notice: (line: string) => void;
   /** True where a CPU does the work. */
   readonly isSoftware: boolean;
-  /** Receives notices of one line. */
-  readonly notice: (line: string) => void;
   /** State holding host values. @throws ShapeError, DTypeError, NonFiniteError (check mode), OverLimitError */
   tensor(data: ArrayLike<number>, shape?: Shape, dtype?: DType, name?: string): Tensor;
   /** State of zeros; its memory is taken on first use. @throws OverLimitError */

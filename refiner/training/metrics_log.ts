@@ -8,9 +8,9 @@ const file = "metrics.jsonl";
 
 const lineSchema = z.looseObject({
   kind: z.string(),
-  stage: z.number(),
-  update: z.number().default(0),
-  epoch: z.number().default(0),
+  stage: z.int().nonnegative(),
+  update: z.int().nonnegative().default(0),
+  epoch: z.number().nonnegative().default(0),
 });
 export type MetricsLine = z.output<typeof lineSchema>;
 
@@ -27,28 +27,39 @@ export async function clearMetrics(store: RunStore): Promise<void> {
  * Drops the lines of updates and evaluations that a resumed run makes again. The evaluation at the end of its stage is one of them.
  *
  * @param position - where the run goes on
- * @returns the evaluations that stay, in order
  */
 export async function rewindMetrics(
   store: RunStore,
   plan: TrainingPlan<TrainingStage>,
   position: RunPosition,
-): Promise<MetricsLine[]> {
+): Promise<RewoundMetrics> {
   const text = await store.readText(file);
-  if (text === undefined) return [];
+  if (text === undefined) return { evaluations: [], dropped: 0 };
   const lastEpoch = lastEvaluatedEpoch(plan, position);
   const evaluations: MetricsLine[] = [];
-  const lines = text.split("\n").filter((line) => {
+  const written = text.split("\n").filter((line) => line !== "");
+  const whole = written.flatMap((line) => {
     const event = parseLine(line);
-    if (!event || event.stage > position.stage) return false;
+    return event ? [{ line, event }] : [];
+  });
+  const kept = whole.filter(({ event }) => {
+    if (event.stage > position.stage) return false;
     const isUpdate = event.kind === "update";
     const end = isUpdate ? position.update : lastEpoch;
     if (event.stage === position.stage && (isUpdate ? event.update : event.epoch) > end) return false;
     if (!isUpdate) evaluations.push(event);
     return true;
   });
-  await store.writeText(file, lines.map((line) => `${line}\n`).join(""));
-  return evaluations;
+  await store.writeText(file, kept.map(({ line }) => `${line}\n`).join(""));
+  return { evaluations, dropped: written.length - whole.length };
+}
+
+/** What stays of the metrics of a run that goes on. */
+export interface RewoundMetrics {
+  /** In order. */
+  readonly evaluations: MetricsLine[];
+  /** Lines that could not be read: cut off by a kill or a full disk, or damaged. */
+  readonly dropped: number;
 }
 
 /** -1 in a stage that is not evaluated on the way. */
@@ -59,12 +70,17 @@ function lastEvaluatedEpoch(plan: TrainingPlan<TrainingStage>, position: RunPosi
   return Math.min(epoch, plan.epochsThrough(stage) - 1);
 }
 
-/** An event of the metrics; undefined for a line that a kill cut off. */
+/** An event of the metrics; undefined for a line that is no whole one. */
 function parseLine(line: string): MetricsLine | undefined {
-  if (!line.endsWith("}")) return undefined;
   try {
-    return lineSchema.safeParse(JSON.parse(line)).data;
+    const { data } = lineSchema.safeParse(JSON.parse(line));
+    return data && isEvaluationOrUpdate(data) ? data : undefined;
   } catch {
-    return undefined; // cut off behind an inner bracket
+    return undefined; // cut off, or overwritten
   }
+}
+
+/** Only updates are numbered: an evaluation with a number is an update whose kind was damaged. */
+function isEvaluationOrUpdate({ kind, update }: MetricsLine): boolean {
+  return (kind === "update") === update > 0;
 }

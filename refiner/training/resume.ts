@@ -1,60 +1,111 @@
-import type { Checkpoint } from "../../engine/files/index.ts";
+import { CheckpointError, CorruptFileError } from "../../engine/files/index.ts";
 import { EngineError } from "../../engine/index.ts";
 import { clearMetrics, type MetricsLine, rewindMetrics } from "./metrics_log.ts";
-import { hasRunCheckpoint, newestRunCheckpoint, type RunState, restoreRunState } from "./run_checkpoint.ts";
+import { runCheckpointFiles } from "./run_checkpoint.ts";
+import type { RunState } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
+import { StoredCheckpoint } from "./stored_checkpoint.ts";
 import { notice, type TrainingEvent } from "./training_events.ts";
 import type { TrainingStage } from "./training_method.ts";
 import type { RunPosition, TrainingPlan } from "./training_plan.ts";
 
+/** What a run that goes on needs of its method. */
+export interface ResumedMethod<Stage extends TrainingStage> {
+  readonly name: string;
+  beginStage(stage: Stage, update: number): Promise<void>;
+  state(): RunState;
+}
+
+/** A run that was brought back to one of its checkpoints. */
+export interface ResumedRun {
+  readonly position: RunPosition;
+  /** The evaluations that stay, in order. */
+  readonly evaluations: readonly MetricsLine[];
+}
+
 /**
- * Where the newest run checkpoint stands; undefined where none was written yet, and the run starts at the beginning.
+ * Begins the stage of the newest run checkpoint that is whole, restores its state, and drops the metrics of what comes after it.
  *
- * @param name - of the method, for errors
+ * @returns undefined where no checkpoint was written yet, and the run starts at the beginning
  * @throws CheckpointError if all are damaged; EngineError for one of another program
  */
-export async function* positionToResume(
+export async function* resumeRun<Stage extends TrainingStage>(
   store: RunStore,
-  plan: TrainingPlan<TrainingStage>,
-  name: string,
-): AsyncGenerator<TrainingEvent, RunPosition | undefined> {
-  if (!(await hasRunCheckpoint(store))) {
+  plan: TrainingPlan<Stage>,
+  method: ResumedMethod<Stage>,
+): AsyncGenerator<TrainingEvent, ResumedRun | undefined> {
+  const files = (await runCheckpointFiles(store)).reverse();
+  if (files.length === 0) {
     yield notice(`${store.name}: no checkpoint was written yet; starting at the beginning`);
     await clearMetrics(store);
     return undefined;
   }
-  const { checkpoint, file } = await newestRunCheckpoint(store);
-  const position = positionOf(checkpoint);
-  await checkpoint.close();
-  const last = plan.stages.at(-1)?.stage ?? position.stage;
-  if (Number.isInteger(position.update) && position.stage <= last) return position;
-  throw new EngineError(
-    `${name}: ${file} stands at update ${position.update} of stage ${position.stage}, which this run does not have; resume with the settings that the run began with, or start again with --force`,
+  const damaged: string[] = [];
+  for (const file of files) {
+    const restored = await restoredFrom(store, file, { plan, method }).catch((error: unknown) => {
+      if (!isDamage(error)) throw error;
+      damaged.push(error.message.startsWith(file) ? error.message : `${file}: ${error.message}`);
+    });
+    if (!restored) continue;
+    for (const text of damaged) yield notice(`${text}; going back to ${file}`);
+    for (const text of restored.notices) yield notice(text);
+    const { evaluations, dropped } = await rewindMetrics(store, plan, restored.position);
+    if (dropped > 0)
+      yield notice(`metrics.jsonl: ${dropped} damaged ${dropped === 1 ? "line was" : "lines were"} dropped`);
+    yield notice(`resumed from ${file}`);
+    return { position: restored.position, evaluations };
+  }
+  throw new CheckpointError(
+    "missing",
+    `${store.name}: no checkpoint to resume from: all are damaged (${damaged.join("; ")}); start the run again with --force`,
   );
 }
 
-function positionOf({ metadata }: Checkpoint): RunPosition {
-  return { stage: Number(metadata.get("stage")), update: Number(metadata.get("update")) };
+/** Whether an error says that a file is not what was written: its content, or sectors that cannot be read. */
+function isDamage(error: unknown): error is Error {
+  return error instanceof CheckpointError || (error instanceof Error && "code" in error && error.code === "EIO");
 }
 
-/**
- * Restores the newest run checkpoint that can be read, and drops the metrics of what comes after it.
- *
- * @returns the evaluations that stay, in order
- * @throws CheckpointError
- */
-export async function* restoreRun(
+async function restoredFrom<Stage extends TrainingStage>(
   store: RunStore,
-  plan: TrainingPlan<TrainingStage>,
-  state: RunState,
-): AsyncGenerator<TrainingEvent, MetricsLine[]> {
-  const { checkpoint, file, damaged } = await newestRunCheckpoint(store);
-  for (const text of damaged) yield notice(`${text}; going back to ${file}`);
-  const { lossScaleIsMissing } = await restoreRunState(checkpoint, state);
-  const position = positionOf(checkpoint);
-  await checkpoint.close();
-  if (lossScaleIsMissing) yield notice(`${file} was written in f32 and holds no loss scale: it starts anew`);
-  const evaluations = await rewindMetrics(store, plan, position);
-  yield notice(`resumed from ${file}`);
-  return evaluations;
+  file: string,
+  { plan, method }: { readonly plan: TrainingPlan<Stage>; readonly method: ResumedMethod<Stage> },
+): Promise<{ readonly position: RunPosition; readonly notices: readonly string[] }> {
+  const stored = await StoredCheckpoint.open(store, file);
+  try {
+    const { stage, update } = placeOf(stored, plan, method.name);
+    await method.beginStage(stage, update);
+    const { lossScaleIsMissing } = await stored.restore(method.state());
+    const notices = [
+      ...(stored.checksums ? [] : [`${file} holds no checksums, as older versions wrote it: it was not verified`]),
+      ...(lossScaleIsMissing ? [`${file} was written in f32 and holds no loss scale: it starts anew`] : []),
+    ];
+    return { position: { stage: stage.stage, update }, notices };
+  } finally {
+    await stored.close();
+  }
+}
+
+/** @throws CorruptFileError for counters that no run can have; EngineError for those of a run with other settings */
+function placeOf<Stage extends TrainingStage>(
+  stored: StoredCheckpoint,
+  plan: TrainingPlan<Stage>,
+  name: string,
+): { readonly stage: Stage; readonly update: number } {
+  const { file } = stored;
+  const [number, update] = [stored.counter("stage"), stored.counter("update")];
+  const stage = plan.stages.find((one) => one.stage === number);
+  const total = stored.checkpoint.metadata.has("updates") ? stored.counter("updates") : stored.updates;
+  const isFirst = stage !== undefined && plan.stages[0] === stage;
+  if (total !== stored.updates || update < 1 || update > total || (isFirst && update !== total)) {
+    throw new CorruptFileError(
+      `${file}: its counters (stage ${number}, update ${update} of ${total}) contradict its name`,
+    );
+  }
+  if (stage && update <= stage.updates) return { stage, update };
+  const text = `${file} stands at update ${update} of stage ${number}, which this run does not have`;
+  if (!stored.checksums) throw new CorruptFileError(`${text}: it is damaged, or the settings are others`);
+  throw new EngineError(
+    `${name}: ${text}; resume with the settings that the run began with, or start again with --force`,
+  );
 }

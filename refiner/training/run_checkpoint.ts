@@ -1,25 +1,8 @@
-import {
-  type Checkpoint,
-  CheckpointError,
-  type HostTensor,
-  hostTensor,
-  openCheckpoint,
-  TensorItem,
-  writeSafetensors,
-} from "../../engine/files/index.ts";
-import type { Arena, DType, HostArray, Tensor } from "../../engine/index.ts";
+import { type HostTensor, hostTensor, TensorItem, writeSafetensors } from "../../engine/files/index.ts";
+import type { Arena, DType, HostArray } from "../../engine/index.ts";
+import { ChecksumQueue, withChecksums } from "./checkpoint_checksums.ts";
+import type { RunCheckpointMetadata, RunState } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
-
-/** State of a run: arenas by the prefix of their tensors' names, and single tensors by name. */
-export interface RunState {
-  readonly arenas: Readonly<Record<string, Arena>>;
-  readonly tensors: Readonly<Record<string, Tensor>>;
-  /** Loss scale of a run in f16, by its name: missing in checkpoints that were written in f32, and then left as it is. */
-  readonly lossScale?: Readonly<Record<string, Tensor>>;
-}
-
-/** Counters and settings that stand in a run checkpoint's metadata. */
-export type RunCheckpointMetadata = Readonly<Record<string, string>>;
 
 const folder = "checkpoints";
 const kept = 2;
@@ -40,23 +23,39 @@ export async function saveRunCheckpoint(
   state: RunState,
   metadata: RunCheckpointMetadata,
 ): Promise<string> {
-  const items = await gather(state);
+  const { items, checksums } = await gather(state);
   const written = runCheckpointFile(updates);
-  await store.write(written, (sink) => writeSafetensors(sink, items, metadata));
-  const files = (await store.list(folder)).filter((file) => file.endsWith(".safetensors"));
-  for (const file of files.slice(0, -kept)) await store.remove(`${folder}/${file}`);
+  const verifiable = await withChecksums(metadata, items, checksums);
+  await store.write(written, (sink) => writeSafetensors(sink, items, verifiable));
+  const files = await runCheckpointFiles(store);
+  // What is later was damaged, or belongs to a run that was gone back from: it must not push out what is written now.
+  const last = files.slice(0, files.indexOf(written) + 1).slice(-kept);
+  for (const file of files) if (!last.includes(file)) await store.remove(file);
   return written;
 }
 
-async function gather(state: RunState): Promise<Map<string, TensorItem>> {
+/** Files of the run checkpoints of a store, oldest first. */
+export async function runCheckpointFiles(store: RunStore): Promise<string[]> {
+  const names = await store.list(folder);
+  return names.filter((name) => /^\d+\.safetensors$/.test(name)).map((name) => `${folder}/${name}`);
+}
+
+/** Host copies of the state, and their checksums, which other threads compute while the rest is read. */
+async function gather(
+  state: RunState,
+): Promise<{ readonly items: Map<string, TensorItem>; readonly checksums: ReadonlyMap<string, string> }> {
   const items = new Map<string, TensorItem>();
+  const queue = new ChecksumQueue();
+  const add = async (name: string, tensor: HostTensor): Promise<void> => {
+    items.set(name, TensorItem.of(tensor));
+    await queue.add(name, tensor);
+  };
   for (const [prefix, arena] of Object.entries(state.arenas)) {
-    for (const [name, tensor] of await arenaTensors(arena)) items.set(`${prefix}${name}`, TensorItem.of(tensor));
+    for (const [name, tensor] of await arenaTensors(arena)) await add(`${prefix}${name}`, tensor);
   }
-  for (const [name, tensor] of Object.entries({ ...state.tensors, ...state.lossScale })) {
-    items.set(name, TensorItem.of(hostTensor(fileType(tensor.dtype), tensor.shape, await tensor.read())));
-  }
-  return items;
+  for (const [name, tensor] of Object.entries({ ...state.tensors, ...state.lossScale }))
+    await add(name, hostTensor(fileType(tensor.dtype), tensor.shape, await tensor.read()));
+  return { items, checksums: await queue.end() };
 }
 
 /** Host copies of all tensors of an arena, read chunk by chunk. */
@@ -75,77 +74,4 @@ export async function arenaTensors(arena: Arena): Promise<Map<string, HostTensor
 
 function fileType(dtype: DType): "f32" | "f16" | "u32" | "i32" | "u8" {
   return dtype;
-}
-
-/** Whether a run has written a checkpoint, whole or damaged. */
-export async function hasRunCheckpoint(store: RunStore): Promise<boolean> {
-  return (await store.list(folder)).some((file) => file.endsWith(".safetensors"));
-}
-
-/** The newest run checkpoint that can be read, with what was wrong with newer ones. */
-export interface FoundRunCheckpoint {
-  readonly file: string;
-  readonly checkpoint: Checkpoint;
-  /** One message per newer checkpoint that is damaged. */
-  readonly damaged: readonly string[];
-}
-
-/**
- * Opens the newest readable checkpoint.
- *
- * @throws CheckpointError if there is none
- */
-export async function newestRunCheckpoint(store: RunStore): Promise<FoundRunCheckpoint> {
-  const files = (await store.list(folder)).filter((file) => file.endsWith(".safetensors")).reverse();
-  const damaged: string[] = [];
-  for (const name of files) {
-    const file = `${folder}/${name}`;
-    try {
-      const checkpoint = await openCheckpoint(await store.open(file));
-      return { file, checkpoint, damaged };
-    } catch (error) {
-      if (!(error instanceof CheckpointError)) throw error;
-      damaged.push(`${file}: ${error.message}`);
-    }
-  }
-  const why = damaged.length > 0 ? `all are damaged (${damaged.join("; ")})` : "there is none";
-  throw new CheckpointError(
-    "missing",
-    `${store.name}: no checkpoint to resume from: ${why}; start the run again with --force`,
-  );
-}
-
-/**
- * Writes the values of a run checkpoint into the state.
- *
- * @returns whether there was a loss scale to restore, if the state has one
- * @throws CheckpointError if a tensor is missing or of another shape
- */
-export async function restoreRunState(
-  checkpoint: Checkpoint,
-  state: RunState,
-): Promise<{ readonly lossScaleIsMissing: boolean }> {
-  const scales = Object.entries(state.lossScale ?? {});
-  const storedScales = scales.filter(([name]) => checkpoint.tensors.has(name));
-  const targets: [string, Tensor][] = [
-    ...Object.entries(state.arenas).flatMap(([prefix, arena]) =>
-      [...arena.tensors].map(([name, tensor]): [string, Tensor] => [`${prefix}${name}`, tensor]),
-    ),
-    ...Object.entries(state.tensors),
-    ...storedScales,
-  ];
-  for (const [name, tensor] of targets) {
-    const info = checkpoint.tensors.get(name);
-    if (!info || info.shape.join() !== tensor.shape.join()) {
-      throw new CheckpointError(
-        "corrupt",
-        `checkpoint: ${name} is ${info ? `[${info.shape}]` : "missing"}, expected [${tensor.shape}]; it belongs to another model`,
-      );
-    }
-    const { data } = await checkpoint.read(name);
-    if (data instanceof BigInt64Array || data instanceof BigUint64Array)
-      throw new CheckpointError("corrupt", `checkpoint: ${name} holds 64-bit integers`);
-    tensor.device.write(tensor, data);
-  }
-  return { lossScaleIsMissing: storedScales.length < scales.length };
 }

@@ -2,11 +2,38 @@ import { appendFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ByteSink, ByteSource } from "../../engine/files/index.ts";
 import { fileSource, refuseSpecialFile, writeBytesAtomic, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { RunLock } from "./run_lock_node.ts";
 import type { RunStore } from "./run_store.ts";
 
-/** A run folder on disk. */
+/** A run folder on disk. While it is held, no other process can hold it, and nothing is written into a folder that took its place. */
 export class RunFolder implements RunStore {
+  #lock: Promise<RunLock> | undefined;
+  #holders = 0;
+
   constructor(readonly name: string) {}
+
+  /** @throws RunFolderError if another process works in the folder */
+  async hold(): Promise<() => Promise<void>> {
+    this.#holders++;
+    this.#lock ??= RunLock.take(this.name);
+    let isHeld = true;
+    const release = async (): Promise<void> => {
+      if (!isHeld) return;
+      isHeld = false;
+      if (--this.#holders > 0) return;
+      const lock = this.#lock;
+      this.#lock = undefined;
+      await (await lock)?.release();
+    };
+    try {
+      await this.#lock;
+      return release;
+    } catch (error) {
+      this.#holders--;
+      this.#lock = undefined;
+      throw error;
+    }
+  }
 
   async readText(file: string): Promise<string | undefined> {
     await refuseSpecialFile(join(this.name, file));
@@ -48,6 +75,7 @@ export class RunFolder implements RunStore {
   }
 
   async #path(file: string): Promise<string> {
+    await (await this.#lock)?.check(); // before a folder that was deleted is made again
     const path = join(this.name, file);
     await mkdir(dirname(path), { recursive: true });
     return path;

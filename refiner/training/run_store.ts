@@ -14,6 +14,12 @@ export interface RunStore {
   /** Names in a folder of the store, sorted; empty if there is none. */
   list(folder: string): Promise<string[]>;
   remove(file: string): Promise<void>;
+  /**
+   * Keeps others from working in the store until what it returns is called. May be asked for again by who holds it.
+   *
+   * @throws RunFolderError if another one works in it
+   */
+  hold?(): Promise<() => Promise<void>>;
 }
 
 /** A store in memory. */

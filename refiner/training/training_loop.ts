@@ -1,8 +1,8 @@
-import type { LossScale } from "../../engine/index.ts";
+import { DeviceLostError, type LossScale } from "../../engine/index.ts";
 import { BrokenImages, batchesOfEpochs, type ImageBatch, type ImageSource } from "../data/index.ts";
 import { largestArea } from "../data/views/view_inputs.ts";
 import { appendMetrics } from "./metrics_log.ts";
-import { positionToResume, restoreRun } from "./resume.ts";
+import { resumeRun } from "./resume.ts";
 import { saveRunCheckpoint } from "./run_checkpoint.ts";
 import type { RunStore } from "./run_store.ts";
 import { StepClock } from "./step_clock.ts";
@@ -90,10 +90,19 @@ class TrainingLoop<
   }
 
   async *events(): AsyncGenerator<Event | TrainingEvent, TrainingOutcome> {
+    const release = await this.run.store.hold?.();
+    try {
+      return yield* this.#heldEvents();
+    } finally {
+      await release?.();
+    }
+  }
+
+  async *#heldEvents(): AsyncGenerator<Event | TrainingEvent, TrainingOutcome> {
     const { method, run } = this;
     yield method.startEvent({ updates: this.#plan.updates, images: run.images.length });
     await method.initialize?.();
-    const position = run.resume ? yield* positionToResume(run.store, this.#plan, method.name) : undefined;
+    const position = run.resume ? yield* this.#resume() : undefined;
     if (!position) yield* this.#evaluate({ at: "beginning", epoch: 0 });
     const isTrained = yield* this.#stages(position);
     const finished = isTrained && (yield* this.#finish());
@@ -116,8 +125,7 @@ class TrainingLoop<
         continue;
       }
       const start = position?.stage === stage.stage ? position.update : 0;
-      await this.method.beginStage(stage, start);
-      if (start > 0) yield* this.#restore(stage);
+      if (start === 0) await this.method.beginStage(stage, start);
       this.#updates = before + start;
       yield* this.#train(stage, start);
       const isComplete = this.#updates >= before + stage.updates;
@@ -143,14 +151,17 @@ class TrainingLoop<
     return !this.#leavesEvaluations;
   }
 
-  async *#restore(stage: Stage): AsyncGenerator<TrainingEvent, void> {
+  /** Begins the stage that a run checkpoint was written in, and restores its state. */
+  async *#resume(): AsyncGenerator<TrainingEvent, RunPosition | undefined> {
     const { method, run } = this;
-    const evaluations = yield* restoreRun(run.store, this.#plan, method.state());
+    const resumed = yield* resumeRun(run.store, this.#plan, method);
+    if (!resumed) return undefined;
     this.#skipped = (await method.scaled?.scaling.read())?.skipped ?? 0;
-    for (const line of evaluations) {
-      if (line.stage === stage.stage) this.#evaluated.add(line.epoch);
+    for (const line of resumed.evaluations) {
+      if (line.stage === resumed.position.stage) this.#evaluated.add(line.epoch);
       method.recall?.(line);
     }
+    return resumed.position;
   }
 
   async *#train(stage: Stage, start: number): AsyncGenerator<Event | TrainingEvent, void> {
@@ -255,11 +266,15 @@ class TrainingLoop<
     return { kind: "checkpoint", file };
   }
 
-  async *#evaluate(moment: EvaluationMoment<Stage>): AsyncGenerator<Event, void> {
+  async *#evaluate(moment: EvaluationMoment<Stage>): AsyncGenerator<Event | TrainingEvent, void> {
+    const failures: string[] = [];
     const event = await this.method.evaluate?.(moment).catch((error: unknown) => {
       if (this.#isStopped) return undefined; // given up; a resumed run makes it again
-      throw error;
+      if (moment.at !== "end" || error instanceof DeviceLostError) throw error;
+      failures.push(error instanceof Error ? error.message : String(error)); // the result is written by now
+      return undefined;
     });
+    for (const failure of failures) yield notice(`the last evaluation failed, and is left out: ${failure}`);
     if (event === undefined) return;
     await appendMetrics(this.run.store, event);
     yield event;

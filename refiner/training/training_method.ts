@@ -1,7 +1,7 @@
 import type { Device, LossScale } from "../../engine/index.ts";
 import type { ImageBatch } from "../data/index.ts";
 import type { LossScaling } from "./loss_scaling.ts";
-import type { RunCheckpointMetadata, RunState } from "./run_checkpoint.ts";
+import type { RunCheckpointMetadata, RunState } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
 
 /** A part of a training with a schedule of its own. */

@@ -25,7 +25,7 @@ import { bytesPerImage, ViewInputs } from "../../data/views/view_inputs.ts";
 import { CollapseError } from "../../training/collapse_error.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
-import type { RunCheckpointMetadata, RunState } from "../../training/run_checkpoint.ts";
+import type { RunCheckpointMetadata, RunState } from "../../training/run_state.ts";
 import type { RunStore } from "../../training/run_store.ts";
 import { learningRateAt, peakLearningRate, type Schedule } from "../../training/schedule.ts";
 import type {

@@ -3,7 +3,7 @@ import type { Arena, Device } from "../../../engine/index.ts";
 import { saveEncoder, VisionTransformer } from "../../../models/index.ts";
 import type { ImageBatch, ImageSource } from "../../data/index.ts";
 import { bytesPerImage } from "../../data/views/view_inputs.ts";
-import type { RunCheckpointMetadata, RunState } from "../../training/run_checkpoint.ts";
+import type { RunCheckpointMetadata, RunState } from "../../training/run_state.ts";
 import type { RunStore } from "../../training/run_store.ts";
 import type {
   EvaluationMoment,

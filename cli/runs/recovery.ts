@@ -1,0 +1,93 @@
+import { setTimeout } from "node:timers/promises";
+import { type Device, DeviceLostError } from "../../engine/index.ts";
+import { runCheckpointFiles } from "../../refiner/training/run_checkpoint.ts";
+import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
+import type { Output } from "../output/streams.ts";
+
+/** Tries on new devices that bring no new checkpoint before a run gives up. */
+const triesWithoutProgress = 3;
+/** A driver that was reset takes a moment until it opens devices again. */
+const pauseMs = 500;
+
+/** A run that goes on by itself when its device is lost. */
+export interface RecoverableRun {
+  readonly store: RunFolder;
+  readonly output: Output;
+  /** A run that was interrupted is not gone on with. */
+  readonly signal: AbortSignal;
+  readonly open: () => Promise<Device>;
+}
+
+/**
+ * Runs on a device, and again on a new one if it is lost: an attempt goes on from the last checkpoint by itself.
+ *
+ * @throws DeviceLostError after some losses without a new checkpoint between them; what an attempt throws
+ */
+export async function onDevices<Result>(
+  run: RecoverableRun,
+  attempt: (device: Device) => Promise<Result>,
+): Promise<Result> {
+  const losses = new Losses(run);
+  await losses.begin();
+  for (;;) {
+    try {
+      return await onDevice(run, attempt);
+    } catch (error) {
+      if (!(error instanceof DeviceLostError) || run.signal.aborted) throw error;
+      await losses.count(error);
+    }
+  }
+}
+
+/** Devices that were lost since the last new checkpoint. */
+class Losses {
+  #checkpoint: string | undefined;
+  #count = 0;
+
+  constructor(readonly run: RecoverableRun) {}
+
+  async begin(): Promise<void> {
+    this.#checkpoint = await newestCheckpoint(this.run.store);
+  }
+
+  /** Tells a loss, and waits a moment. @throws the error of a loss that is one too many */
+  async count(error: DeviceLostError): Promise<void> {
+    const now = await newestCheckpoint(this.run.store);
+    this.#count = now === this.#checkpoint ? this.#count + 1 : 1;
+    this.#checkpoint = now;
+    if (this.#count > triesWithoutProgress) throw error;
+    const from = now === undefined ? "from the beginning" : `from ${now}`;
+    const text = `${firstPart(error.message)}; going on ${from} on a new device`;
+    this.run.output.warning(`${text} (try ${this.#count} of ${triesWithoutProgress})`);
+    await setTimeout(pauseMs * this.#count);
+  }
+}
+
+/** @throws DeviceLostError for whatever an attempt threw on a device that was lost */
+async function onDevice<Result>(
+  { open }: RecoverableRun,
+  attempt: (device: Device) => Promise<Result>,
+): Promise<Result> {
+  const device = await open();
+  let loss: string | undefined;
+  void device.gpu.lost.then(({ message }) => {
+    loss = message;
+  });
+  try {
+    return await attempt(device);
+  } catch (error) {
+    await setTimeout(0); // the loss may be told right behind the error
+    if (error instanceof DeviceLostError || loss === undefined) throw error;
+    throw new DeviceLostError(`the device ${device.info.name} was lost (${loss})`, { cause: error });
+  } finally {
+    device.close();
+  }
+}
+
+function firstPart(message: string): string {
+  return message.split(";")[0] ?? message;
+}
+
+async function newestCheckpoint(store: RunFolder): Promise<string | undefined> {
+  return (await runCheckpointFiles(store)).at(-1);
+}
