@@ -113,7 +113,7 @@ function launch(
     crossEntropyKernels[variant],
     { rows, columns, smoothing, slot },
     { logits, targets, losses, logSum, flags },
-    rowGroups(variant, rows),
+    rowGroups(variant, rows, program.device),
     { ...(variant === "invocation" ? { declarations } : {}), flops: 6 * logits.size },
   );
   return { losses, logSum };

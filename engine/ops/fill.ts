@@ -6,6 +6,7 @@ import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
 import type { Shape } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { stridingGrid } from "./grid.ts";
 
 const Params = d.struct({ count: d.u32, bits: d.u32 }).$name("Params");
 const layout = tgpu.bindGroupLayout({
@@ -31,8 +32,12 @@ export function full(program: Program, shape: Shape, value: number, dtype: DType
 /** Overwrites a tensor of the program, or state, with one value. */
 export function fillState(program: Program, y: Tensor, value: number): void {
   const count = Math.ceil(y.sizeBytes / 4);
-  const groups = Math.min(maxWorkgroups, Math.ceil(count / 64));
-  program.dispatch(fillKernel, { count, bits: bitPattern(value, y.dtype) }, { y }, [groups]);
+  program.dispatch(
+    fillKernel,
+    { count, bits: bitPattern(value, y.dtype) },
+    { y },
+    stridingGrid(program.device, Math.ceil(count / 64), maxWorkgroups),
+  );
 }
 
 function bitPattern(value: number, dtype: DType): number {
