@@ -25,7 +25,7 @@ fn scatter_add(
     let index = indices[source];
     let row = min(index, params.rows - 1u);
     if (row >= first && row < end) {
-      if (index >= params.rows && column == 0u) { atomicMax(&flags[params.slot], min(index, 0xfffffffeu) + 1u); }
+      if (index >= params.rows && column == 0u) { atomicMax(&flags[params.slot], select(index + 1u, index, index > 0x80000000u)); }
       y[row * params.columns + column] += values[source * params.columns + column];
     }
   }

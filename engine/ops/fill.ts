@@ -6,6 +6,7 @@ import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
 import type { Shape } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { numberToF16 } from "../files/half_precision.ts";
 import { stridingGrid } from "./grid.ts";
 
 const Params = d.struct({ count: d.u32, bits: d.u32 }).$name("Params");
@@ -43,8 +44,9 @@ export function fillState(program: Program, y: Tensor, value: number): void {
 function bitPattern(value: number, dtype: DType): number {
   const bytes = new DataView(new ArrayBuffer(4));
   if (dtype === "f32") bytes.setFloat32(0, value, true);
+  else if (dtype === "f16") bytes.setUint32(0, numberToF16(value) * 0x10001, true);
   else if ((dtype === "u32" || dtype === "i32") && Number.isInteger(value)) bytes.setInt32(0, value | 0, true);
   else if (value !== 0)
-    throw new OptionError(`full: ${value} cannot be written as ${dtype}; f16 and u8 tensors can only be zeroed`);
+    throw new OptionError(`full: ${value} cannot be written as ${dtype}; give a whole number, and only 0 for u8`);
   return bytes.getUint32(0, true);
 }

@@ -52,7 +52,8 @@ export const softmaxGradKernels = {
 };
 
 /**
- * exp(x) / sum(exp(x)) along an axis, computed from differences to the maximum.
+ * exp(x) / sum(exp(x)) along an axis, computed from differences to the maximum. As in PyTorch -∞ gives 0 where the row holds
+ * a number, and a row of -∞ alone, or with NaN or ∞, gives NaN.
  *
  * @param x - f32 or f16, computed in f32
  * @param axis - default the last; another one costs two transposed copies
