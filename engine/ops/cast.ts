@@ -75,8 +75,7 @@ export function cast(x: Tensor, dtype: DType): Tensor {
     const [width, element] = x.size % 4 === 0 ? [4, (type: DType) => `vec4<${type}>`] : [1, (type: DType) => type];
     const types = { Source: element(x.dtype), Destination: element(dtype) };
     const truncates = isFloat(x.dtype) && !isFloat(dtype);
-    const range: Declarations = dtype === "i32" ? { limit: "2147483648.0", largest: "2147483647" } : {};
-    const declarations = truncates ? { ...types, Value: element("f32"), ...range } : types;
+        const declarations = truncates ? { ...types, Value: element("f32"), ...rangeOf(dtype) } : types;
     const kernel = truncates ? castIntegersKernel : castElementsKernel;
     program.dispatch(kernel, { count: x.size / width }, { x, y }, gridOf(program.device, x.size / width), {
       declarations,
@@ -84,6 +83,10 @@ export function cast(x: Tensor, dtype: DType): Tensor {
   }
   if (!isFloat(dtype)) return y;
   return program.record(y, [x], (dy) => [isFloat(x.dtype) ? cast(dy, x.dtype) : undefined]);
+}
+
+function rangeOf(dtype: DType): Declarations {
+  return dtype === "i32" ? { limit: "2147483648.0", largest: "2147483647" } : {};
 }
 
 function isFloat(dtype: DType): boolean {
