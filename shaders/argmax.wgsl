@@ -1,4 +1,4 @@
-// y[o, i] = the first n at which x[o, n, i] is largest; one thread per output.
+// y[o, i] = the first n at which x[o, n, i] is largest, NaN being larger than all numbers; one thread per output.
 struct Params { outputs: u32, length: u32, inner: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
@@ -12,7 +12,7 @@ fn argmax(@builtin(global_invocation_id) thread: vec3u, @builtin(num_workgroups)
     var place = 0u;
     for (var n = 1u; n < params.length; n += 1u) {
       let value = x[first + n * params.inner];
-      if (value > largest) {
+      if (value > largest || (!(value == value) && largest == largest)) {
         largest = value;
         place = n;
       }

@@ -33,12 +33,13 @@ fn placeOf(tile: u32, tileRows: u32) -> Place {
 
 @compute @workgroup_size(lanes)
 fn attention_grad_query_register(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let tile = group.x + group.z * groups.x;
-  if (tile >= params.tiles) { return; }
+  let group = unfold(workgroup, grid, vec2u(params.tiles, params.heads));
+  let tile = group.x;
+  if (group.z > 0u) { return; }
   let place = placeOf(tile, 4u * lanes);
   let tokens = place.tokens;
   let last = tokens - 1u;
@@ -89,4 +90,12 @@ fn attention_grad_query_register(
       deltas[rowOf[r] * params.heads + head] = delta[r];
     }
   }
+}
+
+// The place of a workgroup in a grid of across.x × across.y × …, which may have been folded to fit the device (engine/ops/grid.ts).
+// Workgroups beyond the end have to return.
+fn unfold(workgroup: vec3u, grid: vec3u, across: vec2u) -> vec3u {
+  let flat = workgroup.x + grid.x * (workgroup.y + grid.y * workgroup.z);
+  let line = flat / across.x;
+  return vec3u(flat - line * across.x, line % across.y, line / across.y);
 }

@@ -43,7 +43,12 @@ fn column_sum(value: Element, lane: u32) -> Element {
 }
 
 @compute @workgroup_size(lanes)
-fn batch_norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn batch_norm(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let group = unfold(workgroup, grid, vec2u(0xffffffffu));
   let column = group.x * across + lane % across;
   let c = min(column, params.columns - 1u); // threads beyond the last column repeat it and write nothing
   let inside = column < params.columns;
@@ -76,4 +81,12 @@ fn batch_norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
     }
   }
   if (group.x == 0u && lane == 0u) { batches[0] += 1u; }
+}
+
+// The place of a workgroup in a grid of across.x × across.y × …, which may have been folded to fit the device (engine/ops/grid.ts).
+// Workgroups beyond the end have to return.
+fn unfold(workgroup: vec3u, grid: vec3u, across: vec2u) -> vec3u {
+  let flat = workgroup.x + grid.x * (workgroup.y + grid.y * workgroup.z);
+  let line = flat / across.x;
+  return vec3u(flat - line * across.x, line % across.y, line / across.y);
 }

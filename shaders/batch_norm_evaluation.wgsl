@@ -28,7 +28,12 @@ fn erf(x: Element) -> Element {
 }
 
 @compute @workgroup_size(lanes)
-fn batch_norm_evaluation(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn batch_norm_evaluation(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let group = unfold(workgroup, grid, vec2u(0xffffffffu));
   let c = group.x * across + lane % across;
   let member = lane / across;
   if (c >= params.columns) { return; }
@@ -46,4 +51,12 @@ fn batch_norm_evaluation(@builtin(workgroup_id) group: vec3u, @builtin(local_inv
     saved[c] = mean;
     saved[params.columns + c] = rstd;
   }
+}
+
+// The place of a workgroup in a grid of across.x × across.y × …, which may have been folded to fit the device (engine/ops/grid.ts).
+// Workgroups beyond the end have to return.
+fn unfold(workgroup: vec3u, grid: vec3u, across: vec2u) -> vec3u {
+  let flat = workgroup.x + grid.x * (workgroup.y + grid.y * workgroup.z);
+  let line = flat / across.x;
+  return vec3u(flat - line * across.x, line % across.y, line / across.y);
 }

@@ -14,10 +14,24 @@ fn apply_binary(a: Element, b: Element) -> Element {
   if (operation == 1u) { return a - b; }
   if (operation == 2u) { return a * b; }
   if (operation == 3u) { return a / b; }
-  if (operation == 4u) { return max(a, b); }
-  if (operation == 5u) { return min(a, b); }
-  if (operation == 6u) { return pow(a, b); }
+  if (operation == 4u) { return select(max(a, b), a + b, !(a == a) | !(b == b)); } // NaN passes
+  if (operation == 5u) { return select(min(a, b), a + b, !(a == a) | !(b == b)); }
+  if (operation == 6u) { return power(a, b); }
   return Element(bitcast<f32>(params.count | 0x7fc00000u)); // NaN; of constants alone it would not compile
+}
+
+// a^b as the C library has it: also for negative bases, where b has to be an integer, and at 0. Other places are left to pow.
+fn power(a: Element, b: Element) -> Element {
+  let unknown = Element(bitcast<f32>(params.count | 0x7fc00000u)); // NaN
+  let size = select(pow(abs(a), b), 1.0 / abs(a), (a == Element(0.0)) & (b < Element(0.0)));
+  let odd = floor(b * 0.5) != b * 0.5;
+  let signed = select(size, -size, odd);
+  var y = select(size, select(unknown, signed, floor(b) == b), a < Element(0.0));
+  y = select(y, Element(0.0), (a == Element(0.0)) & (b > Element(0.0)));
+  y = select(y, a, b == Element(1.0));
+  y = select(y, a * a, b == Element(2.0)); // exact on every adapter
+  y = select(y, a + b, !(a == a) | !(b == b));
+  return select(y, Element(1.0), (b == Element(0.0)) | (a == Element(1.0)));
 }
 
 @compute @workgroup_size(64)

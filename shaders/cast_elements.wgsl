@@ -1,4 +1,4 @@
-// y[i] = To(x[i]), element by element or four at a time. Floats become integers by truncation, saturating at the ends of the range.
+// y[i] = To(x[i]), element by element or four at a time; cast_integers.wgsl for integers of floats.
 alias Source = f32; // f32, f16, u32, i32 or a vec4 of it
 alias Destination = u32;
 struct Params { count: u32 }

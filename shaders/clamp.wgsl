@@ -9,6 +9,7 @@ struct Params { count: u32, low: f32, high: f32 }
 @compute @workgroup_size(64)
 fn clamp_values(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   for (var i = id.x; i < params.count; i += groups.x * 64u) {
-    y[i] = Stored(clamp(Element(x[i]), Element(params.low), Element(params.high)));
+    let v = Element(x[i]);
+    y[i] = Stored(select(clamp(v, Element(params.low), Element(params.high)), v, !(v == v))); // NaN passes
   }
 }

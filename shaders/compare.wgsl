@@ -10,7 +10,7 @@ struct Params { count: u32, shape: vec4u, aStrides: vec4u, bStrides: vec4u }
 // Conditions, since a `switch` needs a default branch, which would compute some operation for a number without a branch.
 fn holds(left: Stored, right: Stored) -> u32 {
   if (operation == 0u) { return u32(left == right); }
-  if (operation == 1u) { return u32(left != right); }
+  if (operation == 1u) { return u32(!(left == right)); }
   if (operation == 2u) { return u32(left < right); }
   if (operation == 3u) { return u32(left <= right); }
   if (operation == 4u) { return u32(left > right); }

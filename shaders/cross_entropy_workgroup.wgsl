@@ -1,13 +1,14 @@
 // Soft-max cross-entropy of row r against q = (1 - s) onehot(targets[r]) + s / columns, s the label smoothing (arXiv 1512.00567):
-//   logSum[r] = log sum exp(logits[r, :]),   losses[r] = logSum[r] - (1 - s) logits[r, target] - s mean(logits[r, :]).
+//   log sum exp(logits[r, :]) = logSum[r].x + logSum[r].y, the largest logit and the rest,   losses[r] = logSum[r].x + logSum[r].y - (1 - s) logits[r, target] - s mean(logits[r, :]).
 // A target outside the row is clamped and raises the flag, bad index + 1. One workgroup per row, made for hardware.
 const lanes = 64u; // threads per row; a power of two, for the trees
 struct Params { rows: u32, columns: u32, smoothing: f32, slot: u32 }
+const lowest = -3.4028234e38; // where maxima start: of minus infinity alone no difference could be taken
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
 @group(0) @binding(2) var<storage, read> targets: array<u32>;
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;
-@group(0) @binding(4) var<storage, read_write> logSum: array<f32>;
+@group(0) @binding(4) var<storage, read_write> logSum: array<vec2f>;
 @group(0) @binding(5) var<storage, read_write> flags: array<atomic<u32>>;
 var<workgroup> partial: array<f32, lanes>;
 
@@ -42,15 +43,16 @@ fn cross_entropy_workgroup(
   for (var row = group.x; row < params.rows; row += groups.x) {
     let first = row * params.columns;
     let end = first + params.columns;
-    let origin = logits[first];
-    var largest = origin;
+    let origin = max(logits[first], lowest);
+    let portion = 1.0 / f32(params.columns); // of each logit in the mean: large ones would overflow as a sum
+    var largest = lowest;
     var excess = 0.0; // of the logits over the first one: small numbers keep their digits
     for (var i = first + lane; i < end; i += lanes) {
       largest = max(largest, logits[i]);
-      excess += logits[i] - origin;
+      excess += (logits[i] - origin) * portion;
     }
     largest = row_maximum(largest, lane);
-    let average = origin + row_sum(excess, lane) / f32(params.columns);
+    let average = origin + row_sum(excess, lane);
     var sum = 0.0;
     for (var i = first + lane; i < end; i += lanes) { sum += exp(logits[i] - largest); }
     let level = log(row_sum(sum, lane));
@@ -58,8 +60,9 @@ fn cross_entropy_workgroup(
       let wanted = targets[row];
       if (wanted >= params.columns) { atomicMax(&flags[params.slot], min(wanted, 4294967294u) + 1u); }
       let hit = logits[first + min(wanted, params.columns - 1u)];
-      losses[row] = level + (1.0 - params.smoothing) * (largest - hit) + params.smoothing * (largest - average);
-      logSum[row] = largest + level;
+      let spread = select(params.smoothing * (largest - average), 0.0, params.smoothing == 0.0);
+      losses[row] = level + (1.0 - params.smoothing) * (largest - hit) + spread;
+      logSum[row] = vec2f(largest, level);
     }
   }
 }

@@ -13,7 +13,7 @@ fn gather(@builtin(global_invocation_id) thread: vec3u, @builtin(num_workgroups)
     let column = at % params.columns;
     let index = indices[row];
     if (index >= params.tableRows && column == 0u) {
-      atomicMax(&flags[params.slot], min(index, 0xfffffffeu) + 1u);
+      atomicMax(&flags[params.slot], select(index + 1u, index, index > 0x80000000u));
     }
     y[at] = table[min(index, params.tableRows - 1u) * params.columns + column];
   }

@@ -26,7 +26,10 @@ fn l2_normalize(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroup
       squares += v * v;
     }
     for (; i < end; i++) { squares.x += (x[i] * shrink) * (x[i] * shrink); }
-    let factor = 1.0 / max(largest * sqrt(dot(squares, vec4f(1.0))), params.epsilon);
+    let length = largest * sqrt(dot(squares, vec4f(1.0)));
+    // NaN passes; the rows of an infinite number become 0 beside it, as with a division.
+    let divisor = select(max(length, params.epsilon), length, !(length == length));
+    let factor = select(1.0 / divisor, 0.0, largest > 3.4028234e38);
     for (i = first; i < end; i++) { y[i] = factor * x[i]; }
     scale[row] = factor;
   }

@@ -45,7 +45,10 @@ fn l2_normalize_workgroup(
     let shrink = 1.0 / largest;
     var squares = 0.0;
     for (var i = first + lane; i < end; i += lanes) { squares += (x[i] * shrink) * (x[i] * shrink); }
-    let factor = 1.0 / max(largest * sqrt(row_sum(squares, lane)), params.epsilon);
+    let length = largest * sqrt(row_sum(squares, lane));
+    // NaN passes; the rows of an infinite number become 0 beside it, as with a division.
+    let divisor = select(max(length, params.epsilon), length, !(length == length));
+    let factor = select(1.0 / divisor, 0.0, largest > 3.4028234e38);
     for (var i = first + lane; i < end; i += lanes) { y[i] = factor * x[i]; }
     if (lane == 0u) { scale[row] = factor; }
   }

@@ -14,6 +14,7 @@ alias Result = f32;
 alias Extra = f32;
 struct Params {
   rows: u32, columns: u32, depth: u32,
+  parts: u32, // results of the grid: batches times splits
   splits: u32, splitDepth: u32, // parts of the depth; their results lie behind each other in y, as batches do
   aRow: u32, aDepth: u32, aBatch: u32, // strides in elements; swapped for a transposed operand, 0 for a shared batch
   bDepth: u32, bColumn: u32, bBatch: u32,
@@ -29,7 +30,14 @@ struct Params {
 const tileRows = 16u;
 
 @compute @workgroup_size(lanes)
-fn matmul_subgroup(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn matmul_subgroup(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let across = vec2u((params.columns + 4u * lanes - 1u) / (4u * lanes), (params.rows + tileRows - 1u) / tileRows);
+  let group = unfold(workgroup, grid, across);
+  if (group.z >= params.parts) { return; }
   let batch = group.z / params.splits;
   let begin = (group.z % params.splits) * params.splitDepth;
   let end = min(begin + params.splitDepth, params.depth);
@@ -116,4 +124,12 @@ fn erf(x: Element) -> Element {
   let p = (((((1.4518470e-4 * u - 3.0638007e-3) * u + 2.6850788e-2) * u - 1.3923740e-1) * u - 9.3136382e-1) * u
     - 1.6197347) * u - 2.0131669e-3;
   return sign(x) * select(1.0 - exp2(p), inner, u < Element(1.0));
+}
+
+// The place of a workgroup in a grid of across.x × across.y × …, which may have been folded to fit the device (engine/ops/grid.ts).
+// Workgroups beyond the end have to return.
+fn unfold(workgroup: vec3u, grid: vec3u, across: vec2u) -> vec3u {
+  let flat = workgroup.x + grid.x * (workgroup.y + grid.y * workgroup.z);
+  let line = flat / across.x;
+  return vec3u(flat - line * across.x, line % across.y, line / across.y);
 }

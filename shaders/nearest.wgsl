@@ -4,7 +4,6 @@ const lanes = 16u; // threads of a workgroup
 const bankTile = 8u; // bank rows per step
 const lowest = -0x1.fffffep+127f; // similarity of an empty place
 const limit = 3.39e38f; // of a bank row's similarity
-const foldX = 32768u; // workgroups in x before y counts on: a dimension holds at most 65535
 
 struct Params {
   queries: u32,
@@ -63,15 +62,21 @@ fn start_list(list: u32) -> f32 {
 }
 
 @compute @workgroup_size(lanes)
-fn nearest(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn nearest(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let group = unfold(workgroup, grid, vec2u((params.queries + 4u * lanes - 1u) / (4u * lanes), params.segments));
+  if (group.z > 0u) { return; }
   let columns = params.columns;
-  let first = group.z * params.rowsPerSegment;
+  let first = group.y * params.rowsPerSegment;
   let end = min(first + params.rowsPerSegment, params.rows);
   // Query q of this thread is the one `lanes` places after query q - 1.
-  let query = 4u * lanes * (group.x + foldX * group.y) + lane + lanes * vec4u(0u, 1u, 2u, 3u);
+  let query = 4u * lanes * group.x + lane + lanes * vec4u(0u, 1u, 2u, 3u);
   let source = min(query, vec4u(params.queries - 1u));
   let queryStart = source * columns;
-  let list = (source * params.segments + group.z) * params.k;
+  let list = (source * params.segments + group.y) * params.k;
   var scale: vec4f;
   var ids: vec4u;
   var labels: vec4u;
@@ -109,4 +114,12 @@ fn nearest(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
       }
     }
   }
+}
+
+// The place of a workgroup in a grid of across.x × across.y × …, which may have been folded to fit the device (engine/ops/grid.ts).
+// Workgroups beyond the end have to return.
+fn unfold(workgroup: vec3u, grid: vec3u, across: vec2u) -> vec3u {
+  let flat = workgroup.x + grid.x * (workgroup.y + grid.y * workgroup.z);
+  let line = flat / across.x;
+  return vec3u(flat - line * across.x, line % across.y, line / across.y);
 }

@@ -6,7 +6,6 @@ const bankTile = 64u; // bank rows per step
 const depth = 16u; // columns held at a time: with the scores, 14 KiB of the 16 KiB that every adapter has
 const lowest = -0x1.fffffep+127f; // similarity of an empty place
 const limit = 3.39e38f; // of a bank row's similarity
-const foldX = 32768u; // workgroups in x before y counts on: a dimension holds at most 65535
 
 struct Params {
   queries: u32,
@@ -81,13 +80,19 @@ fn bank_column(row: u32, end: u32, column: u32) -> vec4f {
 }
 
 @compute @workgroup_size(128)
-fn nearest_shared(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let first = group.z * params.rowsPerSegment;
+fn nearest_shared(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let group = unfold(workgroup, grid, vec2u((params.queries + queryTile - 1u) / queryTile, params.segments));
+  if (group.z > 0u) { return; }
+  let first = group.y * params.rowsPerSegment;
   let end = min(first + params.rowsPerSegment, params.rows);
-  let firstQuery = queryTile * (group.x + foldX * group.y);
+  let firstQuery = queryTile * group.x;
   let owned = min(firstQuery + thread, params.queries - 1u);
   let owns = thread < queryTile && firstQuery + thread < params.queries;
-  let list = (owned * params.segments + group.z) * params.k;
+  let list = (owned * params.segments + group.y) * params.k;
   let own = queryTraits[owned];
   var worst = limit;
   if (owns) { worst = start_list(list); }
@@ -139,4 +144,12 @@ fn nearest_shared(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation
       }
     }
   }
+}
+
+// The place of a workgroup in a grid of across.x × across.y × …, which may have been folded to fit the device (engine/ops/grid.ts).
+// Workgroups beyond the end have to return.
+fn unfold(workgroup: vec3u, grid: vec3u, across: vec2u) -> vec3u {
+  let flat = workgroup.x + grid.x * (workgroup.y + grid.y * workgroup.z);
+  let line = flat / across.x;
+  return vec3u(flat - line * across.x, line % across.y, line / across.y);
 }

@@ -23,7 +23,13 @@ alias Element = vec4f; // of the functions that other kernels carry with the sam
 const tileRows = 16u;
 
 @compute @workgroup_size(lanes)
-fn norm_linear(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn norm_linear(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let group = unfold(workgroup, grid, vec2u((params.columns + lanes - 1u) / lanes, (params.rows + tileRows - 1u) / tileRows));
+  if (group.z > 0u) { return; }
   let firstRow = group.y * tileRows;
   // Lanes outside of the matrix repeat its last row or columns, so that every load is in bounds.
   let rows = min(vec2u(firstRow + lane % 8u) + vec2u(0u, 8u), vec2u(params.rows - 1u));
@@ -120,4 +126,12 @@ fn erf(x: Element) -> Element {
   let p = (((((1.4518470e-4 * u - 3.0638007e-3) * u + 2.6850788e-2) * u - 1.3923740e-1) * u - 9.3136382e-1) * u
     - 1.6197347) * u - 2.0131669e-3;
   return sign(x) * select(1.0 - exp2(p), inner, u < Element(1.0));
+}
+
+// The place of a workgroup in a grid of across.x × across.y × …, which may have been folded to fit the device (engine/ops/grid.ts).
+// Workgroups beyond the end have to return.
+fn unfold(workgroup: vec3u, grid: vec3u, across: vec2u) -> vec3u {
+  let flat = workgroup.x + grid.x * (workgroup.y + grid.y * workgroup.z);
+  let line = flat / across.x;
+  return vec3u(flat - line * across.x, line % across.y, line / across.y);
 }

@@ -29,7 +29,13 @@ fn slopes(row: u32, column: u32) -> vec4f {
 }
 
 @compute @workgroup_size(lanes)
-fn norm_linear_grad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn norm_linear_grad(
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) grid: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let group = unfold(workgroup, grid, vec2u((params.depth + lanes - 1u) / lanes, (params.columns + tileRows - 1u) / tileRows));
+  if (group.z > 0u) { return; }
   let firstRow = group.y * tileRows;
   // Lanes outside of the matrix repeat its last row or columns, so that every load is in bounds.
   let outputs = min(vec2u(firstRow + lane % 8u) + vec2u(0u, 8u), vec2u(params.columns - 1u));
@@ -75,4 +81,12 @@ fn norm_linear_grad(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
 
 fn add_products(left: vec4f, right: mat4x4f, sum: vec4f) -> vec4f {
   return fma(vec4f(left.w), right[3], fma(vec4f(left.z), right[2], fma(vec4f(left.y), right[1], fma(vec4f(left.x), right[0], sum))));
+}
+
+// The place of a workgroup in a grid of across.x × across.y × …, which may have been folded to fit the device (engine/ops/grid.ts).
+// Workgroups beyond the end have to return.
+fn unfold(workgroup: vec3u, grid: vec3u, across: vec2u) -> vec3u {
+  let flat = workgroup.x + grid.x * (workgroup.y + grid.y * workgroup.z);
+  let line = flat / across.x;
+  return vec3u(flat - line * across.x, line % across.y, line / across.y);
 }

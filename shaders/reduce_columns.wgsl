@@ -7,13 +7,12 @@ struct Params { count: u32, length: u32, inner: u32, chunks: u32, chunkLength: u
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 fn combine(a: f32, b: f32) -> f32 {
-  if (maximum) { return max(a, b); }
+  if (maximum) { return select(select(b, a, a >= b), a, !(a == a)); } // unlike max, NaN passes from either side
   return a + b;
 }
 
 @compute @workgroup_size(64)
 fn reduce_columns(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let first = select(0.0, -3.4028234e38, maximum);
   for (var job = id.x; job < params.count; job += groups.x * 64u) {
     let inner = job % params.inner;
     let chunk = job / params.inner % params.chunks;
@@ -21,6 +20,7 @@ fn reduce_columns(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgro
     let start = min(chunk * params.chunkLength, params.length);
     let end = min(start + params.chunkLength, params.length);
     var i = (outer * params.length + start) * params.inner + inner;
+    let first = select(0.0, x[i], maximum);
     var total = first;
     for (var n = start; n < end; n += 64u) {
       var block = first;

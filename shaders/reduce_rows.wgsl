@@ -7,18 +7,18 @@ struct Params { rows: u32, columns: u32, chunks: u32, chunkLength: u32, scale: f
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 fn combine_four(a: vec4f, b: vec4f) -> vec4f {
-  if (maximum) { return max(a, b); }
+  if (maximum) { return select(select(b, a, a >= b), a, !(a == a)); } // unlike max, NaN passes from either side
   return a + b;
 }
 
 @compute @workgroup_size(64)
 fn reduce_rows(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let first = select(0.0, -3.4028234e38, maximum);
   for (var job = id.x; job < params.rows * params.chunks; job += groups.x * 64u) {
     let row = job / params.chunks;
     let start = (job % params.chunks) * params.chunkLength;
     var i = row * params.columns + min(start, params.columns);
     let end = row * params.columns + min(start + params.chunkLength, params.columns);
+    let first = select(0.0, x[i], maximum);
     var total = vec4f(first);
     while (i < end) {
       let blockEnd = min(i + 64u, end);

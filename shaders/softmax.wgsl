@@ -5,6 +5,7 @@ alias Element = vec4f; // f32 where the columns are not a multiple of 4
 alias Stored = vec4f; // as it lies in memory; f16 or vec4<f16> for half precision
 const width = 4u; // numbers in an Element
 struct Params { rows: u32, columns: u32 } // columns count Elements
+const lowest = -3.4028234e38; // where maxima start: of minus infinity alone no difference could be taken
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
@@ -14,7 +15,7 @@ fn softmax(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
   for (var row = id.x; row < params.rows; row += groups.x * 64u) {
     let first = row * params.columns;
     let end = first + params.columns;
-    var largest = Element(x[first]);
+    var largest = Element(lowest);
     var sum = Element();
     var i = first;
     for (; i + 4u <= end; i += 4u) {

@@ -2,6 +2,7 @@
 alias Stored = f32; // as it lies in memory; f16 for half precision
 const lanes = 64u;  // threads per row; a power of two, for the trees
 struct Params { rows: u32, columns: u32 }
+const lowest = -3.4028234e38; // where maxima start: of minus infinity alone no difference could be taken
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
@@ -38,7 +39,7 @@ fn softmax_workgroup(
   for (var row = group.x; row < params.rows; row += groups.x) {
     let first = row * params.columns;
     let end = first + params.columns;
-    var largest = f32(x[first]);
+    var largest = lowest;
     for (var i = first + lane; i < end; i += lanes) { largest = max(largest, f32(x[i])); }
     largest = row_maximum(largest, lane);
     var sum = 0.0;

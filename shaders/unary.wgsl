@@ -13,7 +13,7 @@ fn apply_unary(v: Element) -> Element {
   if (operation == 1u) { return log(v); }
   if (operation == 2u) { return sqrt(v); }
   if (operation == 3u) { return inverseSqrt(v); }
-  if (operation == 4u) { return tanh(clamp(v, Element(-10.0), Element(10.0))); } // 1 in f32 from 9.02 on; some drivers overflow beyond 44
+  if (operation == 4u) { return select(tanh(clamp(v, Element(-10.0), Element(10.0))), v, !(v == v)); } // 1 in f32 from 9.02 on; some drivers overflow beyond 44
   if (operation == 5u) { return -v; }
   if (operation == 6u) { return abs(v); }
   if (operation == 7u) { return v * v; }

@@ -3,7 +3,7 @@ import source from "../../shaders/argmax.wgsl" with { type: "text" };
 import { defineKernel } from "../core/kernel.ts";
 import { checkDType, resolveAxis, sizeOf } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
-import { stridingGroups } from "./elementwise.ts";
+import { manyStridingGroups } from "./elementwise.ts";
 
 const Params = d.struct({ outputs: d.u32, length: d.u32, inner: d.u32 }).$name("Params");
 const layout = tgpu.bindGroupLayout({
@@ -26,6 +26,11 @@ export function argmax(x: Tensor, axis = -1): Tensor {
   const length = x.shape[at] ?? 1;
   const { program } = x;
   const y = program.empty(x.shape.toSpliced(at, 1), "u32");
-  program.dispatch(argmaxKernel, { outputs: y.size, length, inner }, { x, y }, stridingGroups(y.size));
+  program.dispatch(
+    argmaxKernel,
+    { outputs: y.size, length, inner },
+    { x, y },
+    manyStridingGroups(y.size, program.device),
+  );
   return y;
 }

@@ -10,6 +10,7 @@ import {
 } from "./attention_kernels.ts";
 import { type AttentionOptions, type AttentionShape, attentionShape } from "./attention_shape.ts";
 import { bucket, defineVariants } from "./choose_variant.ts";
+import { foldGrid } from "./grid.ts";
 
 /**
  * Softmax attention softmax(scale q kᵀ) v of every image and head, without a tokens × tokens tensor in memory. q, k and v are
@@ -89,9 +90,6 @@ function backward(
   return dqkv;
 }
 
-/** Workgroups along the first axis; further tiles lie along the third. */
-const tilesPerLine = 32768;
-
 /** @param flopsPerPair - operations per query, key and dimension: two for each product of matrices */
 function launch(
   program: Program,
@@ -123,8 +121,7 @@ function launch(
       tokens: vector((i) => served[i]?.tokens ?? 1, 1),
     };
     const pairs = served.reduce((sum, { batch, tokens }) => sum + batch * tokens * tokens, 0);
-    const groups = [Math.min(tiles, tilesPerLine), heads, Math.ceil(tiles / tilesPerLine)];
-    program.dispatch(kernel, params, operands, groups, {
+    program.dispatch(kernel, params, operands, foldGrid(device, tiles, heads), {
       constants: { ...constants, ...variant.constants(device) },
       declarations: { headDim: `${headDim}u`, Operand, ...variant.declarations(device) },
       flops: flopsPerPair * pairs * heads * headDim,

@@ -140,7 +140,7 @@ function forward(
   const [rows, columns] = matrixShape("batchNorm", "x", x);
   const y = program.empty(x.shape);
   const saved = program.empty([2, columns]);
-  const launch = columnLaunch(variant, columns);
+  const launch = columnLaunch(program.device, variant, columns);
   const settings = {
     declarations: launch.declarations,
     flops: (activation === "gelu" ? 45 : 10) * x.size,

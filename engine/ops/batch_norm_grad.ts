@@ -46,7 +46,7 @@ export function batchNormGrad(
   const dx = program.empty(x.shape);
   const dWeight = program.empty([columns]);
   const dBias = program.empty([columns]);
-  const { count, workgroups, declarations } = columnLaunch(variant, columns);
+  const { count, workgroups, declarations } = columnLaunch(program.device, variant, columns);
   program.dispatch(
     batchNormGradKernel,
     { rows, columns: count, activates: Number(activation === "gelu"), training: Number(mode === "training") },

@@ -10,7 +10,8 @@ import type { Program } from "../core/program.ts";
 import { checkDType } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { broadcastLoop, broadcastShape, widenLoop } from "./broadcast.ts";
-import { greater, less } from "./compare.ts";
+import { cast } from "./cast.ts";
+import { equal, greater, greaterEqual, less, lessEqual } from "./compare.ts";
 import { elementTypes, elementwiseLaunch, stridingGroups } from "./elementwise.ts";
 import { sumTo } from "./reduce.ts";
 import { log, neg } from "./unary.ts";
@@ -103,20 +104,23 @@ export function div(a: Operand, b: Operand): Tensor {
   return binary("div", a, b, (dy, y) => [() => div(dy, b), () => neg(div(mul(dy, y), b))]);
 }
 
-/** The larger of a and b; where they are equal each receives half of the gradient, as in PyTorch. Errors as {@link add}. */
+/** The larger of a and b, NaN if either is; where they are equal each receives half of the gradient, as in PyTorch. Errors as {@link add}. */
 export function maximum(a: Operand, b: Operand): Tensor {
   return binary("maximum", a, b, (dy) => [() => winner(dy, a, b), () => winner(dy, b, a)]);
 }
 
-/** The smaller of a and b; where they are equal each receives half of the gradient, as in PyTorch. Errors as {@link add}. */
+/** The smaller of a and b, NaN if either is; where they are equal each receives half of the gradient, as in PyTorch. Errors as {@link add}. */
 export function minimum(a: Operand, b: Operand): Tensor {
   return binary("minimum", a, b, (dy) => [() => winner(dy, b, a), () => winner(dy, a, b)]);
 }
 
-/** a to the power b, for a > 0 (WGSL leaves other bases open); broadcasting and errors as {@link add}. */
+/**
+ * a to the power b as in PyTorch: a negative base with an integer exponent is a number, with another one NaN; `pow(a, 0)` is 1.
+ * Broadcasting and errors as {@link add}.
+ */
 export function pow(a: Operand, b: Operand): Tensor {
-  // da: b a^(b-1) = b y / a; db: y ln a
-  return binary("pow", a, b, (dy, y) => [() => mul(dy, div(mul(y, b), a)), () => mul(dy, mul(y, naturalLog(a)))]);
+  // da: b a^(b-1), 0 for b = 0; db: y ln a, 0 where y is 0 around a = 0
+  return binary("pow", a, b, (dy, y) => [() => mul(dy, baseSlope(a, b)), () => mul(dy, exponentSlope(a, b, y))]);
 }
 
 /** dy where high > low, dy / 2 where equal, else 0. */
@@ -124,8 +128,17 @@ function winner(dy: Tensor, high: Operand, low: Operand): Tensor {
   return where(greater(high, low), dy, where(less(high, low), 0, mul(dy, 0.5)));
 }
 
-function naturalLog(a: Operand): Operand {
-  return typeof a === "number" ? Math.log(a) : log(a);
+function baseSlope(a: Operand, b: Operand): Operand {
+  if (typeof b === "number") return b === 0 ? 0 : mul(pow(a, b - 1), b);
+  const slope = mul(pow(a, sub(b, 1)), b);
+  return where(equal(b, 0), 0, slope);
+}
+
+function exponentSlope(a: Operand, b: Operand, y: Tensor): Operand {
+  if (typeof a === "number")
+    return a === 0 ? where(lessEqual(0, b), 0, mul(y, Number.NEGATIVE_INFINITY)) : mul(y, Math.log(a));
+  const flat = mul(cast(equal(a, 0), y.dtype), cast(greaterEqual(b, 0), y.dtype));
+  return where(cast(flat, "u32"), 0, mul(y, log(a)));
 }
 
 /** Gradients of both operands in the shape of the result, each recorded only where it is wanted. */

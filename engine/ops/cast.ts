@@ -1,9 +1,10 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/cast_elements.wgsl" with { type: "text" };
 import fromBytesSource from "../../shaders/cast_from_bytes.wgsl" with { type: "text" };
+import integersSource from "../../shaders/cast_integers.wgsl" with { type: "text" };
 import toBytesSource from "../../shaders/cast_to_bytes.wgsl" with { type: "text" };
 import type { DType } from "../core/dtype.ts";
-import { defineKernel } from "../core/kernel.ts";
+import { type Declarations, defineKernel } from "../core/kernel.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { gridOf } from "./grid.ts";
 
@@ -12,6 +13,16 @@ const params = { uniform: Params } as const;
 export const castElementsKernel = defineKernel({
   name: "cast_elements",
   source,
+  params: Params,
+  layout: tgpu.bindGroupLayout({
+    params,
+    x: { storage: d.arrayOf(d.f32) },
+    y: { storage: d.arrayOf(d.u32), access: "mutable" },
+  }),
+});
+export const castIntegersKernel = defineKernel({
+  name: "cast_integers",
+  source: integersSource,
   params: Params,
   layout: tgpu.bindGroupLayout({
     params,
@@ -42,7 +53,7 @@ export const castToBytesKernel = defineKernel({
 
 /**
  * The same values in another type. Floats become integers by truncation; values outside the range of the type saturate
- * (f16: become infinite). Differentiable between f32 and f16; integers are constants to differentiation, and a cast of floats to
+ * (f16: become infinite), NaN becomes 0. Differentiable between f32 and f16; integers are constants to differentiation, and a cast of floats to
  * integers has no gradient: differentiating it throws a NoGradientError; `detach` the result.
  *
  * @returns `x` itself if it has the type already
@@ -62,13 +73,20 @@ export function cast(x: Tensor, dtype: DType): Tensor {
     program.dispatch(castToBytesKernel, { count: x.size }, { x, y }, words, { declarations });
   } else {
     const [width, element] = x.size % 4 === 0 ? [4, (type: DType) => `vec4<${type}>`] : [1, (type: DType) => type];
-    const declarations = { Source: element(x.dtype), Destination: element(dtype) };
-    program.dispatch(castElementsKernel, { count: x.size / width }, { x, y }, gridOf(program.device, x.size / width), {
+    const types = { Source: element(x.dtype), Destination: element(dtype) };
+    const truncates = isFloat(x.dtype) && !isFloat(dtype);
+        const declarations = truncates ? { ...types, Value: element("f32"), ...rangeOf(dtype) } : types;
+    const kernel = truncates ? castIntegersKernel : castElementsKernel;
+    program.dispatch(kernel, { count: x.size / width }, { x, y }, gridOf(program.device, x.size / width), {
       declarations,
     });
   }
   if (!isFloat(dtype)) return y;
   return program.record(y, [x], (dy) => [isFloat(x.dtype) ? cast(dy, x.dtype) : undefined]);
+}
+
+function rangeOf(dtype: DType): Declarations {
+  return dtype === "i32" ? { limit: "2147483648.0", largest: "2147483647" } : {};
 }
 
 function isFloat(dtype: DType): boolean {

@@ -31,18 +31,15 @@ export const clampGradKernel = defineKernel({
   }),
 });
 
-/** Largest f32: stands for "no bound", because shaders cannot count on infinities. */
-const largest = 3.4028234663852886e38;
-
 /**
- * min(max(x, low), high). The gradient passes where low ≤ x ≤ high.
+ * min(max(x, low), high); NaN stays NaN, and infinities stay where a bound is left out. The gradient passes where low ≤ x ≤ high.
  *
  * @param range - bounds in the unit of `x`; one may be left out
  * @throws OptionError if low > high or a bound is NaN; DTypeError
  */
 export function clamp(x: Tensor, range: { readonly low?: number; readonly high?: number }): Tensor {
-  const low = Math.max(range.low ?? -largest, -largest);
-  const high = Math.min(range.high ?? largest, largest);
+  const low = range.low ?? Number.NEGATIVE_INFINITY;
+  const high = range.high ?? Number.POSITIVE_INFINITY;
   if (!(low <= high)) throw new OptionError(`clamp: low ${low} is not below high ${high}; exchange or correct them`);
   checkDType("clamp", "x", x, ["f32", "f16"]);
   const program = programOf("clamp", x);

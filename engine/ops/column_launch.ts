@@ -1,11 +1,13 @@
 import type { Declarations } from "../core/kernel.ts";
+import type { Device } from "../core/recording.ts";
 import { bucket, type Variant } from "./choose_variant.ts";
+import { foldGrid } from "./grid.ts";
 
 /** How a kernel divides the columns of a matrix over workgroups that see all rows. */
 export interface ColumnLaunch {
   /** Columns in Elements of four numbers, or one where four do not divide them. */
   readonly count: number;
-  readonly workgroups: readonly [number];
+  readonly workgroups: readonly number[];
   readonly declarations: Declarations;
 }
 
@@ -38,12 +40,12 @@ export function columnClass({ rows, columns }: ColumnProblem): string {
 }
 
 /** The launch for a matrix of so many columns. */
-export function columnLaunch({ lanes, team }: ColumnVariant, columns: number): ColumnLaunch {
+export function columnLaunch(device: Device, { lanes, team }: ColumnVariant, columns: number): ColumnLaunch {
   const wide = columns % 4 === 0;
   const count = wide ? columns / 4 : columns;
   return {
     count,
-    workgroups: [Math.ceil((count * team) / lanes)],
+    workgroups: foldGrid(device, Math.ceil((count * team) / lanes)),
     declarations: { Element: wide ? "vec4f" : "f32", lanes: `${lanes}u`, team: `${team}u` },
   };
 }

@@ -34,7 +34,7 @@ export function equal(a: Operand, b: Operand): Tensor {
   return compare("equal", a, b);
 }
 
-/** 1 where a ≠ b, else 0; as {@link equal}. */
+/** 1 where a ≠ b, else 0: NaN differs from all; as {@link equal}. */
 export function notEqual(a: Operand, b: Operand): Tensor {
   return compare("notEqual", a, b);
 }
@@ -86,5 +86,5 @@ function compare(name: Comparison, left: Operand, right: Operand): Tensor {
 }
 
 function asTensor(program: Program, operand: Operand, dtype: DType): Tensor {
-  return typeof operand === "number" ? full(program, [1], operand, dtype) : operand;
+  return typeof operand === "number" ? full(program, [], operand, dtype) : operand;
 }

@@ -18,7 +18,7 @@ const layoutOf = (element: typeof d.f32 | typeof d.vec4f) =>
     logits: { storage: d.arrayOf(element) },
     targets: { storage: d.arrayOf(d.u32) },
     losses: { storage: d.arrayOf(d.f32), access: "mutable" },
-    logSum: { storage: d.arrayOf(d.f32), access: "mutable" },
+    logSum: { storage: d.arrayOf(d.vec2f), access: "mutable" },
     flags: { storage: d.arrayOf(d.atomic(d.u32)), access: "mutable" },
   });
 /** By variant: a thread or a workgroup per row. */
@@ -40,7 +40,7 @@ export const crossEntropyGradKernel = defineKernel({
     params: { uniform: GradParams },
     logits: { storage: d.arrayOf(d.f32) },
     targets: { storage: d.arrayOf(d.u32) },
-    logSum: { storage: d.arrayOf(d.f32) },
+    logSum: { storage: d.arrayOf(d.vec2f) },
     dLosses: { storage: d.arrayOf(d.f32) },
     dLogits: { storage: d.arrayOf(d.f32), access: "mutable" },
   }),
@@ -52,7 +52,8 @@ export interface CrossEntropyOptions {
 }
 
 /**
- * Mean soft-max cross-entropy over rows.
+ * Mean soft-max cross-entropy over rows. As in PyTorch a logit of -∞ has no part in the sum (the loss is ∞ if it is the
+ * target's, or with label smoothing), and a row of -∞ alone, or with NaN or ∞, gives NaN.
  *
  * @param logits - `[rows, classes]`, f32
  * @param targets - class of each row, `[rows]`, u32; one outside the classes is clamped and reported by the next read
@@ -105,7 +106,7 @@ function launch(
 ): { readonly losses: Tensor; readonly logSum: Tensor } {
   const [rows, columns] = matrixShape("crossEntropy", "logits", logits);
   const losses = program.empty([rows]);
-  const logSum = program.empty([rows]);
+  const logSum = program.empty([rows, 2]); // the largest logit and the rest: their sum would round the rest away
   const { tensor: flags, slot } = program.flag(`crossEntropy (${columns} classes)`);
   const width = rowWidth(variant, columns);
   const declarations = { Element: width === 4 ? "vec4f" : "f32", width: `${width}u` };
@@ -113,7 +114,7 @@ function launch(
     crossEntropyKernels[variant],
     { rows, columns, smoothing, slot },
     { logits, targets, losses, logSum, flags },
-    rowGroups(variant, rows),
+    rowGroups(variant, rows, program.device),
     { ...(variant === "invocation" ? { declarations } : {}), flops: 6 * logits.size },
   );
   return { losses, logSum };

@@ -2,6 +2,7 @@ import type { DType } from "../core/dtype.ts";
 import type { Declarations } from "../core/kernel.ts";
 import type { Device } from "../core/recording.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { stridingGrid } from "./grid.ts";
 
 /** How a kernel walks over all elements of a tensor in steps of its whole grid. */
 export interface ElementwiseLaunch {
@@ -26,9 +27,13 @@ export function elementwiseLaunch(x: Tensor): ElementwiseLaunch {
 }
 
 /** Workgroups of 64 for `count` invocations that stride over what is beyond the grid. */
-export function stridingGroups(count: number, device?: Device): [number] {
-  const most = device?.isSoftware ? mostWorkgroupsOfSoftware : mostWorkgroups;
-  return [Math.min(Math.ceil(count / lanes), most)];
+export function stridingGroups(count: number, device: Device): [number] {
+  return stridingGrid(device, Math.ceil(count / lanes), device.isSoftware ? mostWorkgroupsOfSoftware : mostWorkgroups);
+}
+
+/** As {@link stridingGroups} where many workgroups pay on CPUs, too: threads whose work differs, or that walk whole rows. */
+export function manyStridingGroups(count: number, device: Device): [number] {
+  return stridingGrid(device, Math.ceil(count / lanes), mostWorkgroups);
 }
 
 /** Values of the aliases `Element` (computed) and `Stored` (in memory). */

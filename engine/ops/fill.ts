@@ -6,6 +6,8 @@ import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
 import type { Shape } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
+import { numberToF16 } from "../files/half_precision.ts";
+import { stridingGrid } from "./grid.ts";
 
 const Params = d.struct({ count: d.u32, bits: d.u32 }).$name("Params");
 const layout = tgpu.bindGroupLayout({
@@ -31,15 +33,20 @@ export function full(program: Program, shape: Shape, value: number, dtype: DType
 /** Overwrites a tensor of the program, or state, with one value. */
 export function fillState(program: Program, y: Tensor, value: number): void {
   const count = Math.ceil(y.sizeBytes / 4);
-  const groups = Math.min(maxWorkgroups, Math.ceil(count / 64));
-  program.dispatch(fillKernel, { count, bits: bitPattern(value, y.dtype) }, { y }, [groups]);
+  program.dispatch(
+    fillKernel,
+    { count, bits: bitPattern(value, y.dtype) },
+    { y },
+    stridingGrid(program.device, Math.ceil(count / 64), maxWorkgroups),
+  );
 }
 
 function bitPattern(value: number, dtype: DType): number {
   const bytes = new DataView(new ArrayBuffer(4));
   if (dtype === "f32") bytes.setFloat32(0, value, true);
+  else if (dtype === "f16") bytes.setUint32(0, numberToF16(value) * 0x10001, true);
   else if ((dtype === "u32" || dtype === "i32") && Number.isInteger(value)) bytes.setInt32(0, value | 0, true);
   else if (value !== 0)
-    throw new OptionError(`full: ${value} cannot be written as ${dtype}; f16 and u8 tensors can only be zeroed`);
+    throw new OptionError(`full: ${value} cannot be written as ${dtype}; give a whole number, and only 0 for u8`);
   return bytes.getUint32(0, true);
 }

@@ -6,7 +6,8 @@ import { defineKernel } from "../core/kernel.ts";
 import type { Device } from "../core/recording.ts";
 import { checkDType, checkRank, showShape } from "../core/shape.ts";
 import { programOf, reshape, type Tensor } from "../core/tensor.ts";
-import { stridingGroups } from "./elementwise.ts";
+import { manyStridingGroups } from "./elementwise.ts";
+import { foldGrid } from "./grid.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, tableRows: d.u32, slot: d.u32 }).$name("Params");
 const layout = tgpu.bindGroupLayout({
@@ -52,7 +53,12 @@ export function gather(table: Tensor, indices: Tensor): Tensor {
   const y = program.empty([...indices.shape, ...rest]);
   const flag = program.flag("gather");
   const params = { rows: indices.size, columns: table.size / tableRows, tableRows, slot: flag.slot };
-  program.dispatch(gatherKernel, params, { table, indices, y, flags: flag.tensor }, stridingGroups(y.size));
+  program.dispatch(
+    gatherKernel,
+    params,
+    { table, indices, y, flags: flag.tensor },
+    manyStridingGroups(y.size, program.device),
+  );
   // dTable[n] = Σ dy[i] over the i that read row n.
   return program.record(y, [table], (dy) => [
     scatterAdd(reshape(indices, [indices.size]), reshape(dy, [indices.size, ...rest]), tableRows),
@@ -92,7 +98,7 @@ export function scatterAdd(indices: Tensor, values: Tensor, rows: number): Tenso
     scatterAddKernel,
     { sources, columns, rows, rowsPerRange: Math.ceil(rows / ranges), slot: flag.slot },
     { indices, values, y, flags: flag.tensor },
-    [columnGroups, ranges],
+    foldGrid(program.device, columnGroups, ranges),
     { flops: values.size },
   );
   // dValues[i] = dy[indices[i]].

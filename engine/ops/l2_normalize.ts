@@ -93,7 +93,7 @@ function forward(program: Program, variant: RowVariant, x: Tensor, epsilon: numb
     l2NormalizeKernels[variant],
     { rows, columns, epsilon },
     { x, y: unit, scale },
-    rowGroups(variant, rows),
+    rowGroups(variant, rows, program.device),
     { flops: 5 * x.size },
   );
   const floor = Math.fround(1 / Math.fround(epsilon)) * (1 - 2 ** -20); // a few units below, since drivers divide within 2.5 units
@@ -107,7 +107,7 @@ function backward(program: Program, variant: RowVariant, { unit, scale, floor }:
     l2NormalizeGradKernels[variant],
     { rows, columns, floor },
     { y: unit, scale, dy, dx },
-    rowGroups(variant, rows),
+    rowGroups(variant, rows, program.device),
     { flops: 5 * unit.size },
   );
   return dx;

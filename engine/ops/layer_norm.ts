@@ -108,7 +108,7 @@ function launch(
     layerNormKernels[variant],
     { rows, columns: wide ? columns / 4 : columns, width: columns, epsilon },
     { x, weight, bias, y, mean, rstd },
-    rowGroups(variant, rows),
+    rowGroups(variant, rows, program.device),
     { declarations: { ...elementTypes(wide, x.dtype), share: wide ? "1.0" : "0.25" }, flops: 8 * x.size },
   );
   return { y, mean, rstd, weight };

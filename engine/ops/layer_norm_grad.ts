@@ -5,7 +5,7 @@ import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
 import { checkDType, checkSameShape, rowsAndColumns } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
-import { elementTypes, stridingGroups } from "./elementwise.ts";
+import { elementTypes, manyStridingGroups } from "./elementwise.ts";
 import { type BlockVariant, blockGroups, defineBlockVariants } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, width: d.f32, addsResidual: d.u32 }).$name("Params");
@@ -103,7 +103,7 @@ function launch(
   residual: Tensor | undefined,
 ): LayerNormGradients {
   const [rows, columns] = rowsAndColumns("layerNormGrad", "x", x);
-  const groups = blockGroups(variant, rows);
+  const groups = blockGroups(variant, rows, program.device);
   const dx = program.empty(x.shape, x.dtype);
   const partials = program.empty([groups, 2, columns]);
   const wide = columns % 4 === 0;
@@ -124,8 +124,14 @@ function launch(
   const dWeight = program.empty([columns]);
   const dBias = program.empty([columns]);
   const operands = { partials, dWeight, dBias };
-  program.dispatch(layerNormGradColumnsKernel, { groups, columns }, operands, stridingGroups(2 * columns), {
-    flops: partials.size,
-  });
+  program.dispatch(
+    layerNormGradColumnsKernel,
+    { groups, columns },
+    operands,
+    manyStridingGroups(2 * columns, program.device),
+    {
+      flops: partials.size,
+    },
+  );
   return { dx, dWeight, dBias };
 }

@@ -13,6 +13,7 @@ const Params = d
     rows: d.u32,
     columns: d.u32,
     depth: d.u32,
+    parts: d.u32,
     splits: d.u32,
     splitDepth: d.u32,
     aRow: d.u32,

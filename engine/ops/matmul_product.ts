@@ -2,7 +2,8 @@ import type { DType } from "../core/dtype.ts";
 import type { Program } from "../core/program.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { defineVariants } from "./choose_variant.ts";
-import { stridingGroups } from "./elementwise.ts";
+import { manyStridingGroups } from "./elementwise.ts";
+import { foldGrid } from "./grid.ts";
 import { productClass, productOrder, splitsOf } from "./matmul_choice.ts";
 import {
   type MatmulVariant,
@@ -95,9 +96,10 @@ function launchTiles(
   epilogue: Epilogue,
 ): void {
   const { a, b, transposeA, transposeB, rows, columns, depth, batches } = product;
-  const params = { rows, columns, depth, ...cut, ...stridesOf(product) };
+  const parts = batches * cut.splits;
+  const params = { rows, columns, depth, parts, ...cut, ...stridesOf(product) };
   const [tileRows, tileColumns] = variant.tile(program.device);
-  const groups = [Math.ceil(columns / tileColumns), Math.ceil(rows / tileRows), batches * cut.splits];
+  const groups = foldGrid(program.device, Math.ceil(columns / tileColumns), Math.ceil(rows / tileRows), parts);
   const { operands, constants, declarations } = describeEpilogue(program, a, y, epilogue);
   const chosen = { ...constants, keepRowSums: epilogue.rowSums ? 1 : 0, ...variant.constants(program.device) };
   const flops = 2 * rows * columns * depth * batches;
@@ -149,7 +151,7 @@ export function sumParts(
   epilogue: Epilogue,
 ): void {
   const { operands, constants, declarations } = describeEpilogue(program, parts, y, epilogue);
-  const groups = stridingGroups(sizes.rows * sizes.columns * sizes.batches);
+  const groups = manyStridingGroups(sizes.rows * sizes.columns * sizes.batches, program.device);
   program.dispatch(matmulSumKernel, sizes, { parts, y, ...operands }, groups, {
     constants,
     declarations: { ...declarations, Part: parts.dtype },

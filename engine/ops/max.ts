@@ -5,7 +5,12 @@ import { full } from "./fill.ts";
 import { keptShape, type ReduceOptions, reduceAxes, reducedAxes, sum, withoutAxes } from "./reduce.ts";
 import { where } from "./where.ts";
 
-/** Largest value over axes; elements that share it share the gradient, as in PyTorch's `amax`. @throws AxisError, DTypeError unless f32 */
+/**
+ * Largest value over axes; elements that share it share the gradient, as in PyTorch's `amax`. NaN passes through, -∞ is the
+ * largest of itself.
+ *
+ * @throws AxisError, DTypeError unless f32
+ */
 export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
   const axes = reducedAxes("max", x, options.axes);
   const kept = keptShape(x.shape, axes);

@@ -4,7 +4,8 @@ import type { Device } from "../core/recording.ts";
 import { checkDType, checkRank, matrixShape } from "../core/shape.ts";
 import { programOf, type Tensor, viewRows } from "../core/tensor.ts";
 import { bucket, defineVariants } from "./choose_variant.ts";
-import { stridingGroups } from "./elementwise.ts";
+import { manyStridingGroups } from "./elementwise.ts";
+import { foldGrid } from "./grid.ts";
 import {
   type NearestProblem,
   type NearestVariant,
@@ -138,7 +139,7 @@ export function nearestInParts(
         previous,
         lists,
       },
-      [Math.min(tiles, foldX), Math.ceil(tiles / foldX), segments],
+      foldGrid(device, tiles, segments),
       { declarations, flops: 2 * queryCount * partLength * columns },
     );
     previous = lists;
@@ -149,13 +150,10 @@ export function nearestInParts(
     nearestMergeKernel,
     { queries: queryCount, rows: bankRows, k, segments },
     { lists: previous, similarities, indices },
-    stridingGroups(queryCount),
+    manyStridingGroups(queryCount, device),
   );
   return { similarities, indices };
 }
-
-/** Workgroups in x before y counts on, as in the shaders. */
-const foldX = 32768;
 
 function traits(
   program: Program,
@@ -179,7 +177,7 @@ function traits(
       labelCount: labels?.size ?? 0,
     },
     { x, ids: ids ?? none, labels: labels ?? none, y },
-    stridingGroups(rowCount),
+    manyStridingGroups(rowCount, program.device),
     { flops: normalises ? 2 * x.size : 0 },
   );
   return y;

@@ -10,6 +10,7 @@ import { checkDType, checkSameShape } from "../core/shape.ts";
 import { bindingAlignment } from "../core/storage.ts";
 import { programOf, type Tensor, viewRows } from "../core/tensor.ts";
 import { bucket, defineVariants, type Variant } from "./choose_variant.ts";
+import { foldGrid } from "./grid.ts";
 import { layerNorm } from "./layer_norm.ts";
 import { layerNormGrad } from "./layer_norm_grad.ts";
 import { checkLinear, geluGradient, inputGradient, linear } from "./linear.ts";
@@ -160,7 +161,7 @@ function fused(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLin
     normLinearKernel,
     { rows, columns: outputs / 4, depth: inputs / 4, statisticsStride, epsilon },
     { x, weight, bias: bias ?? scale, scale, shift, y, preactivation: preactivation ?? program.empty([4]), statistics },
-    [Math.ceil(outputs / (4 * lanes)), Math.ceil(rows / tileRows)],
+    foldGrid(program.device, Math.ceil(outputs / (4 * lanes)), Math.ceil(rows / tileRows)),
     {
       constants: { lanes, hasBias: bias ? 1 : 0, gelu: activation ? 1 : 0, keepPreactivation: preactivation ? 1 : 0 },
       flops: 2 * rows * inputs * outputs,
@@ -205,7 +206,7 @@ function parameterGradients(program: Program, kept: Kept): [Tensor, Tensor] {
     normLinearGradKernel,
     { rows, columns, depth: depth / 4, statisticsStride: statistics.shape[1] ?? rows },
     { x, dy: dp, scale, shift, statistics, dWeight, dBias },
-    [Math.ceil(depth / (4 * lanes)), Math.ceil(columns / tileRows)],
+    foldGrid(program.device, Math.ceil(depth / (4 * lanes)), Math.ceil(columns / tileRows)),
     { constants: { lanes }, flops: 2 * rows * columns * depth },
   );
   return [dWeight, dBias];

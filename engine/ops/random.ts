@@ -7,7 +7,7 @@ import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
 import { checkDType, checkSameShape, type Shape, sizeOf } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
-import { stridingGroups } from "./elementwise.ts";
+import { manyStridingGroups } from "./elementwise.ts";
 
 const words = d.arrayOf(d.u32);
 const Params = d
@@ -69,7 +69,12 @@ export function permutation(program: Program, shape: readonly [rows: number, len
   const keys = randomBits(program, shape, key);
   const order = program.empty(shape, "u32");
   const rank = program.empty(shape, "u32");
-  program.dispatch(randomPermutationKernel, { rows, length }, { keys, order, rank }, stridingGroups(rows * length));
+  program.dispatch(
+    randomPermutationKernel,
+    { rows, length },
+    { keys, order, rank },
+    manyStridingGroups(rows * length, program.device),
+  );
   return { order, rank };
 }
 
@@ -92,7 +97,7 @@ function draw(program: Program, shape: Shape, key: DeviceRandomKey, form: string
       seed: seedWords(key.seed),
     },
     { step: isTensor ? step : program.empty([1], "u32"), y },
-    stridingGroups(Math.ceil(count / 4)),
+    manyStridingGroups(Math.ceil(count / 4), program.device),
     { declarations: { form } },
   );
   return y;

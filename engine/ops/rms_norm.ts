@@ -101,7 +101,7 @@ function forward(program: Program, variant: RowVariant, x: Tensor, weight: Tenso
     rmsNormKernels[variant],
     { rows, columns: count, width: columns, epsilon },
     { x, weight, y, rstd },
-    rowGroups(variant, rows),
+    rowGroups(variant, rows, program.device),
     { declarations, flops: 4 * x.size },
   );
   return { y, rstd };
@@ -118,7 +118,7 @@ interface GradOperands {
 
 function backward(program: Program, variant: BlockVariant, { x, weight, rstd, dy, residual }: GradOperands) {
   const [rows, columns] = rowsAndColumns("rmsNorm", "x", x);
-  const groups = blockGroups(variant, rows);
+  const groups = blockGroups(variant, rows, program.device);
   const dx = program.empty(x.shape, x.dtype);
   const partials = program.empty([groups, columns]);
   const { count, declarations } = elementsOf(x, columns);

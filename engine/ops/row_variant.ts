@@ -3,7 +3,8 @@ import type { Program } from "../core/program.ts";
 import type { Device } from "../core/recording.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { bucket, defineVariants, type Variant } from "./choose_variant.ts";
-import { stridingGroups } from "./elementwise.ts";
+import { manyStridingGroups } from "./elementwise.ts";
+import { stridingGrid } from "./grid.ts";
 
 /** How kernels that work along rows divide them: a thread per row suits CPUs, a workgroup per row GPUs. */
 export const rowVariants = ["invocation", "workgroup"] as const;
@@ -15,9 +16,6 @@ export interface RowProblem {
   readonly columns: number;
   readonly dtype: DType;
 }
-
-/** The smallest `maxComputeWorkgroupsPerDimension` that WebGPU allows; workgroups stride over the rows beyond. */
-const mostGroups = 65535;
 
 interface NamedRowVariant extends Variant<RowProblem> {
   readonly name: RowVariant;
@@ -71,8 +69,8 @@ export function defineBlockVariants(
 /** Most workgroups with partial sums of their own, so that the second kernel adds up few; each takes several blocks. */
 const mostBlockGroups = 256;
 
-export function blockGroups({ blockRows }: BlockVariant, rows: number): number {
-  return Math.min(mostBlockGroups, Math.ceil(rows / blockRows));
+export function blockGroups({ blockRows }: BlockVariant, rows: number, device: Device): number {
+  return stridingGrid(device, Math.ceil(rows / blockRows), mostBlockGroups)[0];
 }
 
 /** The class of a matrix: the number of columns decides over loads of four and the share of a thread, so it is not rounded. */
@@ -85,6 +83,6 @@ export function rowWidth(variant: RowVariant, columns: number): 1 | 4 {
   return variant === "invocation" && columns % 4 === 0 ? 4 : 1;
 }
 
-export function rowGroups(variant: RowVariant, rows: number): [number] {
-  return variant === "invocation" ? stridingGroups(rows) : [Math.min(rows, mostGroups)];
+export function rowGroups(variant: RowVariant, rows: number, device: Device): [number] {
+  return variant === "invocation" ? manyStridingGroups(rows, device) : stridingGrid(device, rows);
 }

@@ -52,7 +52,8 @@ export const softmaxGradKernels = {
 };
 
 /**
- * exp(x) / sum(exp(x)) along an axis, computed from differences to the maximum.
+ * exp(x) / sum(exp(x)) along an axis, computed from differences to the maximum. As in PyTorch -∞ gives 0 where the row holds
+ * a number, and a row of -∞ alone, or with NaN or ∞, gives NaN.
  *
  * @param x - f32 or f16, computed in f32
  * @param axis - default the last; another one costs two transposed copies
@@ -80,25 +81,25 @@ const chooseSoftmax = defineRowVariants("softmax", (program, variant, problem) =
 
 function forward(program: Program, variant: RowVariant, problem: RowProblem, x: Tensor): Tensor {
   const y = program.empty(x.shape, x.dtype);
-  const { params, groups, options } = launchOf(variant, problem);
+  const { params, groups, options } = launchOf(program, variant, problem);
   program.dispatch(softmaxKernels[variant], params, { x, y }, groups, options);
   return y;
 }
 
 function backward(program: Program, variant: RowVariant, problem: RowProblem, y: Tensor, dy: Tensor): Tensor {
   const dx = program.empty(y.shape, y.dtype);
-  const { params, groups, options } = launchOf(variant, problem);
+  const { params, groups, options } = launchOf(program, variant, problem);
   program.dispatch(softmaxGradKernels[variant], params, { y, dy, dx }, groups, options);
   return dx;
 }
 
-function launchOf(variant: RowVariant, { rows, columns, dtype }: RowProblem) {
+function launchOf({ device }: Program, variant: RowVariant, { rows, columns, dtype }: RowProblem) {
   const width = rowWidth(variant, columns);
   const declarations: Declarations =
     variant === "invocation" ? { ...elementTypes(width === 4, dtype), width: `${width}u` } : { Stored: dtype };
   return {
     params: { rows, columns: columns / width },
-    groups: rowGroups(variant, rows),
+    groups: rowGroups(variant, rows, device),
     options: { declarations, flops: 5 * rows * columns },
   };
 }

@@ -37,8 +37,8 @@ export function where(mask: Tensor, a: Tensor | number, b: Tensor | number): Ten
     throw new DTypeError("where: a and b are numbers, expected at least one tensor; use full for the other");
   for (const operand of given) checkDType("where", "a or b", operand, [dtype]);
   const program = programOf("where", mask, ...given);
-  const left = typeof a === "number" ? full(program, [1], a, dtype) : a;
-  const right = typeof b === "number" ? full(program, [1], b, dtype) : b;
+  const left = typeof a === "number" ? full(program, [], a, dtype) : a;
+  const right = typeof b === "number" ? full(program, [], b, dtype) : b;
   const shape = broadcastShape("where", mask.shape, left.shape, right.shape);
   const y = program.empty(shape, dtype);
   const { shape: lengths, strides } = broadcastLoop("where", shape, [mask.shape, left.shape, right.shape]);

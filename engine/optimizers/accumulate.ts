@@ -4,7 +4,7 @@ import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
 import { checkDType, checkSameShape } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
-import { stridingGroups } from "../ops/elementwise.ts";
+import { manyStridingGroups } from "../ops/elementwise.ts";
 
 const Params = d.struct({ count: d.u32 }).$name("Params");
 export const accumulateKernel = defineKernel({
@@ -22,5 +22,7 @@ export const accumulateKernel = defineKernel({
 export function accumulate(program: Program, state: Tensor, x: Tensor): void {
   checkDType("accumulate", "x", x, ["f32"]);
   checkSameShape("accumulate", "x", x.shape, state.shape);
-  program.dispatch(accumulateKernel, { count: x.size }, { x, y: state }, stridingGroups(x.size), { flops: x.size });
+  program.dispatch(accumulateKernel, { count: x.size }, { x, y: state }, manyStridingGroups(x.size, program.device), {
+    flops: x.size,
+  });
 }

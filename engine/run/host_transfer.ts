@@ -31,7 +31,7 @@ function raiseFlags({ tensor, operations }: FlagSet, flags: HostArray): void {
   if (slot < 0) return;
   tensor.device.write(tensor, new Uint32Array(tensor.size));
   throw new IndexError(
-    `${operations[slot] ?? "gather"}: an index has the value ${(flags[slot] ?? 1) - 1}, which lies outside the table; it was clamped, so results since then are wrong: check the indices before the upload`,
+    `${operations[slot] ?? "gather"}: an index has the value ${flaggedIndex(flags[slot] ?? 1)}, which lies outside the table; it was clamped, so results since then are wrong: check the indices before the upload`,
   );
 }
 
@@ -51,4 +51,9 @@ export function writeBuffer(gpu: GPUDevice, range: BufferRange, data: HostArray)
   const padded = new Uint8Array(alignUp(data.byteLength, 4));
   padded.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   gpu.queue.writeBuffer(range.buffer, range.offset, padded);
+}
+
+/** Kernels note an index plus 1, and the bits of a negative one as they are. */
+function flaggedIndex(flag: number): number {
+  return flag > 2 ** 31 ? flag - 2 ** 32 : flag - 1;
 }

@@ -7,7 +7,7 @@ export interface FeatureMatrix {
   readonly data: Float32Array | Float64Array;
 }
 
-/** @throws EvaluationError if the sizes are not whole numbers of at least 1 or do not fit the data */
+/** @throws EvaluationError if the sizes are not whole numbers of at least 1 or do not fit the data, or a value is NaN or infinite */
 export function checkMatrix(operation: string, x: FeatureMatrix): void {
   const { rows, columns, data } = x;
   if (
@@ -19,6 +19,12 @@ export function checkMatrix(operation: string, x: FeatureMatrix): void {
   ) {
     throw new EvaluationError(
       `${operation}: ${data.length} values are no matrix of ${rows} × ${columns}; give rows and columns that multiply to the length`,
+    );
+  }
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0) {
+    throw new EvaluationError(
+      `${operation}: the value ${data[at]} in row ${Math.floor(at / columns)} is not finite; compute the features again, or leave the row out`,
     );
   }
 }

@@ -49,6 +49,7 @@ export function completeness(table: Contingency): number {
 export function adjustedMutualInformation(table: Contingency): number {
   const [ofClusters, ofClasses] = entropies(table);
   if (ofClusters === 0 && ofClasses === 0) return 1;
+  if (isIdentity(table)) return 1; // also where chance reaches as much, as with every sample apart
   const byChance = expectedMutualInformation(table);
   const range = (ofClusters + ofClasses) / 2 - byChance;
   // Where every split reaches the same information (all samples apart, say), only rounding is left of both differences.
@@ -69,6 +70,14 @@ export function adjustedRandIndex(table: Contingency): number {
   if (together === inClusters && together === inClasses) return 1; // no pair is judged differently
   const byChance = (inClusters * inClasses) / ((table.total * (table.total - 1)) / 2);
   return (together - byChance) / ((inClusters + inClasses) / 2 - byChance);
+}
+
+/** Whether clusters and classes are the same split: every cell that holds samples holds a whole cluster and a whole class. */
+function isIdentity({ counts, classes, clusterSizes, classSizes }: Contingency): boolean {
+  return counts.every(
+    (count, at) =>
+      count === 0 || (count === clusterSizes[Math.floor(at / classes)] && count === classSizes[at % classes]),
+  );
 }
 
 function entropies(table: Contingency): [ofClusters: number, ofClasses: number] {

@@ -27,13 +27,19 @@ export interface KMeans {
  * k-means: Lloyd's iterations until no row changes its cluster, from centroids drawn by k-means++ (Arthur and
  * Vassilvitskii, 2007). Depends on its arguments only.
  *
- * @throws EvaluationError if there are fewer rows than clusters
+ * @throws EvaluationError if fewer rows differ than clusters are wanted, or a number is not finite
  */
 export function kMeans(x: FeatureMatrix, options: KMeansOptions): KMeans {
   checkMatrix("kMeans", x);
   const { clusters, seed, restarts = 10, maxIterations = 300 } = options;
   if (!Number.isInteger(clusters) || clusters < 1 || clusters > x.rows) {
     throw new EvaluationError(`kMeans: ${clusters} clusters for ${x.rows} rows; give 1 … ${x.rows}`);
+  }
+  const distinct = distinctRows(x, clusters);
+  if (distinct < clusters) {
+    throw new EvaluationError(
+      `kMeans: ${clusters} clusters for ${x.rows} rows of which only ${distinct} differ; give at most ${distinct}`,
+    );
   }
   if (options.start) {
     checkMatrix("kMeans", options.start);
@@ -51,6 +57,20 @@ export function kMeans(x: FeatureMatrix, options: KMeansOptions): KMeans {
   }
   if (best === undefined) throw new EvaluationError(`kMeans: ${restarts} restarts; give 1 or more`);
   return best;
+}
+
+/** How many rows differ from each other, counted up to `enough`. */
+function distinctRows({ data, columns, rows }: FeatureMatrix, enough: number): number {
+  const seen = new Set<string>();
+  for (let row = 0; row < rows && seen.size < enough; row++) {
+    seen.add(
+      data
+        .subarray(row * columns, (row + 1) * columns)
+        .map((value) => value + 0)
+        .join(),
+    );
+  }
+  return seen.size;
 }
 
 /** Nearest centroid (the first of equals) and squared distance to it, for each row. */

@@ -14,6 +14,8 @@ export interface PrincipalComponents {
   readonly components: FeatureMatrix;
   /** Variance of the rows along each component (divided by rows - 1). */
   readonly variances: Float64Array;
+  /** Whether the variances stood still before the last iteration; if not, the components are only near. */
+  readonly converged: boolean;
 }
 
 /**
@@ -21,7 +23,7 @@ export interface PrincipalComponents {
  * covariance matrix is never formed. Depends on its arguments only.
  *
  * @param count - components wanted: 1 … columns (3 for a map of patch features in colour)
- * @param maxIterations - reached only where variances hardly differ, so that the components are arbitrary anyway
+ * @param maxIterations - reached where variances hardly differ; `converged` then says so
  * @throws EvaluationError if there are fewer than 2 rows, or fewer columns than components
  */
 export function principalComponents(x: FeatureMatrix, count: number, maxIterations = 60): PrincipalComponents {
@@ -38,6 +40,7 @@ export function principalComponents(x: FeatureMatrix, count: number, maxIteratio
   let basis = orthonormal(
     Array.from({ length: width }, () => Float64Array.from({ length: columns }, () => random.normal())),
   );
+  let converged = false;
   let variances: Float64Array = new Float64Array(width);
   for (let iteration = 0; iteration < maxIterations; iteration++) {
     const scores = basis.map((direction) => projected(x, mean, direction));
@@ -48,14 +51,15 @@ export function principalComponents(x: FeatureMatrix, count: number, maxIteratio
     );
     variances = values;
     basis = combined(basis, vectors);
-    if (change <= subspaceTolerance * (values[0] ?? 0)) break;
+    converged = change <= subspaceTolerance * (values[0] ?? 0);
+    if (converged) break;
     basis = orthonormal(combined(scores, vectors).map((score) => backProjected(x, mean, score)));
   }
   const data = new Float64Array(count * columns);
   basis.slice(0, count).forEach((direction, at) => {
     data.set(withPositivePeak(direction), at * columns);
   });
-  return { mean, components: { rows: count, columns, data }, variances: variances.slice(0, count) };
+  return { mean, components: { rows: count, columns, data }, variances: variances.slice(0, count), converged };
 }
 
 /** Coordinates of each row along the components, `[rows, components]`. */

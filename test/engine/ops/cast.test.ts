@@ -34,12 +34,11 @@ it("whole numbers pass unchanged between all types that hold them", async () => 
 
 it("floats become integers by truncation and stay inside the range of the type", async () => {
   const x = device.tensor([-1e10, -1.75, -0.5, 0.5, 1.99, 300.7, 4e9, 1e10]);
-  expect([...(await cast(x, "i32").read())]).toEqual([-(2 ** 31), -1, 0, 0, 1, 300, ...clampedInts]);
+  expect([...(await cast(x, "i32").read())]).toEqual([-(2 ** 31), -1, 0, 0, 1, 300, 2 ** 31 - 1, 2 ** 31 - 1]);
   expect([...(await cast(x, "u8").read())]).toEqual([0, 0, 0, 0, 1, 255, 255, 255]);
   expect([...(await cast(x, "u32").read())].slice(0, 7)).toEqual([0, 0, 0, 0, 1, 300, 4e9]);
 });
 /** The largest f32 below 2^31, where saturation may stop. */
-const clampedInts = [2147483520, 2147483520];
 
 it.skipIf(!hasHalf)("f32 becomes the nearest f16, and back again exactly", async () => {
   const values = valuesOf("normal", 5, 1023);

@@ -187,9 +187,9 @@ describe("kMeans", () => {
     expect(found.inertia).toBe(0.5); // one pair split, the other around its middle
   });
 
-  it("stops where there are fewer different rows than clusters", () => {
+  it("refuses more clusters than there are different rows", () => {
     const points = { rows: 4, columns: 1, data: Float64Array.of(1, 1, 5, 5) };
-    expect(evaluation.kMeans(points, { clusters: 3, seed: 0 })).toMatchObject({ inertia: 0, iterations: 1 });
+    expect(() => evaluation.kMeans(points, { clusters: 3, seed: 0 })).toThrow(/only 2 differ/);
   });
 
   it("refuses more clusters than rows", () => {
