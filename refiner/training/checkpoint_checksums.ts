@@ -4,19 +4,44 @@ import type { RunCheckpointMetadata } from "./run_state.ts";
 /** Where a run checkpoint keeps the checksums of its tensors (JSON), and that of everything but their elements. */
 export const checksumKeys = { tensors: "checksums", header: "checksum" } as const;
 
-const pieceBytes = 2 ** 23; // pieces are digested by several threads at once
-const inFlight = 4; // threads of Node's pool
+const inFlight = 4;
+// Odd, so that each step can be undone: one changed word always changes the result. Of xxHash (github.com/Cyan4973/xxHash).
+const [primeA, primeB, primeC, primeD] = [0x9e3779b1, 0x85ebca77, 0xc2b2ae3d, 0x27d4eb2f];
 
-/** SHA-256 of the digests of the pieces of a tensor's bytes, in hexadecimal digits. */
+/**
+ * Checksum of a tensor's bytes in four lanes of 32 bits, and their number. It finds damage, not forgery: without instructions for
+ * it, SHA-256 takes several times as long.
+ */
 async function tensorChecksum(tensor: HostTensor): Promise<string> {
   const bytes = bytesOf(tensor);
-  const pieces: Promise<Uint8Array>[] = [];
-  for (let at = 0; at < bytes.length; at += pieceBytes) {
-    if (pieces.length >= inFlight) await pieces[pieces.length - inFlight];
-    pieces.push(sha256(bytes.subarray(at, at + pieceBytes)));
+  const whole = Math.floor(bytes.length / 16) * 16;
+  const rest = new Uint8Array(16);
+  rest.set(bytes.subarray(whole));
+  const lanes = mixed(mixed([1, 2, 3, 4], wordsOf(bytes.subarray(0, whole))), wordsOf(rest));
+  return [...lanes, bytes.length].map((lane) => (lane >>> 0).toString(16).padStart(8, "0")).join("");
+}
+
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
+}
+
+type Lanes = readonly [number, number, number, number];
+
+function mixed([first, second, third, fourth]: Lanes, words: Uint32Array): Lanes {
+  let [a, b, c, d] = [first, second, third, fourth];
+  for (let i = 0; i < words.length; i += 4) {
+    a = Math.imul(a ^ (words[i] ?? 0), primeA);
+    b = Math.imul(b ^ (words[i + 1] ?? 0), primeB);
+    c = Math.imul(c ^ (words[i + 2] ?? 0), primeC);
+    d = Math.imul(d ^ (words[i + 3] ?? 0), primeD);
+    // Brings high bits down, else two flips of the highest bit would cancel.
+    a ^= a >>> 15;
+    b ^= b >>> 15;
+    c ^= c >>> 15;
+    d ^= d >>> 15;
   }
-  const digests = await Promise.all(pieces);
-  return hexadecimal(await sha256(Uint8Array.from(digests.flatMap((digest) => [...digest]))));
+  return [a, b, c, d];
 }
 
 async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
@@ -29,7 +54,7 @@ function hexadecimal(bytes: Uint8Array): string {
   return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Digests tensors beside other work, a few at a time, and gives back their checksums by name. */
+/** Computes checksums of tensors, and gives them back by name. */
 export class ChecksumQueue {
   readonly #checksums = new Map<string, string>();
   #pending: Promise<void>[] = [];
