@@ -183,7 +183,7 @@ export const rooms = [
   {
     room: "cli/program",
     holds: "options, settings, exit codes",
-    imports: [...publicBelow, "refiner/methods", "refiner/index", "cli/output"],
+    imports: [...publicBelow, "refiner/data/index", "refiner/methods", "refiner/index", "cli/output"],
   },
   {
     room: "cli/checkpoints",

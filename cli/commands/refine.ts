@@ -2,14 +2,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
-import {
-  completeConfig,
-  formatReport,
-  loadEncoder,
-  openEncoder,
-  type VisionTransformer,
-  type VitConfig,
-} from "../../models/index.ts";
+import { completeConfig, openEncoder, type VitConfig } from "../../models/index.ts";
 import {
   adviceForFewUpdates,
   findPreset,
@@ -22,7 +15,7 @@ import {
   refinePresets,
   refineSchema,
 } from "../../refiner/index.ts";
-
+import { channelsOf, loadWeights } from "../checkpoints/encoder_of_file.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
 import { knnTable } from "../output/knn_table.ts";
@@ -300,23 +293,4 @@ async function plannedEncoder(options: RefineCommandOptions, preset: string | un
   }
   const { config } = await withCheckpoint(weights, (file) => openEncoder(file, encoderOptions(options), weights));
   return completeConfig(config, weights);
-}
-
-async function channelsOf(weights: string, options: EncoderCommandOptions): Promise<1 | 3> {
-  const { config } = await withCheckpoint(weights, (file) => openEncoder(file, encoderOptions(options), weights));
-  return imageChannels(config, weights);
-}
-
-/** @param output - where to report what was loaded; absent for a second copy */
-async function loadWeights(
-  device: Device,
-  weights: string,
-  options: EncoderCommandOptions,
-  output?: Output,
-): Promise<VisionTransformer> {
-  const { model, report } = await withCheckpoint(weights, (file) =>
-    loadEncoder(device, file, encoderOptions(options), weights),
-  );
-  for (const line of formatReport(report)) output?.notice(line);
-  return model;
 }

@@ -1,5 +1,5 @@
 import { DTypeError, ShapeError } from "../core/errors.ts";
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "./half_precision.ts";
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../core/half_precision.ts";
 
 /** Element types that files hold; more than the engine computes with. */
 export type FileDType =

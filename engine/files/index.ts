@@ -1,7 +1,7 @@
+export { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../core/half_precision.ts";
 export { type ByteSink, memorySink } from "./byte_sink.ts";
 export { type ByteSource, blobSource, memorySource } from "./byte_source.ts";
 export * from "./errors.ts";
-export { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "./half_precision.ts";
 export {
   bytesOf,
   convertTensor,

@@ -75,7 +75,7 @@ export function cast(x: Tensor, dtype: DType): Tensor {
     const [width, element] = x.size % 4 === 0 ? [4, (type: DType) => `vec4<${type}>`] : [1, (type: DType) => type];
     const types = { Source: element(x.dtype), Destination: element(dtype) };
     const truncates = isFloat(x.dtype) && !isFloat(dtype);
-        const declarations = truncates ? { ...types, Value: element("f32"), ...rangeOf(dtype) } : types;
+    const declarations = truncates ? { ...types, Value: element("f32"), ...rangeOf(dtype) } : types;
     const kernel = truncates ? castIntegersKernel : castElementsKernel;
     program.dispatch(kernel, { count: x.size / width }, { x, y }, gridOf(program.device, x.size / width), {
       declarations,

@@ -2,11 +2,11 @@ import { d, tgpu } from "typegpu";
 import source from "../../shaders/fill.wgsl" with { type: "text" };
 import type { DType } from "../core/dtype.ts";
 import { OptionError } from "../core/errors.ts";
+import { numberToF16 } from "../core/half_precision.ts";
 import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
 import type { Shape } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
-import { numberToF16 } from "../files/half_precision.ts";
 import { stridingGrid } from "./grid.ts";
 
 const Params = d.struct({ count: d.u32, bits: d.u32 }).$name("Params");

@@ -1,5 +1,5 @@
+import { f16ToNumber } from "../../core/half_precision.ts";
 import { CorruptFileError } from "../errors.ts";
-import { f16ToNumber } from "../half_precision.ts";
 import { elementBytes, elementsOf, type FileDType } from "../host_tensor.ts";
 import { exactInteger } from "./pickle_cursor.ts";
 import { PickleRecord, PickleTuple, type PickleValue } from "./pickle_values.ts";

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { bf16ToNumber, f16ToNumber } from "../../../engine/core/half_precision.ts";
 import {
   CheckpointError,
   CorruptFileError,
@@ -9,7 +10,6 @@ import {
   ForeignFileError,
   TruncatedFileError,
 } from "../../../engine/files/errors.ts";
-import { bf16ToNumber, f16ToNumber } from "../../../engine/files/half_precision.ts";
 import type { HostTensor } from "../../../engine/files/host_tensor.ts";
 import { openCheckpoint } from "../../../engine/files/open_weights.ts";
 import type { PlainValue } from "../../../engine/files/pytorch/pickle_tree.ts";

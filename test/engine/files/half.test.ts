@@ -9,7 +9,7 @@ import {
   f32ToF16,
   numberToBf16,
   numberToF16,
-} from "../../../engine/files/half_precision.ts";
+} from "../../../engine/core/half_precision.ts";
 
 const allBits = Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits);
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { f16ToF32, f32ToF16 } from "../../../engine/files/half_precision.ts";
+import { f16ToF32, f32ToF16 } from "../../../engine/core/half_precision.ts";
 import { type DType, NoGradientError, recordProgram } from "../../../engine/index.ts";
 import { cast } from "../../../engine/ops/cast.ts";
 import { oddLength, valuesOf } from "../../../engine/testing/index.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { f16ToF32, f32ToF16 } from "../../../engine/files/half_precision.ts";
+import { f16ToF32, f32ToF16 } from "../../../engine/core/half_precision.ts";
 import { cast, linear, recordProgram, type Tensor } from "../../../engine/index.ts";
 import { checkGradient, checkOperation, oddLength, roundOff, valuesOf } from "../../../engine/testing/index.ts";
 import { testDevice } from "../../device.ts";
