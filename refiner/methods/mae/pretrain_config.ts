@@ -18,6 +18,9 @@ export const pretrainSchema = z.strictObject({
   blocks: count.describe("number of blocks").default(12),
   attentionHeads: count.describe("attention heads per block").default(3),
   mlpWidth: z.int().min(0).describe("hidden width of the MLP; 0: four times the width").default(0),
+  layerScale: notNegative
+    .describe("start value of LayerScale's factors, such as 1e-5; 0: a model without them")
+    .default(0),
   decoderWidth: count.describe("width of the decoder").default(128),
   decoderBlocks: count.describe("blocks of the decoder").default(4),
   decoderHeads: count.describe("attention heads of the decoder").default(4),
@@ -77,5 +80,6 @@ export function pretrainModel(config: PretrainConfig, channels: 1 | 3): VitConfi
     heightPixels: config.pixels,
     widthPixels: config.pixels,
     ...(config.mlpWidth > 0 ? { mlpWidth: config.mlpWidth } : {}),
+    ...(config.layerScale > 0 ? { layerScale: "parameters" } : {}),
   });
 }
