@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { link, mkdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { mayRun, type ProcessIdentity, processIdentity, thisProcess } from "./process_identity_node.ts";
 import { RunFolderError } from "./run_folder_error.ts";
 
@@ -16,11 +16,13 @@ export class RunLock {
   private constructor(
     readonly folder: string,
     readonly content: string,
+    /** The outermost folder that was made for the lock. */
+    readonly madeFolder: string | undefined,
   ) {}
 
   /** @throws RunFolderError if another process holds the folder, or may hold it */
   static async take(folder: string): Promise<RunLock> {
-    await mkdir(folder, { recursive: true });
+    const madeFolder = await mkdir(folder, { recursive: true });
     // The token tells this lock from one in a folder that took the place of this one.
     const content = `${JSON.stringify({ ...(await thisProcess()), token: randomUUID() })}\n`;
     const part = join(folder, `.${lockFile}.${randomUUID()}.part`);
@@ -30,7 +32,7 @@ export class RunLock {
     } finally {
       await rm(part, { force: true });
     }
-    return new RunLock(folder, content);
+    return new RunLock(folder, content, madeFolder);
   }
 
   /** @throws RunFolderError if the folder is not the one any more that was locked */
@@ -43,10 +45,22 @@ export class RunLock {
     );
   }
 
-  /** Gives the folder free, unless it is another's by now. */
+  /** Gives the folder free, unless it is another's by now; a folder that was made for the lock and holds nothing goes with it. */
   async release(): Promise<void> {
     const path = join(this.folder, lockFile);
     if ((await textOf(path)) === this.content) await rm(path, { force: true });
+    if (this.madeFolder !== undefined) await removeEmpty(resolve(this.folder), resolve(this.madeFolder));
+  }
+}
+
+/** Removes folders from the inner to the outer one, as far as they are empty. */
+async function removeEmpty(inner: string, outer: string): Promise<void> {
+  for (let folder = inner; folder.startsWith(outer); folder = dirname(folder)) {
+    const isRemoved = await rmdir(folder).then(
+      () => true,
+      () => false, // it holds something, or is gone
+    );
+    if (!isRemoved) return;
   }
 }
 
