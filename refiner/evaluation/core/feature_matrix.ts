@@ -7,8 +7,11 @@ export interface FeatureMatrix {
   readonly data: Float32Array | Float64Array;
 }
 
-/** @throws EvaluationError if the sizes are not whole numbers of at least 1 or do not fit the data, or a value is NaN or infinite */
-export function checkMatrix(operation: string, x: FeatureMatrix): void {
+/**
+ * @param what - what the matrix holds, for messages
+ * @throws EvaluationError if the sizes are not whole numbers of at least 1 or do not fit the data, or a value is NaN or infinite
+ */
+export function checkMatrix(operation: string, x: FeatureMatrix, what = "features"): void {
   const { rows, columns, data } = x;
   if (
     !Number.isInteger(rows) ||
@@ -24,7 +27,7 @@ export function checkMatrix(operation: string, x: FeatureMatrix): void {
   const at = data.findIndex((value) => !Number.isFinite(value));
   if (at >= 0) {
     throw new EvaluationError(
-      `${operation}: the value ${data[at]} in row ${Math.floor(at / columns)} is not finite; compute the features again, or leave the row out`,
+      `${operation}: row ${Math.floor(at / columns)} of the ${what} holds ${data[at]}, which is not finite; the model that made it has diverged or its file is damaged`,
     );
   }
 }

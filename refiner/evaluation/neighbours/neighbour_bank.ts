@@ -41,8 +41,7 @@ export class NeighbourBank {
     readonly features: FeatureMatrix,
     readonly k: number,
   ) {
-    checkMatrix("neighbours", features);
-    checkFinite("bank", features);
+    checkMatrix("neighbours", features, "bank");
     const { rows: count, columns } = features;
     if (!Number.isInteger(k) || k < 1 || k > count) {
       throw new EvaluationError(`neighbours: k is ${k} for a bank of ${count} rows; choose 1 … ${count}`);
@@ -70,8 +69,7 @@ export class NeighbourBank {
    * @throws EvaluationError for another width, NaN or infinite values
    */
   async search(queries: FeatureMatrix): Promise<Neighbours> {
-    checkMatrix("neighbours", queries);
-    checkFinite("queries", queries);
+    checkMatrix("neighbours", queries, "queries");
     const { k } = this;
     const { columns } = this.features;
     if (queries.columns !== columns) {
@@ -154,14 +152,5 @@ function merge(
   for (let rank = 0; rank < k; rank++) {
     similarities[row * k + rank] = all[rank]?.similarity ?? 0;
     indices[row * k + rank] = all[rank]?.index ?? 0;
-  }
-}
-
-function checkFinite(what: string, { data, columns }: FeatureMatrix): void {
-  const bad = data.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) {
-    throw new EvaluationError(
-      `neighbours: row ${Math.floor(bad / columns)} of the ${what} holds ${data[bad]}; the model that made it has diverged or its file is damaged`,
-    );
   }
 }
