@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { access, stat } from "node:fs/promises";
+import { access, open, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { WriteTargetError } from "../../engine/files/index.ts";
 import { OptionError } from "../../engine/index.ts";
@@ -42,8 +42,9 @@ function given(paths: NamedPaths = {}): [name: string, path: string][] {
   return Object.entries(paths).flatMap(([name, path]) => (path === undefined ? [] : [[name, path]]));
 }
 
+/** By opening it: asking for the permission alone would be answered for the user who started the process, not the one it runs as. */
 async function checkReadPath(command: string, path: string): Promise<void> {
-  const code = await access(path, constants.R_OK).then(
+  const code = await openable(path).then(
     () => undefined,
     (error: NodeJS.ErrnoException) => error.code,
   );
@@ -51,6 +52,12 @@ async function checkReadPath(command: string, path: string): Promise<void> {
   const reason =
     code === "ENOENT" || code === "ENOTDIR" ? "there is no such file or folder" : `no permission (${code})`;
   throw new OptionError(`${command}: ${path} cannot be read (${reason}); check the path and its permissions`);
+}
+
+/** Opening a pipe would wait for its writer; whoever reads the path refuses it. */
+async function openable(path: string): Promise<void> {
+  const found = await stat(path);
+  if (found.isFile() || found.isDirectory()) await (await open(path, "r")).close();
 }
 
 /** Nothing may be written twice, or over what is read. */
