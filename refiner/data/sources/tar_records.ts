@@ -30,6 +30,7 @@ export interface ShardOptions {
  */
 export async function shardImages(reader: RangeReader, options: ShardOptions = {}): Promise<Shard> {
   const { entries, leftOut } = await indexTar(reader);
+  refuseSparse(reader.name, leftOut);
   const classes = await classFiles(reader, entries);
   const pictures = entries.filter((entry) => hasImageName(entry.name));
   const { chosen, others } = oneImagePerSample(pictures, options.imageKey);
@@ -42,6 +43,16 @@ export async function shardImages(reader: RangeReader, options: ShardOptions = {
       ...others.map(({ name }) => ({ name, kind: `further image of a sample (${sampleEnding(name)})` })),
     ],
   };
+}
+
+/** Their pixels stand in pieces: the set would be smaller than its owner believes. @throws DataFormatError if there are any */
+function refuseSparse(archive: string, leftOut: readonly LeftOutMember[]): void {
+  const sparse = leftOut.filter(({ name, kind }) => kind === "sparse file" && hasImageName(name));
+  const [first] = sparse;
+  if (first === undefined) return;
+  throw new DataFormatError(
+    `tar: ${archive} stores ${sparse.length} images as sparse files (such as ${first.name}), which are not read; pack them again without --sparse`,
+  );
 }
 
 /** Plain endings in the order in which they are taken where a sample has several. */

@@ -8,7 +8,7 @@ import sharp from "sharp";
 import { beforeEach, describe, expect, it } from "vitest";
 import { DataFormatError, NoImagesError, UnreadableDataError } from "../../../refiner/data/index.ts";
 import { type OpenImagesOptions, openImages } from "../../../refiner/data/index_node.ts";
-import { tarOf } from "./tar_of.ts";
+import { tarEntry, tarOf } from "./tar_of.ts";
 
 let folder = "";
 beforeEach(async () => {
@@ -106,6 +106,15 @@ describe("openImages", () => {
   it("keeps all images whose names have dots but no plain ending", async () => {
     const shard = tarOf({ "tour.2020.png": await png(1), "tour.2021.png": await png(2) });
     expect(await content(await write("x.tar", shard))).toEqual(["1 -", "2 -"]);
+  });
+
+  it("refuses an archive with sparse images, and counts them", async () => {
+    const bytes = Buffer.concat([
+      ...tarEntry("a.png", await png(1)),
+      ...tarEntry("b.png", "x", "S"),
+      Buffer.alloc(1024),
+    ]);
+    await expect(content(await write("x.tar", bytes))).rejects.toThrow(/1 images as sparse files \(such as b.png\)/);
   });
 
   it("refuses a class that is no name and no number", async () => {
