@@ -7,7 +7,7 @@ import {
   measureBlocks,
   withEvaluationJob,
 } from "../evaluation/evaluation_job.ts";
-import { blockTable } from "../output/knn_table.ts";
+import { blockTable, numbered } from "../output/knn_table.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { sharedOption } from "../program/shared_options.ts";
@@ -39,7 +39,7 @@ async function knn(options: KnnCommandOptions, output: Output): Promise<void> {
     if (options.block !== undefined && options.block !== "last" && options.block >= blocks)
       throw new UsageError(`knn: --block ${options.block} does not exist; choose 0 … ${blocks - 1}, or last`);
     const found = await measureBlocks(job, options, output, options.block === undefined ? "all" : [options.block]);
-    for (const row of blockTable(found.blocks, { accuracy: found.accuracy })) output.line(row.join("\t"));
+    for (const row of blockTable(numbered(found.blocks), { accuracy: found.accuracy })) output.line(row.join("\t"));
     const seconds = (performance.now() - startMs) / 1000;
     output.notice(
       `${found.testImages} test images against ${found.trainImages} training images in ${seconds.toFixed(1)} s`,

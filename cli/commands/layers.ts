@@ -7,7 +7,7 @@ import {
   withEvaluationJob,
 } from "../evaluation/evaluation_job.ts";
 import { type ReconstructionCommandOptions, reconstructionOf } from "../evaluation/reconstruction.ts";
-import { blockTable } from "../output/knn_table.ts";
+import { blockTable, numbered } from "../output/knn_table.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { wholeNumber } from "../program/parsers.ts";
@@ -36,7 +36,7 @@ async function layers(options: ReconstructionCommandOptions, output: Output): Pr
     const heads = recommendedBlocks(found.accuracy);
     const names = heads.map((place) => found.blocks[place] ?? "last");
     const head = found.blocks.map((_, place) => (heads.includes(place) ? "*" : ""));
-    for (const row of blockTable(found.blocks, { knn: found.accuracy, reconstruction: loss, head }))
+    for (const row of blockTable(numbered(found.blocks), { knn: found.accuracy, reconstruction: loss, head }))
       output.line(row.join("\t"));
     const peak = `best block ${names[0]}, ${(100 * Math.max(...found.accuracy)).toFixed(1)} %`;
     output.notice(`${peak}; attach heads there and behind: mimrefine refine --heads ${names.join(",")}`);

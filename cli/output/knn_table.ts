@@ -54,3 +54,9 @@ export function blockTable(
 function percent(share: number): string {
   return (100 * share).toFixed(1);
 }
+
+/** Blocks as rows of a table over all of them: the final output stands in the place of the last block. */
+export function numbered(blocks: readonly (number | "last")[]): (number | "last")[] {
+  const isWhole = blocks.at(-1) === "last" && blocks.every((block, i) => block === i || block === "last");
+  return isWhole ? blocks.map((_, i) => i) : [...blocks];
+}

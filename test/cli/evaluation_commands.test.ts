@@ -61,7 +61,7 @@ describe("knn", () => {
       .split("\n")
       .map((line) => line.split("\t"));
     expect(rows[0]).toEqual(["block", "accuracy"]);
-    expect(rows.slice(1).map(([block]) => block)).toEqual(["0", "1", "last"]);
+    expect(rows.slice(1).map(([block]) => block)).toEqual(["0", "1", "2"]);
     expect(Number(rows[1]?.[1])).toBe(1); // grey levels 170 apart
   });
 
