@@ -97,8 +97,8 @@ export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
     const encoder = given ?? new VisionTransformer(device, vit);
     const decoder = { width: config.decoderWidth, blocks: config.decoderBlocks, heads: config.decoderHeads };
     const model = new MaskedAutoencoder(encoder, decoder);
-    const { seed, layerScale } = config;
-    if (!given) initializeParameters(encoder.parameters, vitParameters(vit), seed, { layerScale });
+    const { seed, layerScaleStart } = config;
+    if (!given) initializeParameters(encoder.parameters, vitParameters(vit), seed, { layerScale: layerScaleStart });
     initializeParameters(model.decoderParameters, maeDecoderParameters(vit, decoder), config.seed);
     model.writeSincosPositions();
     return new MaeMethod(model, config, images.length, bytesPerImage(images, decodedSide(config)));

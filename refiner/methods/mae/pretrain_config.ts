@@ -18,7 +18,7 @@ export const pretrainSchema = z.strictObject({
   blocks: count.describe("number of blocks").default(12),
   attentionHeads: count.describe("attention heads per block").default(3),
   mlpWidth: z.int().min(0).describe("hidden width of the MLP; 0: four times the width").default(0),
-  layerScale: notNegative
+  layerScaleStart: notNegative
     .describe("start value of LayerScale's factors, such as 1e-5; 0: a model without them")
     .default(0),
   decoderWidth: count.describe("width of the decoder").default(128),
@@ -80,6 +80,6 @@ export function pretrainModel(config: PretrainConfig, channels: 1 | 3): VitConfi
     heightPixels: config.pixels,
     widthPixels: config.pixels,
     ...(config.mlpWidth > 0 ? { mlpWidth: config.mlpWidth } : {}),
-    ...(config.layerScale > 0 ? { layerScale: "parameters" } : {}),
+    ...(config.layerScaleStart > 0 ? { layerScale: "parameters" } : {}),
   });
 }

@@ -21,9 +21,9 @@ async function trained(settings: Record<string, unknown>) {
   }
 }
 
-describe("the setting layerScale", () => {
+describe("the setting layerScaleStart", () => {
   it("gives the encoder factors that start there and are trained", async () => {
-    const encoder = await trained({ layerScale: 0.5, learningRate: 0.1 });
+    const encoder = await trained({ layerScaleStart: 0.5, learningRate: 0.1 });
     const factors = await encoder.parameters.get("blocks.1.ls2.gamma").read();
     expect(encoder.config.layerScale).toBe("parameters");
     expect(factors.every((factor) => Math.abs(factor - 0.5) < 0.1)).toBe(true);
