@@ -1,6 +1,6 @@
 import { type HostTensor, hostTensor, TensorItem, writeSafetensors } from "../../engine/files/index.ts";
 import type { Arena, DType, HostArray } from "../../engine/index.ts";
-import { ChecksumQueue, withChecksums } from "./checkpoint_checksums.ts";
+import { tensorChecksum, withChecksums } from "./checkpoint_checksums.ts";
 import type { RunCheckpointMetadata, RunState } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
 
@@ -40,22 +40,22 @@ export async function runCheckpointFiles(store: RunStore): Promise<string[]> {
   return names.filter((name) => /^\d+\.safetensors$/.test(name)).map((name) => `${folder}/${name}`);
 }
 
-/** Host copies of the state, and their checksums, which other threads compute while the rest is read. */
+/** Host copies of the state, and their checksums. */
 async function gather(
   state: RunState,
 ): Promise<{ readonly items: Map<string, TensorItem>; readonly checksums: ReadonlyMap<string, string> }> {
   const items = new Map<string, TensorItem>();
-  const queue = new ChecksumQueue();
-  const add = async (name: string, tensor: HostTensor): Promise<void> => {
+  const checksums = new Map<string, string>();
+  const add = (name: string, tensor: HostTensor): void => {
     items.set(name, TensorItem.of(tensor));
-    await queue.add(name, tensor);
+    checksums.set(name, tensorChecksum(tensor));
   };
   for (const [prefix, arena] of Object.entries(state.arenas)) {
-    for (const [name, tensor] of await arenaTensors(arena)) await add(`${prefix}${name}`, tensor);
+    for (const [name, tensor] of await arenaTensors(arena)) add(`${prefix}${name}`, tensor);
   }
   for (const [name, tensor] of Object.entries({ ...state.tensors, ...state.lossScale }))
-    await add(name, hostTensor(fileType(tensor.dtype), tensor.shape, await tensor.read()));
-  return { items, checksums: await queue.end() };
+    add(name, hostTensor(fileType(tensor.dtype), tensor.shape, await tensor.read()));
+  return { items, checksums };
 }
 
 /** Host copies of all tensors of an arena, read chunk by chunk. */

@@ -6,7 +6,7 @@ import {
   openCheckpoint,
 } from "../../engine/files/index.ts";
 import type { Tensor } from "../../engine/index.ts";
-import { ChecksumQueue, checksumKeys, headerChecksum } from "./checkpoint_checksums.ts";
+import { checksumKeys, headerChecksum, tensorChecksum } from "./checkpoint_checksums.ts";
 import type { RunState } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
 
@@ -60,16 +60,14 @@ export class StoredCheckpoint {
       ...storedScales,
     ];
     for (const [name, { shape }] of targets) this.#checkShape(name, shape);
-    const queue = new ChecksumQueue();
+    const damaged: string[] = [];
     for (const [name, tensor] of targets) {
       const stored = await this.checkpoint.read(name);
-      if (this.checksums) await queue.add(name, stored);
+      if (this.checksums && this.checksums.get(name) !== tensorChecksum(stored)) damaged.push(name);
       tensor.device.write(tensor, this.#elements(name, stored));
     }
-    const found = await queue.end();
-    const damaged = [...found].filter(([name, checksum]) => checksum !== this.checksums?.get(name));
     if (damaged.length === 0) return { lossScaleIsMissing: storedScales.length < scales.length };
-    const [[first] = [""]] = damaged;
+    const [first] = damaged;
     const more = damaged.length > 1 ? ` and ${damaged.length - 1} more tensors` : "";
     throw new CorruptFileError(`${this.file}: it is damaged: the checksum of ${first}${more} is wrong`);
   }
