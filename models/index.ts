@@ -15,7 +15,7 @@ export {
 } from "./mae.ts";
 export { countParameters, type ParameterEntry, vitParameters } from "./parameters.ts";
 export { type Pooling, type PoolingTable, poolingTable, poolTokens } from "./pooling.ts";
-export { sincosPositions, splitFlatPositions } from "./positions.ts";
+export { sincosPositions } from "./positions.ts";
 export { type EncodedTokens, type ForwardOptions, segmentTokens, type TokenSegment, VisionTransformer } from "./vit.ts";
 export {
   gridOf,

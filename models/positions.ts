@@ -38,31 +38,3 @@ export function sincosPositions(
   }
   return values;
 }
-
-/** A stored `[1, extra + rows·columns, width]` table split into its extra rows and its grid. */
-export interface SplitPositions {
-  readonly classRows: Float32Array;
-  readonly grid: Float32Array;
-  readonly rows: number;
-  readonly columns: number;
-}
-
-/**
- * Takes the leading class rows off a flat position table; the rest is a square grid, row-major.
- *
- * @throws ShapeError if the rest is not square
- */
-export function splitFlatPositions(table: Float32Array, tokens: number, width: number, classRows = 1): SplitPositions {
-  const side = Math.round(Math.sqrt(tokens - classRows));
-  if (side * side !== tokens - classRows) {
-    throw new ShapeError(
-      `positions: ${tokens - classRows} rows are not a square grid; give the grid's height and width`,
-    );
-  }
-  return {
-    classRows: table.slice(0, classRows * width),
-    grid: table.slice(classRows * width),
-    rows: side,
-    columns: side,
-  };
-}
