@@ -5,6 +5,8 @@ import { knnCase } from "./knn.ts";
 import { maeCase } from "./mae.ts";
 import { metricsCase } from "./metrics.ts";
 import { positionsCase } from "./positions.ts";
+import { randAugmentCase } from "./rand_augment.ts";
+import { randomErasingCase } from "./random_erasing.ts";
 import { scheduleCase } from "./schedule.ts";
 import { trajectoryCase } from "./trajectory/trajectory.ts";
 import { vitCase } from "./vit.ts";
@@ -22,6 +24,8 @@ export const cases: Readonly<Record<string, GoldenCheck>> = {
   "nnclr-allswap": headCase,
   knn: knnCase,
   metrics: metricsCase,
+  randaugment: randAugmentCase,
+  "random-erasing": randomErasingCase,
   "refine-trajectory-stage2": trajectoryCase,
   "refine-trajectory-stage3": trajectoryCase,
 };

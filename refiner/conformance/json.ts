@@ -95,6 +95,11 @@ export class Json {
     }
   }
 
+  /** The error for a value that the code does not know. */
+  unexpected(expected: string): CheckpointError {
+    return wrongValue(this.path, this.value, expected);
+  }
+
   /** Paths of all values that hold no others, and of lists of such values as a whole; what is empty holds none. */
   leaves(): string[] {
     const children = this.#children();

@@ -1,5 +1,17 @@
-import { checkDType, checkSameShape, type Program, ShapeError, showShape, type Tensor } from "../../../engine/index.ts";
+import {
+  checkDType,
+  checkSameShape,
+  OptionError,
+  type Program,
+  ShapeError,
+  showShape,
+  type Tensor,
+} from "../../../engine/index.ts";
+import { augmentWords } from "./augment_steps.ts";
+import { augmentViews } from "./augment_views.ts";
 import { boxBlurFor } from "./box_blur.ts";
+import { augmentSteps, erasesImages } from "./draw_augmentations.ts";
+import { eraseImages, erasingNoise, erasureWords } from "./erase_images.ts";
 import { viewWords } from "./parameter_table.ts";
 import { checkViewConfig, type ViewConfig, type ViewGroup } from "./view_config.ts";
 import { viewsFinishKernel, viewsJitterKernel, viewsResizeKernel } from "./view_kernels.ts";
@@ -12,6 +24,10 @@ export interface ViewOperands {
   readonly table: Tensor;
   /** `[views · batch, 20]` u32; see `drawViewParameters`. */
   readonly parameters: Tensor;
+  /** `[views · batch, steps, 16]` u32 where a view has `randAugment`; see `drawAugmentSteps`. */
+  readonly augmentations?: Tensor;
+  /** `[views · batch, 12]` u32 where a view has `erase`; see `drawErasures`. */
+  readonly erasures?: Tensor;
 }
 
 /** Normalised views, view-major: row v · batch + b. */
@@ -23,8 +39,9 @@ export interface Views {
 }
 
 /**
- * Records the augmentation of a batch: crop, resize, mirror, colour jitter, blur, greyscale, solarisation, normalisation, with
- * the roundings of Pillow 9.4 after every step. Two or three dispatches per size of view.
+ * Records the augmentation of a batch: crop, resize, mirror, colour jitter, RandAugment, blur, greyscale, solarisation, normalisation,
+ * random erasing, with the roundings of Pillow 9.4 after every step. Two or three dispatches per size of view, two more for every
+ * operation of RandAugment and for erasing.
  *
  * @throws OptionError, ShapeError, DTypeError
  */
@@ -38,14 +55,22 @@ export function views(program: Program, operands: ViewOperands, config: ViewConf
   const globalRows = config.global.views.length * batch;
   const rows = globalRows + (config.local?.views.length ?? 0) * batch;
   checkSameShape("views", "parameters", parameters.shape, [rows, viewWords]);
+  const steps = augmentSteps(config);
+  if (steps > 0) checkTable("augmentations", "drawAugmentSteps", operands.augmentations, [rows, steps, augmentWords]);
+  if (erasesImages(config)) checkTable("erasures", "drawErasures", operands.erasures, [rows, erasureWords]);
   const global = viewsOfGroup(program, operands, config, config.global, 0);
   if (!config.local) return { global };
   return { global, local: viewsOfGroup(program, operands, config, config.local, globalRows) };
 }
 
+function checkTable(name: string, drawnBy: string, table: Tensor | undefined, shape: readonly number[]): void {
+  if (!table) throw new OptionError(`views: the configuration needs ${name}; draw them with ${drawnBy}`);
+  checkSameShape("views", name, table.shape, shape);
+}
+
 function viewsOfGroup(
   program: Program,
-  { images, table, parameters }: ViewOperands,
+  { images, table, parameters, augmentations, erasures }: ViewOperands,
   config: ViewConfig,
   group: ViewGroup,
   firstRow: number,
@@ -70,6 +95,8 @@ function viewsOfGroup(
     const jitterParams = { ...place, count: height * width };
     program.dispatch(viewsJitterKernel, jitterParams, { parameters, pixels, jittered: coloured }, [batch, views]);
   }
+  if (augmentations && group.views.some(({ randAugment }) => randAugment))
+    coloured = augmentViews(program, coloured, augmentations, { ...group, ...place, views });
   const y = program.empty([views * batch, config.channels, height, width]);
   const halo = blurHalo(group);
   program.dispatch(
@@ -78,7 +105,8 @@ function viewsOfGroup(
     { parameters, pixels: coloured, y },
     [tiles(finishSide - 2 * halo), batch, views],
   );
-  return y;
+  if (!erasures || !group.views.some(({ erase }) => erase)) return y;
+  return eraseImages(program, y, erasures, erasingNoise(program, y.shape, erasures, firstRow), firstRow);
 }
 
 const resizeSide = 16; // views_resize.wgsl

@@ -3,6 +3,31 @@ import { OptionError } from "../../../engine/index.ts";
 /** A range of which a number is drawn uniformly. */
 export type Range = readonly [from: number, to: number];
 
+/** RandAugment (arXiv 1909.13719): operations drawn with replacement, after the mirroring and the colour jitter. */
+export interface RandAugmentOptions {
+  /** Operations per view, 1 … 8; each is carried out with the probability. */
+  readonly operations: number;
+  /** Mean magnitude, 0 … 1, and standard deviation; drawn anew for every operation and clipped to 0 … 1. */
+  readonly magnitude: number;
+  readonly deviation: number;
+  readonly probability: number;
+  /** Colour of what an operation moves in from outside: red, green, blue, 0 … 255. */
+  readonly fill: readonly [number, number, number];
+}
+
+/** What replaces the pixels of an erased box: standard normal numbers, or zeros. */
+export type ErasingNoise = "perValue" | "perChannel" | "zero";
+
+/** Random erasing (arXiv 1708.04896) of the normalised view. */
+export interface ErasingOptions {
+  readonly probability: number;
+  /** Share of the view that a box covers. */
+  readonly area: Range;
+  /** Height over width, drawn uniformly in its logarithm. */
+  readonly ratio: Range;
+  readonly noise: ErasingNoise;
+}
+
 /** Random changes of one view, in the order of their execution. All probabilities are 0 … 1. */
 export interface ViewOptions {
   /** Share of the image's area that the crop covers. */
@@ -25,6 +50,8 @@ export interface ViewOptions {
   readonly greyscale: number;
   /** Values from `threshold` on (0 … 256) are inverted. */
   readonly solarise: { readonly probability: number; readonly threshold: number };
+  readonly randAugment?: RandAugmentOptions;
+  readonly erase?: ErasingOptions;
 }
 
 /** Views of one size. */
@@ -102,6 +129,32 @@ function checkView(at: string, view: ViewOptions): void {
   checkNumber(`${at}.jitter.hue`, hue, 0, 0.5);
   checkRange(`${at}.blur.sigmaPixels`, blur.sigmaPixels, 0, mostBlurPixels);
   checkNumber(`${at}.solarise.threshold`, solarise.threshold, 0, 256);
+  if (view.randAugment) checkRandAugment(`${at}.randAugment`, view.randAugment);
+  if (view.erase) checkErasing(`${at}.erase`, view.erase);
+}
+
+function checkRandAugment(
+  at: string,
+  { operations, magnitude, deviation, probability, fill }: RandAugmentOptions,
+): void {
+  if (!Number.isInteger(operations))
+    throw new OptionError(`views: ${at}.operations is ${operations}, expected an integer`);
+  checkNumber(`${at}.operations`, operations, 1, 8);
+  checkNumber(`${at}.magnitude`, magnitude, 0, 1);
+  checkNumber(`${at}.deviation`, deviation, 0, 1);
+  checkNumber(`${at}.probability`, probability, 0, 1);
+  fill.forEach((value, channel) => {
+    if (!Number.isInteger(value))
+      throw new OptionError(`views: ${at}.fill[${channel}] is ${value}, expected an integer`);
+    checkNumber(`${at}.fill[${channel}]`, value, 0, 255);
+  });
+}
+
+function checkErasing(at: string, { probability, area, ratio }: ErasingOptions): void {
+  checkNumber(`${at}.probability`, probability, 0, 1);
+  checkRange(`${at}.area`, area, 0, 1);
+  checkRange(`${at}.ratio`, ratio, 0, Number.MAX_VALUE);
+  if (!(ratio[0] > 0)) throw new OptionError(`views: ${at}.ratio must be above 0`);
 }
 
 function checkNumber(at: string, value: number, least: number, most: number): void {

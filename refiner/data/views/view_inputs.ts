@@ -2,11 +2,18 @@ import type { Program, Tensor } from "../../../engine/index.ts";
 import type { ImageBatch } from "../batches/batches.ts";
 import type { ImageSource } from "../image_source.ts";
 import {
+  augmentSteps,
+  augmentWords,
+  drawAugmentSteps,
+  drawErasures,
   drawViewParameters,
+  erasesImages,
+  erasureWords,
   type PackedImages,
   packedImages,
   packImages,
   type ViewConfig,
+  type ViewOperands,
   views,
   viewWords,
 } from "./index.ts";
@@ -34,9 +41,19 @@ export class ViewInputs {
       images: program.input("images", [this.#packed.images.length], "u32"),
       table: program.input("imageTable", [images, 4], "u32"),
       parameters: program.input("viewParameters", [rows, viewWords], "u32"),
+      ...this.#augmentationInputs(program, rows),
     };
     const { global, local } = views(program, operands, config);
     return local ? [global, local] : [global];
+  }
+
+  #augmentationInputs(program: Program, rows: number): Pick<ViewOperands, "augmentations" | "erasures"> {
+    const steps = augmentSteps(this.config);
+    const shapes = { augmentations: [rows, steps, augmentWords], erasures: [rows, erasureWords] };
+    return {
+      ...(steps > 0 ? { augmentations: program.input("augmentations", shapes.augmentations, "u32") } : {}),
+      ...(erasesImages(this.config) ? { erasures: program.input("erasures", shapes.erasures, "u32") } : {}),
+    };
   }
 
   /**
@@ -49,10 +66,13 @@ export class ViewInputs {
     const part = batch.images.slice(first, first + this.images);
     const packed = packImages(part, this.capacityBytes, this.#packed);
     const samples = part.map(({ width, height }, i) => ({ width, height, index: batch.indices[first + i] ?? 0 }));
+    const draws = { seed, step: epoch, samples };
     return {
       images: packed.images,
       imageTable: packed.table,
-      viewParameters: drawViewParameters(this.config, { seed, step: epoch, samples }),
+      viewParameters: drawViewParameters(this.config, draws),
+      ...(augmentSteps(this.config) > 0 ? { augmentations: drawAugmentSteps(this.config, draws) } : {}),
+      ...(erasesImages(this.config) ? { erasures: drawErasures(this.config, draws) } : {}),
     };
   }
 }

@@ -1,4 +1,11 @@
-import { checkViewConfig, type ViewConfig, type ViewOptions, viewDefaults } from "./view_config.ts";
+import {
+  checkViewConfig,
+  type ErasingOptions,
+  type RandAugmentOptions,
+  type ViewConfig,
+  type ViewOptions,
+  viewDefaults,
+} from "./view_config.ts";
 
 /** No change but the crop of the whole image. */
 export const plainView: ViewOptions = {
@@ -87,6 +94,30 @@ export function pretrainViews(pixels = 224, channels: 1 | 3 = 3): ViewConfig {
 /** One view for training probes: crop of 8 to 100 % and mirroring. @throws OptionError */
 export function probeViews(pixels = 224, channels: 1 | 3 = 3): ViewConfig {
   return oneView(pixels, channels, { ...plainView, area: [0.08, 1], ratio, flip: 0.5 });
+}
+
+/** RandAugment as MIM-Refiner fine-tunes with (KappaData: two operations, magnitude 9 of 10). */
+export const publishedRandAugment: RandAugmentOptions = {
+  operations: 2,
+  magnitude: 0.9,
+  deviation: 0.05,
+  probability: 0.5,
+  fill: [124, 116, 104], // the mean colour of ImageNet
+};
+
+/** Random erasing as MIM-Refiner fine-tunes with. */
+export const publishedErasing: ErasingOptions = {
+  probability: 0.25,
+  area: [0.02, 1 / 3],
+  ratio: [0.3, 1 / 0.3],
+  noise: "perValue",
+};
+
+/** The view of full fine-tuning: that of probes, RandAugment, random erasing. @throws OptionError */
+export function fineTuneViews(pixels = 224, channels: 1 | 3 = 3): ViewConfig {
+  const { global, ...rest } = probeViews(pixels, channels);
+  const views = global.views.map((view) => ({ ...view, randAugment: publishedRandAugment, erase: publishedErasing }));
+  return checkViewConfig({ ...rest, global: { ...global, views } });
 }
 
 /** One unchanged view; its parameters come from `evaluationParameters`. @throws OptionError */

@@ -32,6 +32,8 @@ const comparisons: Readonly<Record<string, number>> = {
   "nnclr-head": 179,
   "nnclr-topk": 75,
   "pos-embed": 20,
+  "random-erasing": 52,
+  randaugment: 190,
   "refine-trajectory-stage2": 940,
   "refine-trajectory-stage3": 1230,
   schedule: 50,
