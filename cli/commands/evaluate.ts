@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { compareCommand } from "../evaluation/compare_receipts.ts";
 import { protocolCommand } from "../evaluation/protocol_command.ts";
 import { knnProtocol } from "../evaluation/protocols/knn_protocol.ts";
 import { linearProtocol } from "../evaluation/protocols/linear_protocol.ts";
@@ -13,5 +14,6 @@ export function evaluateCommand(context: CommandContext): Command {
     );
   command.addCommand(protocolCommand(context, knnProtocol));
   command.addCommand(protocolCommand(context, linearProtocol));
+  command.addCommand(compareCommand(context));
   return command;
 }

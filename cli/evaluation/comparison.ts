@@ -2,7 +2,9 @@ import { pairedDifference } from "../../refiner/evaluation/index.ts";
 import type { Difference, Score } from "./evaluation_line.ts";
 import type { ProtocolResult } from "./protocol.ts";
 
-type Scored = Pick<ProtocolResult, "scores" | "predictions">;
+interface Scored extends Pick<ProtocolResult, "predictions"> {
+  readonly scores: readonly Score[];
+}
 
 /** By how much each score of the second encoder is above that of the first; the main one image by image where both tell. */
 export function differencesOf(first: Scored, second: Scored): Difference[] {

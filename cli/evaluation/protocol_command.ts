@@ -38,7 +38,7 @@ export function protocolCommand<Options extends ProtocolOptions>(
     .addOption(sharedOption("imageSize", { more: "default: its own" }))
     .addOption(sharedOption("workers", { default: "auto" }))
     .addOption(sharedOption("maxBad", { default: 0.01 }))
-    .addOption(sharedOption("compare"))
+    .addOption(sharedOption("compare", { more: "a second encoder, which is evaluated in the same way" }))
     .addOption(sharedOption("predictions"))
     .addOption(sharedOption("confusion"))
     .addOption(sharedOption("runFolder", { more: "takes receipt.json and what the protocol leaves" }))

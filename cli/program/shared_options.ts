@@ -48,10 +48,7 @@ const shared = {
     flags: "--confusion <file>",
     description: "write how often each class was taken for each, to a .csv file",
   },
-  compare: {
-    flags: "--compare <file>",
-    description: "evaluate this second encoder in the same way, and print both with their difference",
-  },
+  compare: { flags: "--compare <file>", description: "what to compare with" },
   model: { flags: "--model <size>", description: "size of the ViT", choices: Object.keys(vitPresets) },
   block: {
     flags: "--block <block>",

@@ -171,3 +171,24 @@ describe("evaluate linear", () => {
     expect(await failing("--resume", at("nothing"))).toMatch(/^2 .*there is no run to resume/s);
   });
 });
+
+describe("evaluate compare", () => {
+  it("sets receipts side by side, and refuses those of unequal protocols by name", { timeout: 180_000 }, async () => {
+    const knn = (weights: string, out: string, ...more: string[]) =>
+      evaluate("knn", ...inputs(weights), "-k", "3", ...more, "--out", at(out));
+    await knn("weights.safetensors", "first");
+    await knn("other.safetensors", "second", "--block", "last");
+    await knn("other.safetensors", "third");
+    const { out } = await evaluate("compare", at("first"), at("third/receipt.json"), "--json");
+    const { receipts, differences } = JSON.parse(out);
+    expect(differences[0][0].difference).toBeCloseTo(receipts[1].scores[0].value - receipts[0].scores[0].value, 12);
+    expect(differences[0][0].how).toBe("independent");
+    const refused = await start("evaluate", "compare", at("first"), at("second")).ended;
+    expect([refused.code, refused.err]).toEqual([
+      2,
+      expect.stringMatching(/settings\.block \("all" and "last"\) differ/),
+    ]);
+    const foreign = await start("evaluate", "compare", at("first"), at("weights.safetensors")).ended;
+    expect([foreign.code, foreign.err]).toEqual([2, expect.stringContaining("is no receipt")]);
+  });
+});

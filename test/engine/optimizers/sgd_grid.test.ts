@@ -37,7 +37,7 @@ it("every model of a grid follows float64 with its own learning rate, whatever t
         const [u, p] = [await velocity.read(), await parameters.read()];
         step.destroy();
         for (const state of [parameters, velocity]) state.destroy();
-        const most = Math.max(1, ...expected.u.map(Math.abs), ...expected.p.map(Math.abs));
+        const most = [...expected.u, ...expected.p].reduce((largest, value) => Math.max(largest, Math.abs(value)), 1);
         // Per step two roundings of the velocity, carried on with 0.9, and two of the parameters plus the rate times the velocity's.
         expectClose("velocity", u, expected.u, steps * 3 * roundOff * most);
         expectClose("parameters", p, expected.p, steps * 16 * roundOff * most);
