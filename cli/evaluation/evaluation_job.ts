@@ -128,9 +128,9 @@ async function apart(
   return { train, test };
 }
 
-/** k-NN accuracy of some blocks, or all, with progress on stderr. */
+/** k-NN accuracy of some blocks, or all, with progress on stderr. @throws the reason of the signal, if it comes meanwhile */
 export async function measureBlocks(
-  { device, model, train, test }: EvaluationJob,
+  { device, model, train, test, signal }: EvaluationJob & { readonly signal?: AbortSignal },
   options: EvaluationOptions,
   output: Output,
   blocks: "all" | readonly FeatureBlock[] = "all",
@@ -146,6 +146,7 @@ export async function measureBlocks(
       pooling: options.pool,
       imagePixels: options.imageSize,
       maxBad: options.maxBad,
+      ...(signal ? { signal } : {}),
       onBroken: (error) => output.warning(error.message),
       onProgress: (done) => progress.update(done),
     });

@@ -64,7 +64,10 @@ async function evaluate<Options extends ProtocolOptions>(
     const options = command.opts<Options>(); // with what a run that goes on remembers
     await checkOptions(protocol, options, command);
     const session = { protocol, command, output, signal: interruption.signal };
-    const isFinished = await evaluateAll(session, options, where);
+    const isFinished = await evaluateAll(session, options, where).catch((error: unknown) => {
+      if (interruption.signal.aborted && error === interruption.signal.reason) return false; // while images were encoded
+      throw error;
+    });
     if (!isFinished) endInterrupted(protocol, where, interruption, context, output);
   } finally {
     interruption.stop();

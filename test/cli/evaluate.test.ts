@@ -158,6 +158,18 @@ describe("evaluate linear", () => {
     expect(again.compared?.receipt).toEqual(line.compared?.receipt);
   });
 
+  it("ends early when it is interrupted, and says how to go on", { timeout: 180_000 }, async () => {
+    const out = at("interrupted");
+    const { child, ended } = start("evaluate", "linear", ...inputs(), ...short, "--epochs", "2000", "--out", out);
+    await waitForUpdates(child, out, 2);
+    child.kill("SIGINT");
+    const { code, err } = await ended;
+    expect([code, err]).toEqual([
+      130,
+      expect.stringContaining(`go on with: mimrefine evaluate linear --resume ${out}`),
+    ]);
+  });
+
   it("refuses what cannot be meant", { timeout: 180_000 }, async () => {
     const failing = async (...args: readonly string[]) => {
       const { code, err } = await start("evaluate", "linear", ...args).ended;

@@ -71,6 +71,26 @@ describe("a grid of heads", () => {
   });
 });
 
+it("starts with normal weights of deviation 0.01, biases of 0, and others for every seed and feature", async () => {
+  const grid = probeGrid({ ...vit, width: 400 }, { rates: [0.1, 0.2] });
+  const heads = new ProbeHeads(device, grid, classes);
+  const weights = async (seed: number, feature: number) => {
+    heads.initialise(seed);
+    return Float64Array.from((await heads.layer(feature)?.weight.read()) ?? []);
+  };
+  const first = await weights(1, 0);
+  const mean = first.reduce((sum, value) => sum + value, 0) / first.length;
+  const deviation = Math.sqrt(first.reduce((sum, value) => sum + (value - mean) ** 2, 0) / first.length);
+  expect(first).toHaveLength(2 * classes * 400);
+  expect(Math.abs(mean)).toBeLessThan((5 * 0.01) / Math.sqrt(first.length)); // five standard errors
+  expect(Math.abs(deviation / 0.01 - 1)).toBeLessThan(5 / Math.sqrt(2 * first.length));
+  expect([...((await heads.layer(0)?.bias.read()) ?? [1])].every((value) => value === 0)).toBe(true);
+  expect(await weights(1, 0)).toEqual(first);
+  expect(await weights(2, 0)).not.toEqual(first);
+  expect((await weights(1, 1)).slice(0, first.length)).not.toEqual(first);
+  heads.destroy();
+});
+
 describe("an update of a probe", () => {
   it("takes the same launches and one submit for 1, 4 and 13 rates", async () => {
     const counted: { heads: number; dispatches: number; submits: number }[] = [];
