@@ -6,6 +6,7 @@ import { convertCommand } from "./commands/convert.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
+import { evaluateCommand } from "./commands/evaluate.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { knnCommand } from "./commands/knn.ts";
 import { layersCommand } from "./commands/layers.ts";
@@ -25,6 +26,7 @@ const commands: readonly ((context: CommandContext) => Command)[] = [
   demoCommand,
   refineCommand,
   pretrainCommand,
+  evaluateCommand,
   knnCommand,
   layersCommand,
   searchCommand,
@@ -50,20 +52,29 @@ export function createProgram(context: CommandContext): Command {
       `\n${exitCodeHelp}\nRun mimrefine COMMAND --help for the options of a command and an example.`,
     );
   program.hook("preAction", (_, command) => {
-    if (printingCommands.has(command.name())) context.streams.endWithReader?.();
+    if (command.parent === program && printingCommands.has(command.name())) context.streams.endWithReader?.();
   });
   for (const create of commands) {
     const command = create(context);
     acceptOldSpellings(command, context);
     program.addCommand(command);
   }
-  for (const command of [program, ...program.commands]) {
+  for (const command of withSubcommands(program)) {
     command
       .exitOverride()
-      .showHelpAfterError(`Run mimrefine ${command === program ? "" : `${command.name()} `}--help for help.`)
+      .showHelpAfterError(`Run ${fullName(command)} --help for help.`)
       .configureOutput({ writeOut: context.streams.out, writeErr: (text) => context.streams.err(shownText(text)) });
   }
   return program;
+}
+
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
+}
+
+/** Such as `mimrefine evaluate knn`. */
+function fullName(command: Command): string {
+  return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
 }
 
 /**

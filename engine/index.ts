@@ -71,6 +71,7 @@ export {
 } from "./optimizers/loss_scale.ts";
 export { movingAverage } from "./optimizers/moving_average.ts";
 export { sgd } from "./optimizers/sgd.ts";
+export { type SgdGridOperands, sgdGrid } from "./optimizers/sgd_grid.ts";
 export { type StepControlOptions, stepControl } from "./optimizers/step_control.ts";
 export { type StepOptions, stepScalarCount, stepScalars } from "./optimizers/step_scalars.ts";
 export type { ProgramStats } from "./plan/program_stats.ts";

@@ -103,7 +103,11 @@ export const rooms = [
     holds: "loop, optimiser, schedule, loss scaling, checkpoints, run folder; knows no method",
     imports: ["engine/core", ...publicBelow, ...data, "refiner/data/index"],
   },
-  { room: "refiner/evaluation/core", holds: "a matrix of features, and the errors of all evaluations", imports: [] },
+  {
+    room: "refiner/evaluation/core",
+    holds: "what all evaluations share: a matrix of features, labelled images, errors",
+    imports: ["engine/index", "refiner/data", "refiner/data/sources"],
+  },
   {
     room: "refiner/evaluation/statistics",
     holds: "numbers of features on the host",
@@ -122,6 +126,21 @@ export const rooms = [
       ...data,
       "refiner/data/decoding",
       "refiner/data/index",
+      "refiner/evaluation/core",
+      "refiner/evaluation/statistics",
+      "refiner/evaluation/features",
+    ],
+  },
+  {
+    room: "refiner/evaluation/probes",
+    holds: "linear probes: a grid of heads in one pass",
+    imports: [
+      "engine/core",
+      "engine/ops",
+      ...publicBelow,
+      ...data,
+      "refiner/data/index",
+      "refiner/training",
       "refiner/evaluation/core",
       "refiner/evaluation/statistics",
       "refiner/evaluation/features",
@@ -203,7 +222,12 @@ export const rooms = [
   {
     room: "cli/evaluation",
     holds: "what the commands of evaluation share",
-    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
+    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints", "cli/runs"],
+  },
+  {
+    room: "cli/evaluation/protocols",
+    holds: "one file per protocol of evaluate",
+    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/runs", "cli/evaluation"],
   },
   {
     room: "cli/demo_run",

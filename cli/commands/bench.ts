@@ -68,7 +68,7 @@ export function benchCommand(context: CommandContext): Command {
     .option("--repeats <number>", "timed repetitions; medians are shown", wholeNumber(1), 5)
     .option("--tune", "measure the variants of every operation first, remember the fastest and show them")
     .addOption(sharedOption("outFile", { more: "the JSON, for --compare" }))
-    .option("--compare <file>", "JSON of an earlier run to compare with")
+    .addOption(sharedOption("compare", { more: "JSON of an earlier run" }))
     .option("--report <file>", "also write an HTML page with the kernels under the adapter's roofline")
     .addOption(sharedOption("force", { default: false }))
     .action(async (options: BenchOptions) => {

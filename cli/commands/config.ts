@@ -24,7 +24,7 @@ export function configCommand(context: CommandContext): Command {
       "Without a preset lists their names. With one prints all its settings, complete, as YAML that `refine --config` takes; --out writes them to a file. With --check validates a file.",
     )
     .argument("[preset]", "the same as --preset")
-    .addOption(sharedOption("preset"))
+    .addOption(sharedOption("preset", { more: Object.keys(refinePresets).join(", ") }))
     .option("--check <file>", "YAML file to validate")
     .addOption(sharedOption("outFile", { more: "instead of printing" }))
     .addOption(sharedOption("force", { default: false }))

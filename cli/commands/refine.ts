@@ -74,7 +74,7 @@ export function refineCommand(context: CommandContext): Command {
     .addOption(sharedOption("images"))
     .addOption(sharedOption("imageKey"))
     .addOption(sharedOption("test"))
-    .addOption(sharedOption("preset"))
+    .addOption(sharedOption("preset", { more: Object.keys(refinePresets).join(", ") }))
     .addOption(sharedOption("runFolder", { default: "runs/refine" }))
     .addOption(sharedOption("resume", { default: false }))
     .addOption(sharedOption("override", { default: false }))

@@ -25,18 +25,22 @@ import {
 } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
 
-/** Options of commands that measure k-NN accuracy. */
-export interface EvaluationOptions extends CommonOptions, EncoderCommandOptions, ImageOptions {
+/** What a command that evaluates an encoder opens. */
+export interface JobOptions extends CommonOptions, EncoderCommandOptions, ImageOptions {
   readonly weights: string;
   readonly images: string;
   readonly test?: string;
+  readonly workers: number | "auto";
+}
+
+/** Options of commands that measure k-NN accuracy. */
+export interface EvaluationOptions extends JobOptions {
   readonly k: number;
   readonly kTemperature: number;
   readonly pool?: Pooling;
   readonly standardise: boolean;
   readonly batch: number;
   readonly imageSize?: number;
-  readonly workers: number | "auto";
   readonly maxBad: number;
 }
 
@@ -45,18 +49,24 @@ export function addEvaluationOptions(command: Command): Command {
     .addOption(sharedOption("weights", { isRequired: true }))
     .addOption(sharedOption("images", { more: "labelled: a folder per class", isRequired: true }))
     .addOption(sharedOption("imageKey"))
-    .addOption(sharedOption("test"))
+    .addOption(sharedOption("test"));
+  addKnnOptions(command)
+    .addOption(sharedOption("imageSize", { more: "default: its own" }))
+    .addOption(sharedOption("workers", { default: "auto" }))
+    .addOption(sharedOption("maxBad", { default: 0.01 }));
+  return addEncoderOptions(command);
+}
+
+/** Options of the vote, and of how images are read for it. */
+export function addKnnOptions(command: Command): Command {
+  return command
     .addOption(sharedOption("k", { more: "they vote", default: 20 }))
     .addOption(sharedOption("kTemperature", { default: 0.07 }))
     .addOption(sharedOption("pool", { more: "default: cls where there is one" }))
     .option("--no-standardise", "do not scale each feature dimension to mean 0 and deviation 1")
     .addOption(
       sharedOption("batch", { more: "decoded together; changes speed and memory, not the result", default: 32 }),
-    )
-    .addOption(sharedOption("imageSize", { more: "default: its own" }))
-    .addOption(sharedOption("workers", { default: "auto" }))
-    .addOption(sharedOption("maxBad", { default: 0.01 }));
-  return addEncoderOptions(command);
+    );
 }
 
 /** What the work of an evaluation command is given. */
@@ -67,11 +77,16 @@ export interface EvaluationJob {
   readonly test: ImageSource;
 }
 
-/** Opens images, device and weights, does the work, and closes everything. */
+/**
+ * Opens images, device and weights, does the work, and closes everything.
+ *
+ * @param openDevice - default: as the options say
+ */
 export async function withEvaluationJob<T>(
-  options: EvaluationOptions,
+  options: JobOptions,
   output: Output,
   work: (job: EvaluationJob) => Promise<T>,
+  openDevice: () => Promise<Device> = () => openCommandDevice(options, output),
 ): Promise<T> {
   const { weights } = options;
   const checkpoint = await openCheckpoint(await fileSource(weights));
@@ -87,7 +102,7 @@ export async function withEvaluationJob<T>(
     open.push(images);
     const { train, test } =
       options.test === undefined ? heldOut(images) : await apart(images, options.test, decoding, open, output);
-    const device = await openCommandDevice(options, output);
+    const device = await openDevice();
     try {
       const { model, report } = await loadEncoder(device, checkpoint, encoderOptions(options), weights);
       for (const line of formatReport({ ...report, warnings: [] })) output.notice(line);
@@ -113,9 +128,9 @@ async function apart(
   return { train, test };
 }
 
-/** k-NN accuracy of some blocks, or all, with progress on stderr. */
+/** k-NN accuracy of some blocks, or all, with progress on stderr. @throws the reason of the signal, if it comes meanwhile */
 export async function measureBlocks(
-  { device, model, train, test }: EvaluationJob,
+  { device, model, train, test, signal }: EvaluationJob & { readonly signal?: AbortSignal },
   options: EvaluationOptions,
   output: Output,
   blocks: "all" | readonly FeatureBlock[] = "all",
@@ -131,6 +146,7 @@ export async function measureBlocks(
       pooling: options.pool,
       imagePixels: options.imageSize,
       maxBad: options.maxBad,
+      ...(signal ? { signal } : {}),
       onBroken: (error) => output.warning(error.message),
       onProgress: (done) => progress.update(done),
     });

@@ -1,6 +1,6 @@
 import { Option } from "commander";
 import { vitPresets } from "../../models/index.ts";
-import { refinePresets, workersSchema } from "../../refiner/index.ts";
+import { workersSchema } from "../../refiner/index.ts";
 import { block, positiveNumber, share, wholeNumber, workers } from "./parsers.ts";
 
 /** What an option is in every command that takes it. */
@@ -39,7 +39,16 @@ const shared = {
     description: "with --resume, force settings that differ from those of the run",
   },
   dryRun: { flags: "--dry-run", description: "print the memory that a run would take; computes nothing" },
-  preset: { flags: "--preset <name>", description: `settings to begin with: ${Object.keys(refinePresets).join(", ")}` },
+  preset: { flags: "--preset <name>", description: "settings to begin with" },
+  predictions: {
+    flags: "--predictions <file>",
+    description: "write what is predicted for every test image, to a .csv or .parquet file",
+  },
+  confusion: {
+    flags: "--confusion <file>",
+    description: "write how often each class was taken for each, to a .csv file",
+  },
+  compare: { flags: "--compare <file>", description: "what to compare with" },
   model: { flags: "--model <size>", description: "size of the ViT", choices: Object.keys(vitPresets) },
   block: {
     flags: "--block <block>",

@@ -5,7 +5,15 @@ import { UsageError } from "../program/usage_error.ts";
 import { configFile } from "./stored_run.ts";
 
 /** Files that a run leaves beside its configuration and its checkpoints. */
-const runFiles = ["metrics.jsonl", "encoder.safetensors", "mae.safetensors", "report.html", reportDataFile];
+const runFiles = [
+  "metrics.jsonl",
+  "encoder.safetensors",
+  "mae.safetensors",
+  "head.safetensors",
+  "receipt.json",
+  "report.html",
+  reportDataFile,
+];
 
 /**
  * The run folder of a command: new, or one to go on with.

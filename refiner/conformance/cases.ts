@@ -1,10 +1,12 @@
 import { augmentCase } from "./augment.ts";
+import { finetuneScheduleCase } from "./finetune_schedule.ts";
 import type { GoldenCheck } from "./fixture.ts";
 import { headCase } from "./head.ts";
 import { knnCase } from "./knn.ts";
 import { maeCase } from "./mae.ts";
 import { metricsCase } from "./metrics.ts";
 import { positionsCase } from "./positions.ts";
+import { linearProbeCase } from "./probes/linear_probe.ts";
 import { randAugmentCase } from "./rand_augment.ts";
 import { randomErasingCase } from "./random_erasing.ts";
 import { scheduleCase } from "./schedule.ts";
@@ -26,6 +28,8 @@ export const cases: Readonly<Record<string, GoldenCheck>> = {
   metrics: metricsCase,
   randaugment: randAugmentCase,
   "random-erasing": randomErasingCase,
+  "linear-probe": linearProbeCase,
+  "finetune-schedule": finetuneScheduleCase,
   "refine-trajectory-stage2": trajectoryCase,
   "refine-trajectory-stage3": trajectoryCase,
 };

@@ -1,6 +1,15 @@
 export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
 export { EvaluationError } from "./core/errors.ts";
 export type { FeatureMatrix } from "./core/feature_matrix.ts";
+export { type LabelledImages, labelledImages } from "./core/labelled_images.ts";
+export { type StratifiedSplit, stratifiedSplit } from "./core/stratified_split.ts";
+export {
+  accuracyOf,
+  confusionTable,
+  type MeasuredShare,
+  pairedDifference,
+  type TestPredictions,
+} from "./core/test_predictions.ts";
 export { type BlockFeatures, collectFeatures, type EncodeOptions, encodeFeatures } from "./features/encode_features.ts";
 export { EvaluationInputs, type EvaluationViewOptions } from "./features/evaluation_inputs.ts";
 export type { FeatureBlock } from "./features/feature_blocks.ts";
@@ -18,6 +27,22 @@ export { accuracy, type VoteOptions, voteOfNeighbours } from "./neighbours/knn.t
 export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./neighbours/knn_device.ts";
 export { type BlockAccuracies, type KnnOfBlocksOptions, knnOfBlocks } from "./neighbours/knn_of_blocks.ts";
 export { NeighbourBank, type Neighbours } from "./neighbours/neighbour_bank.ts";
+export {
+  type LinearProbeOptions,
+  linearProbe,
+} from "./probes/linear_probe.ts";
+export { type ProbeEvent, probeRateAt } from "./probes/linear_probe_method.ts";
+export {
+  defaultProbePreset,
+  type LinearProbeConfig,
+  linearProbeSchema,
+  type ProbePreset,
+  probePreset,
+  probePresets,
+} from "./probes/probe_config.ts";
+export { type ProbeFeature, type ProbeGrid, type ProbeHead, type ProbeSource, probeGrid } from "./probes/probe_grid.ts";
+export type { LinearProbeResult, ProbeResult } from "./probes/probe_outcome.ts";
+export type { ProbeScores } from "./probes/probe_scores.ts";
 export {
   adjustedMutualInformation,
   adjustedRandIndex,

@@ -2,11 +2,12 @@ import { writeFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { oldSpellings } from "../../cli/program/old_spellings.ts";
 import { createProgram } from "../../cli/run_cli.ts";
+import { acting } from "../packaging/public_surface.ts";
 import { run, temporaryFolder } from "./run_command.ts";
 
 const at = await temporaryFolder();
 const streams = { out: () => {}, err: () => {}, isTerminal: false };
-const commands = createProgram({ streams, exitCode: 0 }).commands;
+const commands = createProgram({ streams, exitCode: 0 }).commands.flatMap(acting);
 
 describe("an option of several commands", () => {
   const uses = commands.flatMap((command) =>

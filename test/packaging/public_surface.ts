@@ -62,7 +62,8 @@ function kindOf(symbol: ts.Symbol, checker: ts.TypeChecker): string {
 
 /** Every command with its arguments, and one line per option: names, choices and default, hidden names included. */
 export function commandOptions(): string {
-  const { commands } = createProgram({ streams: { out: () => {}, err: () => {}, isTerminal: false }, exitCode: 0 });
+  const program = createProgram({ streams: { out: () => {}, err: () => {}, isTerminal: false }, exitCode: 0 });
+  const commands = program.commands.flatMap(acting);
   const common = commands
     .map((command) => command.options.map(optionLine))
     .reduce((all, lines) => all.filter((line) => lines.includes(line)));
@@ -71,10 +72,23 @@ export function commandOptions(): string {
       argument.required ? `<${argument.name()}>` : `[${argument.name()}]`,
     );
     const lines = command.options.map(optionLine).filter((line) => !common.includes(line));
-    return [[command.name(), ...args].join(" "), ...lines.sort()];
+    return [[...namesOf(command, program), ...args].join(" "), ...lines.sort()];
   });
   const all = [["every command", ...[...common].sort()], ...sections];
   return `${all.map(([head, ...lines]) => [head, ...lines.map((line) => `  ${line}`)].join("\n")).join("\n\n")}\n`;
+}
+
+type Program = ReturnType<typeof createProgram>;
+
+/** A command, or those that it only gathers. */
+export function acting(command: Program): Program[] {
+  return command.commands.length === 0 ? [command] : command.commands.flatMap(acting);
+}
+
+function namesOf(command: Program, program: Program): string[] {
+  return command.parent && command.parent !== program
+    ? [...namesOf(command.parent, program), command.name()]
+    : [command.name()];
 }
 
 function optionLine({

@@ -2,8 +2,10 @@ import {
   type HostArray,
   OptionError,
   type Outputs,
+  type Program,
   type RecordedProgram,
   recordProgram,
+  type Tensor,
 } from "../../../engine/index.ts";
 import { gridOf, type VisionTransformer } from "../../../models/index.ts";
 import type { RgbImage } from "../../data/image_source.ts";
@@ -161,20 +163,34 @@ export class FeatureExtractor {
     return recordProgram<Outputs>(
       model.device,
       (p) => {
-        const taps = blocks.filter((block) => block !== "last");
-        const encoded = model.forward(this.#inputs.record(p), { taps });
-        const pooled = poolingOf(p, encoded, pooling, model.config.classTokens);
-        return Object.fromEntries(
-          blocks.map((block) => {
-            const rows = block === "last" ? encoded.rows : encoded.taps.get(block);
-            if (!rows) throw new OptionError(`features: block ${block} was not tapped`);
-            return [`block ${block}`, pooled(rows)];
-          }),
-        );
+        const pooled = pooledBlocks(p, model, this.#inputs.record(p), { blocks, pooling });
+        return Object.fromEntries(pooled.map((values, i) => [`block ${blocks[i]}`, values]));
       },
       { inference: true, name: "features" },
     );
   }
+}
+
+/**
+ * Records the encoder on images and the pooling of its blocks.
+ *
+ * @param images - `[batch, C, H, W]`, normalised
+ * @returns `[batch, values]` per block
+ * @throws OptionError for blocks or pooling that the model does not have
+ */
+export function pooledBlocks(
+  program: Program,
+  model: VisionTransformer,
+  images: Tensor,
+  { blocks, pooling }: { readonly blocks: readonly FeatureBlock[]; readonly pooling: FeaturePooling },
+): Tensor[] {
+  const encoded = model.forward(images, { taps: blocks.filter((block) => block !== "last") });
+  const pooled = poolingOf(program, encoded, pooling, model.config.classTokens);
+  return blocks.map((block) => {
+    const rows = block === "last" ? encoded.rows : encoded.taps.get(block);
+    if (!rows) throw new OptionError(`features: block ${block} was not tapped`);
+    return pooled(rows);
+  });
 }
 
 /** A power of two, so that halving it keeps to one. */

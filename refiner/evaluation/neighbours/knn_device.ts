@@ -62,11 +62,16 @@ export async function knnAccuracy(
   test: LabelledFeatures,
   options: KnnOptions = {},
 ): Promise<number> {
+  requireLabels(train, test);
+  return accuracy(await knnPredictions(device, train, test.features, options), test.labels);
+}
+
+/** @throws EvaluationError if training or test rows have no labels */
+export function requireLabels(train: Pick<LabelledFeatures, "labels">, test: Pick<LabelledFeatures, "labels">): void {
   for (const [name, { labels }] of Object.entries({ training: train, test })) {
     if (classCount(labels) === 0)
       throw new EvaluationError(
         `k-NN: no ${name} image has a label; use a folder with one subfolder per class, or a list with labels`,
       );
   }
-  return accuracy(await knnPredictions(device, train, test.features, options), test.labels);
 }

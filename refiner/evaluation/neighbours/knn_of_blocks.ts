@@ -5,7 +5,8 @@ import type { ImageSource } from "../../data/image_source.ts";
 import { collectFeatures, type EncodeOptions } from "../features/encode_features.ts";
 import type { FeatureBlock } from "../features/feature_blocks.ts";
 import { FeatureExtractor } from "../features/feature_extractor.ts";
-import { type KnnOptions, knnAccuracy } from "./knn_device.ts";
+import { accuracy } from "./knn.ts";
+import { type KnnOptions, knnPredictions, requireLabels } from "./knn_device.ts";
 
 export interface KnnOfBlocksOptions extends KnnOptions, Omit<EncodeOptions, "onProgress"> {
   /** Images encoded so far, of training and test images together. */
@@ -20,6 +21,12 @@ export interface BlockAccuracies {
   readonly accuracy: readonly number[];
   readonly trainImages: number;
   readonly testImages: number;
+  /** Predicted class of each test image, per block; -1 where no neighbour has a label. */
+  readonly predicted: readonly Int32Array[];
+  /** Class of each test image, -1 where it has none. */
+  readonly testLabels: Int32Array;
+  /** Place of each test image in its source; broken ones are left out. */
+  readonly testIndices: Uint32Array;
 }
 
 /**
@@ -49,12 +56,20 @@ export async function knnOfBlocks(
     });
   const sides = async () => ({ bank: await encoded(train, 0), queries: await encoded(test, train.length) });
   const { bank, queries } = await sides().finally(() => extractor.destroy());
-  const accuracy: number[] = [];
+  const given = { labels: bank.labels };
+  requireLabels(given, queries);
+  const predicted: Int32Array[] = [];
   for (const [i, features] of bank.features.entries()) {
     const testFeatures = queries.features[i];
-    if (!testFeatures) continue;
-    const labelled = { features: testFeatures, labels: queries.labels };
-    accuracy.push(await knnAccuracy(device, { features, labels: bank.labels }, labelled, options));
+    if (testFeatures) predicted.push(await knnPredictions(device, { ...given, features }, testFeatures, options));
   }
-  return { blocks: bank.blocks, accuracy, trainImages: bank.labels.length, testImages: queries.labels.length };
+  return {
+    blocks: bank.blocks,
+    accuracy: predicted.map((classes) => accuracy(classes, queries.labels)),
+    trainImages: bank.labels.length,
+    testImages: queries.labels.length,
+    predicted,
+    testLabels: queries.labels,
+    testIndices: queries.indices,
+  };
 }

@@ -1,0 +1,19 @@
+import { Command } from "commander";
+import { compareCommand } from "../evaluation/compare_receipts.ts";
+import { protocolCommand } from "../evaluation/protocol_command.ts";
+import { knnProtocol } from "../evaluation/protocols/knn_protocol.ts";
+import { linearProtocol } from "../evaluation/protocols/linear_protocol.ts";
+import type { CommandContext } from "../program/context.ts";
+
+/** `mimrefine evaluate PROTOCOL` */
+export function evaluateCommand(context: CommandContext): Command {
+  const command = new Command("evaluate")
+    .summary("judge an encoder by a protocol of the field")
+    .description(
+      "Measures what an encoder knows: one protocol each, with the same inputs and outputs for all. Every evaluation can leave a receipt (--out) with all that its number depends on, and compare a second encoder (--compare).",
+    );
+  command.addCommand(protocolCommand(context, knnProtocol));
+  command.addCommand(protocolCommand(context, linearProtocol));
+  command.addCommand(compareCommand(context));
+  return command;
+}

@@ -1,0 +1,100 @@
+import { join } from "node:path";
+import type { Command } from "commander";
+import type { Device } from "../../engine/index.ts";
+import { RunFolder } from "../../refiner/training/run_folder_node.ts";
+import type { Output } from "../output/streams.ts";
+import { type CommonOptions, openCommandDevice } from "../program/options.ts";
+import { UsageError } from "../program/usage_error.ts";
+import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
+import { configFile, readStoredRun, resumeOn, type StoredRun, writeStoredRun } from "../runs/stored_run.ts";
+import type { ProtocolOptions } from "./protocol.ts";
+import { givenOptions, recallOptions } from "./remembered_options.ts";
+
+/** Where an evaluation leaves its files, and what it began with if it goes on. */
+export interface EvaluationFolder {
+  readonly folder: RunFolder | undefined;
+  readonly stored: StoredRun | undefined;
+  readonly release: () => Promise<void>;
+}
+
+const nowhere: EvaluationFolder = { folder: undefined, stored: undefined, release: async () => undefined };
+
+/**
+ * Opens the folder of `--out` or `--resume`, if there is one; an evaluation that goes on gets the options that it began with.
+ *
+ * @throws UsageError for another protocol, a run that is there already, or none to go on with
+ */
+export async function openEvaluationFolder(
+  protocol: string,
+  command: Command,
+  options: ProtocolOptions,
+): Promise<EvaluationFolder> {
+  const goesOn = isResumed(options);
+  const path = typeof options.resume === "string" ? options.resume : options.out;
+  if (path === undefined) {
+    if (goesOn) throw new UsageError("evaluate: --resume needs the folder of the run, here or as --out");
+    return nowhere;
+  }
+  const reads = { "--weights": options.weights, "--compare": options.compare };
+  const { store, release } = await openRunFolder("evaluate", path, { resume: goesOn, force: options.force, reads });
+  try {
+    if (!goesOn) return { folder: store, stored: undefined, release };
+    const stored = await readStoredRun(store, "evaluate");
+    const { protocol: began, options: remembered } = stored.settings;
+    if (began !== protocol)
+      throw new UsageError(
+        `${path}: the run was begun by evaluate ${began}; go on with: mimrefine evaluate ${began} --resume ${path}`,
+      );
+    recallOptions(command, isRecord(remembered) ? remembered : {}, options.override === true);
+    return { folder: store, stored, release };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/** Whether a run is to be gone on with. */
+export function isResumed({ resume }: Pick<ProtocolOptions, "resume">): boolean {
+  return resume !== undefined && resume !== false;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The device of an evaluation: one that goes on has the kernel variants that it began with. */
+export async function openEvaluationDevice(
+  { stored }: EvaluationFolder,
+  options: CommonOptions,
+  output: Output,
+): Promise<Device> {
+  if (!stored) return openCommandDevice(options, output);
+  const device = await openCommandDevice(options, output, "stored");
+  const difference = resumeOn(device, stored);
+  if (difference !== undefined) output.warning(difference);
+  return device;
+}
+
+/** Called before an evaluation writes anything: removes what it replaces, and writes what it was asked for. */
+export async function beginEvaluation(
+  { folder, stored }: EvaluationFolder,
+  protocol: string,
+  device: Device,
+  command: Command,
+): Promise<void> {
+  if (!folder || stored) return;
+  await removeOldRun(folder);
+  const options = givenOptions(command);
+  await writeStoredRun(folder, "evaluate", device, {
+    images: String(options.images ?? ""),
+    settings: { protocol, options },
+  });
+}
+
+/** The folder of the second encoder of a comparison, inside that of the first. */
+export async function comparedFolder({ folder, stored }: EvaluationFolder): Promise<EvaluationFolder> {
+  if (!folder) return nowhere;
+  const inside = new RunFolder(join(folder.name, "compared"));
+  const isBegun = stored !== undefined && (await inside.readText(configFile)) !== undefined;
+  return { ...nowhere, folder: inside, stored: isBegun ? await readStoredRun(inside, "evaluate") : undefined };
+}

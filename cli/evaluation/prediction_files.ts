@@ -1,0 +1,89 @@
+import { ByteWriter, ParquetWriter } from "hyparquet-writer";
+import type { ByteSink } from "../../engine/files/index.ts";
+import { writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { confusionTable, type TestPredictions } from "../../refiner/evaluation/index.ts";
+import type { ImageSource } from "../../refiner/index.ts";
+import { UsageError } from "../program/usage_error.ts";
+
+/** Checks the names of files that predictions are written to. @throws UsageError for an ending that says no known format */
+export function checkPredictionFiles(files: { readonly predictions?: string; readonly confusion?: string }): void {
+  const { predictions, confusion } = files;
+  if (predictions !== undefined && !/\.(csv|parquet)$/i.test(predictions))
+    throw new UsageError(`evaluate: ${predictions} ends with neither .csv nor .parquet; choose one for --predictions`);
+  if (confusion !== undefined && !/\.csv$/i.test(confusion))
+    throw new UsageError(`evaluate: ${confusion} does not end with .csv; choose such a name for --confusion`);
+}
+
+interface PredictionRow {
+  readonly path: string;
+  /** Name of the true class. */
+  readonly label: string;
+  /** Name of the predicted class; null for none. */
+  readonly prediction: string | null;
+  /** Null where the protocol gives none. */
+  readonly probability: number | null;
+}
+
+function rowsOf(
+  { indices, labels, predicted, probabilities, classNames }: TestPredictions,
+  test: ImageSource,
+): PredictionRow[] {
+  return Array.from(indices, (index, i) => ({
+    path: test.name(index),
+    label: classNames[labels[i] ?? -1] ?? "",
+    prediction: classNames[predicted[i] ?? -1] ?? null,
+    probability: probabilities?.[i] ?? null,
+  }));
+}
+
+/** Writes path, label, prediction and probability of every test image. */
+export async function writePredictions(path: string, predictions: TestPredictions, test: ImageSource): Promise<void> {
+  const rows = rowsOf(predictions, test);
+  const write = (sink: ByteSink) => (/\.parquet$/i.test(path) ? writeParquet(sink, rows) : writeCsv(sink, rows));
+  await writeFileAtomic(path, write, { overwrite: true });
+}
+
+const columns = ["path", "label", "prediction", "probability"] as const;
+
+function writeCsv(sink: ByteSink, rows: readonly PredictionRow[]): Promise<void> {
+  return writeTable(sink, [columns, ...rows.map((row) => columns.map((column) => row[column]))]);
+}
+
+async function writeTable(sink: ByteSink, rows: readonly (readonly (string | number | null)[])[]): Promise<void> {
+  const text = rows.map((cells) => `${cells.map(cell).join(",")}\n`).join("");
+  await sink.write(new TextEncoder().encode(text));
+}
+
+/** As RFC 4180 quotes it; empty for null. */
+function cell(value: string | number | null): string {
+  const text = value === null ? "" : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+async function writeParquet(sink: ByteSink, rows: readonly PredictionRow[]): Promise<void> {
+  const writer = new ByteWriter();
+  const table = new ParquetWriter({
+    writer,
+    createdBy: "mimrefine",
+    schema: [
+      { name: "root", num_children: columns.length },
+      { name: "path", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "REQUIRED" },
+      { name: "label", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "REQUIRED" },
+      { name: "prediction", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "OPTIONAL" },
+      { name: "probability", type: "FLOAT", repetition_type: "OPTIONAL" },
+    ],
+  });
+  await table.write({ columnData: columns.map((name) => ({ name, data: rows.map((row) => row[name]) })) });
+  await table.finish();
+  await sink.write(new Uint8Array(writer.buffer, 0, writer.index));
+}
+
+/** Writes the confusion table: a row per true class, a column per predicted one. */
+export async function writeConfusion(path: string, predictions: TestPredictions): Promise<void> {
+  const { classNames } = predictions;
+  const table = confusionTable(predictions);
+  const rows = classNames.map((name, i) => [name, ...(table[i] ?? [])]);
+  await writeFileAtomic(path, (sink) => writeTable(sink, [["true \\ predicted", ...classNames], ...rows]), {
+    overwrite: true,
+  });
+}

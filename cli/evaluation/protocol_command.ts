@@ -1,0 +1,201 @@
+import { Command } from "commander";
+import { MemoryRunStore } from "../../refiner/index.ts";
+import type { Output } from "../output/streams.ts";
+import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
+import { type Interruption, listenForInterruption } from "../program/interrupt.ts";
+import { addEncoderOptions } from "../program/options.ts";
+import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
+import { UsageError } from "../program/usage_error.ts";
+import { comparisonTable, differencesOf } from "./comparison.ts";
+import {
+  beginEvaluation,
+  comparedFolder,
+  type EvaluationFolder,
+  isResumed,
+  openEvaluationDevice,
+  openEvaluationFolder,
+} from "./evaluation_folder.ts";
+import { withEvaluationJob } from "./evaluation_job.ts";
+import type { Evaluation, EvaluationLine } from "./evaluation_line.ts";
+import { checkPredictionFiles, writeConfusion, writePredictions } from "./prediction_files.ts";
+import type { Protocol, ProtocolOptions, ProtocolResult } from "./protocol.ts";
+import { receiptFile, receiptInputs, receiptOf, requireSameProtocol } from "./receipt.ts";
+
+/** `mimrefine evaluate NAME`: what all protocols share around what one does. */
+export function protocolCommand<Options extends ProtocolOptions>(
+  context: CommandContext,
+  protocol: Protocol<Options>,
+): Command {
+  const command = new Command(protocol.name).summary(protocol.summary).description(protocol.description);
+  command
+    .addOption(sharedOption("weights"))
+    .addOption(sharedOption("images", { more: "labelled: a folder per class" }))
+    .addOption(sharedOption("imageKey"))
+    .addOption(sharedOption("test"));
+  protocol.addOptions(command);
+  command
+    .addOption(sharedOption("imageSize", { more: "default: its own" }))
+    .addOption(sharedOption("workers", { default: "auto" }))
+    .addOption(sharedOption("maxBad", { default: 0.01 }))
+    .addOption(sharedOption("compare", { more: "a second encoder, which is evaluated in the same way" }))
+    .addOption(sharedOption("predictions"))
+    .addOption(sharedOption("confusion"))
+    .addOption(sharedOption("runFolder", { more: "takes receipt.json and what the protocol leaves" }))
+    .addOption(sharedOption("force", { default: false }));
+  if (protocol.isResumable)
+    command
+      .addOption(sharedOption("resume", { default: false }))
+      .addOption(sharedOption("override", { default: false }));
+  addEncoderOptions(command).action(() => evaluate(context, protocol, command));
+  return finishCommand(command, protocol.example);
+}
+
+async function evaluate<Options extends ProtocolOptions>(
+  context: CommandContext,
+  protocol: Protocol<Options>,
+  command: Command,
+): Promise<void> {
+  const given = command.opts<Options>();
+  const output = outputOf(context, given);
+  const where = await openEvaluationFolder(protocol.name, command, given);
+  const interruption = listenForInterruption((text) => output.notice(text));
+  try {
+    const options = command.opts<Options>(); // with what a run that goes on remembers
+    await checkOptions(protocol, options, command);
+    const session = { protocol, command, output, signal: interruption.signal };
+    const isFinished = await evaluateAll(session, options, where).catch((error: unknown) => {
+      if (interruption.signal.aborted && error === interruption.signal.reason) return false; // while images were encoded
+      throw error;
+    });
+    if (!isFinished) endInterrupted(protocol, where, interruption, context, output);
+  } finally {
+    interruption.stop();
+    await where.release();
+  }
+}
+
+async function checkOptions<Options extends ProtocolOptions>(
+  protocol: Protocol<Options>,
+  options: Options,
+  command: Command,
+): Promise<void> {
+  const { weights, images, test, compare, predictions, confusion, force } = options;
+  if (weights === undefined || images === undefined)
+    throw new UsageError(`evaluate ${protocol.name}: --weights and --images are needed`);
+  checkPredictionFiles(options);
+  await checkTouchedPaths(`evaluate ${protocol.name}`, {
+    reads: { "--weights": weights, "--images": images, "--test": test, "--compare": compare },
+    writes: { "--predictions": predictions, "--confusion": confusion },
+    overwrite: force || isResumed(options),
+  });
+  await protocol.check?.(options, command);
+}
+
+/** One command line at work. */
+interface Session<Options extends ProtocolOptions> {
+  readonly protocol: Protocol<Options>;
+  readonly command: Command;
+  readonly output: Output;
+  readonly signal: AbortSignal;
+}
+
+/** @returns whether it is finished */
+async function evaluateAll<Options extends ProtocolOptions>(
+  session: Session<Options>,
+  options: Options,
+  where: EvaluationFolder,
+): Promise<boolean> {
+  const { output } = session;
+  const first = await evaluateOne(session, options, where);
+  if (!first) return false;
+  const { compare } = options;
+  if (compare === undefined) {
+    show(first, output);
+    output.result({ ...first.evaluation } satisfies EvaluationLine);
+    return true;
+  }
+  const other = { ...options, weights: compare, predictions: undefined, confusion: undefined };
+  const second = await evaluateOne(session, other, await comparedFolder(where));
+  if (!second) return false;
+  requireSameProtocol(first.evaluation.receipt, second.evaluation.receipt);
+  show(first, output);
+  show(second, output);
+  const differences = differencesOf(first.result, second.result);
+  for (const row of comparisonTable(first.result, second.result, differences)) output.line(row.join("\t"));
+  output.result({
+    ...first.evaluation,
+    compared: { ...second.evaluation, differences },
+  } satisfies EvaluationLine);
+  return true;
+}
+
+/** One encoder's numbers. */
+interface Evaluated {
+  readonly result: ProtocolResult;
+  readonly evaluation: Evaluation;
+}
+
+/** @returns undefined if it was interrupted */
+async function evaluateOne<Options extends ProtocolOptions>(
+  { protocol, command, output, signal }: Session<Options>,
+  options: Options,
+  where: EvaluationFolder,
+): Promise<Evaluated | undefined> {
+  const startMs = performance.now();
+  const openDevice = () => openEvaluationDevice(where, options, output);
+  return withEvaluationJob(
+    options,
+    output,
+    async (job) => {
+      await beginEvaluation(where, protocol.name, job.device, command);
+      const inputs = await receiptInputs(job, options);
+      const store = where.folder ?? new MemoryRunStore();
+      const run = { ...job, store, resume: where.stored !== undefined, signal, output };
+      const result = await protocol.evaluate(run, options, command);
+      if (!result) return undefined;
+      const receipt = receiptOf(protocol.name, result, inputs, job, options.seed);
+      await writeFiles(result, options, job.test);
+      await where.folder?.writeText(receiptFile, `${JSON.stringify(receipt, null, 2)}\n`);
+      const seconds = (performance.now() - startMs) / 1000;
+      return { result, evaluation: { receipt, details: { ...result.details }, seconds } };
+    },
+    openDevice,
+  );
+}
+
+async function writeFiles(
+  { predictions }: ProtocolResult,
+  options: ProtocolOptions,
+  test: Parameters<typeof writePredictions>[2],
+): Promise<void> {
+  if (!predictions) {
+    if (options.predictions === undefined && options.confusion === undefined) return;
+    throw new UsageError("evaluate: this protocol predicts no classes; drop --predictions and --confusion");
+  }
+  if (options.predictions !== undefined) await writePredictions(options.predictions, predictions, test);
+  if (options.confusion !== undefined) await writeConfusion(options.confusion, predictions);
+}
+
+function show({ result, evaluation }: Evaluated, output: Output): void {
+  const { receipt, seconds } = evaluation;
+  for (const row of result.table) output.line(row.join("\t"));
+  for (const text of [result.selection.text, ...(result.remarks ?? [])]) output.line(text);
+  output.notice(
+    `${receipt.encoder.weights}: ${receipt.test.images} test and ${receipt.train.images} training images in ${seconds.toFixed(1)} s`,
+  );
+}
+
+function endInterrupted<Options extends ProtocolOptions>(
+  { name, isResumable }: Protocol<Options>,
+  { folder }: EvaluationFolder,
+  interruption: Interruption,
+  context: CommandContext,
+  output: Output,
+): void {
+  const code = interruption.exitCode();
+  if (code === undefined) return;
+  if (folder && isResumable) output.notice(`saved; go on with: mimrefine evaluate ${name} --resume ${folder.name}`);
+  else output.notice("ended early; nothing was kept");
+  context.exitCode = code;
+}

@@ -1,0 +1,71 @@
+import { accuracyOf, defaultPooling, type FeatureBlock, labelledImages } from "../../../refiner/evaluation/index.ts";
+import { blockTable, numbered } from "../../output/knn_table.ts";
+import { sharedOption } from "../../program/shared_options.ts";
+import { UsageError } from "../../program/usage_error.ts";
+import { addKnnOptions, type EvaluationOptions, measureBlocks } from "../evaluation_job.ts";
+import type { Score } from "../evaluation_line.ts";
+import type { Protocol, ProtocolOptions, ProtocolResult, ProtocolRun } from "../protocol.ts";
+
+interface KnnProtocolOptions extends ProtocolOptions, EvaluationOptions {
+  readonly maxBad: number;
+  readonly block?: FeatureBlock;
+}
+
+/** `mimrefine evaluate knn` */
+export const knnProtocol: Protocol<KnnProtocolOptions> = {
+  name: "knn",
+  summary: "nearest neighbours, per block",
+  description:
+    "Encodes labelled images once and classifies the test images by a weighted vote of their k nearest training images: no training, and nothing is chosen. One accuracy per block; the last row is the encoder's final output, which is the main number unless --block names another.",
+  example:
+    "mimrefine evaluate knn --weights encoder.safetensors --images train/ --test val/\nmimrefine evaluate knn --weights before.safetensors --compare after.safetensors --images train/ --test val/",
+  isResumable: false,
+  addOptions(command) {
+    command.addOption(sharedOption("block", { more: "default: all of them" }));
+    addKnnOptions(command);
+  },
+  evaluate: evaluateKnn,
+};
+
+async function evaluateKnn(run: ProtocolRun, options: KnnProtocolOptions): Promise<ProtocolResult> {
+  const { blocks: count } = run.model.config;
+  const { block, k, kTemperature, standardise, imageSize } = options;
+  if (block !== undefined && block !== "last" && block >= count)
+    throw new UsageError(`evaluate knn: --block ${block} does not exist; choose 0 … ${count - 1}, or last`);
+  const labelled = labelledImages("k-NN", run.train, run.test);
+  for (const text of labelled.notices) run.output.notice(text);
+  const job = { ...run, train: labelled.train, test: labelled.test };
+  const found = await measureBlocks(job, options, run.output, block === undefined ? "all" : [block]);
+  const predictionsOf = (i: number) => ({
+    indices: Uint32Array.from(found.testIndices, (index) => labelled.testIndices[index] ?? 0),
+    labels: found.testLabels,
+    predicted: found.predicted[i] ?? [],
+    classNames: labelled.classNames,
+  });
+  const scores = found.blocks.map((which, i): Score => {
+    const { value, standardError, images } = accuracyOf(predictionsOf(i));
+    return { name: which === "last" ? "accuracy" : `accuracy, block ${which}`, value, standardError, images };
+  });
+  // The final output first: it is the number that is meant where none is named.
+  const main = scores.at(-1);
+  if (!main) throw new RangeError("evaluate knn: no block was measured");
+  const shown = numbered(found.blocks);
+  return {
+    settings: {
+      k,
+      temperature: kTemperature,
+      standardise,
+      pool: options.pool ?? defaultPooling(run.model.config),
+      block: block ?? "all",
+      imageSize: imageSize ?? "its own",
+    },
+    selection: {
+      on: "nothing",
+      text: `nothing was chosen: the main number is that of block ${shown.at(-1)}; taking the best of several rows would be a choice on the test images`,
+    },
+    scores: [main, ...scores.slice(0, -1)],
+    details: { blocks: found.blocks, accuracy: found.accuracy },
+    table: blockTable(shown, { accuracy: found.accuracy }),
+    predictions: predictionsOf(found.blocks.length - 1),
+  };
+}

@@ -1,0 +1,90 @@
+import { resolve } from "node:path";
+import packageJson from "../../package.json" with { type: "json" };
+import { encoderInputs } from "../program/options.ts";
+import { UsageError } from "../program/usage_error.ts";
+import { fingerprintOf } from "../runs/fingerprint.ts";
+import type { EvaluationJob, JobOptions } from "./evaluation_job.ts";
+import type { Receipt } from "./evaluation_line.ts";
+import { pixelDigest } from "./pixel_digest.ts";
+import type { ProtocolResult } from "./protocol.ts";
+
+/** The file in the folder of an evaluation. */
+export const receiptFile = "receipt.json";
+
+/** What a receipt says of the images and weights; the same for every protocol. */
+export type ReceiptInputs = Pick<Receipt, "encoder" | "train" | "test">;
+
+/** Looks at everything that an evaluation reads. */
+export async function receiptInputs({ train, test }: EvaluationJob, options: JobOptions): Promise<ReceiptInputs> {
+  const side = async (path: string, source: EvaluationJob["train"]) => ({
+    path: resolve(path),
+    images: source.length,
+    digest: (await fingerprintOf({ path, source })).images,
+    pixels: await pixelDigest(source),
+  });
+  const { weights = {} } = await fingerprintOf({ path: options.images, source: train }, options.weights);
+  return {
+    encoder: { weights: resolve(options.weights), digest: weights, options: { ...encoderInputs(options) } },
+    train: await side(options.images, train),
+    test: await side(options.test ?? options.images, test),
+  };
+}
+
+export function receiptOf(
+  protocol: string,
+  { settings, selection, scores }: ProtocolResult,
+  inputs: ReceiptInputs,
+  job: EvaluationJob,
+  seed: number,
+): Receipt {
+  const { name, type, backend, driver } = job.device.info;
+  return {
+    format: 1,
+    version: packageJson.version,
+    protocol,
+    settings: { ...settings },
+    seed,
+    ...inputs,
+    adapter: { name, type, backend, driver },
+    selection,
+    scores: [...scores],
+  };
+}
+
+/** Parts that two receipts must share for their numbers to be about the same question. */
+const decisive = (receipt: Receipt): Readonly<Record<string, unknown>> => ({
+  protocol: receipt.protocol,
+  ...Object.fromEntries(Object.entries(receipt.settings).map(([key, value]) => [`settings.${key}`, value])),
+  seed: receipt.seed,
+  "train.images": receipt.train.images,
+  "train.digest": receipt.train.digest,
+  "train.pixels": receipt.train.pixels,
+  "test.images": receipt.test.images,
+  "test.digest": receipt.test.digest,
+  "test.pixels": receipt.test.pixels,
+  selection: receipt.selection.on,
+});
+
+/** What differs between two protocols, such as `settings.epochs (50 and 10)`. */
+export function protocolDifferences(first: Receipt, second: Receipt): string[] {
+  const [a, b] = [decisive(first), decisive(second)];
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].flatMap((key) => {
+    const [one, other] = [JSON.stringify(a[key]), JSON.stringify(b[key])];
+    if (one === other) return [];
+    return [`${key} (${shortened(one)} and ${shortened(other)})`];
+  });
+}
+
+function shortened(text: string | undefined): string {
+  if (text === undefined) return "absent";
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+/** @throws UsageError for receipts of unequal protocols, which names what differs */
+export function requireSameProtocol(first: Receipt, second: Receipt): void {
+  const differing = protocolDifferences(first, second);
+  if (differing.length === 0) return;
+  throw new UsageError(
+    `evaluate: the numbers of ${first.encoder.weights} and ${second.encoder.weights} cannot be compared: ${differing.join("; ")} differ; evaluate both in the same way`,
+  );
+}

@@ -1,0 +1,160 @@
+import { type Device, DeviceMixError } from "../../../engine/index.ts";
+import type { VisionTransformer } from "../../../models/index.ts";
+import type { ImageSource } from "../../data/image_source.ts";
+import { subset } from "../../data/sources/derived_sources.ts";
+import type { RunStore } from "../../training/run_store.ts";
+import type { TrainingEvent } from "../../training/training_events.ts";
+import { trainingLoop } from "../../training/training_loop.ts";
+import { labelledImages } from "../core/labelled_images.ts";
+import { stratifiedSplit } from "../core/stratified_split.ts";
+import { FeatureExtractor } from "../features/feature_extractor.ts";
+import { matchChannels } from "../features/match_channels.ts";
+import { type LabelledRows, LinearProbeMethod, type ProbeEvent } from "./linear_probe_method.ts";
+import { PlainFeatures } from "./plain_features.ts";
+import type { LinearProbeConfig } from "./probe_config.ts";
+import { probeBlocks, probeGrid, probePooling } from "./probe_grid.ts";
+import { ProbeHeads } from "./probe_heads.ts";
+import { type EndedProbe, type LinearProbeResult, outcome } from "./probe_outcome.ts";
+import { ProbeLayout, ProbeRows } from "./probe_rows.ts";
+import { ProbeViews } from "./probe_views.ts";
+
+export interface LinearProbeOptions {
+  readonly device: Device;
+  /** Frozen. */
+  readonly model: VisionTransformer;
+  readonly train: ImageSource;
+  /** With the labels of `train`; see `withLabelsOf`. */
+  readonly test: ImageSource;
+  readonly config: LinearProbeConfig;
+  /** Takes metrics, checkpoints and the chosen head. */
+  readonly store: RunStore;
+  /** Go on from the newest checkpoint of the store, or from the beginning if none was written yet. */
+  readonly resume?: boolean;
+  /** Finishes the current update, saves, and ends the run. */
+  readonly signal?: AbortSignal;
+  /** Side of the square that the model sees; default its own. */
+  readonly imagePixels?: number | undefined;
+  /** Images decoded together; changes speed and memory only. */
+  readonly decodedTogether?: number;
+  /** What a user should know of the data and the memory. */
+  readonly onNotice?: (text: string) => void;
+  /** Images encoded so far by the passes before training. */
+  readonly onEncoded?: (images: number, total: number) => void;
+}
+
+/**
+ * Trains a grid of linear classifiers on a frozen encoder in one pass (the linear probe of MIM-Refiner, arXiv 2402.10093), tests all of
+ * them after every epoch, and chooses one on held-out training images, or on the test images as the publication does.
+ *
+ * @throws EvaluationError for data that cannot be learned from; CollapseError if all heads diverge; CheckpointError
+ */
+export async function* linearProbe(
+  options: LinearProbeOptions,
+): AsyncGenerator<ProbeEvent | TrainingEvent, LinearProbeResult> {
+  const { device, model, config, store, resume, signal } = options;
+  if (model.device !== device)
+    throw new DeviceMixError("linearProbe: the model lives on another device; give the device that it was loaded on");
+  const prepared = await prepare(options);
+  try {
+    const { method, images, resizeTo } = prepared;
+    const run = { images, resizeTo, settings: config, store, resume, signal };
+    const { finished, updates } = yield* trainingLoop(method, run);
+    return { finished, updates, ...(await outcome(prepared, finished)) };
+  } finally {
+    prepared.destroy();
+  }
+}
+
+interface Prepared extends EndedProbe {
+  /** What the loop feeds. */
+  readonly images: ImageSource;
+  readonly resizeTo: number;
+  readonly destroy: () => void;
+}
+
+/** Encodes what is encoded once, and records the programs. */
+async function prepare(options: LinearProbeOptions): Promise<Prepared> {
+  const { device, model, config, store, imagePixels, onNotice } = options;
+  const labelled = labelledImages("linear probe", options.train, options.test);
+  for (const text of labelled.notices) onNotice?.(text);
+  const grid = probeGrid(model.config, config);
+  const { train, heldOut } = parts(labelled.train, config);
+  const extraction = {
+    blocks: probeBlocks(model.config),
+    pooling: probePooling(model.config),
+    ...(imagePixels === undefined ? {} : { imagePixels }),
+  };
+  const extractor = new FeatureExtractor(model, extraction);
+  const layout = new ProbeLayout(grid, extractor.width, extraction.pooling === "avg" ? 1 : 2);
+  const encoder = new PlainFeatures(extractor, layout, { ...options, maxBad: config.maxBad }, [
+    labelled.test,
+    heldOut,
+    config.cache ? train : undefined,
+  ]);
+  const encodedTest = await encoder.encode(labelled.test);
+  const test = encodedTest.labelled;
+  const held = heldOut && (await encoder.encode(heldOut)).labelled;
+  const cached = config.cache ? (await encoder.encode(train)).labelled : undefined;
+  extractor.destroy();
+  const views = cached ? undefined : new ProbeViews(model, matchChannels(train, extractor.channels), extractor, layout);
+  const images = cached ? withoutPixels(cached) : matchChannels(train, extractor.channels);
+  const heads = new ProbeHeads(device, grid, labelled.classNames.length);
+  const method = new LinearProbeMethod(
+    heads,
+    config,
+    {
+      images: images.length,
+      featuresOf: async (batch, { epoch }) =>
+        cached ? cached.rows.gather(batch.indices) : ((await views?.rows(batch, config.seed, epoch)) ?? new Map()),
+      heldOut: held,
+      test,
+    },
+    store,
+    { protocol: "linear probe", classes: JSON.stringify(labelled.classNames) },
+  );
+  const kept = [test, held, cached].reduce((sum, set) => sum + (set ? ProbeRows.bytes(grid, set.rows.length) : 0), 0);
+  onNotice?.(memoryText(method.plannedBytes + (views?.plannedBytes ?? 0), kept));
+  return {
+    grid,
+    method,
+    images,
+    trainImages: images.length,
+    resizeTo: views?.resizeTo ?? 1,
+    classNames: labelled.classNames,
+    heldOut: held,
+    test,
+    testIndices: Uint32Array.from(encodedTest.indices, (index) => labelled.testIndices[index] ?? 0),
+    destroy: () => {
+      method.destroy();
+      views?.destroy();
+    },
+  };
+}
+
+function memoryText(deviceBytes: number, hostBytes: number): string {
+  const text = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
+  return `planned: ${text(deviceBytes)} on the device beside the encoder's weights, ${text(hostBytes)} of host memory for features`;
+}
+
+/** Training images that are trained on, and those that are held out to choose. */
+function parts(
+  train: ImageSource,
+  config: LinearProbeConfig,
+): { readonly train: ImageSource; readonly heldOut: ImageSource | undefined } {
+  if (config.select === "test") return { train, heldOut: undefined };
+  const labels = Int32Array.from({ length: train.length }, (_, i) => train.label(i) ?? -1);
+  const split = stratifiedSplit(labels, config.holdOut, config.seed);
+  return { train: subset(train, split.kept), heldOut: subset(train, split.heldOut) };
+}
+
+/** A source for a training that knows the features of its images already: order and labels without decoding. */
+function withoutPixels({ labels }: LabelledRows): ImageSource {
+  const pixel = { width: 1, height: 1, channels: 1, data: new Uint8Array(1) } as const;
+  return {
+    length: labels.length,
+    channels: 1,
+    label: (index) => labels[index],
+    name: (index) => `row ${index}`,
+    load: async () => pixel,
+  };
+}

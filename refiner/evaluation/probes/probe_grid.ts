@@ -1,0 +1,111 @@
+import { OptionError } from "../../../engine/index.ts";
+import type { Pooling, VitConfig } from "../../../models/index.ts";
+import type { FeatureBlock } from "../features/feature_blocks.ts";
+import { defaultPooling, type FeaturePooling } from "../features/feature_pooling.ts";
+
+/** What heads read: the encoder's final output, or the raw outputs of its last four blocks side by side. */
+export type ProbeSource = "last1" | "last4";
+
+/** The base learning rates of the published grid (MIM-Refiner, arXiv 2402.10093, linear probes), for 256 images. */
+export const publishedRates: readonly number[] = [
+  1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5,
+];
+
+/** Blocks of the source "last4"; all where an encoder has fewer. */
+const lastBlocks = 4;
+
+/** One input of heads: some columns of a source. */
+export interface ProbeFeature {
+  /** Such as `cls+avg last4`. */
+  readonly name: string;
+  readonly source: ProbeSource;
+  /** First column and the one behind the last. */
+  readonly columns: readonly [from: number, to: number];
+}
+
+/** One classifier of the grid. */
+export interface ProbeHead {
+  /** Such as `cls last1, rate 0.1`. */
+  readonly name: string;
+  /** Place of its feature in the grid. */
+  readonly feature: number;
+  /** Place of its rate in the grid. */
+  readonly rate: number;
+}
+
+/** Every feature with every base rate. */
+export interface ProbeGrid {
+  /** Base learning rates, for 256 images. */
+  readonly rates: readonly number[];
+  readonly features: readonly ProbeFeature[];
+  /** Values per image of each source that a feature reads. */
+  readonly sources: ReadonlyMap<ProbeSource, number>;
+  /** All heads: the features of the first rate, then those of the next one. */
+  readonly heads: readonly ProbeHead[];
+}
+
+export interface ProbeGridOptions {
+  /** Base learning rates; default those of the publication. */
+  readonly rates?: readonly number[];
+  /** What stands beside `cls+avg`: the class token, or the mean over patches as for CrossMAE. Default the class token, where there is one. */
+  readonly pooling?: Pooling | undefined;
+  /** Default both. */
+  readonly sources?: readonly ProbeSource[];
+}
+
+/**
+ * The grid of heads for an encoder: poolings × sources × rates. An encoder without class tokens has one pooling, the mean over
+ * patches.
+ *
+ * @throws OptionError for rates that are not above 0, none, or the class token of an encoder without one
+ */
+export function probeGrid(
+  vit: Pick<VitConfig, "width" | "classTokens" | "blocks">,
+  options: ProbeGridOptions = {},
+): ProbeGrid {
+  const { rates = publishedRates, sources: wanted = ["last1", "last4"], pooling = defaultPooling(vit) } = options;
+  if (rates.length === 0 || rates.some((rate) => !(rate > 0 && Number.isFinite(rate))))
+    throw new OptionError(`linear probe: the base rates are ${rates.join(", ")}; give numbers above 0`);
+  if (new Set(rates).size < rates.length)
+    throw new OptionError(`linear probe: the base rates ${rates.join(", ")} name one twice; give each once`);
+  if (pooling === "cls" && vit.classTokens === 0)
+    throw new OptionError("linear probe: the encoder has no class token; pool with avg");
+  const sources = new Map(wanted.map((source) => [source, sourceWidth(vit, source)]));
+  const poolings = vit.classTokens === 0 ? (["avg"] as const) : ([pooling, "cls+avg"] as const);
+  const features = poolings.flatMap((how) =>
+    [...sources].map(([source, width]) => ({
+      name: `${how} ${source}`,
+      source,
+      columns: vit.classTokens === 0 ? ([0, width] as const) : columnsOf(how, width),
+    })),
+  );
+  const heads = rates.flatMap((value, rate) =>
+    features.map(({ name }, feature) => ({ name: `${name}, rate ${value}`, feature, rate })),
+  );
+  return { rates, features, sources, heads };
+}
+
+/** A source holds class tokens, block after block, then means over patches. */
+function columnsOf(pooling: Pooling | "cls+avg", width: number): readonly [number, number] {
+  if (pooling === "cls") return [0, width / 2];
+  return pooling === "avg" ? [width / 2, width] : [0, width];
+}
+
+function sourceWidth(
+  { width, classTokens, blocks }: Pick<VitConfig, "width" | "classTokens" | "blocks">,
+  source: ProbeSource,
+) {
+  const poolings = classTokens === 0 ? 1 : 2;
+  return poolings * width * (source === "last1" ? 1 : Math.min(lastBlocks, blocks));
+}
+
+/** What the extractor has to give: the raw last blocks, lowest first, then the final output. */
+export function probeBlocks({ blocks }: Pick<VitConfig, "blocks">): readonly FeatureBlock[] {
+  const raw = Math.min(lastBlocks, blocks);
+  return [...Array.from({ length: raw }, (_, i) => blocks - raw + i), "last"];
+}
+
+/** The pooling of the extractor. */
+export function probePooling({ classTokens }: Pick<VitConfig, "classTokens">): FeaturePooling {
+  return classTokens === 0 ? "avg" : "cls+avg";
+}
