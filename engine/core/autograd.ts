@@ -1,5 +1,6 @@
 import { ShapeError } from "./errors.ts";
 import { GradientPaths } from "./gradient_paths.ts";
+import { Overwrites } from "./overwrites.ts";
 import type { Program, Tensor as RecordedTensor, SeededOutput, TapeEntry } from "./recording.ts";
 import { showShape } from "./shape.ts";
 import { reshape, type Tensor } from "./tensor.ts";
@@ -17,6 +18,7 @@ export function gradients(program: Program, outputs: readonly SeededOutput[], ta
   const { full } = program.device.arithmetic;
   const slots = new GradientSlots(program);
   const paths = new GradientPaths(program, targets);
+  const overwrites = new Overwrites(program);
   for (const { output, gradient } of outputs) {
     if (!gradient && output.size !== 1) {
       throw new ShapeError(
@@ -30,7 +32,10 @@ export function gradients(program: Program, outputs: readonly SeededOutput[], ta
   for (const entry of [...program.tape].reverse()) {
     if (!paths.leadFrom(entry.y)) continue;
     const dy = targets.some((target) => target.base === entry.y.base) ? slots.look(entry.y) : slots.take(entry.y);
-    if (dy) passOn(entry, dy, paths, slots);
+    if (!dy) continue;
+    const recorded = program.commands.length;
+    passOn(entry, dy, paths, slots);
+    overwrites.check(entry, dy, program.commands.slice(recorded));
   }
   paths.checkArrival(
     outputs.map(({ output }) => output),

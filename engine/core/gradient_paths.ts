@@ -15,6 +15,8 @@ export class GradientPaths {
   readonly #leads = new Map<Tensor, boolean>();
   /** Where the tape breaks off: the command that computed the tensor from others that depend on a target. */
   readonly #breaks = new Map<Tensor, Command>();
+  /** Tensors with a rule whose values were computed by the command that is being followed. */
+  readonly #made = new Set<Tensor>();
   /** What was known of the inputs of each entry when its result was computed: state may have changed since. */
   readonly #inputs = new Map<TapeEntry, readonly KnownInput[]>();
 
@@ -57,18 +59,55 @@ export class GradientPaths {
 
   /** Commands are followed in their order, since state may be read before it is written. */
   #follow(command: Command): void {
-    const leads = readBy(command).some((x) => this.leadFrom(x));
+    const read = readBy(command);
+    const leads = read.some((x) => this.leadFrom(x));
+    const first = read.map(({ base }) => this.#lacking(base)).find((known) => known !== undefined) ?? command;
     for (const { base } of writtenBy(command)) {
       if (this.#targets.has(base)) continue;
-      if (this.#entries.has(base)) this.leadFrom(base);
-      else if (leads) {
-        this.#leads.set(base, true);
-        this.#breaks.set(base, command);
-      } else if (command.type === "assign") {
-        this.#leads.delete(base);
-        this.#breaks.delete(base);
-      }
+      const overwrites = this.#overwrites(command, base);
+      if (overwrites ? leads || this.leadFrom(base) : leads && !this.#entries.has(base)) this.#break(base, first);
+      else if (this.#entries.has(base)) this.leadFrom(base);
+      else if (command.type === "assign") this.#forget(base);
     }
+  }
+
+  #forget(base: Tensor): void {
+    this.#leads.delete(base);
+    this.#breaks.delete(base);
+  }
+
+  /**
+   * Where several commands follow each other without a rule, the first one is the operation that lacks it: unless it gave a result
+   * with a rule, and just kept something beside that for its gradient.
+   */
+  #lacking(base: Tensor): Command | undefined {
+    const command = this.#breaks.get(base);
+    return command && writtenBy(command).some((y) => this.#entries.has(y.base)) ? undefined : command;
+  }
+
+  /** Whether a tensor that has a rule is no longer what that describes: written over, or a part that was written by itself. */
+  #overwrites(command: Command, base: Tensor): boolean {
+    if (this.#wholesOf(base).length > 0) return true;
+    const known = this.#entries.get(base)?.at(-1);
+    if (!known) return false;
+    if (command.order < known.order) this.#made.add(base);
+    return command.order > known.order && this.#made.has(base);
+  }
+
+  /** Notes that the values come from a command without a rule; those of the whole, too, if they are a part of another tensor. */
+  #break(base: Tensor, command: Command): void {
+    if (this.#targets.has(base)) return;
+    this.#leads.set(base, true);
+    this.#breaks.set(base, command);
+    for (const whole of this.#wholesOf(base)) this.#break(whole.base, command);
+  }
+
+  /** The tensors that a view is a part of. */
+  #wholesOf(base: Tensor): Tensor[] {
+    const entries = this.#entries.get(base) ?? (base.origin ? [base.origin] : []);
+    return entries
+      .flatMap(({ inputs }) => inputs.filter((x) => x?.storage === base.storage && x.base !== base))
+      .filter((x) => x !== undefined);
   }
 
   /** @throws NoGradientError if an output depends on a target, but was computed by a command that states no gradient */
@@ -120,7 +159,7 @@ export function entryWithoutRule(program: Program, y: Tensor, command: Command):
   const rule = (): never => {
     throw noGradient(command, y);
   };
-  return { y: y.base, inputs: [...inputs], rule };
+  return { y: y.base, inputs: [...inputs], rule, order: command.order };
 }
 
 const remedy = "state a rule with program.record, or cut the gradient on purpose with detach";

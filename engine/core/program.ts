@@ -2,6 +2,7 @@ import { gradients as tapeGradients } from "./autograd.ts";
 import { bytesPerElement, type DType } from "./dtype.ts";
 import { OptionError, OverLimitError, ShapeError, ValidationError } from "./errors.ts";
 import type { Kernel, KernelParams } from "./kernel.ts";
+import { mergeCommands } from "./merge_commands.ts";
 import type {
   Command,
   Device,
@@ -55,7 +56,7 @@ export class Program implements RecordedProgram {
   absorb(program: RecordedProgram): RecordedProgram {
     const [owner, other] = [this.resolve(), program.resolve()];
     if (other === owner) return owner;
-    owner.commands.push(...other.commands.splice(0));
+    mergeCommands(owner.commands, other.commands.splice(0));
     if (!owner.inference) appendOnce(owner.tape, other.tape.splice(0));
     owner.flags.push(...other.flags);
     owner.owned.push(...other.owned.splice(0));
@@ -105,7 +106,8 @@ export class Program implements RecordedProgram {
         `${kernel.name}: ${x} × ${y} × ${z} workgroups, expected 1 … ${limit} each; split the work over more axes`,
       );
     }
-    owner.commands.push({ type: "dispatch", kernel, params, operands, workgroups: [x, y, z], options });
+    const order = this.device.sequence.next++;
+    owner.commands.push({ type: "dispatch", kernel, params, operands, workgroups: [x, y, z], options, order });
   }
 
   assign(target: Tensor, source: Tensor): void {
@@ -116,7 +118,8 @@ export class Program implements RecordedProgram {
         `assign: ${showShape(source.shape)} ${source.dtype} does not fit the state ${showShape(target.shape)} ${target.dtype}`,
       );
     }
-    this.adopt("assign", [target, source]).commands.push({ type: "assign", source, target });
+    const owner = this.adopt("assign", [target, source]);
+    owner.commands.push({ type: "assign", source, target, order: this.device.sequence.next++ });
   }
 
   record<T extends Tensor>(y: T, inputs: readonly (Tensor | undefined)[], rule: GradientRule): T {
@@ -124,7 +127,7 @@ export class Program implements RecordedProgram {
     const owner = this.adopt("record", [y, ...given]);
     if (owner.inference) return y;
     appendOnce(owner.tape, given.flatMap(wayBack));
-    owner.tape.push({ y, inputs, rule });
+    owner.tape.push({ y, inputs, rule, order: this.device.sequence.next++ });
     return y;
   }
 

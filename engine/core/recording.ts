@@ -14,7 +14,7 @@ import type {
 } from "./device_parts.ts";
 import type { DType, HostArray } from "./dtype.ts";
 import type { Kernel, KernelParams } from "./kernel.ts";
-import type { DispatchOptions, ProgramOptions } from "./recording_options.ts";
+import type { DispatchOptions, ProgramOptions, Recorded } from "./recording_options.ts";
 import type { Shape } from "./shape.ts";
 import type { StateStorage } from "./storage.ts";
 
@@ -64,7 +64,7 @@ export interface VirtualStorage {
 export type Storage = VirtualStorage | StateStorage;
 
 /** One kernel launch of a recorded program. */
-export interface Dispatch {
+export interface Dispatch extends Recorded {
   readonly type: "dispatch";
   readonly kernel: Kernel;
   readonly params: KernelParams;
@@ -74,7 +74,7 @@ export interface Dispatch {
 }
 
 /** A copy of a recorded tensor into state; the planner lets the producer write there directly where it can. */
-export interface Assignment {
+export interface Assignment extends Recorded {
   readonly type: "assign";
   readonly source: Tensor;
   readonly target: Tensor;
@@ -102,7 +102,7 @@ export type GradientRule = (
 ) => readonly (Tensor | undefined)[];
 
 /** How the gradient of `y` gives those of its inputs. */
-export interface TapeEntry {
+export interface TapeEntry extends Recorded {
   readonly y: Tensor;
   readonly inputs: readonly (Tensor | undefined)[];
   readonly rule: GradientRule;
@@ -254,6 +254,8 @@ export interface Device extends BufferOwner {
   readonly staging: StagingBuffers;
   readonly tuning: TuningChoices;
   readonly arithmetic: GradientArithmetic;
+  /** Number of the next command or rule that is recorded. */
+  readonly sequence: { next: number };
   readonly checksFinite: boolean;
   readonly counters: DeviceCounters;
   readonly health: DeviceHealth;

@@ -22,3 +22,8 @@ export interface ProgramOptions {
   /** No gradient will be asked for, so ops keep nothing for a backward pass. */
   readonly inference?: boolean;
 }
+
+export interface Recorded {
+  /** Place among all that was recorded on the device, also by other programs; later ones are larger. */
+  readonly order: number;
+}

@@ -17,6 +17,10 @@ export const indexFlagsName = "index flags";
 /** Memory that outlives programs; its buffer is created when it is first needed, so plans can be made without allocating. */
 export class StateStorage {
   readonly kind = "state";
+  /** When the host or a run last overwrote it, on the device's count of what was recorded. */
+  overwritten = -1;
+  /** For a value that was read from an eager recording: when, and from which state it was computed. */
+  computed: { readonly order: number; readonly from: ReadonlySet<StateStorage> } | undefined;
   #buffer: GPUBuffer | undefined;
 
   constructor(

@@ -25,7 +25,7 @@ export class Tensor implements RecordedTensor {
     checkShape("tensor", shape);
     this.size = sizeOf(shape);
     this.base = base ?? this;
-    this.origin = part && { y: this, inputs: [part.whole], rule: part.rule };
+    this.origin = part && { y: this, inputs: [part.whole], rule: part.rule, order: device.sequence.next++ };
   }
 
   get sizeBytes(): number {

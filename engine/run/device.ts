@@ -58,6 +58,7 @@ export class Device implements RecordingDevice {
   readonly staging: StagingBuffers = new StagingPool(this);
   readonly tuning: TuningChoices = new TuningTable();
   readonly arithmetic: GradientArithmetic = { add, full };
+  readonly sequence = { next: 0 };
   readonly checksFinite: boolean;
   /** Set in canary mode. */
   readonly canaries: CanaryKeeper | undefined;
@@ -121,6 +122,7 @@ export class Device implements RecordingDevice {
     if (!storage) throw new ValidationError("write: the tensor is not state; declare it as an input of its program");
     if (values.length !== tensor.size)
       throw new ShapeError(`write: ${values.length} values for the shape ${showShape(tensor.shape)}`);
+    storage.overwritten = this.sequence.next++;
     if (this.checksFinite) checkFinite(storage.name, tensor, values);
     writeBuffer(this.gpu, { buffer: storage.buffer, offset: tensor.byteOffset, size: tensor.sizeBytes }, values);
   }

@@ -1,9 +1,17 @@
+import { writtenBy } from "../core/command.ts";
 import type { BufferRange, Guard, Pipeline } from "../core/device_parts.ts";
 import { hostArray } from "../core/dtype.ts";
 import { OptionError, ReusedTensorError, ShapeError } from "../core/errors.ts";
-import type { Program, Runner, VirtualStorage } from "../core/recording.ts";
+import type { Command, Program, Runner, VirtualStorage } from "../core/recording.ts";
 import { showShape } from "../core/shape.ts";
-import { alignUp, bindingAlignment, GPUBufferUsageFlags, guardBytes } from "../core/storage.ts";
+import {
+  alignUp,
+  bindingAlignment,
+  GPUBufferUsageFlags,
+  guardBytes,
+  indexFlagsName,
+  type StateStorage,
+} from "../core/storage.ts";
 import { stateOf, type Tensor } from "../core/tensor.ts";
 import type { PlannedCommand } from "../plan/planned_command.ts";
 import { type Plan, planProgram } from "../plan/planner.ts";
@@ -25,6 +33,7 @@ export class Executable implements Runner {
   readonly #uniforms: GPUBuffer | undefined;
   readonly #steps: Step[];
   readonly #guards: readonly Guard[];
+  readonly #updated: ReadonlySet<StateStorage>;
 
   private constructor(
     readonly program: Program,
@@ -59,6 +68,7 @@ export class Executable implements Runner {
       device.gpu.queue.writeBuffer(this.#uniforms, 0, uniforms.bytes);
     }
     this.#steps = plan.commands.map((planned, i) => this.#prepare(planned, pipelines[i], uniforms.ranges[i]));
+    this.#updated = updatedBy(program.commands);
     this.#guards = device.canaries ? setGuards(device.canaries, this, this.#arenas) : [];
   }
 
@@ -175,6 +185,7 @@ export class Executable implements Runner {
       if (i === this.cuts.length - 1 && staging) this.#copyOut(encoder, readBack, staging);
       device.submit(encoder.finish());
     });
+    for (const state of this.#updated) state.overwritten = device.sequence.next++;
     device.canaries?.record(this.#guards);
   }
 
@@ -220,6 +231,12 @@ export class Executable implements Runner {
     for (const buffer of [...this.#arenas.splice(0), this.#inputBuffer, this.#uniforms])
       if (buffer) this.program.device.destroyBuffer(buffer);
   }
+}
+
+/** State that commands write, but for the flags of bad indices. */
+function updatedBy(commands: readonly Command[]): Set<StateStorage> {
+  const written = commands.flatMap(writtenBy).map(({ storage }) => storage);
+  return new Set(written.filter((storage) => storage.kind === "state").filter(({ name }) => name !== indexFlagsName));
 }
 
 export function planFor(program: Program, outputs: readonly Tensor[]): Plan {

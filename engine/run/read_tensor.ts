@@ -1,4 +1,4 @@
-import { writtenBy } from "../core/command.ts";
+import { readBy, writtenBy } from "../core/command.ts";
 import type { HostArray } from "../core/dtype.ts";
 import { ReusedTensorError } from "../core/errors.ts";
 import { entryWithoutRule } from "../core/gradient_paths.ts";
@@ -80,6 +80,9 @@ async function runEager(program: Program, x: Tensor): Promise<void> {
   const executable = await Executable.create(program, []);
   executable.submit();
   storage.materialized = own;
+  const read = commands.flatMap(readBy).map((source) => source.storage);
+  const from = new Set(read.filter((source) => source.kind === "state"));
+  own.computed = { order: device.sequence.next++, from };
   keepDependence(program, storage, commands);
   const left = commands.flatMap(withoutValues);
   program.commands.splice(0, program.commands.length, ...left);
