@@ -14,7 +14,8 @@ import { foldGrid } from "./grid.ts";
 
 /**
  * Softmax attention softmax(scale q kᵀ) v of every image and head, without a tokens × tokens tensor in memory. q, k and v are
- * read from the rows of one linear layer, and the result is in the order that the next one reads.
+ * read from the rows of one linear layer, and the result is in the order that the next one reads. NaN in a query spoils its row of the
+ * head, in a key or value all rows of its image and head; so do infinities.
  *
  * @param qkv - `[B, T, 3·H·headDim]`, or `[rows, 3·H·headDim]` with `segments`; each row is q, k, v; in each the heads in turn.
  *   f32, or f16 with f32 sums; scores stay within ±1e30
@@ -122,6 +123,7 @@ function launch(
     };
     const pairs = served.reduce((sum, { batch, tokens }) => sum + batch * tokens * tokens, 0);
     program.dispatch(kernel, params, operands, foldGrid(device, tiles, heads), {
+      operation: "attention",
       constants: { ...constants, ...variant.constants(device) },
       declarations: { headDim: `${headDim}u`, Operand, ...variant.declarations(device) },
       flops: flopsPerPair * pairs * heads * headDim,

@@ -53,6 +53,7 @@ export function batchNormGrad(
     { x, saved, weight, bias, dy, dx, dWeight, dBias },
     workgroups,
     {
+      operation: "batchNorm",
       declarations,
       flops: (activation === "gelu" ? 65 : 15) * x.size,
     },

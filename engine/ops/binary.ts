@@ -10,11 +10,9 @@ import type { Program } from "../core/program.ts";
 import { checkDType } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { broadcastLoop, broadcastShape, widenLoop } from "./broadcast.ts";
-import { cast } from "./cast.ts";
-import { equal, greater, greaterEqual, less, lessEqual } from "./compare.ts";
+import { equal, less } from "./compare.ts";
 import { elementTypes, elementwiseLaunch, stridingGroups } from "./elementwise.ts";
 import { sumTo } from "./reduce.ts";
-import { log, neg } from "./unary.ts";
 import { where } from "./where.ts";
 
 /** Operations of the binary kernels, in the order of their `operation` constant. */
@@ -81,70 +79,55 @@ export const binaryBroadcastKernel = defineKernel({
   }),
 });
 
-type Operand = Tensor | number;
+export type Operand = Tensor | number;
 
-/** a + b with numpy broadcasting. @throws ShapeError, DTypeError, RankError, ProgramMixError, DeviceMixError */
+/** a + b with numpy broadcasting; NaN passes, as does ∞ − ∞, which is NaN. @throws ShapeError, DTypeError, RankError, ProgramMixError, DeviceMixError */
 export function add(a: Operand, b: Operand): Tensor {
   return binary("add", a, b, (dy) => [() => dy, () => dy]);
 }
 
 /** a - b; broadcasting and errors as {@link add}. */
 export function sub(a: Operand, b: Operand): Tensor {
-  return binary("sub", a, b, (dy) => [() => dy, () => neg(dy)]);
+  return binary("sub", a, b, (dy) => [() => dy, () => mul(dy, -1)]);
 }
 
-/** a · b; broadcasting and errors as {@link add}. */
+/** a · b; NaN passes, 0 · ∞ is NaN. Broadcasting and errors as {@link add}. */
 export function mul(a: Operand, b: Operand): Tensor {
   return binary("mul", a, b, (dy) => [() => mul(dy, b), () => mul(dy, a)]);
 }
 
-/** a / b; broadcasting and errors as {@link add}. */
+/** a / b; NaN passes, a / 0 is ±∞, and NaN for a = 0. Broadcasting and errors as {@link add}. */
 export function div(a: Operand, b: Operand): Tensor {
   // d(a / b) = da / b - (a / b) db / b
-  return binary("div", a, b, (dy, y) => [() => div(dy, b), () => neg(div(mul(dy, y), b))]);
+  return binary("div", a, b, (dy, y) => [() => div(dy, b), () => mul(div(mul(dy, y), b), -1)]);
 }
 
-/** The larger of a and b, NaN if either is; where they are equal each receives half of the gradient, as in PyTorch. Errors as {@link add}. */
+/**
+ * The larger of a and b, NaN if either is. As in PyTorch each receives half of the gradient where they are equal, and both the whole
+ * of it where one is NaN. Errors as {@link add}.
+ */
 export function maximum(a: Operand, b: Operand): Tensor {
   return binary("maximum", a, b, (dy) => [() => winner(dy, a, b), () => winner(dy, b, a)]);
 }
 
-/** The smaller of a and b, NaN if either is; where they are equal each receives half of the gradient, as in PyTorch. Errors as {@link add}. */
+/**
+ * The smaller of a and b, NaN if either is. As in PyTorch each receives half of the gradient where they are equal, and both the whole
+ * of it where one is NaN. Errors as {@link add}.
+ */
 export function minimum(a: Operand, b: Operand): Tensor {
   return binary("minimum", a, b, (dy) => [() => winner(dy, b, a), () => winner(dy, a, b)]);
 }
 
-/**
- * a to the power b as in PyTorch: a negative base with an integer exponent is a number, with another one NaN; `pow(a, 0)` is 1.
- * Broadcasting and errors as {@link add}.
- */
-export function pow(a: Operand, b: Operand): Tensor {
-  // da: b a^(b-1), 0 for b = 0; db: y ln a, 0 where y is 0 around a = 0
-  return binary("pow", a, b, (dy, y) => [() => mul(dy, baseSlope(a, b)), () => mul(dy, exponentSlope(a, b, y))]);
-}
-
-/** dy where high > low, dy / 2 where equal, else 0. */
+/** 0 where high < low, dy / 2 where they are equal, else dy: also where one is NaN, so that both receive it. */
 function winner(dy: Tensor, high: Operand, low: Operand): Tensor {
-  return where(greater(high, low), dy, where(less(high, low), 0, mul(dy, 0.5)));
-}
-
-function baseSlope(a: Operand, b: Operand): Operand {
-  if (typeof b === "number") return b === 0 ? 0 : mul(pow(a, b - 1), b);
-  const slope = mul(pow(a, sub(b, 1)), b);
-  return where(equal(b, 0), 0, slope);
-}
-
-function exponentSlope(a: Operand, b: Operand, y: Tensor): Operand {
-  if (typeof a === "number")
-    return a === 0 ? where(lessEqual(0, b), 0, mul(y, Number.NEGATIVE_INFINITY)) : mul(y, Math.log(a));
-  const flat = mul(cast(equal(a, 0), y.dtype), cast(greaterEqual(b, 0), y.dtype));
-  return where(cast(flat, "u32"), 0, mul(y, log(a)));
+  return where(less(high, low), 0, where(equal(high, low), mul(dy, 0.5), dy));
 }
 
 /** Gradients of both operands in the shape of the result, each recorded only where it is wanted. */
 type Rule = (dy: Tensor, y: Tensor) => readonly [() => Tensor, () => Tensor];
 
-function binary(name: BinaryOperation, a: Operand, b: Operand, rule: Rule): Tensor {
+/** Records one of the operations with its gradient. */
+export function binary(name: BinaryOperation, a: Operand, b: Operand, rule: Rule): Tensor {
   if (typeof a !== "number" && typeof b !== "number") return tensors(name, a, b, rule);
   const [x, scalar, reversed] = typeof a === "number" ? [b, a, true] : [a, b, false];
   if (typeof x === "number" || typeof scalar !== "number") {
@@ -155,6 +138,7 @@ function binary(name: BinaryOperation, a: Operand, b: Operand, rule: Rule): Tens
   const y = program.empty(x.shape, x.dtype);
   const { count, workgroups, declarations } = elementwiseLaunch(x);
   program.dispatch(binaryScalarKernel, { count, scalar }, { x, y }, workgroups, {
+    operation: name,
     constants: { operation: binaryOperations.indexOf(name), reversed: Number(reversed) },
     declarations,
     flops: x.size,
@@ -174,6 +158,7 @@ function tensors(name: BinaryOperation, a: Tensor, b: Tensor, rule: Rule): Tenso
     const { count, workgroups, declarations } = elementwiseLaunch(y);
     const inPlace = { kernel: binaryInPlaceKernel, output: "y", operand: "a" };
     program.dispatch(binaryKernel, { count }, { a, b, y }, workgroups, {
+      operation: name,
       constants,
       declarations,
       flops: y.size,
@@ -199,6 +184,7 @@ function broadcast(program: Program, name: BinaryOperation, a: Tensor, b: Tensor
     { a, b, y },
     stridingGroups(count, program.device),
     {
+      operation: name,
       constants: { operation: binaryOperations.indexOf(name) },
       declarations: { Element, StoredA: StoredA ?? Stored, StoredB: StoredB ?? Stored, StoredY: Stored },
       flops: y.size,

@@ -6,6 +6,7 @@ import { defineKernel } from "../core/kernel.ts";
 import { checkDType } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { elementwiseLaunch } from "./elementwise.ts";
+import { full } from "./fill.ts";
 
 const Params = d.struct({ count: d.u32, low: d.f32, high: d.f32 }).$name("Params");
 const elements = d.arrayOf(d.vec4f);
@@ -47,10 +48,20 @@ export function clamp(x: Tensor, range: { readonly low?: number; readonly high?:
   const { count, workgroups, declarations } = elementwiseLaunch(x);
   const params = { count, low, high };
   program.dispatch(clampKernel, params, { x, y }, workgroups, { declarations, flops: 2 * x.size });
-  return program.record(y, [x], (dy) => {
-    const owner = programOf("clamp", x, dy);
-    const dx = owner.empty(x.shape, x.dtype);
-    owner.dispatch(clampGradKernel, params, { x, dy, dx }, workgroups, { declarations, flops: 3 * x.size });
-    return [dx];
+  return program.record(y, [x], (dy) => [gradient(x, dy, { low, high })]);
+}
+
+/** dy where x lies in the range; as a function of x it is flat. */
+function gradient(x: Tensor, dy: Tensor, range: { readonly low: number; readonly high: number }): Tensor {
+  const program = programOf("clamp", x, dy);
+  const dx = program.empty(x.shape, x.dtype);
+  const { count, workgroups, declarations } = elementwiseLaunch(x);
+  program.dispatch(clampGradKernel, { count, ...range }, { x, dy, dx }, workgroups, {
+    declarations,
+    flops: 3 * x.size,
   });
+  return program.record(dx, [x, dy], (g, [needsX, needsDy]) => [
+    needsX ? full(g.program, x.shape, 0, x.dtype) : undefined,
+    needsDy ? gradient(x, g, range) : undefined,
+  ]);
 }

@@ -85,7 +85,7 @@ export function crossEntropyPerRow(logits: Tensor, targets: Tensor, options: Cro
       { count: logits.size, columns, smoothing },
       { logits, targets, logSum, dLosses, dLogits },
       stridingGroups(logits.size, owner.device),
-      { flops: 5 * logits.size },
+      { operation: "crossEntropy", flops: 5 * logits.size },
     );
     return [dLogits];
   });

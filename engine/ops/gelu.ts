@@ -6,7 +6,10 @@ import inPlaceSource from "../../shaders/gelu_in_place.wgsl" with { type: "text"
 import { defineKernel } from "../core/kernel.ts";
 import { checkDType } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
+import { mul, sub } from "./binary.ts";
+import { clamp } from "./clamp.ts";
 import { elementwiseLaunch } from "./elementwise.ts";
+import { exp, square } from "./unary.ts";
 
 const Params = d.struct({ count: d.u32 }).$name("Params");
 const elements = d.arrayOf(d.vec4f);
@@ -52,7 +55,7 @@ export const geluGradInPlaceKernel = defineKernel({
 const flopsPerElement = 35;
 
 /**
- * x (1 + erf(x / √2)) / 2, the exact GELU (arXiv 1606.08415); erf is within 8e-8.
+ * x (1 + erf(x / √2)) / 2, the exact GELU (arXiv 1606.08415); erf is within 8e-8. NaN stays NaN, ∞ gives ∞, -∞ gives NaN as in PyTorch.
  *
  * @param x - any shape, f32 or f16
  * @throws DTypeError
@@ -82,5 +85,20 @@ export function geluGrad(x: Tensor, dy: Tensor): Tensor {
     flops: (flopsPerElement + 15) * x.size,
     inPlace: { kernel: geluGradInPlaceKernel, output: "dx", operand: "dy" },
   });
-  return dx;
+  return recordGeluGrad(dx, x, dy);
+}
+
+/** States the gradient of dx = dy gelu'(x), which a kernel of any operation computed. @returns `dx` */
+export function recordGeluGrad(dx: Tensor, x: Tensor, dy: Tensor): Tensor {
+  return dx.program.record(dx, [x, dy], (g, [needsX, needsDy]) => [
+    needsX ? mul(mul(g, dy), bend(x)) : undefined,
+    needsDy ? geluGrad(x, g) : undefined,
+  ]);
+}
+
+/** gelu''(x) = (2 - x²) phi(x), phi the density of the standard normal; without inf · 0 far out. */
+function bend(x: Tensor): Tensor {
+  const near = clamp(x, { low: -20, high: 20 }); // phi(20) is 0 in f32
+  const density = mul(exp(mul(square(near), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+  return mul(sub(2, square(near)), density);
 }

@@ -41,7 +41,8 @@ export const l2NormalizeGradKernels = {
 };
 
 /**
- * Scales each row along the last axis to unit length: v / max(‖v‖, epsilon).
+ * Scales each row along the last axis to unit length: v / max(‖v‖, epsilon). A row with NaN becomes NaN; beside an infinite number,
+ * which becomes NaN, the others become 0.
  *
  * @param x - `[..., columns]`, f32
  * @param epsilon - smallest norm divided by, in the unit of `x`; from 1e-30. Default 1e-12, as in PyTorch
@@ -108,7 +109,7 @@ function backward(program: Program, variant: RowVariant, { unit, scale, floor }:
     { rows, columns, floor },
     { y: unit, scale, dy, dx },
     rowGroups(variant, rows, program.device),
-    { flops: 5 * unit.size },
+    { operation: "l2Normalize", flops: 5 * unit.size },
   );
   return dx;
 }

@@ -113,6 +113,7 @@ function launch(
     { x, mean, rstd, weight, dy, residual: residual ?? dy, dx, partials },
     [groups],
     {
+      operation: "layerNorm",
       declarations: {
         ...elementTypes(wide, x.dtype),
         share: wide ? "1.0" : "0.25",
@@ -130,6 +131,7 @@ function launch(
     operands,
     manyStridingGroups(2 * columns, program.device),
     {
+      operation: "layerNorm",
       flops: partials.size,
     },
   );

@@ -1,10 +1,13 @@
 import { DTypeError, RankError, ShapeError } from "../core/errors.ts";
 import type { Program } from "../core/program.ts";
+import type { PendingGradients } from "../core/recording.ts";
 import { checkDType, checkSameShape, matrixShape, rowsAndColumns, showShape } from "../core/shape.ts";
-import { programOf, type Tensor } from "../core/tensor.ts";
+import { programOf, reshape, type Tensor } from "../core/tensor.ts";
 import { cast } from "./cast.ts";
+import { recordGeluGrad } from "./gelu.ts";
 import { foldGeluSlope } from "./matmul_fold.ts";
 import { type Product, recordProduct, sumParts } from "./matmul_product.ts";
+import { expand } from "./reduce.ts";
 
 export interface LinearOptions {
   /** `[out]`, added to every row. */
@@ -16,7 +19,8 @@ export interface LinearOptions {
 }
 
 /**
- * `y = activation(x Wᵀ + bias) + residual` in one dispatch; the convention of `torch.nn.Linear`.
+ * `y = activation(x Wᵀ + bias) + residual` in one dispatch; the convention of `torch.nn.Linear`. NaN and infinities as
+ * in `matmul`.
  *
  * @param x - `[..., in]`, f32 or f16; leading axes are flattened into rows
  * @param weight - `[out, in]`, of the type of `x`, or f32 for an f16 `x`: master weights, which are rounded to f16 for the products
@@ -35,15 +39,33 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
   const gelu = activation === "gelu";
   recordProduct(program, { ...forward, epilogue: { bias, gelu, preactivation, residual } }, y);
   // With p = x Wᵀ + b:  dp = dy gelu'(p),  dx = dp W,  dW = dpᵀ x,  db = sum of dp over rows,  dresidual = dy.
+  if (preactivation) {
+    program.record(preactivation, [x, weight, bias], (dp, needs, pending) =>
+      productGradients(x, weight, bias, dp, needs, pending),
+    );
+  }
   return program.record(y, [x, weight, bias, residual], (dy, needs, pending) => {
     const [needsX, needsWeight, needsBias] = needs;
-    const target = program.resolve();
-    const dp = preactivation && (needsX || needsWeight || needsBias) ? geluGradient(target, preactivation, dy) : dy;
-    const [dWeight, dBias] =
-      needsWeight || needsBias ? parameterGradients(target, x, weight, needsBias ? bias : undefined, dp) : [];
-    const dx = needsX ? inputGradient(target, x, weight, dp, pending.take(0)) : undefined;
-    return [dx, dWeight, dBias, dy];
+    const dp =
+      preactivation && (needsX || needsWeight || needsBias) ? geluGradient(program.resolve(), preactivation, dy) : dy;
+    return [...productGradients(x, weight, bias, dp, needs, pending), dy];
   });
+}
+
+/** dx, dW and db of p = x Wᵀ + b. */
+function productGradients(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  dp: Tensor,
+  [needsX, needsWeight, needsBias]: readonly boolean[],
+  pending: PendingGradients,
+): [Tensor | undefined, Tensor | undefined, Tensor | undefined] {
+  const program = programOf("linear", x, weight, bias, dp);
+  const [dWeight, dBias] =
+    needsWeight || needsBias ? parameterGradients(program, x, weight, needsBias ? bias : undefined, dp) : [];
+  const dx = needsX ? inputGradient(program, x, weight, dp, pending.take(0)) : undefined;
+  return [dx, dWeight, dBias];
 }
 
 /** Sizes of a linear layer. @throws RankError, ShapeError, DTypeError */
@@ -86,11 +108,11 @@ function product(
 /** dp = dy gelu'(p), as part of the product that made dy where one did. */
 export function geluGradient(program: Program, preactivation: Tensor, dy: Tensor): Tensor {
   const folded = foldGeluSlope(program, dy, preactivation);
-  if (folded) return folded;
+  if (folded) return recordGeluGrad(folded, preactivation, dy);
   const dp = program.empty(preactivation.shape, preactivation.dtype);
   const [rows, columns] = rowsAndColumns("linear", "dy", dy);
   sumParts(program, { rows, columns, batches: 1, splits: 1 }, dy, dp, { geluSlopeAt: preactivation });
-  return dp;
+  return recordGeluGrad(dp, preactivation, dy);
 }
 
 /** dx = dp W, plus what reached `x` on other paths. */
@@ -100,7 +122,11 @@ export function inputGradient(program: Program, x: Tensor, weight: Tensor, dp: T
   // Rounded once more: a copy kept since the forward pass would take half of the master weights' memory all the while.
   const plain = product(dp, cast(weight, dp.dtype), x.size / inputs, inputs, outputs, false, false);
   recordProduct(program, { ...plain, epilogue: { residual } }, dx);
-  return dx;
+  return program.record(dx, [dp, weight, residual], (g, [needsDp, needsWeight]) => [
+    needsDp ? linear(g, weight) : undefined,
+    needsWeight ? parameterGradients(program.resolve(), g, weight, undefined, dp)[0] : undefined,
+    g,
+  ]);
 }
 
 /** dW and, from the same pass over dp, db. */
@@ -116,5 +142,10 @@ function parameterGradients(
   const dBias = bias && program.empty(bias.shape, bias.dtype);
   const transposed = product(dp, x, outputs, inputs, x.size / inputs, true, false);
   recordProduct(program, { ...transposed, epilogue: { rowSums: dBias } }, dWeight);
+  if (dBias) program.record(dBias, [dp], (g) => [expand(cast(g, dp.dtype), dp.shape)]);
+  program.record(dWeight, [x, dp], (g, [needsX, needsDp]) => [
+    needsX ? inputGradient(program.resolve(), x, g, dp) : undefined,
+    needsDp ? reshape(linear(x, g), dp.shape) : undefined,
+  ]);
   return [dWeight, dBias];
 }

@@ -12,7 +12,7 @@ export interface MatmulOptions {
 }
 
 /**
- * Matrix product over the last two axes, with f32 sums.
+ * Matrix product over the last two axes, with f32 sums. NaN and infinities spoil the rows and columns that they meet; 0 · ∞ is NaN.
  *
  * @param a - `[..., M, K]`, or `[..., K, M]` with `transposeA`; f32 or f16
  * @param b - `[..., K, N]`, or `[..., N, K]` with `transposeB`; the type of `a`
@@ -26,10 +26,31 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const leading = product.aBatched || !product.bBatched ? a.shape.slice(0, -2) : b.shape.slice(0, -2);
   const y = program.empty([...leading, rows, columns], a.dtype);
   recordProduct(program, flattened(product), y);
-  return program.record(y, [a, b], (dy, needs) => [
-    needs[0] ? gradientOfA(program.resolve(), product, dy) : undefined,
-    needs[1] ? gradientOfB(program.resolve(), product, dy) : undefined,
-  ]);
+  return program.record(y, [a, b], (dy, needs) => gradients(product, dy, needs));
+}
+
+/**
+ * Of the sum of dy y with respect to a and b. Each is linear in dy and in the other operand: with g in the place of the operand, the
+ * same sum gives their gradients.
+ */
+function gradients(product: Product, dy: Tensor, [needsA, needsB]: readonly boolean[]): (Tensor | undefined)[] {
+  const { a, b, transposeA, transposeB } = product;
+  const program = programOf("matmul", a, b, dy);
+  const dA = needsA ? gradientOfA(program, product, dy) : undefined;
+  const dB = needsB ? gradientOfB(program, product, dy) : undefined;
+  if (dA) {
+    program.record(dA, [dy, b], (g, [needsDy, needsOther]) => [
+      needsDy ? matmul(g, b, { transposeA, transposeB }) : undefined,
+      ...gradients({ ...product, a: g }, dy, [false, needsOther ?? false]).slice(1),
+    ]);
+  }
+  if (dB) {
+    program.record(dB, [dy, a], (g, [needsDy, needsOther]) => [
+      needsDy ? matmul(a, g, { transposeA, transposeB }) : undefined,
+      ...gradients({ ...product, b: g }, dy, [needsOther ?? false, false]).slice(0, 1),
+    ]);
+  }
+  return [dA, dB];
 }
 
 function describeProduct(a: Tensor, b: Tensor, transposeA: boolean, transposeB: boolean): Product {

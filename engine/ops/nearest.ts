@@ -2,7 +2,7 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import type { Program } from "../core/program.ts";
 import type { Device } from "../core/recording.ts";
 import { checkDType, checkRank, matrixShape } from "../core/shape.ts";
-import { programOf, type Tensor, viewRows } from "../core/tensor.ts";
+import { programOf, type Tensor } from "../core/tensor.ts";
 import { bucket, defineVariants } from "./choose_variant.ts";
 import { manyStridingGroups } from "./elementwise.ts";
 import { foldGrid } from "./grid.ts";
@@ -14,6 +14,7 @@ import {
   nearestTraitsKernel,
   nearestVariants,
 } from "./nearest_kernels.ts";
+import { rows } from "./rows.ts";
 
 export interface NearestOptions {
   /** Neighbours per query, 1 … 256, at most the rows of the bank. */
@@ -49,8 +50,9 @@ const mostSegments = 128;
 
 /**
  * The k most similar rows of a bank for each query, exactly. Similarities stay in registers: memory beside the result is
- * `16 (R + N)` bytes and `8 k` per query and segment. A bank larger than one binding is searched part by part. No gradient: differentiating similarities or
- * indices throws a NoGradientError; `detach` them.
+ * `16 (R + N)` bytes and `8 k` per query and segment. A bank larger than one binding is searched part by part. A
+ * similarity of NaN is -3.39e38, so that such rows come last, before excluded ones only; infinite ones are ±3.39e38. No gradient:
+ * differentiating similarities or indices throws a NoGradientError; `detach` them.
  *
  * @param queries - `[R, D]` f32
  * @param bank - `[N, D]` f32
@@ -113,7 +115,7 @@ export function nearestInParts(
   const rowsPerSegment = Math.ceil(partRows / segments / rowAlignment) * rowAlignment;
   let previous = program.empty([2], "u32");
   for (let from = 0; from < bankRows; from += partRows) {
-    const part = viewRows(bank, from, Math.min(bankRows, from + partRows));
+    const part = rows(bank, from, Math.min(bankRows, from + partRows));
     const [partLength] = matrixShape("nearest", "bank", part);
     const lists = program.empty([queryCount, segments, k, 2], "u32");
     program.dispatch(

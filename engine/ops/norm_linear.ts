@@ -163,6 +163,7 @@ function fused(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLin
     { x, weight, bias: bias ?? scale, scale, shift, y, preactivation: preactivation ?? program.empty([4]), statistics },
     foldGrid(program.device, Math.ceil(outputs / (4 * lanes)), Math.ceil(rows / tileRows)),
     {
+      operation: "normLinear",
       constants: { lanes, hasBias: bias ? 1 : 0, gelu: activation ? 1 : 0, keepPreactivation: preactivation ? 1 : 0 },
       flops: 2 * rows * inputs * outputs,
     },
@@ -207,7 +208,7 @@ function parameterGradients(program: Program, kept: Kept): [Tensor, Tensor] {
     { rows, columns, depth: depth / 4, statisticsStride: statistics.shape[1] ?? rows },
     { x, dy: dp, scale, shift, statistics, dWeight, dBias },
     foldGrid(program.device, Math.ceil(depth / (4 * lanes)), Math.ceil(columns / tileRows)),
-    { constants: { lanes }, flops: 2 * rows * columns * depth },
+    { operation: "normLinear", constants: { lanes }, flops: 2 * rows * columns * depth },
   );
   return [dWeight, dBias];
 }

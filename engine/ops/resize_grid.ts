@@ -52,7 +52,7 @@ export interface ResizeOptions {
 
 /**
  * Bicubic resize of a grid of embeddings: PyTorch's `interpolate(mode="bicubic", align_corners=False)`, a = -0.75,
- * half-pixel centres, edges clamped, no antialiasing.
+ * half-pixel centres, edges clamped, no antialiasing. NaN and infinities spoil the places whose 16 neighbours hold them.
  *
  * @param grid - `[n, h, w, D]`
  * @returns `[n, rows, columns, D]`
@@ -87,6 +87,6 @@ export function resizeGrid(grid: Tensor, { rows, columns, scaleOffset = 0 }: Res
     const places = sizeOf(grid.shape) / vector;
     const values = { count: places, ...sizes, ...scales };
     backward.dispatch(resizeGridGradKernel, values, { dy, dx }, gridOf(dy.device, places), options);
-    return [dx];
+    return [backward.record(dx, [dy], (g) => [resizeGrid(g, { rows, columns, scaleOffset })])];
   });
 }

@@ -50,7 +50,8 @@ export const rmsNormGradKernel = defineKernel({
 });
 
 /**
- * x / √(mean(x²) + epsilon) · weight along the last axis (arXiv 1910.07467, eq. 4).
+ * x / √(mean(x²) + epsilon) · weight along the last axis (arXiv 1910.07467, eq. 4). A row with NaN becomes NaN; beside an
+ * infinite number, which becomes NaN, the others become 0.
  *
  * @param x - `[..., columns]`, f32 or f16
  * @param weight - scale per column, `[columns]`, f32
@@ -127,7 +128,7 @@ function backward(program: Program, variant: BlockVariant, { x, weight, rstd, dy
     { rows, columns: count, width: columns, addsResidual: Number(residual !== undefined) },
     { x, rstd, weight, dy, residual: residual ?? dy, dx, partials },
     [groups],
-    { declarations: { ...declarations, blockRows: `${variant.blockRows}u` }, flops: 11 * x.size },
+    { operation: "rmsNorm", declarations: { ...declarations, blockRows: `${variant.blockRows}u` }, flops: 11 * x.size },
   );
   const sums = reduceAxes("rmsNorm", partials, [0], { maximum: false, scale: 1 });
   return { dx, dWeight: reshape(sums, [columns]) };

@@ -60,7 +60,7 @@ export function paste(x: Tensor, shape: Shape, box: readonly Range[]): Tensor {
   const y = program.empty(shape, x.dtype);
   if (x.size < y.size) fillState(y.program, y, 0);
   pasteInto("slice", x, y, box);
-  return y;
+  return y.program.record(y, [x], (g) => [slice(g, box)]);
 }
 
 /** Copies `x` into a box of `y`; the rest of `y` keeps its values. */

@@ -7,8 +7,11 @@ import { type Declarations, defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
 import { checkDType, resolveAxis, rowsAndColumns } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
+import { mul, sub } from "./binary.ts";
+import { cast } from "./cast.ts";
 import { elementTypes } from "./elementwise.ts";
 import { transpose } from "./permute.ts";
+import { sum } from "./reduce.ts";
 import { defineRowVariants, type RowProblem, type RowVariant, rowGroups, rowWidth } from "./row_variant.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32 }).$name("Params");
@@ -89,8 +92,19 @@ function forward(program: Program, variant: RowVariant, problem: RowProblem, x: 
 function backward(program: Program, variant: RowVariant, problem: RowProblem, y: Tensor, dy: Tensor): Tensor {
   const dx = program.empty(y.shape, y.dtype);
   const { params, groups, options } = launchOf(program, variant, problem);
-  program.dispatch(softmaxGradKernels[variant], params, { y, dy, dx }, groups, options);
-  return dx;
+  program.dispatch(softmaxGradKernels[variant], params, { y, dy, dx }, groups, { ...options, operation: "softmax" });
+  return program.record(dx, [y, dy], (g, [needsY, needsDy]) => [
+    needsY ? bend(y, dy, g) : undefined,
+    needsDy ? backward(programOf("softmax", y, g), variant, problem, y, g) : undefined,
+  ]);
+}
+
+/** Of the sum of g dx: g (dy - sum(y dy)) - dy sum(y g), with respect to y, in f32. */
+function bend(y: Tensor, dy: Tensor, g: Tensor): Tensor {
+  const [wideY, wideDy, wideG] = [cast(y, "f32"), cast(dy, "f32"), cast(g, "f32")];
+  const alongRow = (by: Tensor): Tensor => sum(mul(wideY, by), { axes: [-1], keepDims: true });
+  const direct = mul(wideG, sub(wideDy, alongRow(wideDy)));
+  return cast(sub(direct, mul(wideDy, alongRow(wideG))), y.dtype);
 }
 
 function launchOf({ device }: Program, variant: RowVariant, { rows, columns, dtype }: RowProblem) {

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DTypeError, RankError, recordProgram, ShapeError, type Tensor } from "../../../engine/index.ts";
-import { add, div, maximum, minimum, mul, pow, sub } from "../../../engine/ops/binary.ts";
+import { add, div, maximum, minimum, mul, sub } from "../../../engine/ops/binary.ts";
 import { cast } from "../../../engine/ops/cast.ts";
+import { pow } from "../../../engine/ops/pow.ts";
 import { checkGradient, checkOperation, toleranceOf, valuesOf } from "../../../engine/testing/index.ts";
 import { testDevice } from "../../device.ts";
 import { operand } from "../../operand.ts";
