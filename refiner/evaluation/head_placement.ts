@@ -6,10 +6,13 @@ import { EvaluationError } from "./core/errors.ts";
  *
  * @param accuracy - k-NN accuracy per block, first to last
  * @returns blocks, 0-based, ending with the last one; of equal accuracies the earlier block counts as the peak
- * @throws EvaluationError without blocks
+ * @throws EvaluationError without blocks, or for an accuracy that is no number
  */
 export function recommendedBlocks(accuracy: readonly number[]): number[] {
   if (accuracy.length === 0) throw new EvaluationError("layers: no accuracies; evaluate at least one block");
+  const unknown = accuracy.findIndex((value) => Number.isNaN(value));
+  if (unknown >= 0)
+    throw new EvaluationError(`layers: the accuracy of block ${unknown} is NaN; evaluate on images that have labels`);
   const peak = accuracy.indexOf(Math.max(...accuracy));
   return Array.from({ length: accuracy.length - peak }, (_, i) => peak + i);
 }

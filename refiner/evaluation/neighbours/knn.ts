@@ -16,7 +16,7 @@ export interface VoteOptions {
  * @param similarities - cosine similarities of the k nearest, `[queries, k]`
  * @param labels - classes of these neighbours, `[queries, k]`
  * @returns predicted class per query, -1 where no neighbour has a label
- * @throws EvaluationError if sizes do not fit or a label is not below `classes`
+ * @throws EvaluationError if sizes do not fit, a label is not below `classes`, or a similarity is not finite
  */
 export function voteOfNeighbours(
   similarities: ArrayLike<number>,
@@ -31,6 +31,12 @@ export function voteOfNeighbours(
   }
   if (!(temperature > 0))
     throw new EvaluationError(`k-NN: the temperature is ${temperature}; give one above 0, such as 0.07`);
+  for (let at = 0; at < similarities.length; at++) {
+    if (Number.isFinite(similarities[at])) continue;
+    throw new EvaluationError(
+      `k-NN: query ${Math.floor(at / k)} has the similarity ${similarities[at]}, which is not finite; the features that it compares have diverged`,
+    );
+  }
   const votes = new Float64Array(classes);
   return Int32Array.from({ length: similarities.length / k }, (_, query) => {
     votes.fill(0);

@@ -1,5 +1,5 @@
 import { EvaluationError } from "../core/errors.ts";
-import type { FeatureMatrix } from "../core/feature_matrix.ts";
+import { checkMatrix, type FeatureMatrix } from "../core/feature_matrix.ts";
 
 const clippedShare = 0.01; // at either end, so that single outliers do not take the contrast
 
@@ -9,12 +9,13 @@ const clippedShare = 0.01; // at either end, so that single outliers do not take
  *
  * @param scores - `[patches, 3]`
  * @returns `[patches, 3]`, RGB
- * @throws EvaluationError unless there are three scores
+ * @throws EvaluationError unless there are three scores, or if one is not finite
  */
 export function colourMap(scores: FeatureMatrix): Uint8Array {
   const { rows, columns, data } = scores;
   if (columns !== 3)
     throw new EvaluationError(`colourMap: ${columns} scores per patch; give 3, for red, green and blue`);
+  checkMatrix("colourMap", scores, "scores");
   const colours = new Uint8Array(rows * 3);
   for (let channel = 0; channel < 3; channel++) {
     const sorted = Float64Array.from({ length: rows }, (_, row) => data[row * 3 + channel] ?? 0).sort();

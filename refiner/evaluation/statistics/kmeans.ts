@@ -42,7 +42,7 @@ export function kMeans(x: FeatureMatrix, options: KMeansOptions): KMeans {
     );
   }
   if (options.start) {
-    checkMatrix("kMeans", options.start);
+    checkMatrix("kMeans", options.start, "start");
     if (options.start.rows !== clusters || options.start.columns !== x.columns) {
       throw new EvaluationError(
         `kMeans: start of ${options.start.rows} × ${options.start.columns}; give ${clusters} centroids of width ${x.columns}`,
@@ -73,8 +73,23 @@ function distinctRows({ data, columns, rows }: FeatureMatrix, enough: number): n
   return seen.size;
 }
 
-/** Nearest centroid (the first of equals) and squared distance to it, for each row. */
+/**
+ * Nearest centroid (the first of equals) and squared distance to it, for each row.
+ *
+ * @throws EvaluationError if the widths differ, or a number is not finite
+ */
 export function nearestCentroids(x: FeatureMatrix, centroids: FeatureMatrix) {
+  checkMatrix("nearestCentroids", x);
+  checkMatrix("nearestCentroids", centroids, "centroids");
+  if (x.columns !== centroids.columns) {
+    throw new EvaluationError(
+      `nearestCentroids: features of width ${x.columns} for centroids of width ${centroids.columns}; take both from the same block`,
+    );
+  }
+  return assign(x, centroids);
+}
+
+function assign(x: FeatureMatrix, centroids: FeatureMatrix) {
   const assignment = new Int32Array(x.rows);
   const distances = new Float64Array(x.rows).fill(Number.MAX_VALUE);
   for (let row = 0; row < x.rows; row++) {
@@ -90,12 +105,12 @@ export function nearestCentroids(x: FeatureMatrix, centroids: FeatureMatrix) {
 
 function lloyd(x: FeatureMatrix, start: FeatureMatrix, maxIterations: number): KMeans {
   let centroids = start;
-  let { assignment, distances } = nearestCentroids(x, centroids);
+  let { assignment, distances } = assign(x, centroids);
   let iterations = 0;
   for (let changed = true; changed && iterations < maxIterations; iterations++) {
     reviveEmpty(assignment, distances, centroids.rows);
     centroids = groupMeans(x, assignment, centroids.rows);
-    const next = nearestCentroids(x, centroids);
+    const next = assign(x, centroids);
     changed = next.assignment.some((cluster, row) => cluster !== assignment[row]);
     ({ assignment, distances } = next);
   }

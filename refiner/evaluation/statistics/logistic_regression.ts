@@ -134,8 +134,9 @@ export function logProbabilities(model: Pick<LogisticRegression, "weight" | "bia
   return { rows: x.rows, columns: classes, data };
 }
 
-/** The most probable class of each row; the smaller of equals. */
+/** The most probable class of each row; the smaller of equals. @throws EvaluationError for NaN */
 export function mostProbable(logs: FeatureMatrix): Int32Array {
+  checkLogs("mostProbable", logs);
   const { rows, columns, data } = logs;
   return Int32Array.from({ length: rows }, (_, row) => {
     let best = 0;
@@ -146,9 +147,24 @@ export function mostProbable(logs: FeatureMatrix): Int32Array {
   });
 }
 
-/** Mean negative log-likelihood of the labels in nats: the cross entropy of a model whose log-probabilities are given. */
+/** A probability may be 0, and its logarithm -∞, but not NaN. */
+function checkLogs(operation: string, { data, columns }: FeatureMatrix): void {
+  const at = data.findIndex((value) => Number.isNaN(value));
+  if (at >= 0)
+    throw new EvaluationError(
+      `${operation}: row ${Math.floor(at / columns)} of the log-probabilities holds NaN; the model that made it has diverged`,
+    );
+}
+
+/**
+ * Mean negative log-likelihood of the labels in nats: the cross entropy of a model whose log-probabilities are given; ∞ where one
+ * of them is -∞.
+ *
+ * @throws EvaluationError if labels do not fit, or for NaN
+ */
 export function negativeLogLikelihood(logs: FeatureMatrix, labels: ArrayLike<number>): number {
   checkLabels("negativeLogLikelihood", labels, logs.rows);
+  checkLogs("negativeLogLikelihood", logs);
   let sum = 0;
   for (let row = 0; row < logs.rows; row++) sum -= logs.data[row * logs.columns + (labels[row] ?? 0)] ?? 0;
   return sum / logs.rows;

@@ -1,0 +1,105 @@
+import { describe, expect, it } from "vitest";
+import * as evaluation from "../../../refiner/evaluation/index.ts";
+import { EvaluationError, type FeatureMatrix } from "../../../refiner/evaluation/index.ts";
+import { testDevice } from "../../device.ts";
+
+const device = await testDevice();
+
+const labels = [0, 1, 0, 1, 0, 1];
+const good: FeatureMatrix = {
+  rows: 6,
+  columns: 3,
+  data: Float64Array.from({ length: 18 }, (_, i) => Math.sin(7 * i)),
+};
+/** The same with a value in row 4 that is no number. */
+const spoilt = (value: number): FeatureMatrix => ({ ...good, data: good.data.with(13, value) });
+
+/** What is called with a matrix that may hold what is not finite; a name may stand for several arguments. */
+const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = {
+  NeighbourBank: (x) => new evaluation.NeighbourBank(device, x, 1),
+  "NeighbourBank, queries": async (x) => await new evaluation.NeighbourBank(device, good, 1).search(x),
+  calinskiHarabasz: (x) => evaluation.calinskiHarabasz(x, labels),
+  colourMap: evaluation.colourMap,
+  componentScores: (x) => evaluation.componentScores(x, evaluation.principalComponents(good, 2)),
+  daviesBouldin: (x) => evaluation.daviesBouldin(x, labels),
+  featureStatistics: (x) => evaluation.featureStatistics(x),
+  fitLogisticRegression: (x) => evaluation.fitLogisticRegression(x, labels, { l2: 1, bias: "none" }),
+  kMeans: (x) => evaluation.kMeans(x, { clusters: 2, seed: 0 }),
+  "kMeans, start": (x) => evaluation.kMeans(good, { clusters: 6, seed: 0, start: x }),
+  knnAccuracy: async (x) =>
+    await evaluation.knnAccuracy(device, { features: x, labels }, { features: good, labels }, { k: 1 }),
+  "knnAccuracy, test": async (x) =>
+    await evaluation.knnAccuracy(device, { features: good, labels }, { features: x, labels }, { k: 1 }),
+  knnPredictions: async (x) => await evaluation.knnPredictions(device, { features: x, labels }, good, { k: 1 }),
+  logProbabilities: (x) =>
+    evaluation.logProbabilities(
+      { weight: { ...good, rows: 2, data: good.data.subarray(6) }, bias: new Float64Array(2) },
+      x,
+    ),
+  nearestCentroids: (x) => evaluation.nearestCentroids(x, good),
+  "nearestCentroids, centroids": (x) => evaluation.nearestCentroids(good, x),
+  principalComponents: (x) => evaluation.principalComponents(x, 2),
+  silhouette: (x) => evaluation.silhouette(x, labels),
+  silhouetteSamples: (x) => evaluation.silhouetteSamples(x, labels, "cosine"),
+  standardise: (x) => evaluation.standardise(x, evaluation.featureStatistics(good)),
+  unitRows: evaluation.unitRows,
+};
+
+/** What refuses NaN alone, in its row; infinities have a meaning there, or cannot arise. */
+const takingNumbers: Readonly<Record<string, () => unknown>> = {
+  mostProbable: () => evaluation.mostProbable(spoilt(Number.NaN)),
+  negativeLogLikelihood: () => evaluation.negativeLogLikelihood(spoilt(Number.NaN), labels),
+  recommendedBlocks: () => evaluation.recommendedBlocks([0.5, 0.6, 0.5, 0.4, Number.NaN]),
+  voteOfNeighbours: () =>
+    evaluation.voteOfNeighbours([0, 0, 0, 0, 0, 0, 0, 0, 0, Number.NaN], Array(10).fill(0), { k: 2, classes: 1 }),
+};
+
+/** What takes no features of the caller. */
+const others: readonly string[] = [
+  "EvaluationError",
+  "EvaluationInputs",
+  "FeatureExtractor",
+  "accuracy",
+  "adjustedMutualInformation",
+  "adjustedRandIndex",
+  "collectFeatures",
+  "completeness",
+  "contingency",
+  "defaultPooling",
+  "encodeFeatures",
+  "entropy",
+  "homogeneity",
+  "knnOfBlocks",
+  "matchChannels",
+  "matchingAccuracy",
+  "mutualInformation",
+  "normalisedMutualInformation",
+  "reconstructionOfBlocks",
+  "streamFeatures",
+];
+
+it("every public function of the evaluation is known to take features or not", () => {
+  const named = [...Object.keys(takingFeatures), ...Object.keys(takingNumbers), ...others];
+  const known = new Set(named.map((name) => name.replace(/,.*/, "")));
+  expect([...known].sort()).toEqual(Object.keys(evaluation).sort());
+});
+
+describe.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])("a feature of %f", (value) => {
+  it.each(Object.entries(takingFeatures))("is refused by %s, which names its row", async (_name, run) => {
+    const call = async (): Promise<unknown> => await run(spoilt(value));
+    await expect(call()).rejects.toThrow(EvaluationError);
+    await expect(call()).rejects.toThrow(`row 4 of the`);
+    await expect(call()).rejects.toThrow(`holds ${value}`);
+  });
+});
+
+it.each(Object.entries(takingNumbers))("NaN is refused by %s, which names its place", (_name, run) => {
+  expect(run).toThrow(EvaluationError);
+  expect(run).toThrow(/(row|query|block) 4 /);
+});
+
+it("finite features pass everywhere", async () => {
+  for (const [name, run] of Object.entries(takingFeatures)) {
+    await expect((async () => await run(good))(), name).resolves.toBeDefined();
+  }
+});
