@@ -89,6 +89,16 @@ const cases: Readonly<Record<string, Case>> = {
   maxima: { run: ({ values }) => engine.max(values(700, 5), { axes: [1] }) },
   permutation: { run: ({ values }) => engine.permute(values(30, 20, 10), [2, 0, 1]) },
   choice: { run: ({ values, numbers }) => engine.where(numbers(3000), values(3000), 1) },
+  bounds: { run: ({ values }) => engine.clamp(values(3000), { low: -0.5, high: 0.5 }) },
+  powers: { run: ({ values }) => engine.pow(engine.add(values(3000), 2), 1.5) },
+  joining: { run: ({ values }) => engine.concat([values(700, 5), values(700, 4)], 1) },
+  parts: { run: ({ values }) => engine.slice(values(700, 9), [undefined, [1, 8]]) },
+  repetition: { run: ({ values }) => engine.expand(values(1, 5), [700, 5]) },
+  "a change of size": { run: ({ values }) => engine.resizeGrid(values(2, 9, 9, 7), { rows: 20, columns: 21 }) },
+  patches: { run: ({ values }) => engine.patchify(values(8, 3, 24, 24), { patchPixels: 4 }) },
+  tokens: { run: ({ values }) => engine.assembleTokens(values(60, 9, 7), values(9, 7), values(1, 7)) },
+  "a mask of samples": { run: ({ values }) => engine.dropPath(values(900, 5), 0.5, values(900)) },
+  "squares of differences": { run: ({ values }) => engine.meanSquareError(values(900, 5), values(900, 5)) },
 };
 
 describe("grids over the limit of an axis", () => {
@@ -110,6 +120,60 @@ describe("grids over the limit of an axis", () => {
       expect(Math.max(...folded.groups.flat())).toBeLessThanOrEqual(limit);
       expect(Math.max(...expected.groups.flat())).toBeGreaterThan(limit);
     }
+  });
+
+  it.each<[string, (device: engine.Device) => Promise<ArrayLike<number>>]>([
+    ["places of the largest", (device) => engine.argmax(device.tensor(normal.slice(0, 5000), [1000, 5])).read()],
+    ["integers", (device) => engine.cast(engine.mul(device.tensor(normal.slice(0, 5001)), 1000), "i32").read()],
+    [
+      "bytes",
+      (device) => engine.cast(engine.cast(device.tensor(bank.slice(0, 4001), [4001], "u32"), "u8"), "u32").read(),
+    ],
+    ["comparisons", (device) => engine.less(device.tensor(normal.slice(0, 5000)), 0.2).read()],
+    [
+      "counts",
+      (device) =>
+        engine.countNonFinite(engine.log(engine.abs(engine.full(device.program({ eager: true }), [5000], 0)))).read(),
+    ],
+    [
+      "random numbers",
+      (device) => engine.uniform(device.program({ eager: true }), [9000], { seed: 1, purpose: "x" }).read(),
+    ],
+    [
+      "permutations",
+      (device) => engine.permutation(device.program({ eager: true }), [90, 11], { seed: 1, purpose: "x" }).order.read(),
+    ],
+  ])("%s are the same", async (_name, compute) => {
+    expect([...Array.from(await compute(small))]).toEqual([...Array.from(await compute(wide))]);
+  });
+
+  it("an update of a large arena is the same, with norm and average", async () => {
+    const update = async (device: engine.Device): Promise<number[]> => {
+      const blocks = 100;
+      const size = blocks * engine.arenaBlockElements;
+      const given = (from: number): engine.Tensor => device.tensor(normal.slice(from, from + size));
+      const [parameters, others, gradients] = [given(0), given(0), given(size)];
+      const states = [parameters, others, ...Array.from({ length: 6 }, () => device.zeros([size]))];
+      const [firstMoment, secondMoment, average, velocity, total, follower] = states.slice(2);
+      if (!firstMoment || !secondMoment || !average || !velocity || !total || !follower) throw new Error("no state");
+      const tables = {
+        blockGroups: device.tensor(new Uint32Array(blocks), [blocks], "u32"),
+        groups: device.tensor([1, 0.1], [1, 2]),
+        scalars: device.tensor(engine.stepScalars({ step: 1, learningRate: 0.1, beta1: 0.9, averageFactor: 0.5 })),
+      };
+      const step = engine.recordProgram(device, (program) => {
+        const { norm } = engine.gradientNorm(program, [gradients]);
+        engine.adamW(program, { parameters, gradients, firstMoment, secondMoment, average, ...tables });
+        engine.sgd(program, { parameters: others, gradients, velocity, ...tables });
+        engine.accumulate(program, total, gradients);
+        engine.movingAverage(program, { average: follower, x: gradients, factor: 0.25 });
+        return { norm };
+      });
+      const { norm } = await (await step.run({}, ["norm"])).read();
+      const after = await Promise.all(states.map((state) => state.read()));
+      return [...norm, ...after.flatMap((values) => [...values])];
+    };
+    expect(await update(small)).toEqual(await update(wide));
   });
 
   it("finds the nearest rows of many queries in many segments with every variant", async () => {
