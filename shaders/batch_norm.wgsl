@@ -56,13 +56,18 @@ fn batch_norm(
   let rows = f32(params.rows);
   var sum = Element(0.0);
   for (var r = member; r < params.rows; r += team) { sum += x[r * params.columns + c]; }
-  let mean = column_sum(sum, lane) / rows;
+  let near = column_sum(sum, lane) / rows; // rounded: large numbers next to each other would leave nothing but that
   var squares = Element(0.0);
+  var rest = Element(0.0);
   for (var r = member; r < params.rows; r += team) {
-    let deviation = x[r * params.columns + c] - mean;
+    let deviation = x[r * params.columns + c] - near;
     squares += deviation * deviation;
+    rest += deviation;
   }
-  let total = column_sum(squares, lane);
+  let correction = column_sum(rest, lane) / rows;
+  let mean = near + correction;
+  let left = column_sum(squares, lane) - correction * correction * rows;
+  let total = select(left, Element(0.0), left < Element(0.0)); // NaN passes
   let rstd = 1.0 / sqrt(total / rows + params.epsilon);
   if (inside) {
     let scale = weight[c];

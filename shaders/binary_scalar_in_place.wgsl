@@ -19,18 +19,22 @@ fn apply_binary(a: Element, b: Element) -> Element {
   return Element(bitcast<f32>(params.count | 0x7fc00000u)); // NaN; of constants alone it would not compile
 }
 
-// a^b as the C library has it: also for negative bases, where b has to be an integer, and at 0. Other places are left to pow.
+// a^b as the C library has it: also for negative bases, where b has to be an integer, at 0 and at infinity. Other places are left to pow.
 fn power(a: Element, b: Element) -> Element {
   let unknown = Element(bitcast<f32>(params.count | 0x7fc00000u)); // NaN
-  let size = select(pow(abs(a), b), 1.0 / abs(a), (a == Element(0.0)) & (b < Element(0.0)));
-  let odd = floor(b * 0.5) != b * 0.5;
-  let signed = select(size, -size, odd);
-  var y = select(size, select(unknown, signed, floor(b) == b), a < Element(0.0));
-  y = select(y, Element(0.0), (a == Element(0.0)) & (b > Element(0.0)));
+  let zero = Element(0.0);
+  let base = abs(a);
+  var y = select(pow(base, b), 1.0 / base, (base == zero) & (b < zero));
+  y = select(y, zero, (base == zero) & (b > zero));
+  y = select(y, base, base == Element(1.0)); // pow may fail at infinity
+  let whole = floor(b) == b;
+  let odd = whole & (floor(b * 0.5) != b * 0.5);
+  y = select(y, -y, odd & ((a < zero) | ((a == zero) & (1.0 / a < zero))));
+  y = select(y, unknown, (a < zero) & !whole & (base <= Element(3.4028234e38)));
   y = select(y, a, b == Element(1.0));
   y = select(y, a * a, b == Element(2.0)); // exact on every adapter
   y = select(y, a + b, !(a == a) | !(b == b));
-  return select(y, Element(1.0), (b == Element(0.0)) | (a == Element(1.0)));
+  return select(y, Element(1.0), (b == zero) | (a == Element(1.0)));
 }
 
 @compute @workgroup_size(64)

@@ -19,7 +19,8 @@ fn cross_entropy(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgrou
   for (var row = id.x; row < params.rows; row += groups.x * 64u) {
     let first = row * elements;
     let end = first + elements;
-    let origin = max(vec4f(logits[first]).x, lowest);
+    let start = vec4f(logits[first]).x;
+    let origin = select(start, 0.0, start < lowest); // minus infinity is no place to start from
     let portion = 1.0 / f32(params.columns); // of each logit in the mean: large ones would overflow as a sum
     var largest = Element(lowest);
     var sum = Element();
@@ -49,7 +50,9 @@ fn cross_entropy(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgrou
     if (wanted >= params.columns) { atomicMax(&flags[params.slot], min(wanted, 4294967294u) + 1u); }
     let place = min(wanted, params.columns - 1u);
     let hit = vec4f(logits[first + place / width])[place % width];
-    let level = log(dot(vec4f(sum * exp(largest - top)), share));
+    let total = dot(vec4f(sum * exp(largest - top)), share);
+    // The largest logit makes it 1 at least: below there is none, above exp(NaN) was infinite.
+    let level = select(log(total), bitcast<f32>(params.rows | 0x7fc00000u), !(total > 0.5 && total < 1e30));
     let average = origin + dot(vec4f(excess), share);
     let spread = select(params.smoothing * (top - average), 0.0, params.smoothing == 0.0);
     losses[row] = level + (1.0 - params.smoothing) * (top - hit) + spread;

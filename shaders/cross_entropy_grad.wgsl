@@ -14,6 +14,7 @@ fn cross_entropy_grad(@builtin(global_invocation_id) id: vec3u, @builtin(num_wor
     let row = i / params.columns;
     let hit = select(0.0, 1.0 - params.smoothing, i - row * params.columns == min(targets[row], params.columns - 1u));
     let wanted = hit + params.smoothing / f32(params.columns);
-    dLogits[i] = dLosses[row] * (exp((logits[i] - logSum[row].x) - logSum[row].y) - wanted);
+    let share = (logits[i] - logSum[row].x) - logSum[row].y;
+    dLogits[i] = dLosses[row] * (select(exp(share), share, !(share == share)) - wanted); // NaN passes
   }
 }

@@ -43,7 +43,7 @@ fn cross_entropy_workgroup(
   for (var row = group.x; row < params.rows; row += groups.x) {
     let first = row * params.columns;
     let end = first + params.columns;
-    let origin = max(logits[first], lowest);
+    let origin = select(logits[first], 0.0, logits[first] < lowest); // minus infinity is no place to start from
     let portion = 1.0 / f32(params.columns); // of each logit in the mean: large ones would overflow as a sum
     var largest = lowest;
     var excess = 0.0; // of the logits over the first one: small numbers keep their digits
@@ -55,7 +55,9 @@ fn cross_entropy_workgroup(
     let average = origin + row_sum(excess, lane);
     var sum = 0.0;
     for (var i = first + lane; i < end; i += lanes) { sum += exp(logits[i] - largest); }
-    let level = log(row_sum(sum, lane));
+    let total = row_sum(sum, lane);
+    // The largest logit makes it 1 at least: below there is none, above exp(NaN) was infinite.
+    let level = select(log(total), bitcast<f32>(params.rows | 0x7fc00000u), !(total > 0.5 && total < 1e30));
     if (lane == 0u) {
       let wanted = targets[row];
       if (wanted >= params.columns) { atomicMax(&flags[params.slot], min(wanted, 4294967294u) + 1u); }

@@ -35,7 +35,9 @@ fn softmax(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gr
     }
     let places = vec4f(largest); // of a single number four copies, which count as one
     let top = max(max(places.x, places.y), max(places.z, places.w));
-    let scale = 4.0 / (f32(width) * dot(vec4f(sum * exp(largest - top)), vec4f(1.0)));
+    let total = f32(width) * dot(vec4f(sum * exp(largest - top)), vec4f(1.0));
+    // Where exp(NaN) is infinite the others would become 0: no sum of numbers up to 1 is that large.
+    let scale = select(4.0 / total, bitcast<f32>(params.rows | 0x7fc00000u), total > 1e30);
     // Each row starts at another place: rows whose distance is a power of two would push each other out of the cache.
     let blocks = params.columns / 4u;
     var block = row % max(blocks, 1u);

@@ -44,7 +44,9 @@ fn softmax_workgroup(
     largest = row_maximum(largest, lane);
     var sum = 0.0;
     for (var i = first + lane; i < end; i += lanes) { sum += exp(f32(x[i]) - largest); }
-    let scale = 1.0 / row_sum(sum, lane);
+    let total = row_sum(sum, lane);
+    // Where exp(NaN) is infinite the others would become 0: no sum of numbers up to 1 is that large.
+    let scale = select(1.0 / total, bitcast<f32>(params.rows | 0x7fc00000u), total > 1e30);
     for (var i = first + lane; i < end; i += lanes) { y[i] = Stored(scale * exp(f32(x[i]) - largest)); }
   }
 }

@@ -7,10 +7,18 @@ struct Params { count: u32 }
 @group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 
+// As the C library has it, also where WGSL leaves it open: not above 0.
+fn logarithm(v: Element) -> Element {
+  let unknown = Element(bitcast<f32>(params.count | 0x7fc00000u)); // NaN
+  let infinite = Element(bitcast<f32>(min(params.count, 0u) | 0x7f800000u));
+  let y = select(log(v), v, !(v < infinite));
+  return select(select(y, -infinite, v == Element(0.0)), unknown, v < Element(0.0));
+}
+
 // Conditions, since a `switch` needs a default branch, which would compute some operation for a number without a branch.
 fn apply_unary(v: Element) -> Element {
-  if (operation == 0u) { return exp(v); }
-  if (operation == 1u) { return log(v); }
+  if (operation == 0u) { return select(exp(v), v, !(v == v)); } // some drivers give infinity of NaN
+  if (operation == 1u) { return logarithm(v); }
   if (operation == 2u) { return sqrt(v); }
   if (operation == 3u) { return inverseSqrt(v); }
   if (operation == 4u) { return select(tanh(clamp(v, Element(-10.0), Element(10.0))), v, !(v == v)); } // 1 in f32 from 9.02 on; some drivers overflow beyond 44

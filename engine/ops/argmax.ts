@@ -14,7 +14,8 @@ const layout = tgpu.bindGroupLayout({
 export const argmaxKernel = defineKernel({ name: "argmax", source, params: Params, layout });
 
 /**
- * Place of the largest element along an axis, the first one of equals. No gradient: differentiating it throws a NoGradientError; `detach` it.
+ * Place of the largest element along an axis, the first one of equals; as in PyTorch NaN counts as larger than all, ∞ as any number.
+ * No gradient: differentiating it throws a NoGradientError; `detach` it.
  *
  * @returns the shape of `x` without the axis, u32
  * @throws AxisError, DTypeError

@@ -83,7 +83,8 @@ export interface BatchNormOptions {
 
 /**
  * Batch norm over the rows of a matrix (arXiv 1502.03167): (x − mean) / √(variance + epsilon) · weight + bias per column, then
- * GELU if asked for. Training normalises with the biased variance of the batch and moves `statistics` in place.
+ * GELU if asked for. Training normalises with the biased variance of the batch and moves `statistics` in place. A column
+ * with NaN or an infinity becomes NaN in training, with its running estimates.
  *
  * @param x - `[rows, columns]`, f32
  * @throws ShapeError, also for training with a single row; DTypeError, OptionError, ProgramMixError

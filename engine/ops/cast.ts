@@ -5,6 +5,7 @@ import integersSource from "../../shaders/cast_integers.wgsl" with { type: "text
 import toBytesSource from "../../shaders/cast_to_bytes.wgsl" with { type: "text" };
 import type { DType } from "../core/dtype.ts";
 import { type Declarations, defineKernel } from "../core/kernel.ts";
+import type { Program } from "../core/program.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { gridOf } from "./grid.ts";
 
@@ -52,9 +53,10 @@ export const castToBytesKernel = defineKernel({
 });
 
 /**
- * The same values in another type. Floats become integers by truncation; values outside the range of the type saturate
- * (f16: become infinite), NaN becomes 0. Differentiable between f32 and f16; integers are constants to differentiation, and a cast of floats to
- * integers has no gradient: differentiating it throws a NoGradientError; `detach` the result.
+ * The same values in another type. Floats become integers by truncation; values outside the range of the type saturate, also those of
+ * another integer type (f16: become infinite). NaN becomes 0 as an integer and stays NaN as a float. Differentiable between f32 and
+ * f16; integers are constants to differentiation, and a cast of floats to integers has no gradient: differentiating it throws a
+ * NoGradientError; `detach` the result.
  *
  * @returns `x` itself if it has the type already
  * @throws MissingFeatureError on first run for f16 without `shader-f16`
@@ -71,18 +73,22 @@ export function cast(x: Tensor, dtype: DType): Tensor {
   } else if (dtype === "u8") {
     const declarations = { Source: x.dtype };
     program.dispatch(castToBytesKernel, { count: x.size }, { x, y }, words, { declarations });
-  } else {
-    const [width, element] = x.size % 4 === 0 ? [4, (type: DType) => `vec4<${type}>`] : [1, (type: DType) => type];
-    const types = { Source: element(x.dtype), Destination: element(dtype) };
-    const truncates = isFloat(x.dtype) && !isFloat(dtype);
-    const declarations = truncates ? { ...types, Value: element("f32"), ...rangeOf(dtype) } : types;
-    const kernel = truncates ? castIntegersKernel : castElementsKernel;
-    program.dispatch(kernel, { count: x.size / width }, { x, y }, gridOf(program.device, x.size / width), {
-      declarations,
-    });
-  }
+  } else castElements(program, x, y);
   if (!isFloat(dtype)) return y;
   return program.record(y, [x], (dy) => [isFloat(x.dtype) ? cast(dy, x.dtype) : undefined]);
+}
+
+/** One at a time, or four where the size allows. */
+function castElements(program: Program, x: Tensor, y: Tensor): void {
+  const [width, element] = x.size % 4 === 0 ? [4, (type: DType) => `vec4<${type}>`] : [1, (type: DType) => type];
+  const types = { Source: element(x.dtype), Destination: element(y.dtype) };
+  const truncates = isFloat(x.dtype) && !isFloat(y.dtype);
+  const between: Declarations =
+    isFloat(x.dtype) || isFloat(y.dtype) ? {} : { saturates: "true", largest: "2147483647" };
+  const declarations = truncates ? { ...types, Value: element("f32"), ...rangeOf(y.dtype) } : { ...types, ...between };
+  const kernel = truncates ? castIntegersKernel : castElementsKernel;
+  const grid = gridOf(program.device, x.size / width);
+  program.dispatch(kernel, { count: x.size / width }, { x, y }, grid, { declarations });
 }
 
 function rangeOf(dtype: DType): Declarations {

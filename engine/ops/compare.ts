@@ -26,7 +26,8 @@ export const compareKernel = defineKernel({ name: "compare", source, params: Par
 type Operand = Tensor | number;
 
 /**
- * 1 where a = b, else 0, as u32; numpy broadcasting. No gradient: differentiating it throws a NoGradientError; `detach` it.
+ * 1 where a = b, else 0, as u32; numpy broadcasting. NaN equals nothing and is neither less nor greater; ∞ equals ∞. No
+ * gradient: differentiating it throws a NoGradientError; `detach` it.
  *
  * @throws ShapeError, DTypeError, ProgramMixError
  */

@@ -49,7 +49,8 @@ export interface LayerNormResult {
 }
 
 /**
- * (x − mean) / √(variance + epsilon) · weight + bias along the last axis, with the biased variance (arXiv 1607.06450).
+ * (x − mean) / √(variance + epsilon) · weight + bias along the last axis, with the biased variance (arXiv 1607.06450). A row with
+ * NaN or an infinity becomes NaN.
  *
  * @param x - `[..., columns]`, f32 or f16; weight and bias are f32
  * @throws ShapeError, DTypeError, OptionError for an epsilon that is not positive, ProgramMixError

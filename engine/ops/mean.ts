@@ -3,7 +3,7 @@ import { reshape, type Tensor } from "../core/tensor.ts";
 import { mul } from "./binary.ts";
 import { expand, keptShape, type ReduceOptions, reduceAxes, reducedAxes, withoutAxes } from "./reduce.ts";
 
-/** Mean over axes, in a fixed order. @throws AxisError, DTypeError unless f32 */
+/** Mean over axes, in a fixed order; NaN and infinities as in `sum`. @throws AxisError, DTypeError unless f32 */
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   const axes = reducedAxes("mean", x, options.axes);
   const kept = keptShape(x.shape, axes);

@@ -51,7 +51,7 @@ export interface ReduceOptions {
   readonly keepDims?: boolean;
 }
 
-/** Sum over axes, in a fixed order. @throws AxisError, DTypeError unless f32 */
+/** Sum over axes, in a fixed order; NaN passes, ∞ − ∞ is NaN. @throws AxisError, DTypeError unless f32 */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   const axes = reducedAxes("sum", x, options.axes);
   const kept = keptShape(x.shape, axes);

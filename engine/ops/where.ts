@@ -22,7 +22,8 @@ const layout = tgpu.bindGroupLayout({
 export const whereKernel = defineKernel({ name: "where_nonzero", source, params: Params, layout });
 
 /**
- * Takes from `a` where the mask is not 0, else from `b`; numpy broadcasting over all three.
+ * Takes from `a` where the mask is not 0, else from `b`; numpy broadcasting over all three. NaN and infinities of the other operand
+ * change nothing, also not the gradient.
  *
  * @param mask - u32, such as a comparison gives
  * @param a - tensor or number

@@ -36,6 +36,53 @@ const cases: Readonly<Record<string, readonly [() => engine.Tensor, readonly num
     [-8, 4, nan, 0, inf, 1],
   ],
   "pow of numbers": [() => engine.pow(tensor([-3, 0, 2]), 3), [-27, 0, 8]],
+  "pow at infinity and at minus zero": [
+    () =>
+      engine.pow(
+        tensor([-1, -1, -inf, -inf, -inf, -0, -0, -0, 0, inf]),
+        tensor([inf, -inf, 0.5, -0.5, 3, -1, -2, 3, -1, 0]),
+      ),
+    [1, 1, inf, 0, -inf, -inf, inf, 0, inf, 1],
+  ],
+  "pow with an infinite number": [() => engine.pow(tensor([-1, 0.5, 2, nan]), inf), [1, 0, inf, nan]],
+  "pow of an infinite number": [() => engine.pow(-inf, tensor([0.5, -0.5, 3, 2])), [inf, 0, -inf, inf]],
+  "exp passes NaN": [() => engine.exp(tensor([nan, inf, -inf, 0, 89])), [nan, inf, 0, 1, inf]],
+  "exp passes NaN alone": [() => engine.exp(tensor([nan])), [nan]],
+  "log of what is not above 0": [
+    () => engine.log(tensor([nan, 0, -0, -1, -inf, inf, 1])),
+    [nan, -inf, -inf, nan, nan, inf, 0],
+  ],
+  "log in fours": [() => engine.log(tensor([nan, 0, -3, inf])), [nan, -inf, nan, inf]],
+  "roots of what is not above 0": [() => engine.sqrt(tensor([nan, 0, -1, inf, -inf])), [nan, 0, nan, inf, nan]],
+  "reciprocal roots": [() => engine.rsqrt(tensor([nan, 0, -1, inf, -inf])), [nan, inf, nan, 0, nan]],
+  reciprocals: [() => engine.reciprocal(tensor([nan, 0, -0, inf, -inf])), [nan, inf, -inf, 0, 0]],
+  "gelu passes NaN": [() => engine.gelu(tensor([nan, inf, 0])), [nan, inf, 0]],
+  "abs and square pass NaN": [() => engine.abs(engine.square(tensor([nan, inf, -inf]))), [nan, inf, inf]],
+  "sums pass NaN and meet infinities": [
+    () => engine.sum(tensor([nan, 1, inf, -inf, inf, 1], [3, 2]), { axes: [1] }),
+    [nan, nan, inf],
+  ],
+  "means pass NaN": [() => engine.mean(tensor([nan, 1, inf, 1], [2, 2]), { axes: [1] }), [nan, inf]],
+  "where takes nothing from the other operand": [
+    () => engine.where(engine.greater(tensor([1, -1]), 0), tensor([1, nan]), tensor([nan, 2])),
+    [1, 2],
+  ],
+  "signed integers become unsigned ones within their range": [
+    () => engine.cast(device.tensor(Int32Array.of(-1, 5, -2147483648, 2147483647), [4], "i32"), "u32"),
+    [0, 5, 0, 2147483647],
+  ],
+  "unsigned integers become signed ones within their range": [
+    () => engine.cast(device.tensor(Uint32Array.of(4294967295, 2147483648, 7), [3], "u32"), "i32"),
+    [2147483647, 2147483647, 7],
+  ],
+  "bytes saturate": [
+    () => engine.cast(engine.cast(tensor([300, -5, 255.9, 0.9, nan, inf, -inf]), "u8"), "u32"),
+    [255, 0, 255, 0, 0, 255, 0],
+  ],
+  "bytes of integers saturate": [
+    () => engine.cast(engine.cast(device.tensor(Int32Array.of(-1, 256, 255), [3], "i32"), "u8"), "i32"),
+    [0, 255, 255],
+  ],
   "integers saturate": [
     () => engine.cast(tensor([3e9, -3e9, inf, 1.9, nan]), "i32"),
     [2147483647, -2147483648, 2147483647, 1, 0],
@@ -44,7 +91,7 @@ const cases: Readonly<Record<string, readonly [() => engine.Tensor, readonly num
 };
 
 it.each(Object.entries(cases))("%s", async (_name, [run, expected]) => {
-  const y = [...(await run().read())];
+  const y = [...(await run().read())].map((value) => value + 0); // -0 becomes 0
   expect(
     y.map((value, i) => (Math.abs(value - (expected[i] ?? 0)) < 1e-5 * Math.abs(value) ? expected[i] : value)),
   ).toEqual(expected);
@@ -71,6 +118,8 @@ describe.each(["invocation", "workgroup"])("rows by %s", (variant) => {
     [1, 2, nan, 3],
     [1, inf, 2, 3],
     [-inf, -inf, -inf, nan, 1],
+    [...Array(64).fill(1), nan],
+    [...Array(63).fill(1), inf],
   ])("softmax of %f, %f, %f, %f is no number", async (...row) => {
     expect(await forced("softmax", () => engine.softmax(matrix(row)).read())).toEqual(row.map(() => nan));
   });
@@ -80,6 +129,11 @@ describe.each(["invocation", "workgroup"])("rows by %s", (variant) => {
     [[-inf, -inf, 0, 1], 0, 0.31326],
     [[-inf, 0, 1, 2, 3], 0, 1.440189],
     [[-inf, -inf, 0, 1], 0.1, inf],
+    [[-inf, 1, 0, 1, 0.5], 0.1, inf],
+    [[-inf, 1, 0, 1, 0.5, 2, 1], 0.1, inf],
+    [Array.from({ length: 16 }, (_, i) => (i === 0 ? -inf : i / 8)), 0.1, inf],
+    [Array(300).fill(-inf), 0, nan],
+    [[-inf, nan, -inf, 2, -inf], 0, nan],
     [[-inf, -inf, -inf, -inf], 0, nan],
     [[0, nan, 0, 1], 0, nan],
   ])("cross-entropy of %j with smoothing %f", async (row, labelSmoothing, expected) => {
@@ -89,6 +143,17 @@ describe.each(["invocation", "workgroup"])("rows by %s", (variant) => {
     );
     if (Number.isFinite(expected)) expect(loss).toBeCloseTo(expected, 4);
     else expect(loss).toBe(expected);
+  });
+
+  it.each([
+    [nan, 0, 1, 2],
+    [-inf, -inf, -inf, -inf],
+    [0, 1, inf, 2],
+  ])("the gradient of cross-entropy of %f, %f, %f, %f is no number", async (...row) => {
+    const target = device.tensor(Uint32Array.of(3), [1], "u32");
+    const x = matrix(row);
+    const dx = await forced("cross_entropy", () => gradient(engine.crossEntropy(x, target), x));
+    expect(dx).toEqual([nan, nan, nan, nan]);
   });
 
   it("the gradient of cross-entropy does not depend on an offset", async () => {
@@ -115,6 +180,45 @@ it("the gradient of max goes to minus infinity alone", async () => {
   expect([...(await gradient(engine.max(x, { axes: [1] }), x))]).toEqual([0.5, 0.5]);
 });
 
+/** As of PyTorch 1.13: equal operands share the gradient, and both get the whole of it where one is NaN. */
+it.each([engine.maximum, engine.minimum])("gradients of %o at ties and NaN", async (choose) => {
+  const [a, b] = [tensor([1, nan, 1, 3, inf]), tensor([1, 1, nan, 3, inf])];
+  for (const x of [a, b]) expect([...(await gradient(choose(a, b), x))]).toEqual([0.5, 1, 1, 0.5, 0.5]);
+  expect([...(await gradient(choose(a, 1), a))].slice(0, 2)).toEqual([0.5, 1]);
+});
+
+/** As of PyTorch 1.13. */
+it("gradients of exp, log, sqrt and abs at their edges", async () => {
+  const at = async (f: (x: engine.Tensor) => engine.Tensor, ...values: number[]) => {
+    const x = tensor(values);
+    return [...(await gradient(f(x), x))];
+  };
+  expect(await at(engine.exp, nan, -inf, inf, 0)).toEqual([nan, 0, inf, 1]);
+  expect(await at(engine.log, 0, inf, 2, nan)).toEqual([inf, 0, 0.5, nan]);
+  expect(await at(engine.sqrt, 0, inf, 4, nan)).toEqual([inf, 0, 0.25, nan]);
+  expect(await at(engine.abs, 0, -inf, inf, -2)).toEqual([0, -1, 1, -1]);
+});
+
+it("the gradient of a choice takes nothing from what was not chosen", async () => {
+  const x = tensor([1, -1, 4]);
+  const y = engine.where(engine.greater(x, 0), x, engine.mul(engine.abs(x), nan));
+  expect([...(await gradient(y, x))].map(Number.isNaN)).toEqual([true, true, true]); // 0 · NaN in the branch, as in PyTorch
+  expect([...(await gradient(engine.where(engine.greater(x, 0), x, nan), x))]).toEqual([1, 0, 1]);
+});
+
+it.each(["training"] as const)("batch norm of a column of equal large numbers is 0 in %s", async (mode) => {
+  for (const columns of [3, 4]) {
+    const x = tensor(Array(7 * columns).fill(1000.1), [7, columns]);
+    const statistics = {
+      mean: device.zeros([columns]),
+      variance: device.tensor(new Float32Array(columns).fill(1)),
+      batches: device.zeros([1], "u32"),
+    };
+    const y = engine.batchNorm(x, { statistics, mode });
+    expect(Math.max(...[...(await y.read())].map(Math.abs))).toBe(0);
+  }
+});
+
 it("pow has PyTorch's gradients at 0", async () => {
   const x = tensor([0, -2, 3]);
   expect([...(await gradient(engine.pow(x, 2), x))]).toEqual([0, -4, 6]);
@@ -133,6 +237,23 @@ it("an index of -1 is named", async () => {
   const indices = device.tensor(Int32Array.of(0, -1), [2], "i32");
   await expect(engine.gather(tensor([1, 2]), indices).read()).rejects.toThrow("value -1,");
 });
+
+it.each([undefined, "subgroup", "shared", "portable"])(
+  "nearest by %s puts NaN last and bounds infinities",
+  async (variant) => {
+    device.tuning.force("nearest", variant);
+    const find = (metric: "cosine" | "dot") =>
+      engine.nearest(tensor([1, 0.1, nan, 1], [2, 2]), tensor([1, 0, 0, 1, nan, 0, 1, 1, -1, 0, inf, 1], [6, 2]), {
+        k: 6,
+        metric,
+      });
+    expect([...(await find("dot").indices.read())]).toEqual([5, 3, 0, 1, 4, 2, 0, 1, 2, 3, 4, 5]);
+    const [largest, , , , , last] = await find("dot").similarities.read();
+    expect([largest, last]).toEqual([Math.fround(3.39e38), Math.fround(-3.39e38)]);
+    expect([...(await find("cosine").indices.read())]).toEqual([0, 3, 1, 4, 2, 5, 0, 1, 2, 3, 4, 5]);
+    device.tuning.force("nearest", undefined);
+  },
+);
 
 it.skipIf(!device.features.has("shader-f16"))("numbers stand beside f16", async () => {
   const x = engine.cast(tensor([1, 2]), "f16");
