@@ -200,6 +200,7 @@ const others: Readonly<Record<string, readonly string[]>> = {
     "fillState",
     "movingAverage",
     "sgd",
+    "sgdGrid",
     "stepControl",
   ],
   "checks or describes shapes": [
