@@ -93,6 +93,11 @@ export const rooms = [
     imports: ["shaders", "engine/core", "engine/index", "refiner/data", "refiner/data/batches"],
   },
   {
+    room: "refiner/data/corruptions",
+    holds: "images made worse as ImageNet-C was",
+    imports: ["engine/core", "refiner/data"],
+  },
+  {
     room: "refiner/data/index",
     at: ["refiner/data/index.ts", "refiner/data/index_node.ts", "refiner/data/sources/open_images_node.ts"],
     holds: "the doors, and the choice of a source by path",

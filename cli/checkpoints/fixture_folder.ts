@@ -2,6 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileSource } from "../../engine/platform/files_node.ts";
 import type { FixtureFolder } from "../../refiner/conformance/index.ts";
+import { jpegCodec } from "../../refiner/data/decoding/jpeg_codec_node.ts";
 
 /** A folder of golden fixtures on disk. */
 export function fixtureFolder(path: string): FixtureFolder {
@@ -9,6 +10,7 @@ export function fixtureFolder(path: string): FixtureFolder {
     files: () => readdir(path),
     open: (name) => fileSource(join(path, name)),
     text: (name) => readFile(join(path, name), "utf8"),
+    jpeg: jpegCodec,
     folder: (name) => fixtureFolder(join(path, name)),
   };
 }

@@ -1,4 +1,5 @@
 import { augmentCase } from "./augment.ts";
+import { corruptionsCase } from "./corruptions.ts";
 import { finetuneScheduleCase } from "./finetune_schedule.ts";
 import type { GoldenCheck } from "./fixture.ts";
 import { headCase } from "./head.ts";
@@ -21,6 +22,7 @@ export const cases: Readonly<Record<string, GoldenCheck>> = {
   "pos-embed": positionsCase,
   schedule: scheduleCase,
   augment: augmentCase,
+  corruptions: corruptionsCase,
   "nnclr-head": headCase,
   "nnclr-topk": headCase,
   "nnclr-allswap": headCase,

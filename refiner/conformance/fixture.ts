@@ -7,6 +7,7 @@ import {
 } from "../../engine/files/index.ts";
 import type { Device } from "../../engine/index.ts";
 import type { Precision } from "../../models/index.ts";
+import type { JpegCodec } from "../data/corruptions/index.ts";
 import { gradientBound } from "./bounds.ts";
 import { type CaseInputs, type NotCompared, notCompared } from "./coverage.ts";
 import { Json } from "./json.ts";
@@ -31,6 +32,8 @@ export interface FixtureFolder {
   text(name: string): Promise<string>;
   /** The folder inside it of that name. */
   folder(name: string): FixtureFolder;
+  /** For what was stored as JPEG; without it, such results are not compared. */
+  readonly jpeg?: JpegCodec;
 }
 
 /** How a case of the folder is checked. */
@@ -51,6 +54,7 @@ export class GoldenCase {
     readonly tensors: Checkpoint | undefined,
     /** Of encoders and decoders under test. */
     readonly precision: Precision,
+    readonly jpeg: JpegCodec | undefined,
   ) {}
 
   static async open(
@@ -64,7 +68,7 @@ export class GoldenCase {
     const tensors = files.includes(`${name}.safetensors`)
       ? await openCheckpoint(await folder.open(`${name}.safetensors`))
       : undefined;
-    return new GoldenCase(device, name, new Json(json), tensors, precision);
+    return new GoldenCase(device, name, new Json(json), tensors, precision, folder.jpeg);
   }
 
   /** What the JSON file calls the case; the files may have another name, such as one with a number. */

@@ -10,6 +10,7 @@ export {
 } from "./batches/batches.ts";
 export { epochOrder } from "./batches/permutation.ts";
 export { streamBatches } from "./batches/stream_batches.ts";
+export * from "./corruptions/index.ts";
 export { BrokenImages, type BrokenImagesOptions, defaultMaxBad } from "./decoding/broken_images.ts";
 export * from "./errors.ts";
 export type { DecodeOptions, EncodedImage, ImageDecoder, ImageSource, LoadOptions, RgbImage } from "./image_source.ts";

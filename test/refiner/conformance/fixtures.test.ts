@@ -25,6 +25,7 @@ describe.each(modelCases)("%s in f16", (name) => {
 const comparisons: Readonly<Record<string, number>> = {
   augment: 28,
   checkpoints: 722,
+  corruptions: 51,
   knn: 64,
   mae: 110,
   metrics: 62,
