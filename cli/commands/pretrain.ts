@@ -93,7 +93,7 @@ async function pretrainOpened(
   );
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
-    const fingerprint = await fingerprintOf({ path: images, source });
+    const fingerprint = await fingerprintOf({ images: { path: images, source } });
     if (stored) checkSameData(stored, source.length, fingerprint, { isOverride: options.override, output });
     const inputs: RunInputs = {
       images: resolve(images),
