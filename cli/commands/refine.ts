@@ -44,6 +44,7 @@ import {
   openRun,
   openRunDevice,
   type RunOptions,
+  tellUnknownVariants,
 } from "../runs/opened_run.ts";
 import { checkOrigin, type Origin, originOf } from "../runs/origin.ts";
 import { onDevices } from "../runs/recovery.ts";
@@ -196,6 +197,7 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
   const { result, timings } = await followRefinement(training, config, output, async () =>
     begun(await beginRun(run, device, storedInputs(inputs))),
   );
+  tellUnknownVariants(run, device, output);
   const seconds = (performance.now() - start) / 1000;
   if (result.finished) {
     output.line(`refined in ${seconds.toFixed(0)} s; weights: ${out}/encoder.safetensors`);

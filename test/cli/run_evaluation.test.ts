@@ -101,7 +101,7 @@ describe("a resumed run", () => {
   });
 
   it("finds one changed byte of large weights, wherever it is", { timeout: 3 * minute }, async () => {
-    const vit = { patchPixels: 4, width: 160, blocks: 4, heads: 2, channels: 1, heightPixels: side, widthPixels: side };
+    const vit = { patchPixels: 4, width: 160, blocks: 6, heads: 2, channels: 1, heightPixels: side, widthPixels: side };
     const path = at("large.safetensors");
     await writeFileAtomic(path, (sink) => saveEncoder(sink, randomEncoder(device, vitConfig(vit))));
     await stopped(refineFrom(path, "large", "images-idx3-ubyte", "--no-evaluate"), "large");
@@ -114,6 +114,5 @@ describe("a resumed run", () => {
     await writeFile(path, bytes);
     const { code, err } = await resume("large");
     expect([code, err]).toEqual([2, expect.stringMatching(/the weights \(the digest of the whole file\) differ/)]);
-    expect((await resume("large", "--override")).err).toContain("differ from those of the run; going on");
   });
 });
