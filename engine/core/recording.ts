@@ -232,6 +232,7 @@ export interface TuningChoices {
   forced(operation: string): string | undefined;
   /** The measured choices, sorted by key. */
   entries(): [string, string][];
+  unknownChoices(): string[];
   /** Takes over choices such as those of a run's configuration. */
   load(entries: Iterable<readonly [string, string]>): void;
 }

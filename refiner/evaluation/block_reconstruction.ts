@@ -127,7 +127,7 @@ export async function reconstructionOfBlocks(
     const loss = sum / count;
     if (!Number.isFinite(loss))
       throw new EvaluationError(
-        `reconstruction: the loss behind block ${block} is ${loss}, not a finite number, over ${count} images; the weights are damaged or have diverged, or all images are broken`,
+        `reconstruction: the loss behind block ${block} is ${loss}, not a finite number, over ${count} images; the weights are damaged or have diverged, all images are broken, or patches of one value have no unbiased variance (normalization)`,
       );
     losses.push(loss);
   }
