@@ -62,7 +62,7 @@ export function createProgram(context: CommandContext): Command {
   for (const create of commands) {
     const command = create(context);
     acceptOldSpellings(command, context);
-    refuseSecondPaths(command);
+    for (const one of withSubcommands(command)) refuseSecondPaths(one);
     program.addCommand(command);
   }
   for (const command of withSubcommands(program)) {
