@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { shownText } from "../engine/core/shown.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { benchCommand } from "./commands/bench.ts";
 import { configCommand } from "./commands/config.ts";
@@ -14,11 +15,11 @@ import { pretrainCommand } from "./commands/pretrain.ts";
 import { refineCommand } from "./commands/refine.ts";
 import { reportCommand } from "./commands/report.ts";
 import { searchCommand } from "./commands/search.ts";
-import { shownText } from "./output/shown.ts";
 import { clearLine, type Streams } from "./output/streams.ts";
 import type { CommandContext } from "./program/context.ts";
 import { exitCodeHelp, exitCodes } from "./program/exit_codes.ts";
 import { acceptOldSpellings } from "./program/old_spellings.ts";
+import { refuseSecondPaths } from "./program/second_paths.ts";
 import { UsageError } from "./program/usage_error.ts";
 
 /** The commands in the order of the help text. */
@@ -42,6 +43,10 @@ const commands: readonly ((context: CommandContext) => Command)[] = [
 /** Commands that leave nothing but what they print, so that without a reader there is nothing left to do. */
 const printingCommands = new Set(["knn", "layers", "search", "inspect", "doctor"]);
 
+/** What a pattern becomes that the shell has expanded. */
+const onePath =
+  "Each option and argument takes one path: instead of a pattern or several paths give a folder, or a list of images (path,label).";
+
 /** The program with all its commands, which act in `context`. */
 export function createProgram(context: CommandContext): Command {
   const program = new Command("mimrefine")
@@ -57,13 +62,19 @@ export function createProgram(context: CommandContext): Command {
   for (const create of commands) {
     const command = create(context);
     acceptOldSpellings(command, context);
+    for (const one of withSubcommands(command)) refuseSecondPaths(one);
     program.addCommand(command);
   }
   for (const command of withSubcommands(program)) {
     command
       .exitOverride()
       .showHelpAfterError(`Run ${fullName(command)} --help for help.`)
-      .configureOutput({ writeOut: context.streams.out, writeErr: (text) => context.streams.err(shownText(text)) });
+      .configureOutput({
+        writeOut: context.streams.out,
+        writeErr: (text) => context.streams.err(shownText(text)),
+        outputError: (text, write) =>
+          write(text.includes("too many arguments") ? `${text.trimEnd()} ${onePath}\n` : text),
+      });
   }
   return program;
 }

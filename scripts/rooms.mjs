@@ -159,7 +159,7 @@ export const rooms = [
   {
     room: "refiner/report",
     holds: "report.html; knows no method",
-    imports: [...publicBelow, ...data, "refiner/data/index", "refiner/training", "refiner/evaluation"],
+    imports: ["engine/core", ...publicBelow, ...data, "refiner/data/index", "refiner/training", "refiner/evaluation"],
   },
   { room: "refiner/methods", holds: "what the settings of all methods share", imports: ["engine/index"] },
   {
@@ -203,7 +203,7 @@ export const rooms = [
     imports: ["engine/*", "models/*", "refiner/*"],
   },
 
-  { room: "cli/output", holds: "streams, progress, tables", imports: ["engine/index", "refiner/index"] },
+  { room: "cli/output", holds: "streams, progress, tables", imports: ["engine/core", "engine/index", "refiner/index"] },
   {
     room: "cli/program",
     holds: "options, settings, exit codes",
@@ -248,6 +248,6 @@ export const rooms = [
     room: "cli/main",
     at: ["cli/main.ts", "cli/run_cli.ts"],
     holds: "the program: its list of commands, its end",
-    imports: ["engine/platform", "cli/*"],
+    imports: ["engine/core", "engine/platform", "cli/*"],
   },
 ];

@@ -25,6 +25,7 @@ import { type CommandContext, finishCommand, outputOf } from "../program/context
 import { listenForInterruption } from "../program/interrupt.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
+import { fingerprintOf } from "../runs/fingerprint.ts";
 import { followRun } from "../runs/follow_run.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { firstOf, picturesOf } from "../runs/report_pictures.ts";
@@ -131,9 +132,12 @@ async function openDemoDevice(begun: RunFolder | undefined, options: DemoOptions
 }
 
 /** Removes the run that this one replaces, and writes what it says about itself. */
-async function beginDemo({ device, files, schedule, store }: DemoRun): Promise<void> {
+async function beginDemo({ device, files, schedule, train, store }: DemoRun): Promise<void> {
   await removeOldRun(store);
-  const inputs = { weights: files.weights, images: files.train, schedule: schedule.name };
+  const { weights } = files;
+  const fingerprint = await fingerprintOf({ images: { path: files.train, source: train }, weights });
+  const imageCount = train.length; // a short schedule takes fewer than there are
+  const inputs = { weights, images: files.train, test: files.test, imageCount, fingerprint, schedule: schedule.name };
   await writeStoredRun(store, "demo", device, { ...inputs, settings: schedule.config });
 }
 

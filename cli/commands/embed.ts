@@ -5,7 +5,7 @@ import { type Pooling, VisionTransformer, type VitConfig, type VitPreset, vitCon
 import { defaultPooling, type FeatureBlock, FeatureExtractor } from "../../refiner/evaluation/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
-import { embedImages, listOf } from "../embedding/embed_images.ts";
+import { embedImages, listOf, noteFileOf } from "../embedding/embed_images.ts";
 import { featureFormat } from "../embedding/feature_files.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
@@ -41,7 +41,7 @@ export function embedCommand(context: CommandContext): Command {
   const command = new Command("embed")
     .summary("turn images into feature vectors")
     .description(
-      `Encodes every image of a folder (or IDX, CIFAR, tar, list) and writes one vector per image, and beside it OUT.files.tsv with the image and class of each row. Images are resized (shorter side 256/224 of the model's resolution, bicubic) and cropped in the centre. The device always computes the same number of images at a time, so the numbers depend on the image only, and are those that knn and layers measure; memory does not grow with the number of images.`,
+      `Encodes every image of a folder (or IDX, CIFAR, tar, list) and writes one vector per image, and beside it OUT.files.tsv with the image and class of each row (.npy: and OUT.json with what it was made with). Images are resized (shorter side 256/224 of the model's resolution, bicubic) and cropped in the centre. The device always computes the same number of images at a time, so the numbers depend on the image only, and are those that knn and layers measure; memory does not grow with the number of images.`,
     )
     .addOption(sharedOption("weights"))
     .addOption(sharedOption("images"))
@@ -71,7 +71,11 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
     throw new UsageError("embed: --weights, --images and --out are needed (or --dry-run)");
   const format = featureFormat(out);
   const reads = { "--weights": weights, "--images": images };
-  const writes = { "--out": out, "the list beside it": listOf(out) };
+  const writes = {
+    "--out": out,
+    "the list beside it": listOf(out),
+    "the note beside it": noteFileOf(out, format),
+  };
   await checkTouchedPaths("embed", { reads, writes, overwrite: options.force });
   const channels = await channelsOf(weights, options);
   const source = await openCommandImages(
@@ -82,9 +86,14 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
   try {
     const device = await openCommandDevice(options, output);
     try {
-      const model = await loadModel(device, weights, options, output);
-      const extractor = new FeatureExtractor(model, featureOptions(model.config, options));
-      await embedImages({ extractor, source, out, format, weights }, options, output);
+      const { model, place } = await loadModel(device, weights, options, output);
+      const { config } = model;
+      const extractor = new FeatureExtractor(model, featureOptions(config, options));
+      const { pooling } = extractor;
+      const { block = "last", classPosition = "exact", shorterSide } = options;
+      const side = shorterSide === undefined ? {} : { shorterSide };
+      const making = { weights, config, place, classPosition, block, pooling, ...side };
+      await embedImages({ extractor, source, out, format, making }, options, output);
       extractor.destroy();
     } finally {
       device.close();
@@ -104,13 +113,13 @@ async function loadModel(
   weights: string,
   options: EmbedOptions,
   output: Output,
-): Promise<VisionTransformer> {
+): Promise<{ readonly model: VisionTransformer; readonly place: string }> {
   const { model, report } = await withCheckpoint(weights, (file) =>
     loadEncoder(device, file, encoderOptions(options), weights),
   );
   for (const line of formatReport({ ...report, warnings: [] })) output.notice(line);
   for (const warning of report.warnings) output.warning(warning);
-  return model;
+  return { model, place: report.place };
 }
 
 function featureOptions(config: VitConfig, { block, pool, shorterSide }: EmbedOptions) {

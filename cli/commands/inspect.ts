@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { Command } from "commander";
+import { shown } from "../../engine/core/shown.ts";
 import type { Checkpoint, PlainValue } from "../../engine/files/index.ts";
 import { OverLimitError } from "../../engine/index.ts";
 import { formatReport, openEncoder, type StoredEncoder } from "../../models/checkpoints/index.ts";
@@ -38,9 +39,9 @@ async function inspect(checkpoint: Checkpoint, file: string, options: InspectOpt
   const { size } = await stat(file);
   const encoder = await openEncoder(checkpoint, encoderOptions(options), file).catch((error: Error) => error);
   output.line(`${file}: ${checkpoint.format}, ${formatBytes(size)}, ${checkpoint.tensors.size} tensors`);
-  if (encoder instanceof Error) output.line(`no encoder that can be used: ${encoder.message}`);
+  if (encoder instanceof Error) output.line(shown(`no encoder that can be used: ${encoder.message}`));
   else showModel(encoder, output);
-  for (const [key, value] of checkpoint.metadata) output.line(`${key}: ${value}`);
+  for (const [key, value] of checkpoint.metadata) output.line(shown(`${key}: ${value}`));
   const rows: (Record<string, unknown> & Partial<TensorStatistics>)[] = [];
   for (const [name, { dtype, shape, sizeBytes }] of checkpoint.tensors) {
     const statistics = options.stats ? await statisticsOf(checkpoint, name, output) : {};
@@ -94,7 +95,7 @@ function showModel({ config, report }: StoredEncoder, output: Output): void {
   output.line(
     `encoder: ${kind} ViT, ${blocks} blocks of width ${width}, ${heads ?? "unknown"} heads, patches of ${patchPixels} pixels, ${channels} channels, ${heightPixels} × ${widthPixels} pixels, ${classTokens} class token${classTokens === 1 ? "" : "s"}`,
   );
-  for (const line of formatReport(report)) output.line(line);
+  for (const line of formatReport(report)) output.line(shown(line));
 }
 
 function shortNumber(value: number | undefined): string {

@@ -26,6 +26,7 @@ import {
   openRun,
   openRunDevice,
   type RunOptions,
+  tellUnknownVariants,
 } from "../runs/opened_run.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { checkSameData, type RunInputs } from "../runs/stored_run.ts";
@@ -93,7 +94,7 @@ async function pretrainOpened(
   );
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
-    const fingerprint = await fingerprintOf({ path: images, source });
+    const fingerprint = await fingerprintOf({ images: { path: images, source } });
     if (stored) checkSameData(stored, source.length, fingerprint, { isOverride: options.override, output });
     const inputs: RunInputs = {
       images: resolve(images),
@@ -143,6 +144,7 @@ async function trained(training: Pretraining, options: PretrainOptions, output: 
         last = { loss, imagesPerSecond };
       },
     });
+    tellUnknownVariants(run, device, output);
     const { finished, updates } = result;
     const numbers = { ...last, updates, ...skippedOf(result) };
     report(output, numbers, { device, start, images: source.length, out, finished });

@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import process from "node:process";
 import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
@@ -45,9 +44,12 @@ import {
   openRun,
   openRunDevice,
   type RunOptions,
+  tellUnknownVariants,
 } from "../runs/opened_run.ts";
+import { checkOrigin, type Origin, originOf } from "../runs/origin.ts";
 import { onDevices } from "../runs/recovery.ts";
-import { evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
+import { type Evaluation, evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
+import { type FilledInputs, requireFiles, storedInputs } from "../runs/refine_inputs.ts";
 import { fewUpdatesText, followRefinement } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
 import { checkSameData, type RunInputs } from "../runs/stored_run.ts";
@@ -130,20 +132,30 @@ async function refineHeld(
   const source = await openCommandImages(files.images, decoding, output);
   const interruption = listenForInterruption((text) => output.notice(text));
   const { signal } = interruption;
+  let evaluation: Evaluation | undefined;
   try {
-    const fingerprint = await fingerprintOf({ path: files.images, source }, files.weights);
-    if (stored) checkSameData(stored, source.length, fingerprint, { isOverride: options.override, output });
     const evaluate = options.evaluate && stored?.evaluate !== false;
+    if (evaluate) evaluation = await evaluationOf(source, files, output);
+    const read = { images: { path: files.images, source }, test: evaluation?.test, weights: files.weights };
+    const fingerprint = await fingerprintOf(read);
+    const isOverride = options.override;
+    if (stored) checkSameData(stored, source.length, fingerprint, { isOverride, output });
+    const origin = originOf(files.weights);
+    if (stored) await checkOrigin(store, origin, { isOverride, output });
     const inputs = { ...files, imageCount: source.length, fingerprint, evaluate };
     let run = opened; // goes on where its device is lost
     const begun = (next: OpenedRun<RefineConfig>): void => {
       run = next;
     };
     await onDevices({ store, output, signal, open: () => openRunDevice(run, options, output) }, (device) =>
-      refineOpened({ run, begun, inputs, source, device, interruption, context, options, output }),
+      refineOpened({
+        ...{ run, begun, inputs, source, evaluation, origin, device, interruption },
+        ...{ context, options, output },
+      }),
     );
   } finally {
     interruption.stop();
+    await evaluation?.test?.source.close?.();
     await source.close?.();
   }
 }
@@ -155,19 +167,21 @@ interface OpenedRefinement extends CommandParts {
   readonly begun: (run: OpenedRun<RefineConfig>) => void;
   readonly inputs: FilledInputs;
   readonly source: ImageSource;
+  /** Undefined where k-NN accuracy is not measured. */
+  readonly evaluation: Evaluation | undefined;
+  readonly origin: Origin;
   readonly device: Device;
   readonly interruption: Interruption;
 }
 
 async function refineOpened(opened: OpenedRefinement): Promise<void> {
-  const { run, begun, inputs, source, device, interruption, context, options, output } = opened;
+  const { run, begun, inputs, source, evaluation, device, interruption, context, options, output } = opened;
   const { store, config, out } = run;
   const { weights } = inputs;
   const { signal } = interruption;
   const tune = tuningOf(device, options, output);
   const encoder = await loadWeights(device, weights, inputs, output);
   const start = performance.now();
-  const evaluation = inputs.evaluate ? await evaluationOf(source, inputs, output) : undefined;
   const training = refine({
     encoder,
     images: source,
@@ -175,6 +189,7 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
     store,
     resume: run.stored !== undefined,
     hostBytes: () => process.memoryUsage().rss,
+    origin: opened.origin,
     signal,
     ...(tune ? { tune } : {}),
     ...(evaluation ? { evaluate: (model) => measured(device, model, evaluation, { config, signal }, output) } : {}),
@@ -182,10 +197,11 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
   const { result, timings } = await followRefinement(training, config, output, async () =>
     begun(await beginRun(run, device, storedInputs(inputs))),
   );
+  tellUnknownVariants(run, device, output);
   const seconds = (performance.now() - start) / 1000;
   if (result.finished) {
     output.line(`refined in ${seconds.toFixed(0)} s; weights: ${out}/encoder.safetensors`);
-    const before = await loadWeights(device, weights, inputs);
+    const before = () => loadWeights(device, weights, inputs);
     const pictures = evaluation ?? heldOutEvaluation(source);
     const parts = { store, config, device, before, after: result.ema, pictures, timings, images: source.length };
     if (!(await reportOfRefinement(parts, output))) context.exitCode = exitCodes.failure;
@@ -200,21 +216,6 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
     out,
   });
   if (!result.finished) endInterrupted(run, interruption, context, output);
-}
-
-/** Inputs as they are stored, by paths that hold wherever the run is gone on with. */
-function storedInputs(inputs: FilledInputs): RunInputs {
-  const { weights, images, test, imageCount, fingerprint, evaluate } = inputs;
-  return {
-    weights: resolve(weights),
-    images: resolve(images),
-    ...(imageCount === undefined ? {} : { imageCount }),
-    ...(fingerprint === undefined ? {} : { fingerprint }),
-    ...(evaluate === undefined ? {} : { evaluate }),
-    ...(test === undefined ? {} : { test: resolve(test) }),
-    ...(inputs.imageKey === undefined ? {} : { imageKey: inputs.imageKey }),
-    ...encoderInputs(inputs),
-  };
 }
 
 /** What the command line and the settings file say: the preset's settings, those of the file and the options, in that order. */
@@ -244,16 +245,6 @@ function presetSettings(preset: unknown): RefineSettings {
   throw new UsageError(
     `refine: there is no preset ${String(preset)}; choose from ${Object.keys(refinePresets).join(", ")}`,
   );
-}
-
-/** Inputs of a refinement with those that it cannot do without. */
-type FilledInputs = Partial<RunInputs> & { readonly weights: string; readonly images: string };
-
-/** @throws UsageError */
-function requireFiles(inputs: Partial<RunInputs>): FilledInputs {
-  const { weights, images } = inputs;
-  if (weights === undefined || images === undefined) throw new UsageError("refine: --weights and --images are needed");
-  return { ...inputs, weights, images };
 }
 
 /** Images of ImageNet-1k's training set, which the published recipes are for. */

@@ -1,13 +1,20 @@
-import { basename } from "node:path";
 import { Command } from "commander";
+import { shown } from "../../engine/core/shown.ts";
 import { loadEncoder } from "../../models/checkpoints/index.ts";
 import type { Pooling } from "../../models/index.ts";
+import { subset } from "../../refiner/data/index.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
-import { EvaluationError, type FeatureBlock, FeatureExtractor, NeighbourBank } from "../../refiner/evaluation/index.ts";
+import {
+  collectFeatures,
+  EvaluationError,
+  type FeatureBlock,
+  FeatureExtractor,
+  NeighbourBank,
+} from "../../refiner/evaluation/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
 import { type FeatureIndex, openFeatureIndex } from "../embedding/feature_index.ts";
-import { shown } from "../output/shown.ts";
+import { checkIndexMaking, checkIndexWeights, readingOf } from "../embedding/index_note.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import {
@@ -33,15 +40,15 @@ export function searchCommand(context: CommandContext): Command {
   const command = new Command("search")
     .summary("find the images most like a given one")
     .description(
-      "Encodes an image and lists the most similar ones of an index: features that embed wrote with the same weights, block and pooling (.safetensors files remember these; for .npy give them again). Tab-separated: rank, cosine similarity, image, class.",
+      "Encodes an image and lists the most similar ones of an index: features that embed wrote, which know their weights, block, pooling and size; other weights are refused. Tab-separated: rank, cosine similarity, image, class.",
     )
     .argument("<query>", "image to search for")
-    .requiredOption("--index <file>", "features written by embed: .safetensors or .npy, with the list beside it")
+    .requiredOption("--index <file>", "features written by embed, with the list beside them")
     .addOption(sharedOption("weights", { more: "the one that the index was made with", isRequired: true }))
     .addOption(sharedOption("k", { more: "they are listed", default: 10 }))
-    .addOption(sharedOption("block", { more: "default: as the index says, else last" }))
-    .addOption(sharedOption("pool", { more: "default: as the index says, else cls where there is one" }))
-    .addOption(sharedOption("shorterSide", { more: "give it if embed was given one" }));
+    .addOption(sharedOption("block", { more: "default: as the index says" }))
+    .addOption(sharedOption("pool", { more: "default: as the index says" }))
+    .addOption(sharedOption("shorterSide", { more: "default: as the index says" }));
   addEncoderOptions(command).action((query: string, options: SearchOptions) =>
     search(query, options, outputOf(context, options)),
   );
@@ -53,19 +60,21 @@ export function searchCommand(context: CommandContext): Command {
 
 async function search(query: string, options: SearchOptions, output: Output): Promise<void> {
   const index = await openFeatureIndex(options.index);
-  const madeWith = index.metadata.get("mimrefine.weights");
-  if (madeWith !== undefined && madeWith !== basename(options.weights))
-    output.warning(
-      `the index was made with ${madeWith}, not ${basename(options.weights)}; similarities may mean nothing`,
-    );
+  const unknown = await checkIndexWeights(index.note, options.weights);
+  if (unknown !== undefined) output.warning(unknown);
   const device = await openCommandDevice(options, output);
   try {
-    const { model } = await withCheckpoint(options.weights, (file) =>
+    const { model, report } = await withCheckpoint(options.weights, (file) =>
       loadEncoder(device, file, encoderOptions(options), options.weights),
     );
-    const { shorterSide } = options;
+    const { block, pooling, shorterSide } = featureSettings(index, options, model.config.classTokens);
+    const side = shorterSide === undefined ? {} : { shorterSide };
+    const { weights, classPosition = "exact" } = options;
+    const { config } = model;
+    checkIndexMaking(index.note, { weights, config, place: report.place, classPosition, block, pooling, ...side });
     const extractor = new FeatureExtractor(model, {
-      ...featureSettings(index, options, model.config.classTokens),
+      blocks: [block],
+      pooling,
       ...(shorterSide === undefined ? {} : { shorterSidePixels: shorterSide }),
     });
     if (extractor.width !== index.features.columns)
@@ -73,11 +82,15 @@ async function search(query: string, options: SearchOptions, output: Output): Pr
         `search: the index has features of width ${index.features.columns}, the encoder gives ${extractor.width}; use the weights that made the index`,
       );
     const source = await openImages(query, { channels: imageChannels(model.config, options.weights), workers: 0 });
-    const image = await source.load(0, extractor.decoding).finally(() => source.close?.());
-    const [data = new Float32Array()] = await (await extractor.submit([image]))();
+    if (source.length > 1)
+      output.notice(`${query} holds ${source.length} images; the first, ${source.name(0)}, is searched for`);
+    const first = subset(source, [0]);
+    const encoded = await collectFeatures(extractor, first, { maxBad: 0 }).finally(() => source.close?.());
     extractor.destroy();
+    const [features] = encoded.features;
+    if (!features) throw new EvaluationError(`search: ${query} gave no features`);
     const bank = new NeighbourBank(device, index.features, Math.min(options.k, index.features.rows));
-    const found = await bank.search({ rows: 1, columns: extractor.width, data });
+    const found = await bank.search(features);
     bank.destroy();
     show(query, index, found, output);
   } finally {
@@ -85,11 +98,14 @@ async function search(query: string, options: SearchOptions, output: Output): Pr
   }
 }
 
-function featureSettings({ metadata }: FeatureIndex, { block, pool }: SearchOptions, classTokens: number) {
-  const stored = metadata.get("mimrefine.block");
-  const said = stored === undefined || stored === "last" ? ("last" as const) : Number(stored);
-  const pooling: Pooling = metadata.get("mimrefine.pool") === "avg" || classTokens === 0 ? "avg" : "cls";
-  return { blocks: [block ?? said], pooling: pool ?? pooling };
+function featureSettings({ note }: FeatureIndex, { block, pool, shorterSide }: SearchOptions, classTokens: number) {
+  const said = readingOf(note);
+  const pooling: Pooling = said.pool === "avg" || classTokens === 0 ? "avg" : "cls";
+  return {
+    block: block ?? said.block,
+    pooling: pool ?? pooling,
+    shorterSide: shorterSide ?? said.shorterSide,
+  };
 }
 
 function show(

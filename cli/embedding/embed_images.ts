@@ -1,18 +1,23 @@
-import { basename } from "node:path";
 import type { ByteSink } from "../../engine/files/index.ts";
-import { writeFileAtomic } from "../../engine/platform/files_node.ts";
-import { configKey } from "../../models/index.ts";
+import { writeBytesAtomic, writeFileAtomic } from "../../engine/platform/files_node.ts";
 import type { ImageSource } from "../../refiner/data/index.ts";
 import { type FeatureExtractor, streamFeatures } from "../../refiner/evaluation/index.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 import { EmbeddedRows } from "./embedded_rows.ts";
-import { type FeatureFormat, listBreaks, writeFeatures, writeSourceList } from "./feature_files.ts";
+import { type FeatureFormat, writeFeatures, writeSourceList } from "./feature_files.ts";
 import { FeatureSpool } from "./feature_spool.ts";
+import { type Making, noteOf } from "./index_note.ts";
+import { needsQuotes } from "./list_cells.ts";
 
 /** The list of images that stands beside a feature file. */
 export function listOf(out: string): string {
   return `${out}.files.tsv`;
+}
+
+/** What a `.npy` file was made with stands beside it; the other formats hold it themselves. */
+export function noteFileOf(out: string, format: FeatureFormat): string | undefined {
+  return format === "npy" ? `${out}.json` : undefined;
 }
 
 export interface ReadingOptions {
@@ -29,35 +34,33 @@ export interface EmbedJob {
   readonly source: ImageSource;
   readonly out: string;
   readonly format: FeatureFormat;
-  readonly weights: string;
+  readonly making: Making;
 }
 
 /** Computes and writes the features and the list of images, streaming. @throws FileExistsError, WriteTargetError */
 export async function embedImages(
-  { extractor, source, out, format, weights }: EmbedJob,
+  { extractor, source, out, format, making }: EmbedJob,
   options: ReadingOptions,
   output: Output,
 ): Promise<void> {
   const startMs = performance.now();
   const list = listOf(out);
   const overwrite = options.force;
+  const note = await noteOf(making);
   const spool = await FeatureSpool.open(out, extractor.width);
   const sources = new EmbeddedRows(source);
   try {
     // The list takes its name last: where it stands, the features are complete.
     const writeList = async (listSink: ByteSink): Promise<void> => {
       await writeFileAtomic(out, writeMatrix, { overwrite });
+      const noteFile = noteFileOf(out, format);
+      const text = new TextEncoder().encode(`${JSON.stringify(note, null, 2)}\n`);
+      if (noteFile !== undefined) await writeBytesAtomic(noteFile, text, { overwrite });
       await writeSourceList(listSink, sources);
     };
     const writeMatrix = async (sink: ByteSink): Promise<void> => {
       await computeRows(extractor, source, spool, sources, options, output);
-      const { blocks, pooling } = extractor;
-      await writeFeatures(sink, format, spool, sources, {
-        "mimrefine.weights": basename(weights),
-        [configKey]: JSON.stringify(extractor.model.config),
-        "mimrefine.block": String(blocks[0]),
-        "mimrefine.pool": pooling,
-      });
+      await writeFeatures(sink, format, spool, sources, note);
     };
     await writeFileAtomic(list, writeList, { overwrite });
   } finally {
@@ -88,12 +91,12 @@ async function computeRows(
 ): Promise<void> {
   const progress = new Progress(output, source.length, "images");
   const reading = { batch, maxBad, onBroken: (error: Error) => output.warning(error.message) };
+  const quoted: string[] = [];
   try {
     for await (const { features, indices, labels } of streamFeatures(extractor, source, reading)) {
       indices.forEach((index, i) => {
         sources.push(index, labels[i] ?? -1);
-        if (source.name(index).search(listBreaks) >= 0)
-          output.warning(`${JSON.stringify(source.name(index))}: tabs and line breaks stand as spaces in the list`);
+        if (needsQuotes(source.name(index))) quoted.push(source.name(index));
       });
       for (const rows of features) await spool.append(rows);
       progress.update(spool.rows);
@@ -101,4 +104,9 @@ async function computeRows(
   } finally {
     progress.end();
   }
+  const [first] = quoted;
+  if (first !== undefined)
+    output.notice(
+      `${quoted.length} ${quoted.length === 1 ? "name does" : "names do"} not fit into a line of the list (such as ${JSON.stringify(first)}) and stand there as JSON strings`,
+    );
 }

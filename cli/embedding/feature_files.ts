@@ -4,6 +4,7 @@ import { OptionError } from "../../engine/index.ts";
 import { UsageError } from "../program/usage_error.ts";
 import type { EmbeddedRows } from "./embedded_rows.ts";
 import type { FeatureSpool } from "./feature_spool.ts";
+import { listCell } from "./list_cells.ts";
 
 export type FeatureFormat = "npy" | "safetensors" | "parquet";
 
@@ -102,11 +103,11 @@ async function writeTable(
   await drain();
 }
 
-/** Writes the list that stands beside a feature file: one line per row, in its order. Tabs and line breaks become spaces. */
+/** Writes the list that stands beside a feature file: one line per row, in its order; see `listCell`. */
 export async function writeSourceList(sink: ByteSink, sources: EmbeddedRows): Promise<void> {
   const { classNames } = sources.source;
   const write = (lines: readonly (readonly string[])[]): Promise<void> => {
-    const text = lines.map((cells) => `${cells.map((cell) => cell.replace(listBreaks, " ")).join("\t")}\n`);
+    const text = lines.map((cells) => `${cells.map(listCell).join("\t")}\n`);
     return sink.write(new TextEncoder().encode(text.join("")));
   };
   await write([["path", "label", "class"]]);
@@ -117,6 +118,3 @@ export async function writeSourceList(sink: ByteSink, sources: EmbeddedRows): Pr
     );
   }
 }
-
-/** What a name in the list cannot hold. */
-export const listBreaks = /[\t\r\n]/g;

@@ -2,7 +2,7 @@ import { openCheckpoint } from "../../engine/files/index.ts";
 import { OptionError } from "../../engine/index.ts";
 import { fileSource } from "../../engine/platform/files_node.ts";
 import { IncompleteWeightsError, loadMae } from "../../models/checkpoints/index.ts";
-import { reconstructionOfBlocks } from "../../refiner/evaluation/index.ts";
+import { EvaluationError, reconstructionOfBlocks } from "../../refiner/evaluation/index.ts";
 import type { Output } from "../output/streams.ts";
 import { encoderOptions } from "../program/options.ts";
 import type { EvaluationJob, EvaluationOptions } from "./evaluation_job.ts";
@@ -27,10 +27,11 @@ export async function reconstructionOf(
     return await reconstructionOfBlocks(device, model, test, {
       images: options.reconstructionImages,
       seed: options.seed,
-      maxBad: options.maxBad,
+      maxBad: 1, // the k-NN evaluation has judged them
     });
   } catch (error) {
-    if (!(error instanceof IncompleteWeightsError) && !(error instanceof OptionError)) throw error;
+    const isKnown = [IncompleteWeightsError, OptionError, EvaluationError].some((kind) => error instanceof kind);
+    if (!(error instanceof Error) || !isKnown) throw error;
     output.notice(`reconstruction is not measured: ${error.message}`);
     return undefined;
   } finally {

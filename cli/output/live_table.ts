@@ -1,3 +1,4 @@
+import { shown } from "../../engine/core/shown.ts";
 import type { Output } from "./streams.ts";
 
 /** A table on a terminal that is drawn again in place; elsewhere nothing is drawn. */
@@ -7,10 +8,11 @@ export class LiveTable {
   constructor(readonly output: Output) {}
 
   /** The first column is left-aligned, the others to the right. */
-  show(rows: readonly (readonly string[])[]): void {
+  show(given: readonly (readonly string[])[]): void {
     const { streams, options } = this.output;
     if (!streams.isTerminal || options.quiet) return;
     this.clear();
+    const rows = given.map((row) => row.map(shown));
     const widths = (rows[0] ?? []).map((_, i) => rows.reduce((most, row) => Math.max(most, row[i]?.length ?? 0), 0));
     const pad = (cell: string, i: number): string =>
       i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0);

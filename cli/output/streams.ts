@@ -1,4 +1,4 @@
-import { shown, shownText } from "./shown.ts";
+import { shown, shownText } from "../../engine/core/shown.ts";
 
 /** Where a command writes; tests give their own. */
 export interface Streams {
@@ -43,17 +43,17 @@ export class Output {
     this.streams.out(`${shownText(JSON.stringify(value, finiteNumbers))}\n`);
   }
 
-  /** Something to know beside the result; nothing with `--quiet`. */
+  /** Something to know beside the result, in one line; nothing with `--quiet`. */
   notice(text: string): void {
     if (this.options.quiet) return;
     this.clearBar();
-    this.streams.err(`${shownText(text)}\n`);
+    this.streams.err(`${shown(text)}\n`);
   }
 
-  /** Something that may make the result wrong; shown with `--quiet`, too. */
+  /** Something that may make the result wrong, in one line; shown with `--quiet`, too. */
   warning(text: string): void {
     this.clearBar();
-    this.streams.err(`warning: ${shownText(text)}\n`);
+    this.streams.err(`warning: ${shown(text)}\n`);
   }
 
   /** Text in the last line of a terminal, which the next text of any kind replaces. */

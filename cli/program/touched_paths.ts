@@ -49,9 +49,13 @@ async function checkReadPath(command: string, path: string): Promise<void> {
     (error: NodeJS.ErrnoException) => error.code,
   );
   if (code === undefined) return;
-  const reason =
-    code === "ENOENT" || code === "ENOTDIR" ? "there is no such file or folder" : `no permission (${code})`;
-  throw new OptionError(`${command}: ${path} cannot be read (${reason}); check the path and its permissions`);
+  const isMissing = code === "ENOENT" || code === "ENOTDIR";
+  const reason = isMissing ? "there is no such file or folder" : `no permission (${code})`;
+  const remedy =
+    isMissing && /[*?,{]/.test(path)
+      ? "patterns and several paths are not taken: give one file or folder, or a list of images (path,label)"
+      : "check the path and its permissions";
+  throw new OptionError(`${command}: ${path} cannot be read (${reason}); ${remedy}`);
 }
 
 /** Opening a pipe would wait for its writer; whoever reads the path refuses it. */

@@ -1,37 +1,53 @@
-import { createHash, type Hash } from "node:crypto";
-import { open, stat } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
 import { dirname, resolve, sep } from "node:path";
 import { z } from "zod";
 import type { ImageSource } from "../../refiner/index.ts";
+import { addBlocks, shortDigest, weightsFingerprint } from "../checkpoints/weights_digest.ts";
 
 /** What tells data from other data: digests by what they were made of. */
 const digestsSchema = z.record(z.string(), z.string());
-export const fingerprintSchema = z.object({ images: digestsSchema, weights: digestsSchema.optional() });
+export const fingerprintSchema = z.object({
+  images: digestsSchema,
+  test: digestsSchema.optional(),
+  weights: digestsSchema.optional(),
+});
 export type Fingerprint = z.output<typeof fingerprintSchema>;
 
-const blockBytes = 65_536;
-const weightBlocks = 64;
 const archiveBlocks = 1024; // of all archives of a data set together
 const sizedFiles = 10_000; // files whose sizes are asked for; of more, evenly spread ones
 
-/** Fingerprint of what a run reads. @param weights - path; absent for a run that starts without */
-export async function fingerprintOf(
-  images: { readonly path: string; readonly source: ImageSource },
-  weights?: string,
-): Promise<Fingerprint> {
+/** A data set, and the path that it was opened by. */
+export interface PlacedImages {
+  readonly path: string;
+  readonly source: ImageSource;
+}
+
+/** Fingerprint of what a run reads. @param read - `test` and `weights` (a path) are absent in a run without */
+export async function fingerprintOf({
+  images,
+  test,
+  weights,
+}: {
+  readonly images: PlacedImages;
+  readonly test?: PlacedImages | undefined;
+  readonly weights?: string;
+}): Promise<Fingerprint> {
   return {
     images: await imagesFingerprint(images.path, images.source),
+    ...(test === undefined ? {} : { test: await imagesFingerprint(test.path, test.source) }),
     ...(weights === undefined ? {} : { weights: await weightsFingerprint(weights) }),
   };
 }
 
 /** What of the data differs, in words, such as `the images (names, sizes)`. */
 export function differingData(before: Fingerprint, now: Fingerprint): string[] {
-  return (["images", "weights"] as const).flatMap((data) => {
+  const names = { images: "the images", test: "the test images", weights: "the weights" } as const;
+  return (["images", "test", "weights"] as const).flatMap((data) => {
     const [old, found] = [before[data], now[data]];
     if (!old || !found) return [];
     const changed = [...new Set([...Object.keys(old), ...Object.keys(found)])].filter((key) => old[key] !== found[key]);
-    return changed.length === 0 ? [] : [`the ${data} (${changed.join(", ")})`];
+    return changed.length === 0 ? [] : [`${names[data]} (${changed.join(", ")})`];
   });
 }
 
@@ -51,7 +67,7 @@ async function imagesFingerprint(path: string, source: ImageSource): Promise<Rec
     if (archive !== undefined) archives.add(archive);
   }
   const contents = archives.size === 0 ? await sizesOf(source) : await contentsOf([...archives]);
-  return { names: shown(names), labels: shown(labels), ...contents };
+  return { names: shortDigest(names), labels: shortDigest(labels), ...contents };
 }
 
 async function sizesOf(source: ImageSource): Promise<Record<string, string>> {
@@ -62,7 +78,7 @@ async function sizesOf(source: ImageSource): Promise<Record<string, string>> {
     const sizes = asked.slice(at, at + 64).map((name) => sizeOf(name));
     for (const size of await Promise.all(sizes)) digest.update(`${size}\n`);
   }
-  return { sizes: shown(digest) };
+  return { sizes: shortDigest(digest) };
 }
 
 /** -1 for what is no file by that name. */
@@ -81,34 +97,5 @@ async function contentsOf(archives: readonly string[]): Promise<Record<string, s
     sizes.update(`${size}\n`);
     if (size >= 0) await addBlocks(contents, archive, size, blocks);
   }
-  return { sizes: shown(sizes), contents: shown(contents) };
-}
-
-async function weightsFingerprint(path: string): Promise<Record<string, string>> {
-  const size = await sizeOf(path);
-  const [header, contents] = [createHash("sha256"), createHash("sha256")];
-  await addBlocks(header, path, Math.min(size, 16 * blockBytes), 16);
-  await addBlocks(contents, path, size, weightBlocks);
-  return { size: String(size), header: shown(header), contents: shown(contents) };
-}
-
-/** Adds evenly spread blocks of a file, the first and the last among them; all of it if it is short. */
-async function addBlocks(digest: Hash, path: string, size: number, blocks: number): Promise<void> {
-  const count = Math.min(blocks, Math.ceil(size / blockBytes));
-  const file = await open(path, "r");
-  try {
-    const buffer = new Uint8Array(blockBytes);
-    for (let block = 0; block < count; block++) {
-      const start = count === 1 ? 0 : Math.round((block * Math.max(0, size - blockBytes)) / (count - 1));
-      const { bytesRead } = await file.read(buffer, 0, Math.min(blockBytes, size - start), start);
-      digest.update(buffer.subarray(0, bytesRead));
-    }
-  } finally {
-    await file.close();
-  }
-}
-
-/** As many digits as nobody reaches by chance. */
-function shown(digest: Hash): string {
-  return digest.digest("hex").slice(0, 32);
+  return { sizes: shortDigest(sizes), contents: shortDigest(contents) };
 }

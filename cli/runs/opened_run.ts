@@ -97,6 +97,20 @@ export async function beginRun<Config extends object>(
   return { ...run, stored: await readStoredRun(store, command) };
 }
 
+/** Tells kernel variants that a run began with and that this version does not have. */
+export function tellUnknownVariants<Config extends object>(
+  { stored }: OpenedRun<Config>,
+  device: Device,
+  output: Output,
+): void {
+  const unknown = stored ? device.tuning.unknownChoices() : [];
+  const [first] = unknown;
+  if (first !== undefined)
+    output.warning(
+      `${unknown.length} kernel variants that the run began with are not known (such as ${first}): the built-in ones were used, and the numbers may differ slightly from those of an uninterrupted run`,
+    );
+}
+
 /** Says how to go on with a run that a signal ended early, and sets the exit code that tells which. */
 export function endInterrupted<Config extends object>(
   { command, out }: OpenedRun<Config>,

@@ -6,11 +6,14 @@ import { type ImageSource, knnOfBlocks, type RefineConfig } from "../../refiner/
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 import { openTestImages } from "../program/open_images.ts";
+import type { PlacedImages } from "./fingerprint.ts";
 
 /** Images that k-NN accuracy is measured with. */
 export interface Evaluation {
   readonly bank: ImageSource;
   readonly queries: ImageSource;
+  /** What was opened for it alone, by its path; to be closed. */
+  readonly test?: PlacedImages;
 }
 
 /** Every fifth image as queries, the others as bank. */
@@ -19,7 +22,7 @@ export function heldOutEvaluation(source: ImageSource): Evaluation {
   return { bank: train, queries: test };
 }
 
-/** Bank and queries of a run, or undefined without labels. @param inputs - path of labelled test images */
+/** Bank and queries of a run, or undefined without labels, which is told. @param inputs - path of labelled test images */
 export async function evaluationOf(
   source: ImageSource,
   { test, imageKey }: { readonly test?: string | undefined; readonly imageKey?: string | undefined },
@@ -29,9 +32,22 @@ export async function evaluationOf(
     if (test !== undefined) output.notice("the training images have no labels, so k-NN accuracy is not measured");
     return undefined;
   }
-  if (test === undefined) return heldOutEvaluation(source);
+  if (test === undefined) return labelled(heldOutEvaluation(source), output);
   const queries = await openTestImages(test, source, { channels: source.channels, imageKey }, output);
-  return { bank: source, queries };
+  return labelled({ bank: source, queries, test: { path: test, source: queries } }, output);
+}
+
+/** A set with few labels may have none among the images that are held out. */
+async function labelled(evaluation: Evaluation, output: Output): Promise<Evaluation | undefined> {
+  const { bank, queries, test } = evaluation;
+  const without = [
+    ...(occurringClasses(bank).size === 0 ? ["training"] : []),
+    ...(occurringClasses(queries).size === 0 ? ["test"] : []),
+  ];
+  if (without.length === 0) return evaluation;
+  await test?.source.close?.();
+  output.notice(`none of the ${without.join(" and ")} images has a label, so k-NN accuracy is not measured`);
+  return undefined;
 }
 
 /** k-NN accuracy of every block. Broken images are left out; training has reported them. */
@@ -42,12 +58,11 @@ export async function measured(
   { config, signal }: { readonly config: RefineConfig; readonly signal: AbortSignal },
   output: Output,
 ): Promise<readonly number[]> {
-  const k = Math.min(config.k, bank.length);
-  if (k < config.k) output.notice(`k-NN: k is ${k} instead of ${config.k}, since the bank holds ${bank.length} images`);
   const progress = new Progress(output, bank.length + queries.length, "images encoded");
   try {
     const { accuracy } = await knnOfBlocks(device, model, bank, queries, {
-      k,
+      k: config.k,
+      onSmallBank: (k) => output.notice(`k-NN: k is ${k} instead of ${config.k}, since the bank holds ${k} images`),
       temperature: config.kTemperature,
       pooling: config.pooling,
       maxBad: config.maxBad,

@@ -232,6 +232,8 @@ export interface TuningChoices {
   forced(operation: string): string | undefined;
   /** The measured choices, sorted by key. */
   entries(): [string, string][];
+  /** Choices for what was asked for that name no variant of it. */
+  unknownChoices(): string[];
   /** Takes over choices such as those of a run's configuration. */
   load(entries: Iterable<readonly [string, string]>): void;
 }

@@ -43,6 +43,16 @@ export class TuningTable implements TuningChoices {
     return [...this.#choices].sort(([a], [b]) => (a < b ? -1 : 1));
   }
 
+  /** Choices for what was recorded that name no variant of it, as another version may have written them: the built-in ones are taken. */
+  unknownChoices(): string[] {
+    return [...this.requests].flatMap(([key, { candidates, others }]) => {
+      const choice = this.#choices.get(key);
+      return choice === undefined || candidates.includes(choice) || others.includes(choice)
+        ? []
+        : [`${choice} of ${key}`];
+    });
+  }
+
   /** Takes over choices such as those of a run's configuration. */
   load(entries: Iterable<readonly [string, string]>): void {
     for (const [key, choice] of entries) this.#choices.set(key, choice);

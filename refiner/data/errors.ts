@@ -54,7 +54,7 @@ export class TooManyBrokenImagesError extends DataError {
   constructor(broken: readonly BrokenImageError[], total: number, maxBad: number) {
     const named = broken.slice(0, 3).map((error) => `${error.imageName} (${error.reason})`);
     super(
-      `load: ${broken.length} of ${total} images are broken, more than the accepted ${maxBad * 100} %: ${named.join(", ")}` +
+      `load: ${broken.length} of ${total} images are broken, more than the accepted ${Number((maxBad * 100).toPrecision(6))} %: ${named.join(", ")}` +
         `${broken.length > named.length ? ", …" : ""}; repair or remove them, or accept a larger share (--max-bad)`,
     );
     this.broken = broken;

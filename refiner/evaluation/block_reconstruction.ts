@@ -18,6 +18,7 @@ import {
 import { orderedBatches, type ReadOptions } from "../data/batches/batches.ts";
 import type { ImageSource } from "../data/image_source.ts";
 import { subset } from "../data/sources/derived_sources.ts";
+import { EvaluationError } from "./core/errors.ts";
 import { EvaluationInputs } from "./features/evaluation_inputs.ts";
 import { fittingBatch } from "./features/fitting_batch.ts";
 import { matchChannels } from "./features/match_channels.ts";
@@ -42,6 +43,7 @@ export interface ReconstructionOptions extends Pick<ReadOptions, "maxBad" | "onB
  * (arXiv 2402.10093, figure 2: where it begins to fall, blocks turn into a part of the decoder). Masks are the same for all blocks.
  *
  * @returns one loss per block; the last one is the autoencoder's own
+ * @throws EvaluationError if a loss is not finite
  */
 export async function reconstructionOfBlocks(
   device: Device,
@@ -122,7 +124,12 @@ export async function reconstructionOfBlocks(
       count += next.images.length;
     }
     program?.destroy();
-    losses.push(sum / count);
+    const loss = sum / count;
+    if (!Number.isFinite(loss))
+      throw new EvaluationError(
+        `reconstruction: the loss behind block ${block} is ${loss}, not a finite number, over ${count} images; the weights are damaged or have diverged, all images are broken, or patches of one value have no unbiased variance (normalization)`,
+      );
+    losses.push(loss);
   }
   return losses;
 }

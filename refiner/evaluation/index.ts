@@ -20,6 +20,7 @@ export {
   type FeatureRows,
 } from "./features/feature_extractor.ts";
 export { defaultPooling, type FeaturePooling } from "./features/feature_pooling.ts";
+export { NonFiniteFeaturesError } from "./features/finite_rows.ts";
 export { matchChannels } from "./features/match_channels.ts";
 export { type FeatureBatch, type FeatureReadOptions, streamFeatures } from "./features/stream_features.ts";
 export { recommendedBlocks } from "./head_placement.ts";

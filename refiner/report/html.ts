@@ -1,4 +1,6 @@
-/** Text made safe for element content and quoted attributes. */
+import { shown } from "../../engine/core/shown.ts";
+
+/** Text made safe for element content and quoted attributes; controls that foreign names may hold are shown. */
 export function escapeHtml(text: string): string {
   const entities: Readonly<Record<string, string>> = {
     "&": "&amp;",
@@ -7,7 +9,7 @@ export function escapeHtml(text: string): string {
     '"': "&quot;",
     "'": "&#39;",
   };
-  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
+  return shown(text).replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
 /** A number for people: four significant digits, no trailing zeros, powers of ten where it is tiny or huge. */

@@ -30,6 +30,8 @@ export interface TrainingRun {
   readonly resume?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly hostBytes?: (() => number) | undefined;
+  /** What run checkpoints say about where the run came from, beside what the method says of their place in it. */
+  readonly origin?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
 }
 
 export interface TrainingOutcome {
@@ -260,21 +262,26 @@ class TrainingLoop<
   async #save(stage: Stage, update: number): Promise<TrainingEvent> {
     const { method, run } = this;
     const total = this.#updates;
-    const metadata = method.checkpointMetadata(stage, { update, total });
+    const metadata = { ...(await run.origin?.()), ...method.checkpointMetadata(stage, { update, total }) };
     const file = await saveRunCheckpoint(run.store, total, method.state(), metadata);
     this.#lastSaveMs = performance.now();
     return { kind: "checkpoint", file };
+  }
+
+  /** Whether all updates are made: the result is what counts then. */
+  #isLast(moment: EvaluationMoment<Stage>): boolean {
+    return moment.at === "end" || (moment.at === "stage end" && moment.stage === this.#plan.stages.at(-1));
   }
 
   async *#evaluate(moment: EvaluationMoment<Stage>): AsyncGenerator<Event | TrainingEvent, void> {
     const failures: string[] = [];
     const event = await this.method.evaluate?.(moment).catch((error: unknown) => {
       if (this.#isStopped) return undefined; // given up; a resumed run makes it again
-      if (moment.at !== "end" || error instanceof DeviceLostError) throw error;
-      failures.push(error instanceof Error ? error.message : String(error)); // the result is written by now
+      if (!this.#isLast(moment) || error instanceof DeviceLostError) throw error;
+      failures.push(error instanceof Error ? error.message : String(error));
       return undefined;
     });
-    for (const failure of failures) yield notice(`the last evaluation failed, and is left out: ${failure}`);
+    for (const failure of failures) yield notice(`the evaluation at the end failed, and is left out: ${failure}`);
     if (event === undefined) return;
     await appendMetrics(this.run.store, event);
     yield event;

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import sharp from "sharp";
@@ -71,13 +71,14 @@ describe("embed", () => {
     expect(await readdir(at(signal))).toEqual([]);
   });
 
-  it("says where a name does not fit into the list", { timeout: 60_000 }, async () => {
+  it("quotes a name that does not fit into the list, and says so", { timeout: 60_000 }, async () => {
     await mkdir(at("tabs"));
     await copyFile(at("images/odd/03.png"), at("tabs/a\tb.png"));
     const files = ["--weights", at("small.safetensors"), "--images", at("tabs"), "--out", at("tabs.npy")];
     const { code, err } = await run("embed", ...files);
-    expect([code, err]).toEqual([0, expect.stringContaining('a\\tb.png": tabs and line breaks stand as spaces')]);
-    expect(await readFile(at("tabs.npy.files.tsv"), "utf8")).toBe(`path\tlabel\tclass\n${at("tabs/a b.png")}\t\t\n`);
+    expect([code, err]).toEqual([0, expect.stringMatching(/1 name does not fit into a line.*a\\tb\.png/)]);
+    const cell = `"${at("tabs/a\\tb.png")}"`;
+    expect(await readFile(at("tabs.npy.files.tsv"), "utf8")).toBe(`path\tlabel\tclass\n${cell}\t\t\n`);
   });
 
   it("gives an image the same features alone as in company", { timeout: 120_000 }, async () => {
@@ -142,16 +143,52 @@ describe("embed", () => {
     expect((await embed("kept.npy", "--force")).code).toBe(0);
   });
 
-  it("leaves out broken images, names them, and fails above --max-bad", { timeout: 120_000 }, async () => {
+  it("leaves out a broken image of few, names it, and fails where none is accepted", { timeout: 120_000 }, async () => {
     await mkdir(at("broken"), { recursive: true });
     await writeFileAtomic(at("broken/bad.png"), (sink) => sink.write(new Uint8Array(50)));
     await writeFileAtomic(at("broken/good.png"), async (sink) => sink.write(await readFile(at("images/odd/01.png"))));
     const args = ["embed", "--weights", at("small.safetensors"), "--images", at("broken"), "--workers", "0"];
-    const strict = await run(...args, "--out", at("strict.npy"));
+    const strict = await run(...args, "--out", at("strict.npy"), "--max-bad", "0");
     expect([strict.code, strict.err]).toEqual([1, expect.stringContaining("bad.png")]);
-    const lenient = await run(...args, "--out", at("lenient.npy"), "--max-bad", "0.5");
+    const lenient = await run(...args, "--out", at("lenient.npy"));
     expect([lenient.code, lenient.err]).toEqual([0, expect.stringContaining("bad.png")]);
     expect(await rowsOf("lenient.npy")).toHaveLength(32);
+  });
+
+  it("names all broken images before it fails, wherever they stand", { timeout: 120_000 }, async () => {
+    await mkdir(at("many"), { recursive: true });
+    const good = await readFile(at("images/odd/01.png"));
+    const bad = ["00.png", "17.png", "36.png"];
+    for (let i = 0; i < 37; i++) {
+      const name = `${String(i).padStart(2, "0")}.png`;
+      await writeFile(at(`many/${name}`), bad.includes(name) ? new Uint8Array(50) : good);
+    }
+    const args = ["embed", "--weights", at("small.safetensors"), "--images", at("many"), "--workers", "0"];
+    const { code, err } = await run(...args, "--batch", "2", "--out", at("named.npy"));
+    const warned = err.split("\n").filter((line) => line.startsWith("warning: "));
+    expect([code, warned.map((line) => /(\d\d\.png) cannot be decoded/.exec(line)?.[1])]).toEqual([1, bad]);
+    expect(err).toMatch(/error: .*3 of 37 images are broken.*00\.png.*17\.png.*36\.png/);
+    await expect(readFile(at("named.npy"))).rejects.toThrow("ENOENT");
+  });
+
+  it("refuses to write features that are not finite, and a set without any image", { timeout: 120_000 }, async () => {
+    const model = randomEncoder(device, small);
+    const patches = model.parameters.get("patch_embed.proj.weight");
+    device.write(
+      patches,
+      (await patches.read()).map((value) => 1e38 * value),
+    );
+    await writeFileAtomic(at("huge.safetensors"), (sink) => saveEncoder(sink, model));
+    const huge = await run(
+      ...["embed", "--weights", at("huge.safetensors"), "--images", at("images"), "--out", at("huge.npy")],
+    );
+    expect([huge.code, huge.err]).toEqual([1, expect.stringMatching(/not finite.*00\.png, .*the weights are damaged/)]);
+    await mkdir(at("ruins"));
+    await writeFile(at("ruins/a.png"), "no picture");
+    const ruins = ["--images", at("ruins"), "--max-bad", "1", "--out", at("ruins.npy")];
+    const none = await run("embed", "--weights", at("small.safetensors"), ...ruins);
+    expect([none.code, none.err]).toEqual([1, expect.stringContaining("no image could be read")]);
+    for (const out of ["huge.npy", "ruins.npy"]) await expect(readFile(at(out))).rejects.toThrow("ENOENT");
   });
 });
 

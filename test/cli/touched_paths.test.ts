@@ -27,7 +27,7 @@ describe("a path that is read", () => {
   });
 
   it.each<[string, string[]]>([
-    ["embed", ["--weights", at("both.pth"), "--images", at("images"), "--out", at("images/a.npy"), "--force"]],
+    ["embed", ["--weights", at("both.pth"), "--out", at("images/a.npy"), "--force"]],
     ["refine", ["--weights", at("run/mae.safetensors"), "--images", at("images"), "--out", at("run"), "--force"]],
     ["bench", ["--compare", at("before.json"), "--out", at("before.json"), "--force"]],
   ])("is not written to by %s", async (command, args) => {

@@ -52,6 +52,11 @@ export async function decodeImage(encoded: EncodedImage, options: DecodeOptions)
 async function upright(input: string | Uint8Array): Promise<Sharp> {
   const { depth, space, hasProfile, format } = await sharp(input).metadata();
   if (!levelTypes.has(depth)) {
+    // libvips converts what it takes for 16-bit levels, and would clip samples with a sign and floats of 16 bits.
+    if (space === "grey16" || space === "rgb16")
+      throw new Error(
+        `its samples are ${depth === "short" ? "integers of 16 bits with a sign" : "floats of 16 bits"}; save it with 8 or 16 bits without a sign, or with floats of 32 bits`,
+      );
     const { data, info } = await sharp(input, decoding).autoOrient().raw({ depth: "double" }).toBuffer(withInfo);
     const samples = new Float64Array(data.buffer.slice(data.byteOffset, data.byteOffset + data.length));
     const file = typeof input === "string" ? await readFile(input) : input;
@@ -105,7 +110,9 @@ const mostBytesInMemory = 2 ** 26;
 // The bytes are read once, for the look at the header and for the pixels.
 async function fileInput(file: { path: string; offset?: number; lengthBytes?: number }): Promise<string | Uint8Array> {
   const found = await stat(file.path).catch((error: NodeJS.ErrnoException) => {
-    throw new Error(error.code === "ENOENT" ? "the file is missing" : error.message);
+    if (error.code !== "ENOENT") throw error;
+    const isOddName = file.path.includes("\ufffd"); // what Node puts where bytes of a name are no UTF-8
+    throw new Error(isOddName ? "its name is not UTF-8; rename it" : "the file is missing");
   });
   const special = specialKind(found);
   if (special !== undefined) throw new Error(`it is a ${special}`);

@@ -1,9 +1,9 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { DataFormatError } from "../errors.ts";
 import type { ImageSource } from "../image_source.ts";
 import { cifarImages } from "../sources/cifar.ts";
-import { readable } from "../sources/file_reader_node.ts";
+import { readable, wholeFile } from "../sources/file_reader_node.ts";
 import { idxImages, idxRank, type NamedBytes, unpackIdx } from "../sources/idx.ts";
 
 export type Split = "train" | "test";
@@ -61,7 +61,7 @@ export async function openCifar(paths: readonly string[], split: Split): Promise
     );
   }
   const names = (await siblings(first)).find((path) => /(batches\.meta|fine_label_names)\.txt$/.test(path));
-  const classNames = names === undefined ? undefined : (await readable(names, () => readFile(names, "utf8"))).trim();
+  const classNames = names === undefined ? undefined : new TextDecoder().decode(await wholeFile(names)).trim();
   return cifarImages(await Promise.all(chosen.map(named)), classNames?.split(/\s*\n\s*/));
 }
 
@@ -77,5 +77,5 @@ async function siblings(path: string): Promise<string[]> {
 }
 
 async function named(path: string): Promise<NamedBytes> {
-  return { name: path, bytes: new Uint8Array(await readable(path, () => readFile(path))) };
+  return { name: path, bytes: await wholeFile(path) };
 }

@@ -37,7 +37,11 @@ export function encodedImages(
     length: records.length,
     channels,
     classNames,
-    notices: [...notices, ...(partly ? [`${unlabelled} of ${records.length} images of ${origin} have no label`] : [])],
+    notices: [
+      ...notices,
+      ...(partly ? [`${unlabelled} of ${records.length} images of ${origin} have no label`] : []),
+      ...alikeNotices(origin, classNames ?? []),
+    ],
     label: (index) => {
       const label = labels[index] ?? -1;
       return label < 0 ? undefined : label;
@@ -49,4 +53,20 @@ export function encodedImages(
     },
     close: () => decoder.close(),
   };
+}
+
+/** Names that differ only in case, spaces or Unicode form are classes of their own, which may not have been meant. */
+function alikeNotices(origin: string, classNames: readonly string[]): string[] {
+  const looks = new Map<string, string>();
+  const pairs: string[] = [];
+  for (const name of classNames) {
+    const look = name.normalize("NFKC").toLowerCase().replace(/\s+/g, " ").trim();
+    const other = looks.get(look);
+    if (other === undefined) looks.set(look, name);
+    else pairs.push(`${JSON.stringify(other)} and ${JSON.stringify(name)}`);
+  }
+  const [first] = pairs;
+  if (first === undefined) return [];
+  const more = pairs.length > 1 ? `, and ${pairs.length - 1} more pairs` : "";
+  return [`classes of ${origin} look alike and are kept apart: ${first}${more}; rename them if they are one`];
 }

@@ -1,5 +1,5 @@
 import type { Stats } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { type FileHandle, open, readFile, stat } from "node:fs/promises";
 import { UnreadableDataError } from "../errors.ts";
 import type { RangeReader } from "./range_reader.ts";
 
@@ -28,6 +28,12 @@ async function refuseSpecialFile(path: string): Promise<void> {
   const kind = specialKind(await readable(path, () => stat(path)));
   if (kind !== undefined)
     throw new UnreadableDataError(`images: ${path} is a ${kind}, expected a file; write its content to a file first`);
+}
+
+/** All bytes of a file. @throws UnreadableDataError unless the path is a file that can be read */
+export async function wholeFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  await refuseSpecialFile(path);
+  return new Uint8Array(await readable(path, () => readFile(path)));
 }
 
 /** What a path is that is no file; undefined for a file. */

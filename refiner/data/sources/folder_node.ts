@@ -3,7 +3,7 @@ import { readdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageRecord } from "./encoded_images.ts";
 import { readable, specialKind } from "./file_reader_node.ts";
-import { areSplits, folderClasses, hasForeignImageName, hasImageName } from "./image_names.ts";
+import { folderClasses, hasForeignImageName, hasImageName, splitsAmong } from "./image_names.ts";
 import { endingOf, LeftOut } from "./left_out.ts";
 
 /** The images of a folder, and what a user should know of it. */
@@ -29,7 +29,7 @@ export async function folderContent(root: string, known: ReadonlySet<string>): P
     const file = join(root, path);
     return { name: file, class: classes[index], encoded: { path: file } };
   });
-  const remedy = "convert pictures to PNG or JPEG";
+  const remedy = "convert pictures to PNG or JPEG, and unpack archives";
   const notices = [found.leftOut.line(root, remedy), splitsNotice(root, classes), depthNotice(root, paths, classes)];
   return { records, notices: notices.filter((line) => line !== undefined) };
 }
@@ -71,9 +71,10 @@ function addFile(
 }
 
 function splitsNotice(root: string, classes: readonly (string | undefined)[]): string | undefined {
-  if (!areSplits(classes)) return undefined;
-  const names = [...new Set(classes)].sort();
-  return `the classes of ${root} are ${names.join(" and ")}, which look like the parts of a data set; give one of these folders`;
+  const names = splitsAmong(classes);
+  if (names.length === 0) return undefined;
+  const verb = names.length === new Set(classes).size ? "are" : "include";
+  return `the classes of ${root} ${verb} ${names.join(" and ")}, which look like the parts of a data set; give one of these folders`;
 }
 
 /** Classes are the first level of folders; deeper ones may have been meant. */
@@ -87,6 +88,6 @@ function depthNotice(
     return classes[index] !== undefined && folders.at(-1) !== classes[index];
   });
   const [first] = deeper;
-  if (first === undefined || areSplits(classes)) return undefined;
+  if (first === undefined || splitsAmong(classes).length > 0) return undefined;
   return `${deeper.length} images of ${root} lie in folders within class folders (such as ${first}); the class is the outer folder`;
 }

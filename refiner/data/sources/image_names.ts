@@ -7,6 +7,13 @@ const foreignExtensions = new Set(
   ).split(" "),
 );
 
+const archiveExtensions = new Set("tar gz tgz bz2 tbz xz txz zst zip 7z rar".split(" "));
+
+/** Whether a file's name says that it is an archive, which may hold images. */
+export function hasArchiveName(name: string): boolean {
+  return hasEnding(name, archiveExtensions);
+}
+
 /** Whether a file's name says that it is an image; what it really is, its content decides when it is decoded. */
 export function hasImageName(name: string): boolean {
   return hasEnding(name, imageExtensions);
@@ -50,10 +57,12 @@ export function folderClasses(
   return classes.includes(undefined) ? classes.map(() => undefined) : classes;
 }
 
-const splitNames = new Set(["train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"]);
+/** Such as `train`, `Test`, `val2017`, `train_images`. */
+const splitName =
+  /^(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval|unlabell?ed)([ _-]?(\d{1,4}|set|split|data|images?|imgs?))*$/i;
 
-/** Whether the classes are the parts of a data set, which its folder was meant to be divided into. */
-export function areSplits(classes: readonly (string | undefined)[]): boolean {
-  const distinct = new Set(classes);
-  return distinct.size > 1 && [...distinct].every((name) => name !== undefined && splitNames.has(name.toLowerCase()));
+/** Classes that look like the parts of a data set, which its folder was meant to be divided into; none unless there are two. */
+export function splitsAmong(classes: readonly (string | undefined)[]): string[] {
+  const names = [...new Set(classes)].filter((name) => name !== undefined && splitName.test(name));
+  return names.length > 1 ? names.filter((name) => name !== undefined).sort() : [];
 }

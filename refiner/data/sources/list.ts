@@ -13,13 +13,15 @@ const pathNames = ["path", "file", "filename", "file_name", "filepath", "file_pa
 const classNames = ["label", "class", "cls", "target", "category", "class_name", "label_name"];
 
 /**
- * Reads a list of images: JSON lines (`{"path": …, "label": …}`), or comma- or tab-separated lines `path,label` with
+ * Reads a list of images: JSON lines (`{"path": …, "label": …}`), or lines `path,label`, separated by commas, tabs or semicolons, with
  * or without a line of headings; the label may be missing.
  *
  * @throws DataFormatError naming the first line that cannot be read
  */
 export function parseList(content: string, name: string): ListedImage[] {
   const text = content.replace(/^\ufeff/, ""); // byte order mark, as spreadsheets write it
+  if (/^\s*\[\s*[{[\]]/.test(text))
+    throw new DataFormatError(`list: ${name} is one JSON list; write an object per line: {"path": …, "label": …}`);
   return text.trimStart().startsWith("{") ? parseJsonLines(text, name) : parseTable(text, name);
 }
 
@@ -55,7 +57,7 @@ function firstOf(entry: ReadonlyMap<string, unknown>, names: readonly string[]):
 }
 
 function parseTable(text: string, name: string): ListedImage[] {
-  const separator = (text.split("\n", 1)[0] ?? "").includes("\t") ? "\t" : ",";
+  const separator = separatorOf(text.split("\n", 1)[0] ?? "");
   const rows = tableRows(text, separator, name).filter(({ cells }) => cells.some((cell) => cell !== ""));
   const headings = (rows[0]?.cells ?? []).map((cell) => cell.trim().toLowerCase());
   const pathColumn = headings.findIndex((heading) => pathNames.includes(heading));
@@ -69,11 +71,17 @@ function parseTable(text: string, name: string): ListedImage[] {
   });
 }
 
+/** Spreadsheets of countries with decimal commas write semicolons. */
+function separatorOf(line: string): "\t" | ";" | "," {
+  if (line.includes("\t")) return "\t";
+  return line.includes(";") && !line.includes(",") ? ";" : ",";
+}
+
 /** A line of headings that is taken for an image, or a column of classes under an unknown heading, would lose labels in silence. */
 function checkHeadings(
   headings: readonly string[],
   { pathColumn, classColumn }: { readonly pathColumn: number; readonly classColumn: number },
-  rows: readonly { readonly cells: readonly string[] }[],
+  rows: readonly TableRow[],
   name: string,
 ): void {
   const known = `the column of paths is one of ${pathNames.join(", ")}, that of classes one of ${classNames.join(", ")}`;
@@ -81,6 +89,12 @@ function checkHeadings(
     [hasImageName, hasForeignImageName].some((test) => test(cells?.[0]?.trim() ?? ""));
   const looksLikeHeadings =
     pathColumn < 0 && !isPicture(rows[0]?.cells) && rows.slice(1, 9).some(({ cells }) => isPicture(cells));
+  const [first] = rows;
+  const spaced = first?.cells.length === 1 ? /^(\S+)\s+\S+$/.exec(first.cells[0]?.trim() ?? "") : undefined;
+  if (spaced && isPicture([spaced[1] ?? ""]))
+    throw new DataFormatError(
+      `list: line ${first?.line} of ${name} separates path and class by a space; write path,label`,
+    );
   if (looksLikeHeadings)
     throw new DataFormatError(`list: the headings ${headings.join(", ")} of ${name} are not known; ${known}`);
   if (pathColumn >= 0 && classColumn < 0 && headings.length > 1)

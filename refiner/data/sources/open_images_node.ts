@@ -4,16 +4,13 @@ import { type DecoderOptions, openDecoder } from "../decoding/decoder_pool_node.
 import { openCifar, openIdx, type Split } from "../decoding/stored_pixels_node.ts";
 import { DataFormatError, NoImagesError } from "../errors.ts";
 import type { ImageDecoder, ImageSource } from "../image_source.ts";
-import { cifarLayout } from "./cifar.ts";
 import { encodedImages, type ImageRecord } from "./encoded_images.ts";
+import { type FileKind, fileKind, strangerAdvice } from "./file_kind_node.ts";
 import { readable, withFile } from "./file_reader_node.ts";
 import { folderContent } from "./folder_node.ts";
-import { isGzip } from "./gunzip.ts";
-import { idxRank } from "./idx.ts";
 import { hasImageName } from "./image_names.ts";
 import { LeftOut } from "./left_out.ts";
 import { parseList } from "./list.ts";
-import { isTar } from "./tar.ts";
 import { type ShardImage, shardImages, tarRecords } from "./tar_records.ts";
 
 export interface OpenImagesOptions extends DecoderOptions {
@@ -34,8 +31,6 @@ interface Found {
   readonly records: readonly ImageRecord[];
   readonly notices?: readonly string[];
 }
-
-type FileKind = "image" | "tar" | "idx" | "cifar" | "gzip" | "list" | "unknown" | "empty";
 
 /**
  * Opens a data set by what the path contains: a folder of images (`CLASS/…/x.jpg`, or flat), an IDX file or a folder
@@ -94,29 +89,18 @@ async function storedFiles(files: readonly string[]): Promise<Record<"tar" | "id
   return stored;
 }
 
-async function fileKind(path: string): Promise<FileKind> {
-  return withFile(path, async (reader) => {
-    const first = await reader.read(0, 4096);
-    if (first.length === 0) return "empty";
-    if (isTar(first)) return "tar";
-    if (idxRank(first) !== undefined) return "idx";
-    if (isGzip(first)) return "gzip";
-    if (isImage(first)) return "image";
-    if (cifarLayout(first, reader.sizeBytes)) return "cifar";
-    return first.includes(0) ? "unknown" : "list";
-  });
-}
-
-// First bytes of JPEG, PNG, GIF, TIFF (both byte orders), WebP, AVIF.
-function isImage(bytes: Uint8Array): boolean {
-  const start = String.fromCharCode(...bytes.subarray(0, 12));
-  return /^(\xff\xd8\xff|\x89PNG|GIF8|II\*\0|MM\0\*|RIFF.{4}WEBP|.{4}ftypavi[fs])/s.test(start);
-}
-
 async function fileRecords(path: string, kind: FileKind, options: OpenImagesOptions): Promise<Found> {
   if (kind === "image") return { records: [{ name: path, class: undefined, encoded: { path } }] };
   if (kind === "tar") return shardRecords([path], options);
   if (kind === "list") return { records: await listRecords(path) };
+  if (kind === "packed tar")
+    throw new DataFormatError(
+      `images: ${path} is a compressed tar archive, which cannot be read by ranges; unpack it first (tar xf) and give the folder, or decompress it (gunzip) and give the .tar`,
+    );
+  if (kind === "stranger") {
+    const advice = strangerAdvice(await withFile(path, (reader) => reader.read(0, 64)));
+    throw new DataFormatError(`images: ${path} is ${advice}`);
+  }
   if (kind === "empty") throw new NoImagesError(`images: ${path} is empty; fetch it again`);
   throw new DataFormatError(
     `images: ${path} is of no known kind; give a folder of images, IDX, CIFAR binary, tar, a CSV or JSON-lines list, or an image`,

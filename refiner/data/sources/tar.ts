@@ -9,35 +9,15 @@ import {
   type TarHeader,
   tarBlockBytes,
 } from "./tar_header.ts";
+import { type LeftOutMember, type Link, resolveLinks, type TarEntry, type TarIndex } from "./tar_links.ts";
+
+export type { LeftOutMember, TarEntry, TarIndex };
 
 const windowBytes = 32 * 1024; // a read serves the headers of small entries that follow one another
 /** Names and attributes of one entry; real ones take some hundred bytes, extended attributes some thousand. */
 const mostAttributeBytes = 2 ** 20;
 /** Archives within archives; ImageNet's training archive has one level. */
 const mostLevels = 8;
-
-/** Links to links, as many as Linux follows. */
-const mostLinks = 40;
-
-/** A regular file within a tar archive. */
-export interface TarEntry {
-  readonly name: string;
-  readonly offset: number;
-  readonly lengthBytes: number;
-}
-
-/** A member whose content cannot be read in one piece. */
-export interface LeftOutMember {
-  readonly name: string;
-  /** What it is, in words. */
-  readonly kind: string;
-}
-
-/** What an archive holds. */
-export interface TarIndex {
-  readonly entries: readonly TarEntry[];
-  readonly leftOut: readonly LeftOutMember[];
-}
 
 /** Whether the bytes begin as a tar archive; needs the first 512. */
 export function isTar(bytes: Uint8Array): boolean {
@@ -54,15 +34,9 @@ export function isTar(bytes: Uint8Array): boolean {
 export async function indexTar(reader: RangeReader): Promise<TarIndex> {
   const members: Members = { entries: [], links: [], leftOut: [] };
   await indexRange(new Window(reader), { from: 0, to: reader.sizeBytes, folder: "", level: 0 }, members);
-  return resolveLinks(members);
-}
-
-interface Link {
-  readonly name: string;
-  readonly target: string;
-  readonly kind: string;
-  /** Its place among the entries. */
-  readonly at: number;
+  const { entries, leftOut, links } = members;
+  const resolved = resolveLinks(entries, links);
+  return { entries: resolved.entries, leftOut: [...leftOut, ...resolved.leftOut] };
 }
 
 interface Members {
@@ -93,10 +67,9 @@ async function indexRange(window: Window, range: Range, members: Members): Promi
     const where = `${window.name} (at byte ${at})`;
     const header = parseTarHeader(block, where);
     const describesNext = "xXgLK".includes(header.type);
-    const sizeBytes = describesNext
-      ? header.sizeBytes
-      : (paxSize(ahead.attributes?.get("size"), where) ?? header.sizeBytes);
     const offset = at + tarBlockBytes;
+    const stated = describesNext ? undefined : paxSize(ahead.attributes?.get("size"), where);
+    const sizeBytes = await contentBytes(window, header.type, stated ?? header.sizeBytes, { offset, end: range.to });
     const content = { offset, sizeBytes };
     if (offset + sizeBytes > range.to)
       throw new DataFormatError(
@@ -120,6 +93,22 @@ async function sparseExtensionBytes(window: Window, header: Uint8Array, offset: 
     goesOn = block[504] === 1;
   }
   return bytes;
+}
+
+/** Symbolic links, devices, folders and pipes, whose header may state the size of something that is not in the archive. */
+const typesWithoutContent: ReadonlySet<string> = new Set(["2", "3", "4", "5", "6"]);
+
+/** Bytes behind a header. A hard link has content in some archives of pax only, where no header follows it at once. */
+async function contentBytes(
+  window: Window,
+  type: string,
+  stated: number,
+  { offset, end }: { readonly offset: number; readonly end: number },
+): Promise<number> {
+  if (typesWithoutContent.has(type)) return 0;
+  if (type !== "1" || stated === 0 || offset + tarBlockBytes > end) return type === "1" ? 0 : stated;
+  const next = await window.read(offset, tarBlockBytes);
+  return next.every((byte) => byte === 0) || checksumFits(next) ? 0 : stated;
 }
 
 interface Content {
@@ -187,31 +176,6 @@ async function indexInner(
     );
   const inner = { from: offset, to: offset + sizeBytes, folder: `${name.slice(0, -4)}/`, level: range.level + 1 };
   await indexRange(window, inner, members);
-}
-
-/** Gives links the place of the file that they name, wherever in the archive that stands. */
-function resolveLinks({ entries, links, leftOut }: Members): TarIndex {
-  const files = new Map(entries.map((entry) => [entry.name, entry]));
-  const linked = new Map(links.map((link) => [link.name, link.target]));
-  const resolved: { readonly at: number; readonly entry: TarEntry }[] = [];
-  const dangling: LeftOutMember[] = [];
-  for (const { name, target, kind, at } of links) {
-    let end = target;
-    for (let steps = 0; steps < mostLinks && !files.has(end); steps++) end = linked.get(end) ?? end;
-    const file = files.get(end);
-    if (file) resolved.push({ at, entry: { ...file, name } });
-    else dangling.push({ name, kind: `${kind} to a file that the archive lacks` });
-  }
-  return { entries: merged(entries, resolved), leftOut: [...leftOut, ...dangling] };
-}
-
-/** Entries with the resolved links at their places. */
-function merged(
-  entries: readonly TarEntry[],
-  resolved: readonly { readonly at: number; readonly entry: TarEntry }[],
-): TarEntry[] {
-  const placed = [...entries.map((entry, at) => ({ at: at + 0.5, entry })), ...resolved];
-  return placed.sort((a, b) => a.at - b.at).map(({ entry }) => entry);
 }
 
 function plain(name: string): string {

@@ -14,14 +14,17 @@ export interface TarHeader {
   readonly linkName: string;
 }
 
-/** Whether a block holds the checksum of its other bytes. */
+/** Whether a block holds the checksum of its other bytes, which old writers added up with a sign. */
 export function checksumFits(block: Uint8Array): boolean {
   const stated = Number.parseInt(fieldText(block.subarray(148, 156)), 8);
-  let sum = 8 * 32; // the checksum field itself, read as spaces
-  for (let byte = 0; byte < tarBlockBytes; byte++) {
-    if (byte < 148 || byte >= 156) sum += block[byte] ?? 0;
+  let [sum, signedSum] = [8 * 32, 8 * 32]; // the checksum field itself, read as spaces
+  for (let place = 0; place < tarBlockBytes; place++) {
+    if (place >= 148 && place < 156) continue;
+    const byte = block[place] ?? 0;
+    sum += byte;
+    signedSum += byte < 128 ? byte : byte - 256;
   }
-  return sum === stated;
+  return stated === sum || stated === signedSum;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { DataFormatError } from "../errors.ts";
 import { type StatedClass, statedClass } from "./class_labels.ts";
 import type { ImageRecord } from "./encoded_images.ts";
-import { folderClasses, hasForeignImageName, hasImageName } from "./image_names.ts";
+import { folderClasses, hasArchiveName, hasForeignImageName, hasImageName } from "./image_names.ts";
 import { endingOf } from "./left_out.ts";
 import type { RangeReader } from "./range_reader.ts";
 import { indexTar, type LeftOutMember, type TarEntry } from "./tar.ts";
@@ -34,11 +34,12 @@ export async function shardImages(reader: RangeReader, options: ShardOptions = {
   const classes = await classFiles(reader, entries);
   const pictures = entries.filter((entry) => hasImageName(entry.name));
   const { chosen, others } = oneImagePerSample(pictures, options.imageKey);
-  const foreign = entries.filter(({ name }) => hasForeignImageName(name));
+  const foreign = entries.filter(({ name }) => hasForeignImageName(name) || hasArchiveName(name));
   return {
     images: chosen.map((entry) => ({ ...entry, class: classes.get(sampleKey(entry.name)) })),
     leftOut: [
-      ...leftOut.filter(({ name }) => hasImageName(name)),
+      // A link that leads nowhere may have stood for a folder of images.
+      ...leftOut.filter(({ name, kind }) => hasImageName(name) || kind.startsWith("symbolic link")),
       ...foreign.map(({ name }) => ({ name, kind: endingOf(name) })),
       ...others.map(({ name }) => ({ name, kind: `further image of a sample (${sampleEnding(name)})` })),
     ],

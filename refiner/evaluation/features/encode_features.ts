@@ -1,7 +1,6 @@
 import { type Device, DeviceMixError } from "../../../engine/index.ts";
 import type { VisionTransformer } from "../../../models/index.ts";
 import type { ImageSource } from "../../data/image_source.ts";
-import { EvaluationError } from "../core/errors.ts";
 import type { FeatureMatrix } from "../core/feature_matrix.ts";
 import type { FeatureBlock } from "./feature_blocks.ts";
 import { FeatureExtractor, type FeatureOptions } from "./feature_extractor.ts";
@@ -25,9 +24,8 @@ export interface BlockFeatures {
  * 256/224 of `imagePixels`, bicubic), cropped in the centre and normalised; those of exactly `imagePixels` stay as they are.
  *
  * @throws DeviceMixError if the model lives on another device
- * @throws EvaluationError if no image could be read
  * @throws OptionError for blocks or pooling that the model does not have
- * @throws TooManyBrokenImagesError above `maxBad`
+ * @throws TooManyBrokenImagesError, NonFiniteFeaturesError, EvaluationError as {@link streamFeatures}
  */
 export async function encodeFeatures(
   device: Device,
@@ -48,9 +46,9 @@ export async function encodeFeatures(
 }
 
 /**
- * All features of a source, for sets that fit into memory; see {@link streamFeatures}.
+ * All features of a source, for sets that fit into memory.
  *
- * @throws EvaluationError if no image could be read
+ * @throws TooManyBrokenImagesError, NonFiniteFeaturesError, EvaluationError as {@link streamFeatures}
  */
 export async function collectFeatures(
   extractor: FeatureExtractor,
@@ -70,7 +68,6 @@ export async function collectFeatures(
     indices.set(batch.indices, count);
     count += batch.indices.length;
   }
-  if (count === 0) throw new EvaluationError("features: no image could be read; see the errors of the single images");
   return {
     blocks,
     features: rows.map((data) => ({ rows: count, columns: width, data: data.subarray(0, count * width) })),

@@ -12,6 +12,7 @@ import type { RgbImage } from "../../data/image_source.ts";
 import { EvaluationInputs, type EvaluationViewOptions } from "./evaluation_inputs.ts";
 import { type FeatureBlock, featureBlocks } from "./feature_blocks.ts";
 import { checkPooling, defaultPooling, type FeaturePooling, pooledWidth, poolingOf } from "./feature_pooling.ts";
+import { checkFiniteRows } from "./finite_rows.ts";
 import { fittingBatch } from "./fitting_batch.ts";
 
 export interface FeatureOptions extends EvaluationViewOptions {
@@ -133,7 +134,8 @@ export class FeatureExtractor {
   /**
    * Starts the computation of images that one run {@link holds}.
    *
-   * @returns once submitted; its result resolves to the features in the order of the images
+   * @returns once submitted; its result resolves to the features in the order of the images, or rejects with a
+   *   NonFiniteFeaturesError if one of them is NaN or infinite
    * @throws OptionError for none or more than `batch` images, or other channels than the model's
    * @throws BatchCapacityError if they are over the device's limits
    */
@@ -148,7 +150,9 @@ export class FeatureExtractor {
     const readback = await program.run(this.#inputs.values(images), names);
     return async () => {
       const values = await readback.read();
-      return names.map((name) => asFloats(values[name]).subarray(0, images.length * this.width));
+      const rows = names.map((name) => asFloats(values[name]).subarray(0, images.length * this.width));
+      checkFiniteRows(rows, images.length);
+      return rows;
     };
   }
 

@@ -1,6 +1,9 @@
 import { orderedBatches, type ReadOptions } from "../../data/batches/batches.ts";
 import type { ImageSource, RgbImage } from "../../data/image_source.ts";
+import { BrokenImages } from "../../data/index.ts";
+import { EvaluationError } from "../core/errors.ts";
 import type { FeatureExtractor, FeatureRows } from "./feature_extractor.ts";
+import { FiniteRows } from "./finite_rows.ts";
 import { matchChannels } from "./match_channels.ts";
 
 export interface FeatureReadOptions
@@ -32,7 +35,12 @@ interface Waiting {
  * group is computed, the next images are decoded and the last results come back. Grey images are repeated over the channels and
  * colour becomes luma where the model wants it.
  *
+ * Errors about images come at the end and name all of them, so that they can be repaired together; nothing is computed or given out
+ * meanwhile.
+ *
  * @throws TooManyBrokenImagesError above `maxBad`
+ * @throws NonFiniteFeaturesError if features are NaN or infinite; these are never given out
+ * @throws EvaluationError if no image could be read
  * @throws BatchCapacityError for an image that alone is over the device's limits
  */
 export async function* streamFeatures(
@@ -40,26 +48,37 @@ export async function* streamFeatures(
   source: ImageSource,
   options: FeatureReadOptions = {},
 ): AsyncGenerator<FeatureBatch, void, void> {
-  const { onProgress } = options;
+  const { maxBad, onBroken, onProgress } = options;
+  const broken =
+    options.broken ??
+    new BrokenImages(source.length, {
+      lookOn: true,
+      ...(maxBad === undefined ? {} : { maxBad }),
+      ...(onBroken ? { onBroken } : {}),
+    });
+  const finite = new FiniteRows((index) => source.name(index));
   let done = 0;
-  let pending: (() => Promise<FeatureBatch>) | undefined;
-  for await (const group of groupsOf(extractor, source, options)) {
+  let pending: (() => Promise<FeatureBatch | undefined>) | undefined;
+  for await (const group of groupsOf(extractor, source, { ...options, broken })) {
+    if (broken.areTooMany) continue; // the rest is only looked through
     const read = await extractor.submit(group.map(({ image }) => image));
     const ready = await pending?.();
-    pending = async () => ({
-      features: await read(),
-      indices: group.map(({ index }) => index),
-      labels: group.map(({ label }) => label),
-    });
-    if (ready) yield reported(ready);
+    pending = () => batchOf(group, read);
+    if (ready) yield ready;
   }
   const last = await pending?.();
-  if (last) yield reported(last);
+  if (!options.broken) broken.check();
+  finite.check();
+  if (last) yield last;
+  if (done === 0 && !broken.areTooMany)
+    throw new EvaluationError("features: no image could be read; see the errors of the single images");
 
-  function reported(batch: FeatureBatch): FeatureBatch {
-    done += batch.indices.length;
+  async function batchOf(group: readonly Waiting[], read: () => Promise<FeatureRows>) {
+    const indices = group.map(({ index }) => index);
+    const features = await finite.of(indices, read);
+    done += indices.length;
     onProgress?.(done);
-    return batch;
+    return features && finite.areFinite ? { features, indices, labels: group.map(({ label }) => label) } : undefined;
   }
 }
 
@@ -67,18 +86,10 @@ export async function* streamFeatures(
 async function* groupsOf(
   extractor: FeatureExtractor,
   source: ImageSource,
-  { batch = 32, prefetch = 1, maxBad, onBroken, broken, signal }: FeatureReadOptions,
+  { batch = 32, prefetch = 1, broken, signal }: FeatureReadOptions & { readonly broken: BrokenImages },
 ): AsyncGenerator<readonly Waiting[], void, void> {
   let waiting: Waiting[] = [];
-  const reading = {
-    batchSize: batch,
-    prefetch,
-    ...extractor.decoding,
-    signal,
-    maxBad,
-    onBroken,
-    ...(broken ? { broken } : {}),
-  };
+  const reading = { batchSize: batch, prefetch, ...extractor.decoding, signal, broken };
   for await (const { images, indices, labels } of orderedBatches(matchChannels(source, extractor.channels), reading)) {
     for (const [i, image] of images.entries()) {
       if (waiting.length > 0 && !extractor.holds([...waiting.map((one) => one.image), image])) {

@@ -11,6 +11,8 @@ import { type KnnOptions, knnPredictions, requireLabels } from "./knn_device.ts"
 export interface KnnOfBlocksOptions extends KnnOptions, Omit<EncodeOptions, "onProgress"> {
   /** Images encoded so far, of training and test images together. */
   readonly onProgress?: (images: number, total: number) => void;
+  /** Takes all training images as neighbours where there are fewer than `k`, and is called with their number; without it, that is an error. */
+  readonly onSmallBank?: (images: number) => void;
 }
 
 /** k-NN accuracy along the encoder. */
@@ -34,6 +36,8 @@ export interface BlockAccuracies {
  *
  * Broken images are left out; `maxBad` is their share among training and test images together.
  *
+ * @throws TooManyBrokenImagesError above `maxBad`, naming those of both sets
+ * @throws NonFiniteFeaturesError if features are NaN or infinite
  * @throws EvaluationError if there are no labels or fewer training images than neighbours
  */
 export async function knnOfBlocks(
@@ -43,25 +47,28 @@ export async function knnOfBlocks(
   test: ImageSource,
   options: KnnOfBlocksOptions = {},
 ): Promise<BlockAccuracies> {
-  const { onProgress, ...rest } = options;
+  const { onProgress, onSmallBank, k: wanted = 20, ...rest } = options;
   const total = train.length + test.length;
-  const broken = new BrokenImages(total, rest);
+  const broken = new BrokenImages(total, { ...rest, lookOn: true });
   const extractor = new FeatureExtractor(model, rest);
   const encoded = (source: ImageSource, first: number) =>
     collectFeatures(extractor, source, {
       ...rest,
-      maxBad: 1,
-      onBroken: (error, index) => broken.add(first + index, error),
+      broken: broken.part(first),
       onProgress: (done) => onProgress?.(first + done, total),
     });
   const sides = async () => ({ bank: await encoded(train, 0), queries: await encoded(test, train.length) });
   const { bank, queries } = await sides().finally(() => extractor.destroy());
+  broken.check();
+  const k = onSmallBank ? Math.min(wanted, bank.labels.length) : wanted;
+  if (k < wanted) onSmallBank?.(k);
   const given = { labels: bank.labels };
   requireLabels(given, queries);
   const predicted: Int32Array[] = [];
   for (const [i, features] of bank.features.entries()) {
     const testFeatures = queries.features[i];
-    if (testFeatures) predicted.push(await knnPredictions(device, { ...given, features }, testFeatures, options));
+    if (testFeatures)
+      predicted.push(await knnPredictions(device, { ...given, features }, testFeatures, { ...rest, k }));
   }
   return {
     blocks: bank.blocks,

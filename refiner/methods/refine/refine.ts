@@ -21,6 +21,8 @@ export interface RefineOptions {
   readonly resume?: boolean;
   /** Memory of the host process in bytes, for the metrics. */
   readonly hostBytes?: () => number;
+  /** What run checkpoints say about where the run came from, such as a digest of its weights; asked for with the first of them. */
+  readonly origin?: () => Promise<Readonly<Record<string, string>>>;
   /** Finishes the current update, saves, and ends the run. */
   readonly signal?: AbortSignal;
   /**
@@ -51,7 +53,7 @@ export interface RefineResult {
  * @throws OptionError, DataError, CheckpointError, CollapseError; MissingFeatureError for f16 on a device without it
  */
 export async function* refine(options: RefineOptions): AsyncGenerator<RefineEvent, RefineResult> {
-  const { encoder, config, store, resume, signal, hostBytes, tune, evaluate } = options;
+  const { encoder, config, store, resume, signal, hostBytes, origin, tune, evaluate } = options;
   const images = await asImageSource(options.images);
   const resizeTo = decodedSide(config, encoder.config);
   const viewPixels = config.globalPixels || encoder.config.heightPixels;
@@ -59,7 +61,7 @@ export async function* refine(options: RefineOptions): AsyncGenerator<RefineEven
   const method = new RefineMethod(encoder, config, images, evaluate);
   try {
     if (tune && !resume) await tune(() => method.recordStages());
-    const run = { images, resizeTo, settings: config, store, resume, signal, hostBytes };
+    const run = { images, resizeTo, settings: config, store, resume, signal, hostBytes, origin };
     const { finished, updates, skipped } = yield* trainingLoop(method, run);
     const skippedUpdates = config.precision === "f16" ? { skippedUpdates: skipped } : {};
     return { finished, updates, ...skippedUpdates, knn: method.knn, ema: method.handOut() };

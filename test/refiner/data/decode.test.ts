@@ -95,6 +95,21 @@ describe("decodeImage", () => {
     await expect(decodeImage({ bytes: floatTiff([0, Number.NaN, 1, 0]) }, { channels: 3 })).rejects.toThrow(/NaN/);
   });
 
+  it.each([
+    ["integers of 16 bits with a sign", 2, Uint8Array.of(0x18, 0xfc, 0, 0, 0xe8, 3, 1, 0)],
+    ["floats of 16 bits", 3, Uint8Array.of(0, 0, 0, 0x38, 0, 0x3c, 0, 0)],
+  ])("refuses %s, which the decoder would clip", async (kind, format, pixels) => {
+    const tags: TiffTag[] = [
+      [258, 3, 16],
+      [262, 3, 1],
+      [277, 3, 1],
+      [279, 4, 8],
+      [339, 3, format],
+    ];
+    const decoding = decodeImage({ bytes: tiff(2, 2, tags, pixels) }, { channels: 1 });
+    await expect(decoding).rejects.toThrow(`its samples are ${kind}`);
+  });
+
   it("refuses a pipe at once", async () => {
     const folder = await mkdtemp(join(tmpdir(), "pipe-"));
     execFileSync("mkfifo", [join(folder, "x.png")]);

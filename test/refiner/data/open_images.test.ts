@@ -178,6 +178,54 @@ describe("openImages", () => {
     expect(await content(await write("x.csv", "file,cls\na.png,ant\n"))).toEqual(["1 ant"]);
   });
 
+  it("tells classes that look alike", async () => {
+    for (const name of ["Owl", "owl", "caf\u00e9", "cafe\u0301"]) await mkdir(join(folder, name));
+    for (const name of ["Owl", "owl", "caf\u00e9", "cafe\u0301"]) await write(`${name}/1.png`, await png(1));
+    const source = await openImages(folder, { workers: 0 });
+    expect(source.classNames).toHaveLength(4);
+    expect(source.notices?.join()).toMatch(/look alike and are kept apart: "caf.+" and "caf.+", and 1 more pairs/);
+  });
+
+  it("tells the parts of a data set by other names, also beside other folders", async () => {
+    for (const name of ["train2017", "val2017", "labels"]) {
+      await mkdir(join(folder, name));
+      await write(`${name}/1.png`, await png(1));
+    }
+    const notices = async () => (await openImages(folder, { workers: 0 })).notices?.join();
+    expect(await notices()).toMatch(/classes of .* include train2017 and val2017, which look like the parts/);
+    await rm(join(folder, "val2017"), { recursive: true });
+    expect(await notices()).not.toMatch(/look like the parts/); // a class may be called train
+  });
+
+  it("does not wait for a pipe in the place of labels or class names", async () => {
+    execFileSync("mkfifo", [join(folder, "x-labels-idx1-ubyte"), join(folder, "batches.meta.txt")]);
+    const images = await write(
+      "x-images-idx3-ubyte",
+      Uint8Array.of(0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 11),
+    );
+    await expect(content(images)).rejects.toThrow(/x-labels-idx1-ubyte is a pipe/);
+    await expect(content(await write("test_batch.bin", new Uint8Array(3073)))).rejects.toThrow(
+      /batches.meta.txt is a pipe/,
+    );
+  });
+
+  it("reads lists with semicolons, and refuses other forms with the known one", async () => {
+    await write("a.png", await png(1));
+    expect(await content(await write("x.csv", "path;label\na.png;ant\n"))).toEqual(["1 ant"]);
+    for (const [text, message] of [
+      ["a.png 0\n", /line 1 of .* separates path and class by a space; write path,label/],
+      ['[{"path": "a.png"}]', /one JSON list; write an object per line/],
+    ] as const)
+      await expect(content(await write("x.csv", text))).rejects.toThrow(message);
+  });
+
+  it("counts archives within an archive that are not read", async () => {
+    const path = await write("x.tar", tarOf({ "a.png": await png(1), "b.tar.gz": "packed", "c.zip": "packed" }));
+    expect((await openImages(path, { workers: 0 })).notices?.join()).toMatch(
+      /2 files of .* left out: 1 \.gz .*1 \.zip/,
+    );
+  });
+
   it("leaves pipes and sockets alone", async () => {
     await write("a.png", await png(1));
     execFileSync("mkfifo", [join(folder, "b.png")]);

@@ -52,6 +52,61 @@ describe("indexTar", () => {
     expect(entries.map((entry) => entry.name)).toEqual([long, `${long}-pax`, "short"]);
   });
 
+  it("steps over no content where a header states the size of something that is elsewhere", async () => {
+    for (const type of ["1", "2", "3", "4", "5", "6"]) {
+      const [link = new Uint8Array()] = tarEntry("link", "");
+      const stated = withField(withField(link, 124, "00000001750\0"), 156, type);
+      const bytes = archive(tarEntry("a", "12345"), [stated], tarEntry("b", "12"));
+      const names = (await indexTar(readerOf(bytes).reader)).entries.map(({ name }) => name);
+      expect({ type, names }).toEqual({ type, names: ["a", "b"] });
+    }
+  });
+
+  it("follows links to folders, and says which lead nowhere", async () => {
+    const link = (name: string, target: string) => {
+      const [header = new Uint8Array()] = tarEntry(name, "", "2");
+      return [withField(header, 157, target)];
+    };
+    const bytes = archive(
+      link("train/cat", "../real/cat"),
+      tarEntry("real/cat/1.png", "1"),
+      tarEntry("real/cat/deep/2.png", "2"),
+      link("train/again", "cat"),
+      link("train/lost", "../elsewhere"),
+    );
+    const { entries, leftOut } = await indexTar(readerOf(bytes).reader);
+    const cats = ["1.png", "deep/2.png"];
+    expect(entries.map(({ name }) => name)).toEqual([
+      ...cats.map((name) => `train/cat/${name}`),
+      ...cats.map((name) => `real/cat/${name}`),
+      ...cats.map((name) => `train/again/${name}`),
+    ]);
+    expect(leftOut).toEqual([{ name: "train/lost", kind: "symbolic link to a file that the archive lacks" }]);
+  });
+
+  it("steps over the content that pax writes behind a hard link", async () => {
+    const [header = new Uint8Array(), ...content] = tarEntry("link", "12345");
+    const link = withField(withField(header, 156, "1"), 157, "a");
+    const bytes = archive(tarEntry("a", "12345"), [link, ...content], tarEntry("b", "12"));
+    const { entries } = await indexTar(readerOf(bytes).reader);
+    expect(entries.map(({ name, offset }) => [name, offset])).toEqual([
+      ["a", 512],
+      ["link", 512],
+      ["b", 2560],
+    ]);
+  });
+
+  it("takes checksums that were added up with a sign", async () => {
+    const [header = new Uint8Array(), ...content] = tarEntry("é.png", "12345");
+    const signed = Buffer.from(header);
+    signed.write(" ".repeat(8), 148);
+    const sum = signed.reduce((total, byte) => total + (byte < 128 ? byte : byte - 256), 0);
+    signed.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+    const bytes = archive([signed, ...content]);
+    expect(isTar(bytes)).toBe(true);
+    expect((await indexTar(readerOf(bytes).reader)).entries.map(({ name }) => name)).toEqual(["é.png"]);
+  });
+
   it("takes a size from pax attributes for one entry only", async () => {
     const [header = new Uint8Array(), content = new Uint8Array(), padding = new Uint8Array()] = tarEntry("a", "12345");
     const bytes = archive(tarEntry("PaxHeader", "10 size=3\n", "x"), [header, content, padding], tarEntry("b", "12"));

@@ -25,6 +25,21 @@ describe("the report", () => {
     expect(html).not.toContain("<img src=x");
   });
 
+  it("shows the controls of foreign names instead of obeying them", async () => {
+    const html = writeReport(await exampleRun("a\u001b[2J\u202eb\u0000c\nd"));
+    expect(html).toContain("a\\u001b[2J\\u202eb\\u0000c\\nd");
+    expect(html.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\u202e]/u);
+  });
+
+  it("takes the updates of a long run", () => {
+    const update = (n: number) =>
+      `{"kind":"update","stage":3,"update":${n},"loss":${1 + 1 / n},"heads":{"last":{"loss":${1 + 1 / n}}},"imagesPerSecond":400}\n`;
+    const metrics = parseMetrics(Array.from({ length: 200_000 }, (_, i) => update(i + 1)).join(""));
+    const html = writeReport({ name: "long", config: {}, metrics, data: reportDataSchema.parse({}) });
+    expect(html).toContain("<dd>200000<small>");
+    expect(html.length).toBeLessThan(1e6);
+  });
+
   it("shows k-NN before and after with the difference in points", async () => {
     const html = writeReport(await exampleRun());
     expect(html).toContain("before 82.2 %, +9.0 points");
@@ -93,6 +108,13 @@ describe("metrics.jsonl", () => {
     const text = exampleMetrics();
     const { updates, knn, skipped } = parseMetrics(text.slice(0, -20));
     expect([updates.length, knn.length, skipped]).toEqual([600, 2, 1]);
+  });
+
+  it("may hold lines of zeros, of other bytes, and of half an update", () => {
+    const [first = "", second = "", ...rest] = exampleMetrics().trimEnd().split("\n");
+    const damaged = ["\0".repeat(second.length), "\ufffd{]", first.slice(9), "[]", "null", ...rest].join("\n");
+    const { updates, knn, skipped } = parseMetrics(`${first}\n${damaged}`);
+    expect([updates.length, knn.length, skipped]).toEqual([599, 3, 5]);
   });
 
   it("may hold null for a number that was not finite", () => {
