@@ -72,7 +72,7 @@ export async function removeOldRun(store: RunFolder): Promise<void> {
 
 /** Removes what a killed process left half-written beside the files that it was to replace. */
 async function removeUnfinished(store: RunFolder): Promise<void> {
-  for (const folder of ["", "checkpoints"]) {
+  for (const folder of ["", "checkpoints", "features"]) {
     for (const file of await store.list(folder)) {
       if (file.startsWith(".") && file.endsWith(".part"))
         await store.remove(folder === "" ? file : `${folder}/${file}`);

@@ -1,3 +1,4 @@
+import { totalmem } from "node:os";
 import type { Command } from "commander";
 import type { Pooling } from "../../../models/index.ts";
 import {
@@ -14,6 +15,7 @@ import {
   probePresets,
 } from "../../../refiner/evaluation/index.ts";
 import { parseConfig } from "../../../refiner/methods/setting_errors.ts";
+import { RunFolder } from "../../../refiner/training/run_folder_node.ts";
 import { Progress } from "../../output/progress.ts";
 import type { Output } from "../../output/streams.ts";
 import { addSettings, checkedSettings, givenSettings } from "../../program/settings.ts";
@@ -30,6 +32,8 @@ interface LinearProtocolOptions extends ProtocolOptions {
 
 /** Settings with an option of their own; the others are options of every protocol. */
 const ownSettings = linearProbeSchema.omit({ pooling: true, maxBad: true });
+/** Of the host's memory, for features; what is beyond goes to files of the run folder. */
+const memoryShare = 0.25;
 const presetNames = probePresets.join(", ");
 
 /** `mimrefine evaluate linear` */
@@ -139,6 +143,7 @@ async function followed(
     resume,
     signal,
     imagePixels: options.imageSize,
+    ...(store instanceof RunFolder ? { featureMemoryBytes: memoryShare * totalmem() } : {}),
     onNotice: (text) => bars.notice(text),
     onEncoded: (done, total) => bars.update("images", done, total),
   });

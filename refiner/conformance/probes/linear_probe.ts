@@ -121,7 +121,7 @@ async function train(probe: Probe): Promise<readonly EpochScores[]> {
   for (let update = 0; update < updates; update++) {
     const indices = order.slice(update * batch, (update + 1) * batch);
     const inputs = {
-      ...Object.fromEntries(rows.gather(indices)),
+      ...Object.fromEntries(await rows.gather(indices)),
       targets: Uint32Array.from(indices.flatMap((index) => grid.rates.map(() => labels[index] ?? 0))),
       rates: Float32Array.from(peaks, (peak) => probeRateAt(peak, updates, update)),
     };

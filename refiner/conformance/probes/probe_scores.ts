@@ -18,7 +18,7 @@ export async function scoresOf(probe: Probe, test: ProbeRows, isLast: boolean): 
   const program = heads.recordPredictions(test.length, { logits: true });
   const names = Object.keys(program.outputs);
   const all = Uint32Array.from({ length: test.length }, (_, i) => i);
-  const values = await (await program.run(Object.fromEntries(test.gather(all)), names)).read();
+  const values = await (await program.run(Object.fromEntries(await test.gather(all)), names)).read();
   program.destroy();
   const predicted = grid.features.map((_, i) => values[`classes ${i}`] ?? []);
   const labels = await golden.integers("test/labels");

@@ -1,21 +1,23 @@
 import { type Device, DeviceMixError } from "../../../engine/index.ts";
 import type { VisionTransformer } from "../../../models/index.ts";
+import type { ImageBatch } from "../../data/batches/batches.ts";
 import type { ImageSource } from "../../data/image_source.ts";
 import { subset } from "../../data/sources/derived_sources.ts";
 import type { RunStore } from "../../training/run_store.ts";
 import type { TrainingEvent } from "../../training/training_events.ts";
 import { trainingLoop } from "../../training/training_loop.ts";
+import type { UpdatePlace } from "../../training/training_method.ts";
 import { labelledImages } from "../core/labelled_images.ts";
 import { stratifiedSplit } from "../core/stratified_split.ts";
 import { FeatureExtractor } from "../features/feature_extractor.ts";
 import { matchChannels } from "../features/match_channels.ts";
-import { type LabelledRows, LinearProbeMethod, type ProbeEvent } from "./linear_probe_method.ts";
+import { type LabelledRows, LinearProbeMethod, type ProbeEvent, requireBatch } from "./linear_probe_method.ts";
 import { PlainFeatures } from "./plain_features.ts";
 import type { LinearProbeConfig } from "./probe_config.ts";
 import { probeBlocks, probeGrid, probePooling } from "./probe_grid.ts";
 import { ProbeHeads } from "./probe_heads.ts";
 import { type EndedProbe, type LinearProbeResult, outcome } from "./probe_outcome.ts";
-import { ProbeLayout, ProbeRows } from "./probe_rows.ts";
+import { ProbeLayout } from "./probe_rows.ts";
 import { ProbeViews } from "./probe_views.ts";
 
 export interface LinearProbeOptions {
@@ -36,6 +38,8 @@ export interface LinearProbeOptions {
   readonly imagePixels?: number | undefined;
   /** Images decoded together; changes speed and memory only. */
   readonly decodedTogether?: number;
+  /** Host memory for features; sets beyond it go to files of the store. Default: no bound. */
+  readonly featureMemoryBytes?: number | undefined;
   /** What a user should know of the data and the memory. */
   readonly onNotice?: (text: string) => void;
   /** Images encoded so far by the passes before training. */
@@ -61,7 +65,7 @@ export async function* linearProbe(
     const { finished, updates } = yield* trainingLoop(method, run);
     return { finished, updates, ...(await outcome(prepared, finished)) };
   } finally {
-    prepared.destroy();
+    await prepared.destroy();
   }
 }
 
@@ -69,7 +73,7 @@ interface Prepared extends EndedProbe {
   /** What the loop feeds. */
   readonly images: ImageSource;
   readonly resizeTo: number;
-  readonly destroy: () => void;
+  readonly destroy: () => Promise<void>;
 }
 
 /** Encodes what is encoded once, and records the programs. */
@@ -79,6 +83,7 @@ async function prepare(options: LinearProbeOptions): Promise<Prepared> {
   for (const text of labelled.notices) onNotice?.(text);
   const grid = probeGrid(model.config, config);
   const { train, heldOut } = parts(labelled.train, config);
+  requireBatch(train.length, config.batch); // before anything is encoded
   const extraction = {
     blocks: probeBlocks(model.config),
     pooling: probePooling(model.config),
@@ -86,54 +91,55 @@ async function prepare(options: LinearProbeOptions): Promise<Prepared> {
   };
   const extractor = new FeatureExtractor(model, extraction);
   const layout = new ProbeLayout(grid, extractor.width, extraction.pooling === "avg" ? 1 : 2);
-  const encoder = new PlainFeatures(extractor, layout, { ...options, maxBad: config.maxBad }, [
-    labelled.test,
-    heldOut,
-    config.cache ? train : undefined,
-  ]);
-  const encodedTest = await encoder.encode(labelled.test);
-  const test = encodedTest.labelled;
-  const held = heldOut && (await encoder.encode(heldOut)).labelled;
-  const cached = config.cache ? (await encoder.encode(train)).labelled : undefined;
-  extractor.destroy();
-  const views = cached ? undefined : new ProbeViews(model, matchChannels(train, extractor.channels), extractor, layout);
-  const images = cached ? withoutPixels(cached) : matchChannels(train, extractor.channels);
-  const heads = new ProbeHeads(device, grid, labelled.classNames.length);
-  const method = new LinearProbeMethod(
-    heads,
-    config,
-    {
-      images: images.length,
-      featuresOf: async (batch, { epoch }) =>
-        cached ? cached.rows.gather(batch.indices) : ((await views?.rows(batch, config.seed, epoch)) ?? new Map()),
+  const plain = new PlainFeatures(
+    extractor,
+    layout,
+    { ...options, maxBad: config.maxBad, memoryBytes: options.featureMemoryBytes },
+    [labelled.test, heldOut, config.cache ? train : undefined],
+  );
+  try {
+    const test = await plain.encode(labelled.test, "test");
+    const held = heldOut && (await plain.encode(heldOut, "held-out"));
+    const cached = config.cache ? await plain.encode(train, "train") : undefined;
+    extractor.destroy();
+    const matched = matchChannels(train, extractor.channels);
+    const views = cached ? undefined : new ProbeViews(model, matched, extractor, layout);
+    const images = cached ? withoutPixels(cached) : matched;
+    const featuresOf = async (batch: ImageBatch, { epoch }: UpdatePlace) =>
+      cached ? cached.rows.gather(batch.indices) : ((await views?.rows(batch, config.seed, epoch)) ?? new Map());
+    requireBatch(images.length, config.batch); // broken ones are left out by now
+    const heads = new ProbeHeads(device, grid, labelled.classNames.length);
+    const data = { images: images.length, featuresOf, heldOut: held, test };
+    const metadata = { protocol: "linear probe", classes: JSON.stringify(labelled.classNames) };
+    const method = new LinearProbeMethod(heads, config, data, store, metadata);
+    onNotice?.(memoryText(method.plannedBytes + (views?.plannedBytes ?? 0), plain.bytes));
+    return {
+      grid,
+      method,
+      images,
+      trainImages: images.length,
+      resizeTo: views?.resizeTo ?? 1,
+      classNames: labelled.classNames,
       heldOut: held,
       test,
-    },
-    store,
-    { protocol: "linear probe", classes: JSON.stringify(labelled.classNames) },
-  );
-  const kept = [test, held, cached].reduce((sum, set) => sum + (set ? ProbeRows.bytes(grid, set.rows.length) : 0), 0);
-  onNotice?.(memoryText(method.plannedBytes + (views?.plannedBytes ?? 0), kept));
-  return {
-    grid,
-    method,
-    images,
-    trainImages: images.length,
-    resizeTo: views?.resizeTo ?? 1,
-    classNames: labelled.classNames,
-    heldOut: held,
-    test,
-    testIndices: Uint32Array.from(encodedTest.indices, (index) => labelled.testIndices[index] ?? 0),
-    destroy: () => {
-      method.destroy();
-      views?.destroy();
-    },
-  };
+      testIndices: Uint32Array.from(test.indices, (index) => labelled.testIndices[index] ?? 0),
+      destroy: async () => {
+        method.destroy();
+        views?.destroy();
+        await plain.destroy();
+      },
+    };
+  } catch (error) {
+    extractor.destroy();
+    await plain.destroy();
+    throw error;
+  }
 }
 
-function memoryText(deviceBytes: number, hostBytes: number): string {
+function memoryText(deviceBytes: number, features: { readonly memory: number; readonly disk: number }): string {
   const text = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
-  return `planned: ${text(deviceBytes)} on the device beside the encoder's weights, ${text(hostBytes)} of host memory for features`;
+  const onDisk = features.disk > 0 ? `, and ${text(features.disk)} of them on disk` : "";
+  return `planned: ${text(deviceBytes)} on the device beside the encoder's weights; features take ${text(features.memory)} of host memory${onDisk}`;
 }
 
 /** Training images that are trained on, and those that are held out to choose. */

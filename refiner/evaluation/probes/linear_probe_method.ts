@@ -16,7 +16,7 @@ import { EvaluationError } from "../core/errors.ts";
 import type { LinearProbeConfig } from "./probe_config.ts";
 import { saveProbeHead } from "./probe_head_file.ts";
 import type { ProbeHeads } from "./probe_heads.ts";
-import type { ProbeRows, SourceRows } from "./probe_rows.ts";
+import type { ProbeRowSet, SourceRows } from "./probe_rows.ts";
 import { correctPerHead, type ProbeScores, ProbeSelection, probeScoresSchema } from "./probe_scores.ts";
 
 /** Share of the updates that the rate rises in. */
@@ -36,9 +36,17 @@ export function probeRateAt(peak: number, updates: number, update: number): numb
   return learningRateAt({ peak, warmupUpdates, totalUpdates: updates, end: endRate }, update);
 }
 
+/** @throws EvaluationError if the images are less than one batch */
+export function requireBatch(images: number, batch: number): void {
+  if (images >= batch) return;
+  throw new EvaluationError(
+    `linear probe: ${images} training images are less than one batch of ${batch}; use a batch of at most ${images}`,
+  );
+}
+
 /** Features with the class of each row. */
 export interface LabelledRows {
-  readonly rows: ProbeRows;
+  readonly rows: ProbeRowSet;
   readonly labels: Uint32Array;
 }
 
@@ -87,11 +95,8 @@ export class LinearProbeMethod implements TrainingMethod<ProbeUpdate, ProbeEvent
     /** Written into the file of the chosen head. */
     readonly metadata: Readonly<Record<string, string>>,
   ) {
+    requireBatch(data.images, config.batch);
     const updatesPerEpoch = Math.floor(data.images / config.batch);
-    if (updatesPerEpoch < 1)
-      throw new EvaluationError(
-        `linear probe: ${data.images} training images are less than one batch of ${config.batch}; use a batch of at most ${data.images}`,
-      );
     this.stages = [{ stage: 1, updates: config.epochs * updatesPerEpoch, updatesPerEpoch, evaluateEvery: 1 }];
     this.selection = new ProbeSelection(config.select);
     this.#step = heads.recordUpdate(config.batch);
@@ -196,7 +201,7 @@ export class LinearProbeMethod implements TrainingMethod<ProbeUpdate, ProbeEvent
     const names = Object.keys(this.#predictions.outputs);
     for (let first = 0; first < rows.length; first += rowsPerRun) {
       const indices = Uint32Array.from({ length: Math.min(rowsPerRun, rows.length - first) }, (_, i) => first + i);
-      const inputs = Object.fromEntries(rows.gather(indices, rowsPerRun));
+      const inputs = Object.fromEntries(await rows.gather(indices, rowsPerRun));
       const found = await (await this.#predictions.run(inputs, names)).read();
       const predicted = names.map((name) => found[name] ?? new Uint32Array());
       const correct = correctPerHead(predicted, labels.subarray(first, first + indices.length), grid.rates.length);

@@ -112,7 +112,7 @@ async function predicted(
   const probabilities = new Float32Array(test.labels.length);
   for (let first = 0; first < found.length; first += rowsPerRun) {
     const count = Math.min(rowsPerRun, found.length - first);
-    const rows = test.rows.gather(
+    const rows = await test.rows.gather(
       Uint32Array.from({ length: count }, (_, i) => first + i),
       rowsPerRun,
     );

@@ -1,3 +1,4 @@
+import type { ByteSource } from "../../../engine/files/index.ts";
 import { EvaluationError } from "../core/errors.ts";
 import type { FeatureRows } from "../features/feature_extractor.ts";
 import type { ProbeGrid, ProbeSource } from "./probe_grid.ts";
@@ -57,56 +58,118 @@ export class ProbeLayout {
   }
 }
 
-/** Features of a set of images in host memory, in pieces. */
-export class ProbeRows {
+/** Features of a set of images, row by row. */
+export interface ProbeRowSet {
+  readonly length: number;
+  /**
+   * Copies of some rows.
+   *
+   * @param room - rows of the result; those behind the last index are 0
+   */
+  gather(indices: ArrayLike<number>, room?: number): Promise<SourceRows>;
+}
+
+/** Values of a row, all sources one behind the other. */
+function widthOf({ sources }: ProbeGrid): number {
+  return [...sources.values()].reduce((sum, width) => sum + width, 0);
+}
+
+/** Room for rows of every source. */
+function emptyRows({ sources }: ProbeGrid, room: number): Map<ProbeSource, Float32Array> {
+  return new Map([...sources].map(([source, width]) => [source, new Float32Array(room * width)]));
+}
+
+/** Puts one row into the room of every source. */
+function place({ sources }: ProbeGrid, row: Float32Array, rows: SourceRows, at: number): void {
+  let from = 0;
+  for (const [source, width] of sources) {
+    rows.get(source)?.set(row.subarray(from, from + width), at * width);
+    from += width;
+  }
+}
+
+/** Rows with all sources one behind the other. */
+export function joinedRows(grid: ProbeGrid, rows: SourceRows, count: number): Float32Array {
+  const total = widthOf(grid);
+  const joined = new Float32Array(total * count);
+  let before = 0;
+  for (const [source, width] of grid.sources) {
+    const values = rows.get(source) ?? new Float32Array();
+    for (let row = 0; row < count; row++)
+      joined.set(values.subarray(row * width, (row + 1) * width), row * total + before);
+    before += width;
+  }
+  return joined;
+}
+
+/** Features in host memory, in pieces. */
+export class ProbeRows implements ProbeRowSet {
   readonly #pieces: Float32Array[] = [];
-  readonly #widths: readonly (readonly [ProbeSource, number])[];
   readonly #width: number;
   #rows = 0;
 
-  constructor({ sources }: ProbeGrid) {
-    this.#widths = [...sources];
-    this.#width = this.#widths.reduce((sum, [, width]) => sum + width, 0);
+  constructor(readonly grid: ProbeGrid) {
+    this.#width = widthOf(grid);
   }
 
   get length(): number {
     return this.#rows;
   }
 
-  /** Host memory of so many rows. */
-  static bytes({ sources }: ProbeGrid, rows: number): number {
-    const width = [...sources.values()].reduce((sum, one) => sum + one, 0);
-    return Math.ceil(rows / rowsPerPiece) * rowsPerPiece * width * 4;
+  /** Memory of so many rows. */
+  static bytes(grid: ProbeGrid, rows: number): number {
+    return Math.ceil(rows / rowsPerPiece) * rowsPerPiece * widthOf(grid) * 4;
   }
 
   append(rows: SourceRows, count: number): void {
+    const joined = joinedRows(this.grid, rows, count);
     for (let row = 0; row < count; row++) {
       if (this.#rows % rowsPerPiece === 0) this.#pieces.push(new Float32Array(rowsPerPiece * this.#width));
-      const piece = this.#pieces.at(-1);
-      let at = (this.#rows % rowsPerPiece) * this.#width;
-      for (const [source, width] of this.#widths) {
-        piece?.set(rows.get(source)?.subarray(row * width, (row + 1) * width) ?? [], at);
-        at += width;
-      }
+      const values = joined.subarray(row * this.#width, (row + 1) * this.#width);
+      this.#pieces.at(-1)?.set(values, (this.#rows % rowsPerPiece) * this.#width);
       this.#rows++;
     }
   }
 
-  /**
-   * Copies of some rows.
-   *
-   * @param room - rows of the result; those behind the last index are 0
-   */
-  gather(indices: ArrayLike<number>, room = indices.length): SourceRows {
-    const found = new Map(this.#widths.map(([source, width]) => [source, new Float32Array(room * width)]));
+  async gather(indices: ArrayLike<number>, room = indices.length): Promise<SourceRows> {
+    const found = emptyRows(this.grid, room);
     for (let row = 0; row < indices.length; row++) {
       const index = indices[row] ?? 0;
+      const from = (index % rowsPerPiece) * this.#width;
       const piece = this.#pieces[Math.floor(index / rowsPerPiece)];
-      let from = (index % rowsPerPiece) * this.#width;
-      for (const [source, width] of this.#widths) {
-        if (piece) found.get(source)?.set(piece.subarray(from, from + width), row * width);
-        from += width;
-      }
+      if (piece) place(this.grid, piece.subarray(from, from + this.#width), found, row);
+    }
+    return found;
+  }
+}
+
+/** Rows of a file that are asked for at a time. */
+const readsTogether = 64;
+
+/** Features in a file, f32 and row by row: for sets that are larger than memory. */
+export class StoredProbeRows implements ProbeRowSet {
+  readonly #rowBytes: number;
+
+  constructor(
+    readonly grid: ProbeGrid,
+    readonly file: ByteSource,
+  ) {
+    this.#rowBytes = 4 * widthOf(grid);
+  }
+
+  get length(): number {
+    return this.file.sizeBytes / this.#rowBytes;
+  }
+
+  async gather(indices: ArrayLike<number>, room = indices.length): Promise<SourceRows> {
+    const found = emptyRows(this.grid, room);
+    for (let first = 0; first < indices.length; first += readsTogether) {
+      const count = Math.min(readsTogether, indices.length - first);
+      const reads = Array.from({ length: count }, (_, i) =>
+        this.file.read((indices[first + i] ?? 0) * this.#rowBytes, this.#rowBytes),
+      );
+      for (const [i, bytes] of (await Promise.all(reads)).entries())
+        place(this.grid, new Float32Array(bytes.slice().buffer), found, first + i);
     }
     return found;
   }

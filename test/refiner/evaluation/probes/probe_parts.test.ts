@@ -59,13 +59,13 @@ describe("the grid", () => {
   });
 });
 
-it("rows come back as they were kept, over the edges of pieces, with zeros behind the last", () => {
+it("rows come back as they were kept, over the edges of pieces, with zeros behind the last", async () => {
   const grid = probeGrid(vit, { sources: ["last1"] });
   const rows = new ProbeRows(grid);
   const count = 2050;
   rows.append(new Map([["last1", Float32Array.from({ length: 4 * count }, (_, i) => i)]]), count);
   expect(rows.length).toBe(count);
-  const found = rows.gather([1023, 1024, 2049], 4).get("last1") ?? [];
+  const found = (await rows.gather([1023, 1024, 2049], 4)).get("last1") ?? [];
   expect([...found]).toEqual([4092, 4093, 4094, 4095, 4096, 4097, 4098, 4099, 8196, 8197, 8198, 8199, 0, 0, 0, 0]);
 });
 
