@@ -147,6 +147,22 @@ export const rooms = [
     ],
   },
   {
+    room: "refiner/evaluation/resident",
+    holds: "features that stay on the device",
+    imports: ["engine/index", "refiner/evaluation/core"],
+  },
+  {
+    room: "refiner/evaluation/lowshot",
+    holds: "few-shot subsets, logistic regression on the device",
+    imports: [
+      "engine/index",
+      "refiner/evaluation/core",
+      "refiner/evaluation/statistics",
+      "refiner/evaluation/neighbours",
+      "refiner/evaluation/resident",
+    ],
+  },
+  {
     room: "refiner/evaluation",
     holds: "the door, and protocols that need a model; knows no method",
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/*"],

@@ -1,4 +1,6 @@
 import { augmentCase } from "./augment.ts";
+import { fewShotSubsetsCase } from "./evaluation/few_shot_subsets.ts";
+import { lowShotCase } from "./evaluation/low_shot.ts";
 import { finetuneScheduleCase } from "./finetune_schedule.ts";
 import type { GoldenCheck } from "./fixture.ts";
 import { headCase } from "./head.ts";
@@ -30,6 +32,8 @@ export const cases: Readonly<Record<string, GoldenCheck>> = {
   "random-erasing": randomErasingCase,
   "linear-probe": linearProbeCase,
   "finetune-schedule": finetuneScheduleCase,
+  "few-shot-subsets": fewShotSubsetsCase,
+  "logreg-lowshot": lowShotCase,
   "refine-trajectory-stage2": trajectoryCase,
   "refine-trajectory-stage3": trajectoryCase,
 };

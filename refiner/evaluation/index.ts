@@ -23,6 +23,33 @@ export { defaultPooling, type FeaturePooling } from "./features/feature_pooling.
 export { matchChannels } from "./features/match_channels.ts";
 export { type FeatureBatch, type FeatureReadOptions, streamFeatures } from "./features/stream_features.ts";
 export { recommendedBlocks } from "./head_placement.ts";
+export { centredUnitRows } from "./lowshot/centred_unit_rows.ts";
+export {
+  type FewShotCandidates,
+  type FewShotSubset,
+  fewShotPlaces,
+  fewShotSubset,
+  type HoldoutSize,
+  holdoutPlaces,
+  holdoutSplit,
+} from "./lowshot/few_shot_subsets.ts";
+export {
+  fitLogisticRegression,
+  type LogisticRegression,
+  type LogisticRegressionOptions,
+} from "./lowshot/fit_logistic_regression.ts";
+export {
+  type LowShotOptions,
+  type LowShotResult,
+  type LowShotRun,
+  type LowShotSubset,
+  type LowShotSummary,
+  lowShot,
+  lowShotOfSubsets,
+  lowShotPenalty,
+} from "./lowshot/low_shot.ts";
+export { MersenneTwister } from "./lowshot/mersenne_twister.ts";
+export { predictClasses } from "./lowshot/predict_classes.ts";
 export { accuracy, type VoteOptions, voteOfNeighbours } from "./neighbours/knn.ts";
 export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./neighbours/knn_device.ts";
 export { type BlockAccuracies, type KnnOfBlocksOptions, knnOfBlocks } from "./neighbours/knn_of_blocks.ts";
@@ -56,9 +83,7 @@ export { type Contingency, contingency } from "./statistics/contingency.ts";
 export { colourMap } from "./statistics/feature_colours.ts";
 export { type KMeans, type KMeansOptions, kMeans, nearestCentroids } from "./statistics/kmeans.ts";
 export {
-  fitLogisticRegression,
-  type LogisticRegression,
-  type LogisticRegressionOptions,
+  type LinearClassifier,
   logProbabilities,
   mostProbable,
   negativeLogLikelihood,

@@ -25,7 +25,10 @@ describe.each(modelCases)("%s in f16", (name) => {
 const comparisons: Readonly<Record<string, number>> = {
   augment: 28,
   checkpoints: 722,
+  "clustering-more": 139,
+  "few-shot-subsets": 113,
   knn: 64,
+  "logreg-lowshot": 49,
   mae: 110,
   metrics: 62,
   "nnclr-allswap": 51,
@@ -36,6 +39,7 @@ const comparisons: Readonly<Record<string, number>> = {
   randaugment: 190,
   "refine-trajectory-stage2": 940,
   "refine-trajectory-stage3": 1230,
+  robustness: 11,
   schedule: 50,
   "vit-postnorm": 59,
   "vit-prenorm": 72,
