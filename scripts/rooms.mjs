@@ -163,6 +163,19 @@ export const rooms = [
     ],
   },
   {
+    room: "refiner/evaluation/clustering",
+    holds: "k-means and silhouette on the device",
+    imports: [
+      "shaders",
+      "engine/ops",
+      "engine/index",
+      "refiner/data/batches",
+      "refiner/evaluation/core",
+      "refiner/evaluation/statistics",
+      "refiner/evaluation/resident",
+    ],
+  },
+  {
     room: "refiner/evaluation",
     holds: "the door, and protocols that need a model; knows no method",
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/*"],

@@ -1,4 +1,5 @@
 import { augmentCase } from "./augment.ts";
+import { clusteringCase } from "./evaluation/clustering.ts";
 import { fewShotSubsetsCase } from "./evaluation/few_shot_subsets.ts";
 import { lowShotCase } from "./evaluation/low_shot.ts";
 import { finetuneScheduleCase } from "./finetune_schedule.ts";
@@ -34,6 +35,7 @@ export const cases: Readonly<Record<string, GoldenCheck>> = {
   "finetune-schedule": finetuneScheduleCase,
   "few-shot-subsets": fewShotSubsetsCase,
   "logreg-lowshot": lowShotCase,
+  "clustering-more": clusteringCase,
   "refine-trajectory-stage2": trajectoryCase,
   "refine-trajectory-stage3": trajectoryCase,
 };

@@ -1,4 +1,20 @@
 export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
+export { type ClusterCurvePoint, clusterCurve } from "./clustering/cluster_curve.ts";
+export {
+  type ClusterAgreement,
+  clusterAgreement,
+  type GroupSeparation,
+  groupSeparation,
+} from "./clustering/cluster_scores.ts";
+export {
+  type KMeans,
+  type KMeansMemory,
+  type KMeansOptions,
+  type KMeansRun,
+  KMeansSearch,
+  kMeans,
+} from "./clustering/kmeans.ts";
+export { type DeviceSilhouetteOptions, silhouetteSamplesOnDevice } from "./clustering/silhouette_device.ts";
 export { EvaluationError } from "./core/errors.ts";
 export type { FeatureMatrix } from "./core/feature_matrix.ts";
 export { type LabelledImages, labelledImages } from "./core/labelled_images.ts";
@@ -74,14 +90,17 @@ export {
   adjustedMutualInformation,
   adjustedRandIndex,
   completeness,
+  type EntropyMean,
   entropy,
+  expectedMutualInformation,
   homogeneity,
   mutualInformation,
   normalisedMutualInformation,
+  purity,
 } from "./statistics/agreement.ts";
 export { type Contingency, contingency } from "./statistics/contingency.ts";
 export { colourMap } from "./statistics/feature_colours.ts";
-export { type KMeans, type KMeansOptions, kMeans, nearestCentroids } from "./statistics/kmeans.ts";
+export { nearestCentroids } from "./statistics/groups.ts";
 export {
   type LinearClassifier,
   logProbabilities,

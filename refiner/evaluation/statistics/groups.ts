@@ -35,3 +35,21 @@ export function groupMeans(x: FeatureMatrix, labels: ArrayLike<number>, groups: 
     data: data.map((sum, at) => sum / Math.max(sizes[Math.floor(at / columns)] ?? 0, 1)),
   };
 }
+
+/**
+ * Nearest centroid (the first of equals) and squared distance to it, for each row, in float64: what k-means on the device is
+ * measured against.
+ */
+export function nearestCentroids(x: FeatureMatrix, centroids: FeatureMatrix) {
+  const assignment = new Int32Array(x.rows);
+  const distances = new Float64Array(x.rows).fill(Number.MAX_VALUE);
+  for (let row = 0; row < x.rows; row++) {
+    for (let cluster = 0; cluster < centroids.rows; cluster++) {
+      const distance = squaredDistance(x, row, centroids, cluster);
+      if (distance >= (distances[row] ?? 0)) continue;
+      distances[row] = distance;
+      assignment[row] = cluster;
+    }
+  }
+  return { assignment, distances };
+}
