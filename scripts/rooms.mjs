@@ -176,6 +176,11 @@ export const rooms = [
     ],
   },
   {
+    room: "refiner/evaluation/robustness",
+    holds: "class subsets and corruptions",
+    imports: ["refiner/evaluation/core", "refiner/evaluation/neighbours"],
+  },
+  {
     room: "refiner/evaluation",
     holds: "the door, and protocols that need a model; knows no method",
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/*"],

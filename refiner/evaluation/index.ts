@@ -86,6 +86,15 @@ export {
 export { type ProbeFeature, type ProbeGrid, type ProbeHead, type ProbeSource, probeGrid } from "./probes/probe_grid.ts";
 export type { LinearProbeResult, ProbeResult } from "./probes/probe_outcome.ts";
 export type { ProbeScores } from "./probes/probe_scores.ts";
+export { accuracyOnClasses, type SubsetAccuracy } from "./robustness/class_subsets.ts";
+export {
+  type CorruptionAccuracy,
+  type CorruptionMean,
+  corruptionMean,
+  corruptionSeverities,
+  imageNetCorruptions,
+} from "./robustness/corruption_mean.ts";
+export { imageNetAClasses, imageNetRClasses } from "./robustness/imagenet_subsets.ts";
 export {
   adjustedMutualInformation,
   adjustedRandIndex,

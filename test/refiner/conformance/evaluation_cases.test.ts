@@ -29,7 +29,7 @@ describe.each(["knn", "metrics"])("the golden case %s", (name) => {
   });
 });
 
-describe.each(["few-shot-subsets", "logreg-lowshot", "clustering-more"])("the golden case %s", (name) => {
+describe.each(["few-shot-subsets", "logreg-lowshot", "clustering-more", "robustness"])("the golden case %s", (name) => {
   it("compares every stored result within its bound", async () => {
     const { rows, cases, stopped } = await checkFixtures(device, folder, { only: [name] });
     expect(stopped).toEqual([]);
