@@ -181,6 +181,11 @@ export const rooms = [
     imports: ["refiner/evaluation/core", "refiner/evaluation/neighbours"],
   },
   {
+    room: "refiner/evaluation/label_free",
+    holds: "scores that need no labels",
+    imports: ["engine/index", "refiner/evaluation/core", "refiner/evaluation/neighbours"],
+  },
+  {
     room: "refiner/evaluation",
     holds: "the door, and protocols that need a model; knows no method",
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/*"],

@@ -39,6 +39,8 @@ export { defaultPooling, type FeaturePooling } from "./features/feature_pooling.
 export { matchChannels } from "./features/match_channels.ts";
 export { type FeatureBatch, type FeatureReadOptions, streamFeatures } from "./features/stream_features.ts";
 export { recommendedBlocks } from "./head_placement.ts";
+export { lidar, rankMe } from "./label_free/effective_rank.ts";
+export { neighbourAgreement } from "./label_free/neighbour_agreement.ts";
 export { centredUnitRows } from "./lowshot/centred_unit_rows.ts";
 export {
   type FewShotCandidates,
