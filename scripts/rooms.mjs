@@ -156,6 +156,8 @@ export const rooms = [
     holds: "few-shot subsets, logistic regression on the device",
     imports: [
       "engine/index",
+      "refiner/data",
+      "refiner/data/sources",
       "refiner/evaluation/core",
       "refiner/evaluation/statistics",
       "refiner/evaluation/neighbours",
@@ -266,7 +268,16 @@ export const rooms = [
   {
     room: "cli/evaluation/protocols",
     holds: "one file per protocol of evaluate",
-    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/runs", "cli/evaluation"],
+    imports: [
+      "engine/*",
+      "models/*",
+      "refiner/*",
+      "cli/output",
+      "cli/program",
+      "cli/checkpoints",
+      "cli/runs",
+      "cli/evaluation",
+    ],
   },
   {
     room: "cli/demo_run",

@@ -68,6 +68,7 @@ export {
 } from "./lowshot/low_shot.ts";
 export { MersenneTwister } from "./lowshot/mersenne_twister.ts";
 export { predictClasses } from "./lowshot/predict_classes.ts";
+export { type NamedImages, rowsOfList } from "./lowshot/subset_list.ts";
 export { accuracy, type VoteOptions, voteOfNeighbours } from "./neighbours/knn.ts";
 export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./neighbours/knn_device.ts";
 export { type BlockAccuracies, type KnnOfBlocksOptions, knnOfBlocks } from "./neighbours/knn_of_blocks.ts";

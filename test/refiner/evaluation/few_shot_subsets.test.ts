@@ -5,6 +5,7 @@ import {
   holdoutPlaces,
   holdoutSplit,
   MersenneTwister,
+  rowsOfList,
 } from "../../../refiner/evaluation/index.ts";
 
 /** Three classes in turn, and one image without a class. */
@@ -78,5 +79,24 @@ describe("holdoutSplit", () => {
 
   it.each([{ share: 0 }, { share: 1 }, { perClass: 0 }])("refuses %o", (size) => {
     expect(() => holdoutPlaces([5], size)).toThrow(/holdout|few-shot/);
+  });
+});
+
+describe("rowsOfList", () => {
+  const files = ["a/x_1.png", "a/x_2.png", "b/y_1.png", "b/x_1.png", "C:\\data\\z.png"];
+  const images = { length: files.length, name: (index: number) => files[index] ?? "" };
+
+  it("finds images by the end of their path, in the order of the list", () => {
+    expect([...rowsOfList(images, "y_1.png\nb/x_1.png\n./a/x_2.png\ndata/z.png\n", "list")]).toEqual([2, 3, 1, 4]);
+  });
+
+  it.each([
+    ["an image that there is not", "x_3.png", /x_3\.png is none of the images/],
+    ["the end of a name that is no part of the path", "_2.png", /_2\.png is none of the images/],
+    ["a name that several have", "x_1.png", /x_1\.png is the name of several images/],
+    ["an image twice", "x_2.png\na/x_2.png", /a\/x_2\.png stands there twice/],
+    ["nothing", "\n", /the list names no image/],
+  ])("refuses %s", (_, text, message) => {
+    expect(() => rowsOfList(images, text, "list")).toThrow(message);
   });
 });
