@@ -152,6 +152,47 @@ export const rooms = [
     ],
   },
   {
+    room: "refiner/evaluation/resident",
+    holds: "features that stay on the device",
+    imports: ["engine/index", "refiner/evaluation/core"],
+  },
+  {
+    room: "refiner/evaluation/lowshot",
+    holds: "few-shot subsets, logistic regression on the device",
+    imports: [
+      "engine/index",
+      "refiner/data",
+      "refiner/data/sources",
+      "refiner/evaluation/core",
+      "refiner/evaluation/statistics",
+      "refiner/evaluation/neighbours",
+      "refiner/evaluation/resident",
+    ],
+  },
+  {
+    room: "refiner/evaluation/clustering",
+    holds: "k-means and silhouette on the device",
+    imports: [
+      "shaders",
+      "engine/ops",
+      "engine/index",
+      "refiner/data/batches",
+      "refiner/evaluation/core",
+      "refiner/evaluation/statistics",
+      "refiner/evaluation/resident",
+    ],
+  },
+  {
+    room: "refiner/evaluation/robustness",
+    holds: "class subsets and corruptions",
+    imports: ["refiner/evaluation/core", "refiner/evaluation/neighbours"],
+  },
+  {
+    room: "refiner/evaluation/label_free",
+    holds: "scores that need no labels",
+    imports: ["engine/index", "refiner/evaluation/core", "refiner/evaluation/neighbours"],
+  },
+  {
     room: "refiner/evaluation",
     holds: "the door, and protocols that need a model; knows no method",
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/*"],
@@ -232,7 +273,16 @@ export const rooms = [
   {
     room: "cli/evaluation/protocols",
     holds: "one file per protocol of evaluate",
-    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/runs", "cli/evaluation"],
+    imports: [
+      "engine/*",
+      "models/*",
+      "refiner/*",
+      "cli/output",
+      "cli/program",
+      "cli/checkpoints",
+      "cli/runs",
+      "cli/evaluation",
+    ],
   },
   {
     room: "cli/demo_run",

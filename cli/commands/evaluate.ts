@@ -1,8 +1,11 @@
 import { Command } from "commander";
 import { compareCommand } from "../evaluation/compare_receipts.ts";
 import { protocolCommand } from "../evaluation/protocol_command.ts";
+import { clusterProtocol } from "../evaluation/protocols/cluster_protocol.ts";
 import { knnProtocol } from "../evaluation/protocols/knn_protocol.ts";
 import { linearProtocol } from "../evaluation/protocols/linear_protocol.ts";
+import { lowShotProtocol } from "../evaluation/protocols/lowshot_protocol.ts";
+import { robustnessProtocol } from "../evaluation/protocols/robustness_protocol.ts";
 import type { CommandContext } from "../program/context.ts";
 
 /** `mimrefine evaluate PROTOCOL` */
@@ -15,5 +18,8 @@ export function evaluateCommand(context: CommandContext): Command {
   command.addCommand(protocolCommand(context, knnProtocol));
   command.addCommand(protocolCommand(context, linearProtocol));
   command.addCommand(compareCommand(context));
+  command.addCommand(protocolCommand(context, lowShotProtocol));
+  command.addCommand(protocolCommand(context, clusterProtocol));
+  command.addCommand(protocolCommand(context, robustnessProtocol));
   return command;
 }

@@ -49,7 +49,11 @@ function writeCsv(sink: ByteSink, rows: readonly PredictionRow[]): Promise<void>
   return writeTable(sink, [columns, ...rows.map((row) => columns.map((column) => row[column]))]);
 }
 
-async function writeTable(sink: ByteSink, rows: readonly (readonly (string | number | null)[])[]): Promise<void> {
+/** Writes rows as CSV. */
+export async function writeTable(
+  sink: ByteSink,
+  rows: readonly (readonly (string | number | null)[])[],
+): Promise<void> {
   const text = rows.map((cells) => `${cells.map(cell).join(",")}\n`).join("");
   await sink.write(new TextEncoder().encode(text));
 }

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import { weightsFingerprint } from "../checkpoints/weights_digest.ts";
 import { encoderInputs } from "../program/options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { fingerprintOf } from "../runs/fingerprint.ts";
@@ -19,12 +20,12 @@ export async function receiptInputs({ train, test }: EvaluationJob, options: Job
   const side = async (path: string, source: EvaluationJob["train"]) => ({
     path: resolve(path),
     images: source.length,
-    digest: (await fingerprintOf({ path, source })).images,
+    digest: (await fingerprintOf({ images: { path, source } })).images,
     pixels: await pixelDigest(source),
   });
-  const { weights = {} } = await fingerprintOf({ path: options.images, source: train }, options.weights);
+  const digest = await weightsFingerprint(options.weights);
   return {
-    encoder: { weights: resolve(options.weights), digest: weights, options: { ...encoderInputs(options) } },
+    encoder: { weights: resolve(options.weights), digest, options: { ...encoderInputs(options) } },
     train: await side(options.images, train),
     test: await side(options.test ?? options.images, test),
   };

@@ -12,6 +12,14 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (tex
   };
 }
 
+/** Parses different whole numbers from 1 on with commas. */
+export function numberList(text: string): number[] {
+  const values = text.split(",").map(Number);
+  if (!/^\d+(,\d+)*$/.test(text) || values.some((value) => value < 1) || new Set(values).size < values.length)
+    throw new InvalidArgumentError("expected different whole numbers from 1 on with commas, such as 1,2,5.");
+  return values;
+}
+
 /** Parses a block of an encoder: its number from 0, or `last` for the final output. */
 export function block(text: string): number | "last" {
   if (text === "last") return "last";

@@ -1,5 +1,9 @@
 import { augmentCase } from "./augment.ts";
 import { corruptionsCase } from "./corruptions.ts";
+import { clusteringCase } from "./evaluation/clustering.ts";
+import { fewShotSubsetsCase } from "./evaluation/few_shot_subsets.ts";
+import { lowShotCase } from "./evaluation/low_shot.ts";
+import { robustnessCase } from "./evaluation/robustness.ts";
 import { finetuneScheduleCase } from "./finetune_schedule.ts";
 import type { GoldenCheck } from "./fixture.ts";
 import { headCase } from "./head.ts";
@@ -32,6 +36,10 @@ export const cases: Readonly<Record<string, GoldenCheck>> = {
   "random-erasing": randomErasingCase,
   "linear-probe": linearProbeCase,
   "finetune-schedule": finetuneScheduleCase,
+  "few-shot-subsets": fewShotSubsetsCase,
+  "logreg-lowshot": lowShotCase,
+  "clustering-more": clusteringCase,
+  robustness: robustnessCase,
   "refine-trajectory-stage2": trajectoryCase,
   "refine-trajectory-stage3": trajectoryCase,
 };

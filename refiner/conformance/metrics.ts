@@ -106,7 +106,7 @@ async function checkLogisticRegression(golden: GoldenCase, stored: Json): Promis
   const statistics = featureStatistics(train, "biased");
   const prepared = (x: FeatureMatrix): FeatureMatrix =>
     standardise({ ...x, data: Float64Array.from(x.data) }, statistics, 0);
-  const model = fitLogisticRegression(prepared(train), trainLabels, {
+  const model = await fitLogisticRegression(golden.device, prepared(train), trainLabels, {
     l2: stored.get("l2").number(),
     bias: stored.get("fit_intercept").value === true ? "unpenalised" : "none",
   });

@@ -1,4 +1,20 @@
 export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
+export { type ClusterCurvePoint, clusterCurve } from "./clustering/cluster_curve.ts";
+export {
+  type ClusterAgreement,
+  clusterAgreement,
+  type GroupSeparation,
+  groupSeparation,
+} from "./clustering/cluster_scores.ts";
+export {
+  type KMeans,
+  type KMeansMemory,
+  type KMeansOptions,
+  type KMeansRun,
+  KMeansSearch,
+  kMeans,
+} from "./clustering/kmeans.ts";
+export { type DeviceSilhouetteOptions, silhouetteSamplesOnDevice } from "./clustering/silhouette_device.ts";
 export { EvaluationError } from "./core/errors.ts";
 export type { FeatureMatrix } from "./core/feature_matrix.ts";
 export { type LabelledImages, labelledImages } from "./core/labelled_images.ts";
@@ -24,6 +40,36 @@ export { NonFiniteFeaturesError } from "./features/finite_rows.ts";
 export { matchChannels } from "./features/match_channels.ts";
 export { type FeatureBatch, type FeatureReadOptions, streamFeatures } from "./features/stream_features.ts";
 export { recommendedBlocks } from "./head_placement.ts";
+export { lidar, rankMe } from "./label_free/effective_rank.ts";
+export { neighbourAgreement } from "./label_free/neighbour_agreement.ts";
+export { centredUnitRows } from "./lowshot/centred_unit_rows.ts";
+export {
+  type FewShotCandidates,
+  type FewShotSubset,
+  fewShotPlaces,
+  fewShotSubset,
+  type HoldoutSize,
+  holdoutPlaces,
+  holdoutSplit,
+} from "./lowshot/few_shot_subsets.ts";
+export {
+  fitLogisticRegression,
+  type LogisticRegression,
+  type LogisticRegressionOptions,
+} from "./lowshot/fit_logistic_regression.ts";
+export {
+  type LowShotOptions,
+  type LowShotResult,
+  type LowShotRun,
+  type LowShotSubset,
+  type LowShotSummary,
+  lowShot,
+  lowShotOfSubsets,
+  lowShotPenalty,
+} from "./lowshot/low_shot.ts";
+export { MersenneTwister } from "./lowshot/mersenne_twister.ts";
+export { predictClasses } from "./lowshot/predict_classes.ts";
+export { type NamedImages, rowsOfList } from "./lowshot/subset_list.ts";
 export { accuracy, type VoteOptions, voteOfNeighbours } from "./neighbours/knn.ts";
 export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./neighbours/knn_device.ts";
 export { type BlockAccuracies, type KnnOfBlocksOptions, knnOfBlocks } from "./neighbours/knn_of_blocks.ts";
@@ -44,22 +90,32 @@ export {
 export { type ProbeFeature, type ProbeGrid, type ProbeHead, type ProbeSource, probeGrid } from "./probes/probe_grid.ts";
 export type { LinearProbeResult, ProbeResult } from "./probes/probe_outcome.ts";
 export type { ProbeScores } from "./probes/probe_scores.ts";
+export { accuracyOnClasses, type SubsetAccuracy } from "./robustness/class_subsets.ts";
+export {
+  type CorruptionAccuracy,
+  type CorruptionMean,
+  corruptionMean,
+  corruptionSeverities,
+  imageNetCorruptions,
+} from "./robustness/corruption_mean.ts";
+export { imageNetAClasses, imageNetRClasses } from "./robustness/imagenet_subsets.ts";
 export {
   adjustedMutualInformation,
   adjustedRandIndex,
   completeness,
+  type EntropyMean,
   entropy,
+  expectedMutualInformation,
   homogeneity,
   mutualInformation,
   normalisedMutualInformation,
+  purity,
 } from "./statistics/agreement.ts";
 export { type Contingency, contingency } from "./statistics/contingency.ts";
 export { colourMap } from "./statistics/feature_colours.ts";
-export { type KMeans, type KMeansOptions, kMeans, nearestCentroids } from "./statistics/kmeans.ts";
+export { nearestCentroids } from "./statistics/groups.ts";
 export {
-  fitLogisticRegression,
-  type LogisticRegression,
-  type LogisticRegressionOptions,
+  type LinearClassifier,
   logProbabilities,
   mostProbable,
   negativeLogLikelihood,

@@ -16,18 +16,39 @@ export function mutualInformation(table: Contingency): number {
   return Math.max(sum, 0); // 0 up to rounding for independent splits
 }
 
+/** What two entropies are averaged to, to compare information with; the larger and the smaller one bound the means. */
+export type EntropyMean = "arithmetic" | "geometric" | "max" | "min";
+
 /**
- * Normalised mutual information: mutual information over the arithmetic or geometric mean of both entropies (Strehl and
- * Ghosh, Cluster ensembles, 2002). 1 if neither split divides the samples, 0 if only one of them does not.
+ * Normalised mutual information: mutual information over a mean of both entropies (Strehl and Ghosh, Cluster ensembles, 2002).
+ * 1 if neither split divides the samples, 0 if only one of them does not.
  */
-export function normalisedMutualInformation(
-  table: Contingency,
-  mean: "arithmetic" | "geometric" = "arithmetic",
-): number {
+export function normalisedMutualInformation(table: Contingency, mean: EntropyMean = "arithmetic"): number {
   const [ofClusters, ofClasses] = entropies(table);
   if (ofClusters === 0 && ofClasses === 0) return 1;
-  const bound = mean === "arithmetic" ? (ofClusters + ofClasses) / 2 : Math.sqrt(ofClusters * ofClasses);
+  const bound = meanEntropy(ofClusters, ofClasses, mean);
   return bound === 0 ? 0 : mutualInformation(table) / bound;
+}
+
+function meanEntropy(ofClusters: number, ofClasses: number, mean: EntropyMean): number {
+  switch (mean) {
+    case "arithmetic":
+      return (ofClusters + ofClasses) / 2;
+    case "geometric":
+      return Math.sqrt(ofClusters * ofClasses);
+    case "max":
+      return Math.max(ofClusters, ofClasses);
+    case "min":
+      return Math.min(ofClusters, ofClasses);
+  }
+}
+
+/** Share of the samples that are of the most frequent class of their cluster. 1 where every sample is a cluster of its own. */
+export function purity({ clusters, classes, counts, total }: Contingency): number {
+  let sum = 0;
+  for (let cluster = 0; cluster < clusters; cluster++)
+    sum += Math.max(...counts.subarray(cluster * classes, (cluster + 1) * classes));
+  return sum / total;
 }
 
 /** Share of the classes' entropy that the clusters explain (Rosenberg and Hirschberg, V-measure, 2007). */
@@ -44,14 +65,14 @@ export function completeness(table: Contingency): number {
 
 /**
  * Mutual information adjusted for chance: 0 is what random splits of the same sizes reach on average, 1 is identity
- * (Vinh, Epps and Bailey, Information theoretic measures for clusterings comparison, 2010; arithmetic mean).
+ * (Vinh, Epps and Bailey, Information theoretic measures for clusterings comparison, 2010).
  */
-export function adjustedMutualInformation(table: Contingency): number {
+export function adjustedMutualInformation(table: Contingency, mean: EntropyMean = "arithmetic"): number {
   const [ofClusters, ofClasses] = entropies(table);
   if (ofClusters === 0 && ofClasses === 0) return 1;
   if (isIdentity(table)) return 1; // also where chance reaches as much, as with every sample apart
   const byChance = expectedMutualInformation(table);
-  const range = (ofClusters + ofClasses) / 2 - byChance;
+  const range = meanEntropy(ofClusters, ofClasses, mean) - byChance;
   // Where every split reaches the same information (all samples apart, say), only rounding is left of both differences.
   const smallest = 1e-15;
   const scale = range < 0 ? Math.min(range, -smallest) : Math.max(range, smallest);
@@ -84,8 +105,8 @@ function entropies(table: Contingency): [ofClusters: number, ofClasses: number] 
   return [entropy(table.clusterSizes, table.total), entropy(table.classSizes, table.total)];
 }
 
-// Over the hypergeometric distribution of a cell's count, given both sizes (equation 24a of Vinh et al.).
-function expectedMutualInformation({ clusterSizes, classSizes, total }: Contingency): number {
+/** Mutual information that random splits of the same sizes reach on average (equation 24a of Vinh et al.: cells are hypergeometric). */
+export function expectedMutualInformation({ clusterSizes, classSizes, total }: Contingency): number {
   const logFactorial = new Float64Array(total + 1);
   for (let n = 2; n <= total; n++) logFactorial[n] = (logFactorial[n - 1] ?? 0) + Math.log(n);
   const log = (n: number): number => logFactorial[n] ?? 0;

@@ -1,4 +1,5 @@
-import type { FeatureMatrix } from "../core/feature_matrix.ts";
+import { EvaluationError } from "../core/errors.ts";
+import { checkMatrix, type FeatureMatrix } from "../core/feature_matrix.ts";
 
 /** Squared Euclidean distance between two rows, summed in float64. */
 export function squaredDistance(x: FeatureMatrix, row: number, y: FeatureMatrix, other: number): number {
@@ -34,4 +35,31 @@ export function groupMeans(x: FeatureMatrix, labels: ArrayLike<number>, groups: 
     columns,
     data: data.map((sum, at) => sum / Math.max(sizes[Math.floor(at / columns)] ?? 0, 1)),
   };
+}
+
+/**
+ * Nearest centroid (the first of equals) and squared distance to it, for each row, in float64: what k-means on the device is
+ * measured against.
+ *
+ * @throws EvaluationError if the widths differ, or a number is not finite
+ */
+export function nearestCentroids(x: FeatureMatrix, centroids: FeatureMatrix) {
+  checkMatrix("nearestCentroids", x);
+  checkMatrix("nearestCentroids", centroids, "centroids");
+  if (x.columns !== centroids.columns) {
+    throw new EvaluationError(
+      `nearestCentroids: features of width ${x.columns} for centroids of width ${centroids.columns}; take both from the same block`,
+    );
+  }
+  const assignment = new Int32Array(x.rows);
+  const distances = new Float64Array(x.rows).fill(Number.MAX_VALUE);
+  for (let row = 0; row < x.rows; row++) {
+    for (let cluster = 0; cluster < centroids.rows; cluster++) {
+      const distance = squaredDistance(x, row, centroids, cluster);
+      if (distance >= (distances[row] ?? 0)) continue;
+      distances[row] = distance;
+      assignment[row] = cluster;
+    }
+  }
+  return { assignment, distances };
 }

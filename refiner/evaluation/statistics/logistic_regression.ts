@@ -1,76 +1,55 @@
 import { EvaluationError } from "../core/errors.ts";
-import { checkLabels, checkMatrix, classCount, type FeatureMatrix } from "../core/feature_matrix.ts";
-import { type MinimiseOptions, minimise } from "./lbfgs.ts";
+import { checkLabels, checkMatrix, type FeatureMatrix } from "../core/feature_matrix.ts";
 
-export interface LogisticRegressionOptions extends MinimiseOptions {
+/** A linear classifier: `logits = weight x + bias`. */
+export interface LinearClassifier {
+  /** `[classes, columns]` */
+  readonly weight: FeatureMatrix;
+  /** `[classes]` */
+  readonly bias: Float64Array;
+}
+
+/** Sizes and penalty of multinomial logistic regression. */
+export interface LogisticProblem {
+  readonly classes: number;
+  readonly columns: number;
   /** λ of the penalty λ/2 · ‖W‖², relative to the mean cross entropy. */
   readonly l2: number;
   /** An unpenalised bias per class, or none. */
   readonly bias: "unpenalised" | "none";
-  /** Default: the largest label plus one. */
-  readonly classes?: number;
-}
-
-export interface LogisticRegression {
-  /** `[classes, columns]` */
-  readonly weight: FeatureMatrix;
-  /** `[classes]`, of mean zero (the soft-max leaves a constant free); zeros without bias. */
-  readonly bias: Float64Array;
-  /** Mean cross entropy plus penalty at the minimum. */
-  readonly objective: number;
-  readonly iterations: number;
-  /** Whether every partial derivative came below the tolerance. */
-  readonly converged: boolean;
 }
 
 /**
- * Multinomial logistic regression: minimises `mean cross entropy + λ/2 · ‖W‖²` over weights (and bias), a convex
- * problem, to convergence.
+ * Mean cross entropy plus λ/2 · ‖W‖² in float64.
  *
- * @param labels - class of each row, from 0
- * @throws EvaluationError if labels do not fit or λ is negative
+ * @param parameters - weights `[classes, columns]`, then the bias `[classes]`
+ * @param gradient - written; zero for the bias where there is none
  */
-export function fitLogisticRegression(
+export function logisticObjective(
+  parameters: Float64Array,
   x: FeatureMatrix,
   labels: ArrayLike<number>,
-  options: LogisticRegressionOptions,
-): LogisticRegression {
-  checkMatrix("logisticRegression", x);
-  checkLabels("logisticRegression", labels, x.rows);
-  const { l2, bias, classes = classCount(labels) } = options;
-  if (!(l2 >= 0)) throw new EvaluationError(`logisticRegression: l2 is ${l2}; give 0 or more`);
-  if (classCount(labels) > classes) {
-    throw new EvaluationError(
-      `logisticRegression: label ${classCount(labels) - 1} with ${classes} classes; give more classes`,
-    );
-  }
-  const { columns } = x;
+  { classes, columns, l2, bias }: LogisticProblem,
+  gradient: Float64Array,
+): number {
+  gradient.fill(0);
+  const model = classifierOf(parameters, classes, columns);
+  const penalty = addPenalty(model.weight.data, l2, gradient);
   const weights = classes * columns;
-  const objective = (parameters: Float64Array, gradient: Float64Array): number => {
-    const model = modelOf(parameters, classes, columns);
-    const penalty = addPenalty(model.weight.data, l2, gradient);
-    return addCrossEntropy(
-      model,
-      x,
-      labels,
-      { weight: gradient.subarray(0, weights), bias: bias === "none" ? undefined : gradient.subarray(weights) },
-      penalty,
-    );
+  const parts = {
+    weight: gradient.subarray(0, weights),
+    bias: bias === "none" ? undefined : gradient.subarray(weights),
   };
-  const start = new Float64Array(weights + classes);
-  const { x: parameters, value, iterations, converged } = minimise(objective, start, options);
-  const fitted = modelOf(parameters, classes, columns);
-  const mean = fitted.bias.reduce((sum, each) => sum + each / classes, 0);
-  return { ...fitted, bias: fitted.bias.map((each) => each - mean), objective: value, iterations, converged };
+  return addCrossEntropy(model, x, labels, parts, penalty);
 }
 
-/** Writes the penalty's gradient. @returns λ/2 · ‖W‖² */
-function addPenalty(weight: ArrayLike<number>, l2: number, gradient: Float64Array): number {
+/** Writes λW over the gradient of the weights and adds nothing else. @returns λ/2 · ‖W‖² */
+export function addPenalty(weight: ArrayLike<number>, l2: number, gradient: Float64Array): number {
   let loss = 0;
   for (let at = 0; at < weight.length; at++) {
     const value = weight[at] ?? 0;
     loss += (l2 / 2) * value * value;
-    gradient[at] = l2 * value;
+    gradient[at] = (gradient[at] ?? 0) + l2 * value;
   }
   return loss;
 }
@@ -83,7 +62,7 @@ interface Gradient {
 
 /** Adds the mean cross entropy to `loss`, and its gradient. */
 function addCrossEntropy(
-  model: Pick<LogisticRegression, "weight" | "bias">,
+  model: LinearClassifier,
   x: FeatureMatrix,
   labels: ArrayLike<number>,
   gradient: Gradient,
@@ -116,7 +95,7 @@ function addRow({ weight, bias }: Gradient, k: number, dLogit: number, x: Featur
 }
 
 /** Natural logarithms of the class probabilities, `[rows, classes]`. */
-export function logProbabilities(model: Pick<LogisticRegression, "weight" | "bias">, x: FeatureMatrix): FeatureMatrix {
+export function logProbabilities(model: LinearClassifier, x: FeatureMatrix): FeatureMatrix {
   checkMatrix("logProbabilities", x);
   if (x.columns !== model.weight.columns) {
     throw new EvaluationError(
@@ -170,8 +149,8 @@ export function negativeLogLikelihood(logs: FeatureMatrix, labels: ArrayLike<num
   return sum / logs.rows;
 }
 
-// Parameters are the weights, row by row, then the bias.
-function modelOf(parameters: Float64Array, classes: number, columns: number) {
+/** The classifier that a vector of parameters stands for: weights, row by row, then the bias. */
+export function classifierOf(parameters: Float64Array, classes: number, columns: number): LinearClassifier {
   const weights = classes * columns;
   return {
     weight: { rows: classes, columns, data: parameters.subarray(0, weights) },
@@ -179,12 +158,7 @@ function modelOf(parameters: Float64Array, classes: number, columns: number) {
   };
 }
 
-function rowLogits(
-  { weight, bias }: Pick<LogisticRegression, "weight" | "bias">,
-  x: FeatureMatrix,
-  row: number,
-  logits: Float64Array,
-): void {
+function rowLogits({ weight, bias }: LinearClassifier, x: FeatureMatrix, row: number, logits: Float64Array): void {
   for (let k = 0; k < weight.rows; k++) {
     let sum = bias[k] ?? 0;
     for (let column = 0; column < x.columns; column++) {

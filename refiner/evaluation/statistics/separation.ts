@@ -22,7 +22,6 @@ export function silhouetteSamples(
   const sums = new Float64Array(sizes.length);
   return Float64Array.from({ length: x.rows }, (_, row) => {
     const own = labels[row] ?? 0;
-    if (sizes[own] === 1) return 0;
     sums.fill(0);
     for (let other = 0; other < x.rows; other++) {
       const squared = squaredDistance(points, row, points, other);
@@ -31,14 +30,25 @@ export function silhouetteSamples(
       const group = labels[other] ?? 0;
       sums[group] = (sums[group] ?? 0) + distance;
     }
-    const within = (sums[own] ?? 0) / ((sizes[own] ?? 0) - 1);
-    let between = Number.MAX_VALUE;
-    sizes.forEach((size, group) => {
-      if (group !== own && size > 0) between = Math.min(between, (sums[group] ?? 0) / size);
-    });
-    const scale = Math.max(within, between);
-    return scale === 0 ? 0 : (between - within) / scale;
+    return silhouetteOf(sums, sizes, own);
   });
+}
+
+/**
+ * Silhouette of a sample of group `own`.
+ *
+ * @param sums - of its distances to the samples of each group
+ * @param sizes - of the groups
+ */
+export function silhouetteOf(sums: Float64Array, sizes: Float64Array, own: number): number {
+  if (sizes[own] === 1) return 0;
+  const within = (sums[own] ?? 0) / ((sizes[own] ?? 0) - 1);
+  let between = Number.MAX_VALUE;
+  sizes.forEach((size, group) => {
+    if (group !== own && size > 0) between = Math.min(between, (sums[group] ?? 0) / size);
+  });
+  const scale = Math.max(within, between);
+  return scale === 0 ? 0 : (between - within) / scale;
 }
 
 /** Mean silhouette over all samples. @throws EvaluationError as `silhouetteSamples` */
@@ -91,7 +101,8 @@ export function daviesBouldin(x: FeatureMatrix, labels: ArrayLike<number>): numb
   return sizes.reduce((sum, size, group) => (size === 0 ? sum : sum + worstRatio(group)), 0) / used;
 }
 
-function checkGroups(operation: string, x: FeatureMatrix, labels: ArrayLike<number>) {
+/** Sizes of the groups by label, and how many have rows. @throws EvaluationError */
+export function checkGroups(operation: string, x: FeatureMatrix, labels: ArrayLike<number>) {
   checkMatrix(operation, x);
   checkLabels(operation, labels, x.rows);
   const sizes = new Float64Array(classCount(labels));

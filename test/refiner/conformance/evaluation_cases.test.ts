@@ -29,6 +29,18 @@ describe.each(["knn", "metrics"])("the golden case %s", (name) => {
   });
 });
 
+describe.each(["few-shot-subsets", "logreg-lowshot", "clustering-more", "robustness"])("the golden case %s", (name) => {
+  it("compares every stored result within its bound", async () => {
+    const { rows, cases, stopped } = await checkFixtures(device, folder, { only: [name] });
+    expect(stopped).toEqual([]);
+    expect(cases.map(({ notCompared }) => notCompared)).toEqual([[]]);
+    expect(rows.filter(({ pass }) => !pass)).toEqual([]);
+    expect(
+      rows.every((row) => !/predictions?$|labels$|chosen|columns$|contingency$/.test(row.tensor) || row.bound === 0),
+    ).toBe(true);
+  });
+});
+
 function leaves(value: unknown, path = ""): string[] {
   if (typeof value !== "object" || value === null) return [path];
   return Object.entries(value).flatMap(([key, child]) => leaves(child, path === "" ? key : `${path}.${key}`));

@@ -140,7 +140,7 @@ describe("leastCostMatching", () => {
   });
 });
 
-describe("kMeans", () => {
+describe("nearestCentroids", () => {
   const centroids = fixture.matrix("centroids");
 
   it("assigns rows to the fixture's nearest centroids, with its inertia", () => {
@@ -149,50 +149,14 @@ describe("kMeans", () => {
     const inertia = distances.reduce((sum, distance) => sum + distance, 0);
     expect(inertia / expected.inertia).toBeCloseTo(1, 6); // the fixture's value was summed in float32
   });
+});
 
-  it("moves centroids to the fixture's means", () => {
+describe("groupMeans", () => {
+  it("are the fixture's centroids after one iteration", () => {
     const reference = fixture.matrix("centroids_after_one_iteration").data;
     groupMeans(x, assignment, 7).data.forEach((value, at) => {
       // Float32 means of at most 64 rows: 64 roundings of values below 8 in the worst case.
       expect(Math.abs(value - (reference[at] ?? 0))).toBeLessThan(64 * 8 * 2 ** -24);
     });
-  });
-
-  it("finds well separated groups, whatever the seed", () => {
-    const data = Float64Array.from({ length: 60 }, (_, row) => (row % 3) * 100 + row / 60);
-    for (const seed of [0, 1, 2]) {
-      const found = evaluation.kMeans({ rows: 60, columns: 1, data }, { clusters: 3, seed });
-      const truth = Array.from({ length: 60 }, (_, row) => row % 3);
-      expect(evaluation.adjustedRandIndex(evaluation.contingency(found.assignment, truth))).toBe(1);
-    }
-  });
-
-  it("gives the same result for the same seed", () => {
-    const options = { clusters: 7, seed: 3, restarts: 2 };
-    expect(evaluation.kMeans(x, options)).toEqual(evaluation.kMeans(x, options));
-  });
-
-  it("uses every cluster where rows coincide", () => {
-    const data = Float64Array.of(1, 1, 1, 1, 5);
-    const { assignment: found, inertia } = evaluation.kMeans({ rows: 5, columns: 1, data }, { clusters: 2, seed: 0 });
-    expect(new Set(found).size).toBe(2);
-    expect(inertia).toBe(0);
-  });
-
-  it("revives a cluster that has lost its rows", () => {
-    const points = { rows: 4, columns: 1, data: Float64Array.of(0, 1, 10, 11) };
-    const start = { rows: 3, columns: 1, data: Float64Array.of(0, 1e6, 10) };
-    const found = evaluation.kMeans(points, { clusters: 3, seed: 0, start });
-    expect(new Set(found.assignment).size).toBe(3);
-    expect(found.inertia).toBe(0.5); // one pair split, the other around its middle
-  });
-
-  it("refuses more clusters than there are different rows", () => {
-    const points = { rows: 4, columns: 1, data: Float64Array.of(1, 1, 5, 5) };
-    expect(() => evaluation.kMeans(points, { clusters: 3, seed: 0 })).toThrow(/only 2 differ/);
-  });
-
-  it("refuses more clusters than rows", () => {
-    expect(() => evaluation.kMeans(x, { clusters: 181, seed: 0 })).toThrow(/181 clusters for 180 rows/);
   });
 });

@@ -23,9 +23,9 @@ const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = 
   componentScores: (x) => evaluation.componentScores(x, evaluation.principalComponents(good, 2)),
   daviesBouldin: (x) => evaluation.daviesBouldin(x, labels),
   featureStatistics: (x) => evaluation.featureStatistics(x),
-  fitLogisticRegression: (x) => evaluation.fitLogisticRegression(x, labels, { l2: 1, bias: "none" }),
-  kMeans: (x) => evaluation.kMeans(x, { clusters: 2, seed: 0 }),
-  "kMeans, start": (x) => evaluation.kMeans(good, { clusters: 6, seed: 0, start: x }),
+  fitLogisticRegression: (x) => evaluation.fitLogisticRegression(device, x, labels, { l2: 1, bias: "none" }),
+  kMeans: (x) => evaluation.kMeans(device, x, { clusters: 2, seed: 0 }),
+  "kMeans, start": (x) => evaluation.kMeans(device, good, { clusters: 6, seed: 0, start: x }),
   knnAccuracy: async (x) =>
     await evaluation.knnAccuracy(device, { features: x, labels }, { features: good, labels }, { k: 1 }),
   "knnAccuracy, test": async (x) =>

@@ -1,0 +1,279 @@
+import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
+import { type ImageSource, occurringClasses } from "../../../refiner/data/index.ts";
+import {
+  type BlockFeatures,
+  type ClusterCurvePoint,
+  clusterAgreement,
+  clusterCurve,
+  defaultPooling,
+  type FeatureMatrix,
+  type GroupSeparation,
+  groupSeparation,
+  type KMeans,
+  kMeans,
+  unitRows,
+} from "../../../refiner/evaluation/index.ts";
+import { Progress } from "../../output/progress.ts";
+import { numberList, wholeNumber } from "../../program/parsers.ts";
+import { sharedOption } from "../../program/shared_options.ts";
+import { checkTouchedPaths } from "../../program/touched_paths.ts";
+import { UsageError } from "../../program/usage_error.ts";
+import { type BlockOptions, chosenBlock, encodedFeatures } from "../encoded_features.ts";
+import type { Score } from "../evaluation_line.ts";
+import { writeTable } from "../prediction_files.ts";
+import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
+
+interface ClusterOptions extends BlockOptions {
+  readonly clusters?: readonly number[];
+  readonly restarts: number;
+  readonly maxIterations: number;
+  readonly unitLength: boolean;
+  readonly assignments?: string;
+}
+
+/** The features that are clustered, their classes, and the names of their images. */
+interface Clustered {
+  readonly x: FeatureMatrix;
+  /** -1 where there is none. */
+  readonly labels: Int32Array;
+  /** By label. */
+  readonly classes: ReadonlyMap<number, string>;
+  readonly names: readonly string[];
+  /** Places in their source. */
+  readonly indices: Uint32Array;
+}
+
+/** `mimrefine evaluate cluster` */
+export const clusterProtocol: Protocol<ClusterOptions> = {
+  name: "cluster",
+  summary: "k-means clusters against classes, and how far apart they lie",
+  description:
+    "Clusters the features of --test, or of all --images where no --test is given, with k-means (k-means++, the best of some restarts by inertia) into as many clusters as there are classes, and measures how the clusters agree with the classes (accuracy under the best matching, NMI, AMI, ARI) and how far clusters and classes stand apart (silhouette, Davies–Bouldin, Caliński–Harabasz). Labels have no part in the clustering. With a list of numbers for --clusters, or images without labels, it prints inertia and silhouette for each number instead.",
+  example:
+    "mimrefine evaluate cluster --weights encoder.safetensors --images val/\nmimrefine evaluate cluster --weights encoder.safetensors --images photos/ --clusters 2,5,10,20",
+  isResumable: false,
+  addOptions(command) {
+    command
+      .option(
+        "--clusters <numbers>",
+        "number of clusters (default: that of the classes), or a list of them",
+        numberList,
+      )
+      .option("--restarts <number>", "starts, of which the one of least inertia counts", wholeNumber(1, 10_000), 10)
+      .option("--max-iterations <number>", "iterations of each start at most", wholeNumber(1, 100_000), 300)
+      .option("--no-unit-length", "cluster features as they are, not scaled to length 1")
+      .option("--assignments <file>", "CSV to write with the path and the cluster of every image")
+      .addOption(sharedOption("block", { more: "default: the last block's raw output" }))
+      .addOption(sharedOption("pool", { more: "default: cls where there is one" }));
+  },
+  async check({ assignments, clusters, predictions, confusion, test, force }) {
+    if (clusters !== undefined && clusters.length > 1 && [assignments, predictions, confusion].some(Boolean))
+      throw new UsageError("evaluate cluster: a list of numbers leaves no clusters to write; give one for --clusters");
+    if (test === undefined && (predictions !== undefined || confusion !== undefined))
+      throw new UsageError("evaluate cluster: --predictions and --confusion are about test images; give --test");
+    await checkTouchedPaths("evaluate cluster", { writes: { "--assignments": assignments }, overwrite: force });
+  },
+  evaluate: evaluateCluster,
+};
+
+async function evaluateCluster(run: ProtocolRun, options: ClusterOptions): Promise<ProtocolResult> {
+  const block = chosenBlock("cluster", run, options);
+  const sources = options.test === undefined ? [run.train, run.test] : [run.test];
+  const classes = new Map(sources.flatMap((source) => [...occurringClasses(source)]));
+  const encoded = await encodedFeatures(run, sources, block, options);
+  const clustered = joined(encoded, sources, classes, options);
+  const settings = {
+    clusters: options.clusters ?? "as many as classes",
+    restarts: options.restarts,
+    maxIterations: options.maxIterations,
+    unitLength: options.unitLength,
+    block,
+    pool: options.pool ?? defaultPooling(run.model.config),
+    imageSize: options.imageSize ?? "its own",
+  };
+  return { settings, selection: selectionOf(options), ...(await measured(run, clustered, options)) };
+}
+
+type Measured = Omit<ProtocolResult, "settings" | "selection">;
+
+function joined(
+  encoded: readonly BlockFeatures[],
+  sources: readonly ImageSource[],
+  classes: ReadonlyMap<number, string>,
+  { unitLength }: ClusterOptions,
+): Clustered {
+  const parts = encoded.flatMap(({ features }) => features.slice(0, 1));
+  const [{ columns } = { columns: 0 }] = parts;
+  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const data = new Float32Array(rows * columns);
+  let at = 0;
+  for (const part of parts) {
+    data.set(part.data, at);
+    at += part.data.length;
+  }
+  const x = { rows, columns, data };
+  return {
+    x: unitLength ? unitRows(x) : x,
+    labels: Int32Array.from(encoded.flatMap(({ labels }) => [...labels])),
+    classes,
+    indices: Uint32Array.from(encoded.flatMap(({ indices }) => [...indices])),
+    names: encoded.flatMap(({ indices }, i) => Array.from(indices, (index) => sources[i]?.name(index) ?? "")),
+  };
+}
+
+async function measured(run: ProtocolRun, clustered: Clustered, options: ClusterOptions): Promise<Measured> {
+  const counts = options.clusters ?? (clustered.classes.size > 0 ? [clustered.classes.size] : undefined);
+  if (!counts)
+    throw new UsageError(
+      "evaluate cluster: the images have no labels that tell a number; give --clusters, such as 2,5,10,20",
+    );
+  const [clusters = 1] = counts;
+  if (counts.length > 1) return curveOf(run, clustered, counts, options);
+  const { device, output, signal } = run;
+  const progress = new Progress(output, options.restarts, "starts");
+  const found = await kMeans(device, clustered.x, {
+    clusters,
+    seed: options.seed,
+    restarts: options.restarts,
+    maxIterations: options.maxIterations,
+    signal,
+    onIteration: (restart) => progress.update(restart),
+  }).finally(() => progress.end());
+  if (options.assignments !== undefined) await writeAssignments(options.assignments, clustered, found);
+  const ofClusters = await groupSeparation(device, clustered.x, found.assignment, { signal });
+  const isLabelled = clustered.classes.size > 0;
+  const ofClasses = isLabelled ? await groupSeparation(device, clustered.x, clustered.labels, { signal }) : undefined;
+  return measuredOnce(clustered, found, ofClusters, ofClasses, options);
+}
+
+function measuredOnce(
+  { x, labels, classes, indices }: Clustered,
+  found: KMeans,
+  ofClusters: GroupSeparation,
+  ofClasses: GroupSeparation | undefined,
+  options: ClusterOptions,
+): Measured {
+  const agreement = ofClasses ? clusterAgreement(found.assignment, labels) : undefined;
+  const score = (name: string, value: number | undefined): Score[] =>
+    value === undefined ? [] : [{ name, value, standardError: null, images: x.rows }];
+  const [main, ...others] = [
+    ...score("accuracy", agreement?.accuracy),
+    ...score("NMI", agreement?.nmi),
+    ...score("AMI", agreement?.ami),
+    ...score("ARI", agreement?.ari),
+    ...separationScores("clusters", ofClusters, score),
+    ...(ofClasses ? separationScores("classes", ofClasses, score) : []),
+    ...score("inertia", found.inertia),
+  ];
+  if (!main) throw new RangeError("evaluate cluster: nothing was measured");
+  const restarts = found.runs.map(({ assignment, ...run }) => ({
+    ...run,
+    ...(agreement ? withoutClasses(clusterAgreement(assignment, labels)) : {}),
+  }));
+  return {
+    scores: [main, ...others],
+    details: { clusters: found.centroids.rows, iterations: found.iterations, converged: found.converged, restarts },
+    remarks: remarksOf(found, restarts),
+    table: [["score", "value"], ...[main, ...others].map(({ name, value }) => [name, value.toPrecision(5)])],
+    ...(agreement && options.test !== undefined
+      ? { predictions: predictionsOf(labels, classes, found, agreement.classOfCluster, indices) }
+      : {}),
+  };
+}
+
+function separationScores(
+  what: string,
+  { silhouette, daviesBouldin, calinskiHarabasz }: GroupSeparation,
+  score: (name: string, value: number | undefined) => Score[],
+): Score[] {
+  return [
+    ...score(`silhouette, ${what}`, silhouette),
+    ...score(`Davies–Bouldin, ${what}`, daviesBouldin),
+    ...score(`Caliński–Harabasz, ${what}`, calinskiHarabasz),
+  ];
+}
+
+function withoutClasses({ accuracy, nmi, ami, ari }: ReturnType<typeof clusterAgreement>) {
+  return { accuracy, nmi, ami, ari };
+}
+
+/** Every labelled image as of the class that its cluster is matched to. */
+function predictionsOf(
+  labels: Int32Array,
+  classes: ReadonlyMap<number, string>,
+  { assignment }: KMeans,
+  classOfCluster: Int32Array,
+  indices: Uint32Array,
+): NonNullable<ProtocolResult["predictions"]> {
+  const rows = Array.from(labels.keys()).filter((row) => (labels[row] ?? -1) >= 0);
+  const most = Math.max(...classes.keys());
+  return {
+    indices: Uint32Array.from(rows, (row) => indices[row] ?? 0),
+    labels: rows.map((row) => labels[row] ?? -1),
+    predicted: rows.map((row) => classOfCluster[assignment[row] ?? 0] ?? -1),
+    classNames: Array.from({ length: most + 1 }, (_, label) => classes.get(label) ?? String(label)),
+  };
+}
+
+async function curveOf(
+  { device, output, signal }: ProtocolRun,
+  { x }: Clustered,
+  counts: readonly number[],
+  { seed, restarts, maxIterations }: ClusterOptions,
+): Promise<Measured> {
+  const progress = new Progress(output, counts.length, "numbers of clusters");
+  let done = 0;
+  const points = await clusterCurve(device, x, counts, {
+    seed,
+    restarts,
+    maxIterations,
+    signal,
+    onPoint: () => progress.update(++done),
+  }).finally(() => progress.end());
+  const scores = points.flatMap(({ clusters, inertia, silhouette }): Score[] => [
+    ...(silhouette === undefined
+      ? []
+      : [{ name: `silhouette, ${clusters} clusters`, value: silhouette, standardError: null, images: x.rows }]),
+    { name: `inertia, ${clusters} clusters`, value: inertia, standardError: null, images: x.rows },
+  ]);
+  const [main, ...others] = scores;
+  if (!main) throw new RangeError("evaluate cluster: there is no number of clusters");
+  const best = points.reduce((a, b) => ((b.silhouette ?? -2) > (a.silhouette ?? -2) ? b : a));
+  return {
+    scores: [main, ...others],
+    details: { curve: points },
+    remarks: [`the silhouette is highest for ${best.clusters} of these numbers of clusters`],
+    table: [["clusters", "inertia", "silhouette"], ...points.map(curveRow)],
+  };
+}
+
+function curveRow({ clusters, inertia, silhouette }: ClusterCurvePoint): string[] {
+  return [String(clusters), inertia.toPrecision(6), silhouette?.toFixed(4) ?? "-"];
+}
+
+async function writeAssignments(path: string, { names }: Clustered, { assignment }: KMeans): Promise<void> {
+  const rows = names.map((name, row) => [name, assignment[row] ?? 0]);
+  await writeFileAtomic(path, (sink) => writeTable(sink, [["path", "cluster"], ...rows]), { overwrite: true });
+}
+
+function selectionOf({ restarts }: ClusterOptions): ProtocolResult["selection"] {
+  return {
+    on: "nothing",
+    text: `labels had no part in the clusters: of ${restarts} starts the one of least inertia counts`,
+  };
+}
+
+function remarksOf(found: KMeans, restarts: readonly { readonly accuracy?: number }[]): string[] {
+  const accuracies = restarts.flatMap(({ accuracy }) => (accuracy === undefined ? [] : [accuracy]));
+  const mean = accuracies.reduce((sum, value) => sum + value, 0) / accuracies.length;
+  const unsettled = found.runs.filter(({ converged }) => !converged).length;
+  return [
+    ...(accuracies.length > 1
+      ? [
+          `accuracy over all ${accuracies.length} starts: mean ${mean.toFixed(4)}, best ${Math.max(...accuracies).toFixed(4)} (choosing that one would use the labels)`,
+        ]
+      : []),
+    ...(unsettled > 0 ? [`${unsettled} of ${found.runs.length} starts had not settled; raise --max-iterations`] : []),
+    "the paper's own clustering code is not published: k-means variant, restarts and scaling may differ from its table",
+  ];
+}
