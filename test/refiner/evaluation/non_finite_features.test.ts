@@ -14,6 +14,8 @@ const good: FeatureMatrix = {
 /** The same with a value in row 4 that is no number. */
 const spoilt = (value: number): FeatureMatrix => ({ ...good, data: good.data.with(13, value) });
 
+const everyRow = { shots: 3, split: "1", rows: Array.from({ length: good.rows }, (_, row) => row) };
+
 /** What is called with a matrix that may hold what is not finite; a name may stand for several arguments. */
 const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = {
   NeighbourBank: (x) => new evaluation.NeighbourBank(device, x, 1),
@@ -43,6 +45,26 @@ const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = 
   silhouetteSamples: (x) => evaluation.silhouetteSamples(x, labels, "cosine"),
   standardise: (x) => evaluation.standardise(x, evaluation.featureStatistics(good)),
   unitRows: evaluation.unitRows,
+  KMeansSearch: (x) => new evaluation.KMeansSearch(device, x),
+  accuracyOnClasses: (x) => evaluation.accuracyOnClasses(x, labels, [0, 1]),
+  centredUnitRows: evaluation.centredUnitRows,
+  clusterCurve: (x) => evaluation.clusterCurve(device, x, [2], { seed: 0 }),
+  groupSeparation: (x) => evaluation.groupSeparation(device, x, labels),
+  lidar: (x) => evaluation.lidar(x, labels),
+  lowShot: (x) => evaluation.lowShot(device, { features: x, labels }, { features: good, labels }),
+  "lowShot, test": (x) => evaluation.lowShot(device, { features: good, labels }, { features: x, labels }),
+  lowShotOfSubsets: (x) =>
+    evaluation.lowShotOfSubsets(device, { features: x, labels }, { features: good, labels }, [everyRow]),
+  neighbourAgreement: (x) => evaluation.neighbourAgreement(device, x, good, 1),
+  "neighbourAgreement, second": (x) => evaluation.neighbourAgreement(device, good, x, 1),
+  predictClasses: (x) =>
+    evaluation.predictClasses(
+      device,
+      { weight: { ...good, rows: 2, data: good.data.subarray(6) }, bias: new Float64Array(2) },
+      x,
+    ),
+  rankMe: evaluation.rankMe,
+  silhouetteSamplesOnDevice: (x) => evaluation.silhouetteSamplesOnDevice(device, x, labels),
 };
 
 /** What refuses NaN alone, in its row; infinities have a meaning there, or cannot arise. */
@@ -57,6 +79,22 @@ const takingNumbers: Readonly<Record<string, () => unknown>> = {
 /** What takes no features of the caller. */
 const others: readonly string[] = [
   "EvaluationError",
+  "MersenneTwister",
+  "NonFiniteFeaturesError",
+  "clusterAgreement",
+  "corruptionMean",
+  "corruptionSeverities",
+  "expectedMutualInformation",
+  "fewShotPlaces",
+  "fewShotSubset",
+  "holdoutPlaces",
+  "holdoutSplit",
+  "imageNetAClasses",
+  "imageNetCorruptions",
+  "imageNetRClasses",
+  "lowShotPenalty",
+  "purity",
+  "rowsOfList",
   "EvaluationInputs",
   "FeatureExtractor",
   "accuracy",
