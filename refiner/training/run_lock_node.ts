@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { link, mkdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { withFullPath } from "../../engine/platform/files_node.ts";
 import { mayRun, type ProcessIdentity, processIdentity, thisProcess } from "./process_identity_node.ts";
 import { RunFolderError } from "./run_folder_error.ts";
 
@@ -26,12 +27,15 @@ export class RunLock {
     // The token tells this lock from one in a folder that took the place of this one.
     const content = `${JSON.stringify({ ...(await thisProcess()), token: randomUUID() })}\n`;
     const part = join(folder, `.${lockFile}.${randomUUID()}.part`);
-    await writeFile(part, content);
     try {
+      await writeFile(part, content);
       await place(folder, part);
-    } finally {
+    } catch (error) {
       await rm(part, { force: true });
+      if (madeFolder !== undefined) await removeEmpty(resolve(folder), resolve(madeFolder));
+      throw withFullPath(error, join(folder, lockFile));
     }
+    await rm(part, { force: true });
     return new RunLock(folder, content, madeFolder);
   }
 
