@@ -15,6 +15,8 @@ export interface DiskCase {
   readonly replaces: boolean;
   /** Bytes that the command needs; measured unless given, by a command that has room. */
   readonly neededBytes?: number;
+  /** How often the disk is full, where the command takes long. */
+  readonly moments?: number;
   /** A command that goes on without what it cannot write, and says so in these words. */
   readonly goesOn?: RegExp;
   /** stdout goes to the first of the files. */
@@ -78,7 +80,7 @@ export function diskCases({ weights, images, refine, pretrain }: Trainings): rea
       replaces: false,
       toStdout: true,
     },
-    bench("bench", "--no-tune", { other: ["bench.json", "bench.html"], neededBytes: 8192 }),
+    bench("bench", "--no-tune", { other: ["bench.json", "bench.html"], neededBytes: 8192, moments: 1 }),
     {
       name: "tuning cache",
       write: () => words("bench --tune --batch 1 --repeats 1"),
@@ -86,6 +88,7 @@ export function diskCases({ weights, images, refine, pretrain }: Trainings): rea
       other: [],
       replaces: false,
       neededBytes: 4096,
+      moments: 1,
       goesOn: /cannot be kept/,
     },
     {
@@ -96,6 +99,7 @@ export function diskCases({ weights, images, refine, pretrain }: Trainings): rea
       other: ["demo/encoder.safetensors", "demo/config.json", "demo/metrics.jsonl"],
       replaces: false,
       neededBytes: 6e6,
+      moments: 1,
     },
   ];
 }

@@ -20,7 +20,7 @@ const older = "an older output\n";
 const ballast = "ballast";
 const pageBytes = 4096;
 /** Moments at which a disk is full that are tried with each command; a run goes on after each of them. */
-const moments = 3;
+const usualMoments = 3;
 
 /** A command on a disk of its own that is full at random moments, and then has space again. */
 export class FullDisk {
@@ -46,7 +46,7 @@ export class FullDisk {
     const { one, disk } = this;
     const needed = one.neededBytes ?? (await this.#neededBytes());
     if (one.replaces) for (const file of [...one.same, ...one.other]) await writeFile(join(disk, file), older);
-    for (let i = 0; i < moments; i++) await this.#full(needed);
+    for (let i = 0; i < (one.moments ?? usualMoments); i++) await this.#full(needed);
     if (one.goesOn === undefined) await this.#withSpace();
     return { tried: this.#tried, refused: this.#refused, faults: this.#faults };
   }

@@ -10,7 +10,7 @@ import { type Lane, outcome } from "./lane.ts";
 import type { Training, Trainings } from "./trainings.ts";
 
 /** Processes of one run that are ended before it may come to its end. */
-const killsOfRun = 4;
+const killsOfRun = 6;
 
 /** Exit codes of a command that took a signal in good order. */
 const codes: Readonly<Record<string, number>> = { SIGTERM: 143, SIGHUP: 129, SIGINT: 130 };

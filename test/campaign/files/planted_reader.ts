@@ -12,7 +12,7 @@ const planted: readonly (() => void)[] = [
     for (;;); // never answers
   },
   () => {
-    held.push(new Uint8Array(600 * 2 ** 20).fill(1));
+    held.push(new Uint8Array(300 * 2 ** 20).fill(1));
   },
   () => {
     process.abort();

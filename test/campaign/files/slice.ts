@@ -1,5 +1,5 @@
-import { openSync, writeSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { openSync, writeFileSync, writeSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { generator, mutated } from "../../engine/files/mutate.ts";
@@ -62,7 +62,10 @@ export function recipeOf(name: string): ReaderRecipe {
   return found;
 }
 
-/** Reads a slice and writes what came out into its folder; stops behind a file that took too much memory. */
+/**
+ * Reads a slice and writes what came out into its folder, after each fault and at the end; stops behind a file that took too much
+ * memory.
+ */
 export async function readSlice(request: SliceRequest): Promise<void> {
   const { reader: name, seed, from, to, folder, mostBytes } = request;
   const files = join(folder, "files");
@@ -73,6 +76,10 @@ export async function readSlice(request: SliceRequest): Promise<void> {
   const faults: FileFault[] = [];
   let slowestMs = 0;
   let next = from;
+  const write = (): void => {
+    const result: SliceResult = { next, outcomes, slowestMs, peakBytes: peakBytes(), faults };
+    writeFileSync(join(folder, resultFile), JSON.stringify(result));
+  };
   while (next < to && peakBytes() <= mostBytes) {
     const index = next++;
     const bytes = fileOf(reader, name, seed, index);
@@ -86,9 +93,9 @@ export async function readSlice(request: SliceRequest): Promise<void> {
     outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
     if (peakBytes() > mostBytes)
       faults.push({ index, kind: "memory", text: `${Math.round(peakBytes() / 2 ** 20)} MiB held by the process` });
+    if (faults.at(-1)?.index === index) write();
   }
-  const result: SliceResult = { next, outcomes, slowestMs, peakBytes: peakBytes(), faults };
-  await writeFile(join(folder, resultFile), JSON.stringify(result));
+  write();
 }
 
 async function outcomeOf(reader: Reader, bytes: Uint8Array): Promise<string> {

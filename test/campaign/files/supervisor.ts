@@ -5,6 +5,9 @@ import process from "node:process";
 import { self } from "../places.ts";
 import { heartbeatFile, resultFile, type SliceRequest, type SliceResult } from "./slice.ts";
 
+/** Longest time until the first file: programs and devices are opened. */
+const openingSeconds = 120;
+
 /** A slice that a process read, with the fault that ended it, if one did. */
 export interface SupervisedSlice extends SliceResult {
   readonly seconds: number;
@@ -28,9 +31,21 @@ export async function supervised(request: SliceRequest, limitSeconds: number): P
   if (heartbeat.trim() === "") throw new Error(`campaign: the reader ${request.reader} could not be opened: ${err}`);
   const index = Number(heartbeat);
   const kind = isHung ? "hang" : "crash";
-  const text = isHung ? `no answer for ${limitSeconds} s` : `the process ended with ${code}: ${err}`;
-  const outcomes = { fault: 1, ...(index > from ? { "not counted by kind": index - from } : {}) };
-  return { next: index + 1, outcomes, slowestMs: 0, peakBytes: 0, faults: [{ index, kind, text }], seconds };
+  const text = isHung
+    ? `no answer for ${limitSeconds} s`
+    : `the process ended with ${code}: ${err.split("\n").slice(-5).join(" | ")}`;
+  const { next, outcomes, slowestMs, peakBytes, faults } = result ?? nothing(from);
+  const between = index - next; // read since the process last wrote what came out
+  const all = {
+    ...outcomes,
+    fault: (outcomes.fault ?? 0) + 1,
+    ...(between > 0 ? { "not counted by kind": between } : {}),
+  };
+  return { next: index + 1, outcomes: all, slowestMs, peakBytes, faults: [...faults, { index, kind, text }], seconds };
+}
+
+function nothing(from: number): SliceResult {
+  return { next: from, outcomes: {}, slowestMs: 0, peakBytes: 0, faults: [] };
 }
 
 async function resultOf(folder: string): Promise<SliceResult | undefined> {
@@ -57,7 +72,8 @@ function watched(request: SliceRequest, limitSeconds: number): Promise<Watched> 
   const watch = setInterval(async () => {
     const file = await readFile(join(request.folder, heartbeatFile), "utf8").catch(() => "");
     if (file !== last.file) last = { file, since: performance.now() };
-    if (performance.now() - last.since < 1000 * limitSeconds) return;
+    const limit = file === "" ? openingSeconds : limitSeconds;
+    if (performance.now() - last.since < 1000 * limit) return;
     isHung = true;
     child.kill("SIGKILL");
   }, 250);
