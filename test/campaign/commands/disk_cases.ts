@@ -66,6 +66,27 @@ export function diskCases({ weights, images, refine, pretrain }: Trainings): rea
       replaces: true,
     },
     {
+      name: "evaluate linear",
+      write: (disk) => [
+        ...["evaluate", "linear", "--weights", weights, "--images", images, "--out", join(disk, "run")],
+        ...words("--epochs 2 --batch 16 --rates 0.1 --sources last1 --checkpoint-minutes 0.00001 --workers 0"),
+      ],
+      resume: (disk) => ["evaluate", "linear", "--resume", join(disk, "run")],
+      same: ["run/receipt.json", "run/head.safetensors"],
+      other: ["run/config.json"],
+      replaces: false,
+    },
+    {
+      name: "evaluate knn",
+      write: (disk) => [
+        ...["evaluate", "knn", "--weights", weights, "--images", images, "--predictions", join(disk, "knn.csv")],
+        ...words("-k 3 --workers 0 --force"),
+      ],
+      same: ["knn.csv"],
+      other: [],
+      replaces: true,
+    },
+    {
       name: "report",
       write: (disk) => ["report", refine.base, "--out", join(disk, "report.html"), "--force"],
       same: ["report.html"],

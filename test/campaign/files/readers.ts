@@ -1,3 +1,4 @@
+import { evaluationReaders } from "./evaluation_readers.ts";
 import { imageReaders } from "./image_readers.ts";
 import { otherReaders } from "./other_readers.ts";
 import { plantedReader } from "./planted_reader.ts";
@@ -9,6 +10,7 @@ export const readers: readonly ReaderRecipe[] = [
   ...weightReaders,
   ...imageReaders,
   ...runReaders,
+  ...evaluationReaders,
   ...otherReaders,
   plantedReader,
 ];
