@@ -74,7 +74,7 @@ describe("embed", () => {
   it("replaces the features only where there is room for their list, too", { timeout: 120_000 }, async () => {
     const folder = at(Array.from({ length: 5 }, () => "x".repeat(200)).join("/")); // 1,000 bytes of each line of the list
     await cp(at("images"), folder, { recursive: true });
-    const older = ["pair.npy", "pair.npy.files.tsv", "pair.npy.note.json"];
+    const older = ["pair.npy", "pair.npy.files.tsv", "pair.npy.json"];
     for (const file of older) await writeFile(at(file), "older");
     const files = ["--weights", at("small.safetensors"), "--images", folder, "--workers", "0", "--out", at("pair.npy")];
     const fullDisk = new URL("./full_disk.mjs", import.meta.url).href; // after 20,000 bytes

@@ -30,7 +30,7 @@ export function diskCases({ weights, images, refine, pretrain }: Trainings): rea
   const embed = (ending: string): DiskCase => ({
     name: `embed ${ending}`,
     write: (disk) => ["embed", "--weights", weights, "--images", images, "--out", join(disk, `f.${ending}`), "--force"],
-    same: [`f.${ending}`, `f.${ending}.files.tsv`],
+    same: [`f.${ending}`, `f.${ending}.files.tsv`, ...(ending === "npy" ? ["f.npy.json"] : [])],
     other: [],
     replaces: true,
   });
