@@ -2,12 +2,16 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { stringify } from "yaml";
+import { EmbeddedRows } from "../../../cli/embedding/embedded_rows.ts";
+import { writeFeatures } from "../../../cli/embedding/feature_files.ts";
 import { openFeatureIndex } from "../../../cli/embedding/feature_index.ts";
+import { FeatureSpool } from "../../../cli/embedding/feature_spool.ts";
+import { readingOf } from "../../../cli/embedding/index_note.ts";
 import { checkedSettings, readSettings } from "../../../cli/program/settings.ts";
-import { hostTensor, memorySink, TensorItem, writeNpy, writeSafetensors } from "../../../engine/files/index.ts";
+import { memorySink } from "../../../engine/files/index.ts";
 import { loadTuning, matmul, openDevice, recordProgram, tuneProgram } from "../../../engine/index.ts";
 import { Device } from "../../../engine/run/device.ts";
-import { pretrainConfig, pretrainSchema, refineConfig, refineSchema } from "../../../refiner/index.ts";
+import { imagesInMemory, pretrainConfig, pretrainSchema, refineConfig, refineSchema } from "../../../refiner/index.ts";
 import { type Reader, type ReaderRecipe, WrongResult } from "./reader.ts";
 
 const encoded = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -67,37 +71,73 @@ const settings: ReaderRecipe = {
 const rows = 6;
 const list = `path\tlabel\tclass\n${Array.from({ length: rows }, (_, i) => `img/${i}.png\t${i % 2}\tcat${i % 2}\n`).join("")}`;
 
-/** Files that `search` reads, one kind mutated: features, or the list beside them. */
-function index(name: string, mutatesList: boolean): ReaderRecipe {
+const width = 4;
+const features = Float32Array.from({ length: rows * width }, (_, i) => Math.sin(i));
+
+/** The features as `embed` writes them in every format, and their note. */
+async function indexFiles(folder: string): Promise<readonly Uint8Array[]> {
+  const image = { width: 1, height: 1, channels: 1, data: new Uint8Array(1) } as const;
+  const sources = new EmbeddedRows(imagesInMemory(Array.from({ length: rows }, () => image)));
+  for (let i = 0; i < rows; i++) sources.push(i, i % 2);
+  const spool = await FeatureSpool.open(join(folder, "spool"), width);
+  await spool.append(features);
+  const files: Uint8Array[] = [];
+  for (const format of ["npy", "safetensors", "parquet"] as const) {
+    const sink = memorySink();
+    await writeFeatures(sink, format, spool, sources, note);
+    files.push(sink.bytes());
+  }
+  await spool.close();
+  return files;
+}
+
+const note = { "mimrefine.block": "last", "mimrefine.pool": "cls", "mimrefine.weights": "a.safetensors" };
+const listed = ["\t", "\n", "\r\n", "path", "\0", "é", '"', "\\t"];
+const headers = [
+  '"',
+  "{",
+  "}",
+  "F32",
+  "F64",
+  "I64",
+  "[",
+  "]",
+  "6",
+  "4",
+  "0",
+  "9".repeat(12),
+  "features",
+  "(",
+  ")",
+  ",",
+  "PAR1",
+];
+
+/** Files that `search` reads, one kind mutated: features, or the list or the note beside them. */
+function index(name: string, mutated: "features" | "list" | "note"): ReaderRecipe {
   const open = async (folder: string): Promise<Reader> => {
-    const features = hostTensor(
-      "f32",
-      [rows, 4],
-      Float32Array.from({ length: 4 * rows }, (_, i) => Math.sin(i)),
-    );
-    const [npy, safetensors] = [memorySink(), memorySink()];
-    await writeNpy(npy, features);
-    const metadata = { "mimrefine.block": "last", "mimrefine.pool": "cls", "mimrefine.weights": "a.safetensors" };
-    await writeSafetensors(safetensors, new Map([["features", TensorItem.of(features)]]), metadata);
-    const path = join(folder, "features.safetensors");
-    await writeFile(path, safetensors.bytes());
-    await writeFile(`${path}.files.tsv`, list);
+    const files = await indexFiles(folder);
+    const path = join(folder, "features.npy");
+    const beside = { features: path, list: `${path}.files.tsv`, note: `${path}.json` };
+    await writeFile(path, files[0] ?? "");
+    await writeFile(beside.list, list);
+    await writeFile(beside.note, JSON.stringify(note));
     return {
-      originals: mutatesList ? [encoded(list)] : [npy.bytes(), safetensors.bytes()],
-      words: mutatesList
-        ? ["\t", "\n", "\r\n", "path", "\0", "é"]
-        : ['"', "{", "}", "F32", "F64", "I64", "[", "]", "6", "4", "0", "9".repeat(12), "features", "(", ")", ","],
+      originals: { features: files, list: [encoded(list)], note: [encoded(JSON.stringify(note))] }[mutated],
+      words: mutated === "features" ? headers : listed,
+      isJson: mutated === "note",
       read: async (bytes) => {
-        await writeFile(mutatesList ? `${path}.files.tsv` : path, bytes);
+        await writeFile(beside[mutated], bytes);
         const found = await openFeatureIndex(path);
         const { rows: count, columns, data } = found.features;
         if (data.length !== count * columns || found.rows.length !== count)
           throw new WrongResult(`${count} rows of ${columns}, ${data.length} values, ${found.rows.length} names`);
+        readingOf(found.note);
         return "read";
       },
     };
   };
-  return { name, share: 4, open };
+  return { name, share: mutated === "features" ? 6 : 2, open };
 }
 
 /** The tuner's cache: what it names must exist, and whatever else it says costs nothing but a measurement. */
@@ -133,7 +173,8 @@ const tuning: ReaderRecipe = {
 
 export const otherReaders: readonly ReaderRecipe[] = [
   settings,
-  index("search index", false),
-  index("search list", true),
+  index("search index", "features"),
+  index("search list", "list"),
+  index("search note", "note"),
   tuning,
 ];
