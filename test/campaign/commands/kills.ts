@@ -90,11 +90,16 @@ class KilledRun {
     return false;
   }
 
-  /** A process that took the signal itself, and not the system for it, leaves nothing half done. */
+  /**
+   * A process that took the signal itself, and not the system for it, leaves nothing half done. One that ended before the training
+   * listened leaves its lock, which the next one takes over as that of an ended process.
+   */
   async #checkEnd(signal: string, ended: Ended): Promise<void> {
     if (ended.code === signal) return; // SIGKILL, or before the program listened
     if (ended.code !== codes[signal]) this.#fault(`after ${signal}, ${lastWords(ended)}`);
-    const left = (await filesBelow(this.out)).filter((file) => /\.(part|rows)$|run\.lock/.test(file));
+    const left = (await filesBelow(this.out)).filter((file) =>
+      (ended.err.includes("; go on with") ? /\.part$|run\.lock/ : /\.part$|run\.lock\.next/).test(file),
+    );
     if (left.length > 0) this.#fault(`${left.join(", ")} left over after ${signal}`);
   }
 
