@@ -1,5 +1,5 @@
 import type { ByteSink } from "../../engine/files/index.ts";
-import { writeBytesAtomic, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { writeFileAtomic } from "../../engine/platform/files_node.ts";
 import type { ImageSource } from "../../refiner/data/index.ts";
 import { type FeatureExtractor, streamFeatures } from "../../refiner/evaluation/index.ts";
 import { Progress } from "../output/progress.ts";
@@ -50,17 +50,24 @@ export async function embedImages(
   const spool = await FeatureSpool.open(out, extractor.width);
   const sources = new EmbeddedRows(source);
   try {
-    // The list takes its name last: where it stands, the features are complete.
-    const writeList = async (listSink: ByteSink): Promise<void> => {
-      await writeFileAtomic(out, writeMatrix, { overwrite });
+    // All are written before the first takes its name, so that older features keep their list where there is no room for both. The
+    // list takes its name last: where it stands, the features are complete.
+    const writeList = (listSink: ByteSink): Promise<void> =>
+      writeFileAtomic(out, (sink) => writeBesideNote(sink, listSink), { overwrite });
+    const writeBesideNote = async (sink: ByteSink, listSink: ByteSink): Promise<void> => {
       const noteFile = noteFileOf(out, format);
+      if (noteFile === undefined) return writeRows(sink, listSink);
       const text = new TextEncoder().encode(`${JSON.stringify(note, null, 2)}\n`);
-      if (noteFile !== undefined) await writeBytesAtomic(noteFile, text, { overwrite });
-      await writeSourceList(listSink, sources);
+      const writeNote = async (noteSink: ByteSink): Promise<void> => {
+        await writeRows(sink, listSink);
+        await noteSink.write(text);
+      };
+      await writeFileAtomic(noteFile, writeNote, { overwrite });
     };
-    const writeMatrix = async (sink: ByteSink): Promise<void> => {
+    const writeRows = async (sink: ByteSink, listSink: ByteSink): Promise<void> => {
       await computeRows(extractor, source, spool, sources, options, output);
       await writeFeatures(sink, format, spool, sources, note);
+      await writeSourceList(listSink, sources);
     };
     await writeFileAtomic(list, writeList, { overwrite });
   } finally {

@@ -92,6 +92,11 @@ function noPermission(path: string, target: string): WriteTargetError {
   );
 }
 
+/** The error of writing to a full disk with the path that had no room: what is written through a handle fails without it. */
+export function withFullPath(error: unknown, path: string): unknown {
+  return isCode(error, "ENOSPC", "EFBIG", "EDQUOT") ? Object.assign(error, { path }) : error;
+}
+
 /** A new name becomes durable when its folder is synchronised; not every system can do that. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(dirname(path), constants.O_RDONLY).catch(() => undefined);
@@ -142,8 +147,7 @@ export async function writeFileAtomic(
     await rename(temporary, target);
   } catch (error) {
     await rm(temporary, { force: true });
-    if (isCode(error, "ENOSPC", "EFBIG", "EDQUOT")) throw Object.assign(error, { path }); // written through a handle
-    throw error;
+    throw withFullPath(error, path);
   } finally {
     forgetTemporary(temporary);
   }

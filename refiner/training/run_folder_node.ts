@@ -1,7 +1,13 @@
 import { appendFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ByteSink, ByteSource } from "../../engine/files/index.ts";
-import { fileSource, refuseSpecialFile, writeBytesAtomic, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import {
+  fileSource,
+  refuseSpecialFile,
+  withFullPath,
+  writeBytesAtomic,
+  writeFileAtomic,
+} from "../../engine/platform/files_node.ts";
 import { RunLock } from "./run_lock_node.ts";
 import type { RunStore } from "./run_store.ts";
 
@@ -50,7 +56,10 @@ export class RunFolder implements RunStore {
   }
 
   async appendLine(file: string, line: string): Promise<void> {
-    await appendFile(await this.#path(file), `${line}\n`);
+    const path = await this.#path(file);
+    await appendFile(path, `${line}\n`).catch((error: unknown) => {
+      throw withFullPath(error, path);
+    });
   }
 
   async write(file: string, content: (sink: ByteSink) => Promise<void>): Promise<void> {

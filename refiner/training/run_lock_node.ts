@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { link, mkdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { withFullPath } from "../../engine/platform/files_node.ts";
+import { forgetTemporary, noteTemporary } from "../../engine/platform/temporary_files_node.ts";
 import { mayRun, type ProcessIdentity, processIdentity, thisProcess } from "./process_identity_node.ts";
 import { RunFolderError } from "./run_folder_error.ts";
 
@@ -26,12 +28,16 @@ export class RunLock {
     // The token tells this lock from one in a folder that took the place of this one.
     const content = `${JSON.stringify({ ...(await thisProcess()), token: randomUUID() })}\n`;
     const part = join(folder, `.${lockFile}.${randomUUID()}.part`);
-    await writeFile(part, content);
+    noteTemporary(part);
     try {
+      await writeFile(part, content);
       await place(folder, part);
-    } finally {
-      await rm(part, { force: true });
+    } catch (error) {
+      await removeTemporary(part);
+      if (madeFolder !== undefined) await removeEmpty(resolve(folder), resolve(madeFolder));
+      throw withFullPath(error, join(folder, lockFile));
     }
+    await removeTemporary(part);
     return new RunLock(folder, content, madeFolder);
   }
 
@@ -89,11 +95,18 @@ async function succeeded(folder: string, part: string, held: string): Promise<bo
     await rm(successor, { force: true }); // it was killed in this very moment
     return false;
   }
+  noteTemporary(successor);
   const path = join(folder, lockFile);
   const isSame = (await textOf(path)) === held;
   if (isSame) await rename(successor, path);
   else await rm(successor, { force: true });
+  forgetTemporary(successor);
   return isSame;
+}
+
+async function removeTemporary(path: string): Promise<void> {
+  await rm(path, { force: true });
+  forgetTemporary(path);
 }
 
 /** @returns false if the file is there already */

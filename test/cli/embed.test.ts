@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import sharp from "sharp";
@@ -69,6 +69,18 @@ describe("embed", () => {
     const { ended } = startProgram(process.execPath, ["--import", stopping, cli, "embed", ...files]);
     expect(await ended).toMatchObject({ code, out: "" });
     expect(await readdir(at(signal))).toEqual([]);
+  });
+
+  it("replaces the features only where there is room for their list, too", { timeout: 120_000 }, async () => {
+    const folder = at(Array.from({ length: 5 }, () => "x".repeat(200)).join("/")); // 1,000 bytes of each line of the list
+    await cp(at("images"), folder, { recursive: true });
+    const older = ["pair.npy", "pair.npy.files.tsv", "pair.npy.json"];
+    for (const file of older) await writeFile(at(file), "older");
+    const files = ["--weights", at("small.safetensors"), "--images", folder, "--workers", "0", "--out", at("pair.npy")];
+    const fullDisk = new URL("./full_disk.mjs", import.meta.url).href; // after 20,000 bytes
+    const { ended } = startProgram(process.execPath, ["--import", fullDisk, cli, "embed", ...files, "--force"]);
+    expect(await ended).toMatchObject({ code: 1, err: expect.stringContaining("the disk is full") });
+    for (const file of older) expect(await readFile(at(file), "utf8")).toBe("older");
   });
 
   it("quotes a name that does not fit into the list, and says so", { timeout: 60_000 }, async () => {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -172,3 +173,21 @@ it("keeps the old checkpoint when the disk is full, says so, and goes on when th
   expect(Buffer.compare(await readFile(`${out}/checkpoints/${before.at(-1)}`), bytes)).toBe(0);
   expect((await run(...longer)).code).toBe(0);
 });
+
+it.skipIf(process.platform === "win32")(
+  "leaves nothing behind where there is no room for its lock, and names it",
+  {
+    timeout: minute,
+  },
+  async () => {
+    const out = at("no-room/run");
+    const limited = ["-c", 'ulimit -f 0; exec "$@"', "sh", process.execPath, cli]; // no file may hold a byte
+    const { code, err } = await startProgram("sh", [...limited, "refine", ...weights(), ...images(), "--out", out])
+      .ended;
+    expect([code, err]).toEqual([
+      1,
+      expect.stringContaining(`error: ${out}/run.lock: the file may not become that large`),
+    ]);
+    expect(existsSync(at("no-room"))).toBe(false);
+  },
+);

@@ -1,6 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import sharp from "sharp";
 import { beforeAll, expect, it } from "vitest";
+import { openFeatureIndex } from "../../cli/embedding/feature_index.ts";
 import { hostUniform } from "../../engine/index.ts";
 import { writeFileAtomic } from "../../engine/platform/files_node.ts";
 import { saveEncoder } from "../../models/checkpoints/index.ts";
@@ -103,4 +104,20 @@ it("names a parquet table that is damaged or of others", { timeout: minute }, as
   await writeFile(at("cut.parquet"), bytes.subarray(0, bytes.length >> 1));
   const { code, err } = await search("cut.parquet", "one.safetensors");
   expect([code, err]).toEqual([1, expect.stringMatching(/cut\.parquet cannot be read as parquet/)]);
+});
+
+it("refuses a parquet table that declares more rows than it holds, without memory for them", async () => {
+  const bytes = await readFile(at("index.parquet"));
+  const footer = bytes.length - 8 - bytes.readUInt32LE(bytes.length - 8);
+  // Number of rows in Thrift's compact protocol, between the fields before and behind it: 6 becomes 2 ** 40.
+  const at6 = bytes.indexOf(Buffer.from([0x16, 12, 0x19]), footer);
+  const many = Buffer.from([0x16, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40]);
+  const metadata = Buffer.concat([bytes.subarray(footer, at6), many, bytes.subarray(at6 + 2, -8)]);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(metadata.length);
+  await writeFile(
+    at("rows.parquet"),
+    Buffer.concat([bytes.subarray(0, footer), metadata, length, Buffer.from("PAR1")]),
+  );
+  await expect(openFeatureIndex(at("rows.parquet"))).rejects.toThrow("declares 1099511627776 rows, it holds 6");
 });

@@ -1,6 +1,7 @@
-import { access } from "node:fs/promises";
+import { access, readdir } from "node:fs/promises";
+import process from "node:process";
 import { expect, it } from "vitest";
-import { smallFolder, smallSettings, start, waitForUpdates } from "./small_run.ts";
+import { cli, smallFolder, smallSettings, start, startProgram, waitForUpdates } from "./small_run.ts";
 
 const at = await smallFolder();
 const limit = { timeout: 180_000 };
@@ -33,4 +34,12 @@ it("a training whose readers go away goes on to its end", limit, async () => {
   child.stderr?.destroy();
   expect((await ended).code).toBe(0);
   await access(`${out}/encoder.safetensors`);
+});
+
+it("a signal in the moment of taking the run folder leaves nothing of the lock", limit, async () => {
+  const out = at("locking");
+  const locking = new URL("./killed_while_locking.mjs?SIGINT", import.meta.url).href;
+  const begin = ["refine", "--weights", at("weights.safetensors"), "--images", at("images-idx3-ubyte"), "--out", out];
+  const { code } = await startProgram(process.execPath, ["--import", locking, cli, ...begin]).ended;
+  expect([code, await readdir(out)]).toEqual([130, []]);
 });

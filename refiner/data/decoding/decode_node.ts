@@ -48,9 +48,14 @@ export async function decodeImage(encoded: EncodedImage, options: DecodeOptions)
     : { width, height, channels: 1, data: luma(data) };
 }
 
+/** AV1 bitstream specification, 5.5.1: sides have up to 16 bits. The decoder takes memory for what a header states, tens of bytes a pixel. */
+const largestAv1Side = 2 ** 16;
+
 /** The image as levels of sRGB, grey or its own profile. */
 async function upright(input: string | Uint8Array): Promise<Sharp> {
-  const { depth, space, hasProfile, format } = await sharp(input).metadata();
+  const { depth, space, hasProfile, format, width, height } = await sharp(input).metadata();
+  if (format === "heif" && Math.max(width, height) > largestAv1Side)
+    throw new Error(`the header states ${width} × ${height} pixels, AV1 has at most ${largestAv1Side} a side`);
   if (!levelTypes.has(depth)) {
     // libvips converts what it takes for 16-bit levels, and would clip samples with a sign and floats of 16 bits.
     if (space === "grey16" || space === "rgb16")

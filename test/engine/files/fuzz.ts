@@ -10,6 +10,7 @@ import { openCheckpoint } from "../../../engine/files/open_weights.ts";
 import { writeSafetensors } from "../../../engine/files/safetensors/safetensors_writer.ts";
 import { TensorItem } from "../../../engine/files/tensor_item.ts";
 import { allDTypes } from "./arbitraries.ts";
+import { generator, mutated } from "./mutate.ts";
 
 export const fuzzFormats = ["safetensors", "pytorch-zip", "pytorch-legacy", "npy"] as const;
 export type FuzzFormat = (typeof fuzzFormats)[number];
@@ -25,21 +26,7 @@ export interface FuzzReport {
   readonly mostMemoryBytes: number;
 }
 
-/** 32-bit generator (Mulberry32): the same files for the same seed on every runtime. */
-function generator(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
-function fixture(name: string): Uint8Array {
-  return new Uint8Array(readFileSync(new URL(`../../fixtures/checkpoints/${name}`, import.meta.url)));
-}
+const fixtureFolder = new URL("../../fixtures/checkpoints/", import.meta.url);
 
 function patterned(dtype: HostTensor["dtype"], shape: readonly number[]): HostTensor {
   const size = tensorFromBytes(dtype, [0], new Uint8Array(0)).data.BYTES_PER_ELEMENT;
@@ -51,7 +38,9 @@ function patterned(dtype: HostTensor["dtype"], shape: readonly number[]): HostTe
   );
 }
 
-async function originals(format: FuzzFormat): Promise<Uint8Array[]> {
+/** Whole files of a format, with which mutations begin. @param folder - of checkpoints, for a bundle that stands elsewhere */
+export async function originals(format: FuzzFormat, folder = fixtureFolder): Promise<Uint8Array[]> {
+  const fixture = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(name, folder)));
   if (format === "pytorch-zip") {
     return ["single-tensor.pt", "exotic.pth", "exotic-deflated.pth", "malicious-command.pth"].map(fixture);
   }
@@ -80,78 +69,8 @@ async function originals(format: FuzzFormat): Promise<Uint8Array[]> {
   return [sink.bytes(), new TextEncoder().encode("\x02\0\0\0\0\0\0\0{}")];
 }
 
-const edges = [0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, 2 ** 53, 2 ** 63];
-// Instructions of pickles, pieces of headers, names: what makes a mutated file get further than its first bytes.
-const words = [
-  "R",
-  "b",
-  "Q",
-  "(",
-  "t",
-  "e",
-  "u",
-  "h\x00",
-  "q\x00",
-  ")\x81",
-  "cos\nsystem\n",
-  "2",
-  "}",
-  "]",
-  "0",
-  "9",
-  "-1",
-  "[",
-  '"',
-  ",",
-  "PK\x01\x02",
-  "PK\x03\x04",
-  "PK\x05\x06",
-  "(99999999999,)",
-];
-
-function splice(bytes: Uint8Array, start: number, removed: number, added: Uint8Array): Uint8Array {
-  const out = new Uint8Array(bytes.length - removed + added.length);
-  out.set(bytes.subarray(0, start));
-  out.set(added, start);
-  out.set(bytes.subarray(start + removed), start + added.length);
-  return out;
-}
-
-function mutateOnce(bytes: Uint8Array, random: (below: number) => number, other: Uint8Array): Uint8Array {
-  const at = random(bytes.length + 1);
-  const left = bytes.length - at;
-  const span = Math.min(left, 1 + random(24));
-  const out = bytes.slice();
-  switch (random(8)) {
-    case 0:
-      if (left > 0) out[at] = (out[at] ?? 0) ^ (1 << random(8));
-      return out;
-    case 1:
-      if (left > 0) out[at] = random(256);
-      return out;
-    case 2: {
-      // An edge of a 1-, 2-, 4- or 8-byte number; sizes and offsets are such numbers.
-      const width = Math.min(left, 2 ** random(4));
-      let value = BigInt(edges[random(edges.length)] ?? 0);
-      for (let i = 0; i < width; i++, value >>= 8n) out[at + i] = Number(value & 255n);
-      return out;
-    }
-    case 3:
-      return bytes.slice(0, at);
-    case 4:
-      return splice(bytes, at, span, new Uint8Array(0));
-    case 5:
-      return splice(bytes, at, 0, bytes.subarray(random(bytes.length + 1)).slice(0, span));
-    case 6:
-      return splice(bytes, at, Math.min(span, random(3)), new TextEncoder().encode(words[random(words.length)] ?? ""));
-    default: {
-      const from = random(other.length + 1);
-      return splice(bytes, at, span, other.slice(from, from + 1 + random(64)));
-    }
-  }
-}
-
-async function visit(bytes: Uint8Array, note: (tensorBytes: number) => void): Promise<string> {
+/** Opens and reads a file. @returns `read`, or the kind of the error that refuses it */
+export async function visit(bytes: Uint8Array, note: (tensorBytes: number) => void): Promise<string> {
   try {
     const checkpoint = await openCheckpoint(memorySource(bytes, "mutated"));
     for (const [name, info] of checkpoint.tensors) {
@@ -175,9 +94,7 @@ export async function fuzz(format: FuzzFormat, files: number, seed: number): Pro
   const outcomes: Record<string, number> = {};
   let [slowestMs, largestTensorBytes, mostMemoryBytes] = [0, 0, 0];
   for (let i = 0; i < files; i++) {
-    const pick = (): Uint8Array => bases[random(bases.length)] ?? new Uint8Array(0);
-    let bytes = pick();
-    for (let rounds = 1 + random(4); rounds > 0; rounds--) bytes = mutateOnce(bytes, random, pick());
+    const bytes = mutated(bases, random);
     const start = performance.now();
     const outcome = await visit(bytes, (tensorBytes) => {
       largestTensorBytes = Math.max(largestTensorBytes, tensorBytes);

@@ -110,6 +110,14 @@ describe("decodeImage", () => {
     await expect(decoding).rejects.toThrow(`its samples are ${kind}`);
   });
 
+  it("refuses an AVIF with a side that AV1 does not have, before memory is taken for it", async () => {
+    const { bytes } = await bytesOf(flat(3, { r: 10, g: 200, b: 30 }).avif());
+    const stated = Buffer.from(bytes);
+    stated.writeUInt32BE(70_000, stated.indexOf("ispe") + 8); // width of the image spatial extents
+    const reason = "the header states 70000 × 2 pixels, AV1 has at most 65536 a side";
+    await expect(decodeImage({ bytes: stated }, { channels: 3 })).rejects.toThrow(reason);
+  });
+
   it("refuses a pipe at once", async () => {
     const folder = await mkdtemp(join(tmpdir(), "pipe-"));
     execFileSync("mkfifo", [join(folder, "x.png")]);

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -87,4 +87,13 @@ it.each([
   await expect(store.writeText("config.json", "{}")).rejects.toThrow("the run ends here");
   await release();
   await expect(readFile(join(folder, "metrics.jsonl"))).rejects.toThrow("ENOENT");
+});
+
+it.skipIf(process.platform !== "linux")("names the file that a line has no room in", async () => {
+  const store = new RunFolder(newFolder());
+  const release = await store.hold();
+  const path = join(store.name, "metrics.jsonl");
+  await symlink("/dev/full", path);
+  await expect(store.appendLine("metrics.jsonl", "{}")).rejects.toMatchObject({ code: "ENOSPC", path });
+  await release();
 });
