@@ -1,0 +1,30 @@
+import { OptionError } from "../../../engine/index.ts";
+import type { VitConfig } from "../../../models/index.ts";
+import { checkViewConfig, plainView, type ViewConfig, viewDefaults } from "../../data/views/index.ts";
+import type { FinetuneConfig } from "./finetune_config.ts";
+
+/** Side of the images that the model is trained and tested on. */
+export function imagePixels({ pixels }: Pick<FinetuneConfig, "pixels">, { heightPixels }: VitConfig): number {
+  return pixels || heightPixels;
+}
+
+/** Pixels of the shorter side that images are reduced to while they are decoded. */
+export function decodedSide(config: FinetuneConfig, model: VitConfig): number {
+  return config.resizeTo || 2 * imagePixels(config, model);
+}
+
+/** One view of each image: a random crop, perhaps mirrored. @throws OptionError for sizes that are not whole patches */
+export function finetuneViews(config: FinetuneConfig, model: VitConfig): ViewConfig {
+  const side = imagePixels(config, model);
+  if (model.channels !== 1 && model.channels !== 3)
+    throw new OptionError(`finetune: the model takes ${model.channels} channels; images have 1 or 3`);
+  if (side % model.patchPixels !== 0)
+    throw new OptionError(
+      `finetune: images of ${side} pixels are no whole patches of ${model.patchPixels}; set pixels to a multiple of it`,
+    );
+  const view = { ...plainView, area: config.area, ratio: [3 / 4, 4 / 3] as const, flip: config.flip };
+  return checkViewConfig({
+    ...viewDefaults(model.channels),
+    global: { heightPixels: side, widthPixels: side, views: [view] },
+  });
+}
