@@ -41,19 +41,25 @@ export function classifierParameters(config: VitConfig, classes: number): Parame
  */
 export class Classifier {
   readonly encoder: VisionTransformer;
+  /** All parameters, see {@link classifierParameters}; zeros until written or loaded. */
+  readonly parameters: Arena;
 
-  /** @throws OptionError without classes, or for class-token pooling of a model without class tokens */
+  /**
+   * @param parameters - of {@link classifierParameters}; default: an arena of its own
+   * @throws OptionError without classes, or for class-token pooling of a model without class tokens
+   */
   constructor(
     readonly device: Device,
     config: VitConfig,
     readonly description: ClassifierDescription,
-    /** All parameters, see {@link classifierParameters}; zeros until written or loaded. */
-    readonly parameters = new Arena(device, "classifier", classifierParameters(config, description.classNames.length)),
+    parameters?: Arena,
   ) {
-    if (description.classNames.length === 0) throw new OptionError("classifier: there are no classes; give at least 2");
-    if (description.pooling === "cls" && config.classTokens === 0)
+    const { classNames, pooling } = description;
+    if (classNames.length === 0) throw new OptionError("classifier: there are no classes; give at least 2");
+    if (pooling === "cls" && config.classTokens === 0)
       throw new OptionError("classifier: the encoder has no class token to pool; use avg");
-    this.encoder = new VisionTransformer(device, config, parameters, parameters.get(trainedPositions));
+    this.parameters = parameters ?? new Arena(device, "classifier", classifierParameters(config, classNames.length));
+    this.encoder = new VisionTransformer(device, config, this.parameters, this.parameters.get(trainedPositions));
   }
 
   get config(): VitConfig {

@@ -54,6 +54,8 @@ export interface StepPlan {
   readonly arenaBytes: number;
   readonly inputBytes: number;
   readonly flops: number;
+  /** Kernel launches of all programs, each run once. */
+  readonly dispatches: number;
 }
 
 type AnyProgram = RecordedProgram<Record<string, Tensor>>;
@@ -97,6 +99,7 @@ export class FinetuneStep {
       arenaBytes: stats.reduce((total, { plannedPeakBytes }) => total + plannedPeakBytes, 0),
       inputBytes: stats.reduce((total, { inputBytes }) => total + inputBytes, 0),
       flops,
+      dispatches: stats.reduce((total, { dispatches }) => total + dispatches, 0),
     };
   }
 
