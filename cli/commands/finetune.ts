@@ -82,7 +82,7 @@ export function finetuneCommand(context: CommandContext): Command {
       "with --dry-run, device memory to fit into, such as 24GB (WebGPU tells none)",
       memorySize,
     )
-    .option("--no-evaluate", "train on all images and measure nothing");
+    .option("--no-evaluate", "measure no accuracy; all images are trained on");
   addEncoderOptions(command);
   addSettings(command, finetuneSchema).action((options: FinetuneCommandOptions) =>
     runFinetune(context, command, options),

@@ -1,4 +1,4 @@
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { writeFileAtomic } from "../../engine/platform/files_node.ts";
 import { formatReport, loadClassifier, openEncoder } from "../../models/checkpoints/index.ts";
 import type { Classifier } from "../../models/index.ts";
@@ -22,7 +22,7 @@ type PredictionFormat = "csv" | "jsonl";
 interface PredictCommandOptions extends CommonOptions, ImageOptions {
   readonly weights: string;
   readonly top: number;
-  readonly format?: PredictionFormat;
+  readonly jsonl: boolean;
   readonly out?: string;
   readonly batch: number;
   readonly workers: number | "auto";
@@ -41,9 +41,7 @@ export function predictCommand(context: CommandContext): Command {
     .addOption(sharedOption("weights", { more: "a classifier.safetensors of finetune", isRequired: true }))
     .addOption(sharedOption("imageKey"))
     .option("--top <number>", "classes of each image, the most probable first", wholeNumber(1), 5)
-    .addOption(
-      new Option("--format <name>", "form of the lines (default: as --out ends, else csv)").choices(["csv", "jsonl"]),
-    )
+    .option("--jsonl", "write a JSON object per image and line instead of CSV; default where --out ends so", false)
     .addOption(sharedOption("outFile", { more: ".csv or .jsonl; default: print" }))
     .addOption(
       sharedOption("batch", { more: "decoded together; changes speed and memory, not the result", default: 32 }),
@@ -88,12 +86,13 @@ async function predict(images: string, options: PredictCommandOptions, output: O
   }
 }
 
-/** @throws UsageError for a file whose name says no format */
-function formatOf({ format, out }: PredictCommandOptions): PredictionFormat {
-  if (format !== undefined) return format;
-  if (out === undefined || /\.csv$/i.test(out)) return "csv";
+/** @throws UsageError for a file whose name says another format, or none */
+function formatOf({ jsonl, out }: PredictCommandOptions): PredictionFormat {
+  if (out === undefined) return jsonl ? "jsonl" : "csv";
   if (/\.(jsonl|ndjson)$/i.test(out)) return "jsonl";
-  throw new UsageError(`predict: ${out} ends with neither .csv nor .jsonl; choose such a name, or give --format`);
+  if (/\.csv$/i.test(out) && !jsonl) return "csv";
+  const wanted = jsonl ? ".jsonl, which --jsonl asks for" : ".csv or .jsonl";
+  throw new UsageError(`predict: ${out} does not end with ${wanted}; choose such a name`);
 }
 
 async function channelsOfClassifier(weights: string): Promise<1 | 3> {

@@ -122,7 +122,7 @@ describe("finetune and predict", () => {
     const preset = await run("finetune", ...inputs(), "--preset", "papers", "--out", at("x"));
     expect([preset.code, preset.err]).toEqual([2, expect.stringContaining("choose from paper")]);
     const format = await run("predict", at("images-idx3-ubyte"), "--weights", encoder, "--out", at("x.txt"));
-    expect([format.code, format.err]).toEqual([2, expect.stringContaining("neither .csv nor .jsonl")]);
+    expect([format.code, format.err]).toEqual([2, expect.stringContaining("does not end with .csv or .jsonl")]);
   });
 
   it("plan the memory of a run, and the micro-batch that fits", { timeout: 120_000 }, async () => {

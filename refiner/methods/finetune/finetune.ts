@@ -29,7 +29,7 @@ export interface FinetuneOptions {
   readonly signal?: AbortSignal;
   /** Memory of the host process in bytes, for the metrics. */
   readonly hostBytes?: () => number;
-  /** Accuracy on test images, such as `classifierAccuracy`; called every `evalEvery` epochs, and in the end. */
+  /** Accuracy on test images, such as `classifierAccuracy`; called every `testEvery` epochs, and in the end. */
   readonly test?: AccuracyTest;
 }
 

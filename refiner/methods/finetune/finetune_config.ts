@@ -17,7 +17,7 @@ export const finetuneSchema = z.strictObject({
   // Model
   pooling: z.enum(["cls", "avg"]).describe("what the head sees: class token or mean patch").default("cls"),
   frozenShare: share
-    .describe("share of the first blocks that stays frozen, with patch embedding, class token and positions")
+    .describe("share of the first blocks that stays frozen; with patch embedding, class token and positions")
     .default(0),
   dropPath: z
     .number()
@@ -31,7 +31,12 @@ export const finetuneSchema = z.strictObject({
       "samples that keep a branch: exact is the same number in every batch, as-published draws them one by one where that is off by more than 1 %",
     )
     .default("exact"),
-  ema: z.number().min(0).lt(1).describe("factor of a moving average that is evaluated and written; 0: none").default(0),
+  ema: z
+    .number()
+    .min(0)
+    .lt(1)
+    .describe("factor of the encoder's moving average; it is tested and written then. 0: none")
+    .default(0),
   // Images
   pixels: z.int().min(0).describe("side of the images; 0: the model's resolution").default(0),
   area: z.tuple([share, share]).describe("share of the area that a crop covers").default([0.08, 1]),
@@ -43,14 +48,14 @@ export const finetuneSchema = z.strictObject({
     .default(1),
   // Batches and schedule
   batch: count.describe("images per update").default(1024),
-  microBatch: z.int().min(0).describe("images computed at once; 0: the whole batch. The result is the same").default(0),
+  microBatch: z.int().min(0).describe("images encoded at once; 0: the whole batch. The result is the same").default(0),
   recompute: z
     .boolean()
     .describe("recompute blocks in the backward pass instead of keeping them: less memory, more time")
     .default(false),
   epochs: positive.describe("passes over the images").default(50),
   warmup: notNegative.describe("warm-up epochs").default(5),
-  learningRate: positive.describe("learning rate of the head per 256 images").default(1e-3),
+  learningRate: positive.describe("learning rate per 256 images; of the head, where it is highest").default(1e-3),
   endLearningRate: notNegative.describe("learning rate at the end").default(0),
   layerDecay: positive.max(1).describe("factor on the learning rate from block to block").default(0.75),
   weightDecay: notNegative.describe("weight decay").default(0.05),
@@ -72,7 +77,7 @@ export const finetuneSchema = z.strictObject({
   maxBad: share.describe("share of broken images that is tolerated").default(0.01),
   workers: workersSchema,
   prefetch: z.int().min(0).describe("batches decoded ahead").default(2),
-  evalEvery: notNegative.describe("epochs between tests; 0: only in the end").default(1),
+  testEvery: notNegative.describe("epochs between tests; 0: only in the end").default(1),
   checkpointEvery: positive.describe("epochs between checkpoints").default(1),
   checkpointMinutes: positive.describe("minutes between checkpoints").default(10),
 });

@@ -291,5 +291,5 @@ export function planFinetune(config: FinetuneConfig, images: number): TrainingSt
     );
   const updates = Math.round(config.epochs * updatesPerEpoch);
   if (updates < 1) throw new EngineError(`finetune: ${config.epochs} epochs are no update; raise epochs`);
-  return { stage: 1, updates, updatesPerEpoch, evaluateEvery: config.evalEvery };
+  return { stage: 1, updates, updatesPerEpoch, evaluateEvery: config.testEvery };
 }
