@@ -26,6 +26,7 @@ import {
   encoderInputs,
   encoderOptions,
   openCommandDevice,
+  tuningOf,
 } from "../program/options.ts";
 import { memorySize } from "../program/parsers.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
@@ -202,9 +203,10 @@ interface OpenedFinetuning extends CommandParts {
 }
 
 async function finetuneOpened(opened: OpenedFinetuning): Promise<void> {
-  const { run, begun, inputs, images, device, interruption, context, output } = opened;
+  const { run, begun, inputs, images, device, interruption, context, options, output } = opened;
   const { store, config, out } = run;
   const { signal } = interruption;
+  const tune = tuningOf(device, options, output);
   const encoder = await loadWeights(device, inputs.weights, inputs, output);
   const start = performance.now();
   const { test } = images;
@@ -216,6 +218,7 @@ async function finetuneOpened(opened: OpenedFinetuning): Promise<void> {
     resume: run.stored !== undefined,
     hostBytes: () => process.memoryUsage().rss,
     signal,
+    ...(tune ? { tune } : {}),
     ...(test ? { test: testedBy(test, { config, signal }, output) } : {}),
   });
   const { result, timings } = await followRun(training, output, {

@@ -42,7 +42,7 @@ export function planFinetuning(
   const side = decodedSide(config, vit);
   const classNames = Array.from({ length: data.classes }, (_, label) => String(label));
   const task = { images: data.images, imageBytes: 2 * side * side * vit.channels, classNames };
-  const method = new FinetuneMethod(device, encoder, config, task);
+  const method = new FinetuneMethod(encoder, config, task);
   const { arenaBytes, inputBytes, flops } = method.plan;
   const { model, result } = method;
   const size = model.parameters.sizeBytes;

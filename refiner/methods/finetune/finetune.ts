@@ -1,4 +1,4 @@
-import type { Device } from "../../../engine/index.ts";
+import { OptionError } from "../../../engine/index.ts";
 import type { Classifier, VisionTransformer } from "../../../models/index.ts";
 import { refuseSmallImages } from "../../data/batches/small_images.ts";
 import { asImageSource, type ImageInput } from "../../data/sources/image_input.ts";
@@ -29,6 +29,11 @@ export interface FinetuneOptions {
   readonly signal?: AbortSignal;
   /** Memory of the host process in bytes, for the metrics. */
   readonly hostBytes?: () => number;
+  /**
+   * Called first in a run that is not resumed, with a function that records the programs without running them: a place for
+   * `tuneProgram`, so that the kernel variants are chosen before anything is computed.
+   */
+  readonly tune?: (record: () => void) => Promise<unknown>;
   /** Accuracy on test images, such as `classifierAccuracy`; called every `testEvery` epochs, and in the end. */
   readonly test?: AccuracyTest;
 }
@@ -52,16 +57,20 @@ export interface FinetuneResult {
  *   device without it
  */
 export async function* finetune(options: FinetuneOptions): AsyncGenerator<FinetuneEvent, FinetuneResult> {
-  const { encoder, config, store, resume, signal, hostBytes, test } = options;
+  const { encoder, config, store, resume, signal, hostBytes, test, tune } = options;
   const given = await asImageSource(options.images);
   const { images, notices } = labelledImages(given);
   const { classNames, notices: ofClasses } = classesOf(images);
+  if (images.channels !== encoder.config.channels)
+    throw new OptionError(
+      `finetune: the images have ${images.channels} channels, the encoder takes ${encoder.config.channels}; convert them (matchChannels)`,
+    );
   const resizeTo = decodedSide(config, encoder.config);
   const viewPixels = imagePixels(config, encoder.config);
   if (!config.enlarge) await refuseSmallImages("finetune", images, { viewPixels, resizeTo });
-  const imageBytes = bytesPerImage(images, resizeTo);
-  const device: Device = encoder.device;
-  const method = new FinetuneMethod(device, encoder, config, { images: images.length, imageBytes, classNames, test });
+  const task = { images: images.length, imageBytes: bytesPerImage(images, resizeTo), classNames, test };
+  if (tune && !resume) await tune(() => new FinetuneMethod(encoder, config, task).destroy());
+  const method = new FinetuneMethod(encoder, config, task);
   try {
     for (const text of [...notices, ...ofClasses]) yield notice(text);
     const run = { images, resizeTo, settings: config, store, resume, signal, hostBytes };

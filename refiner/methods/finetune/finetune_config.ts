@@ -41,6 +41,9 @@ export const finetuneSchema = z.strictObject({
   pixels: z.int().min(0).describe("side of the images; 0: the model's resolution").default(0),
   area: z.tuple([share, share]).describe("share of the area that a crop covers").default([0.08, 1]),
   flip: share.describe("probability of mirroring").default(0.5),
+  randAugment: z.int().min(0).max(8).describe("operations of RandAugment on each image; 0: none").default(2),
+  randAugmentMagnitude: share.describe("mean magnitude of RandAugment's operations").default(0.9),
+  erase: share.describe("probability of erasing a box of an image").default(0.25),
   labelSmoothing: share.describe("share of a target that is spread over all classes").default(0.1),
   mixup: notNegative.describe("α of mixup, which blends pairs of images; 0: none").default(0.8),
   cutmix: notNegative
@@ -87,9 +90,18 @@ export type FinetuneConfig = z.output<typeof finetuneSchema>;
 /** What a user sets; the rest is default. */
 export type FinetuneSettings = z.input<typeof finetuneSchema>;
 
-/** No mixing: what the published recipes for few labels leave out. */
 const unmixed = { mixup: 0, cutmix: 0 } as const;
-const fewShots = { ...unmixed, dropPath: 0, batch: 256 } as const;
+/** Crops and mirroring alone. */
+const plainViews = { ...unmixed, randAugment: 0, erase: 0 } as const;
+/** H/14 and 2B/14 with 10 % of the labels: the full augmentation. */
+const largeTenPercent: FinetuneSettings = {
+  mixup: 0.8,
+  cutmix: 1,
+  erase: 0.25,
+  dropPath: 0.2,
+  batch: 256,
+  learningRate: 1e-3,
+};
 
 /** What a recipe changes for one size of encoder, beside what it sets for all. */
 interface Recipe {
@@ -109,13 +121,18 @@ const recipes: Readonly<Record<string, Recipe>> = {
   },
   /** 1 % of the labels. */
   paper_1percent: {
-    all: { ...unmixed, dropPath: 0, batch: 512, learningRate: 3e-5 },
+    all: { ...plainViews, dropPath: 0, batch: 512, learningRate: 3e-5 },
     sizes: { h14: { weightDecay: 0.4 }, twob14: { weightDecay: 0.4 } },
   },
+  /** 10 % of the labels. */
+  paper_10percent: {
+    all: { ...unmixed, erase: 0, dropPath: 0, batch: 512, learningRate: 3e-5 },
+    sizes: { h14: largeTenPercent, twob14: { ...largeTenPercent, frozenShare: 0.25 } },
+  },
   /** 5 or 10 images of each class. */
-  paper_shots: { all: fewShots, sizes: { twob14: { frozenShare: 0.25 } } },
+  paper_shots: { all: { ...plainViews, dropPath: 0, batch: 256 }, sizes: { twob14: { frozenShare: 0.25 } } },
   small: {
-    all: { ...unmixed, dropPath: 0.1, batch: 64, epochs: 20, warmup: 2, area: [0.4, 1] },
+    all: { ...plainViews, dropPath: 0.1, batch: 64, epochs: 20, warmup: 2, area: [0.4, 1] },
     sizes: {},
   },
 };

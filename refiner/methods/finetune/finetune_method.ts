@@ -67,13 +67,13 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
   readonly #step: FinetuneStep;
   #isHandedOut = false;
 
-  /** @param vit - sizes of the encoder whose weights are to be {@link initialise}d from */
+  /** @param encoder - what the classifier is to begin as; its weights are copied by `initialize` */
   constructor(
-    readonly device: Device,
     readonly encoder: VisionTransformer,
     readonly config: FinetuneConfig,
     readonly task: FinetuneTask,
   ) {
+    const { device } = encoder;
     if (config.precision === "f16") device.requireFeature("finetune: precision f16", "shader-f16");
     this.stages = [planFinetune(config, task.images)];
     const vit = encoder.config;
@@ -126,6 +126,10 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
       average: config.ema > 0 ? this.result.parameters : undefined,
       lossScaling: this.#lossScaling,
     });
+  }
+
+  get device(): Device {
+    return this.encoder.device;
   }
 
   #inputsFor(images: number): ViewInputs {

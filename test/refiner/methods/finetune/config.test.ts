@@ -21,6 +21,9 @@ describe("the settings of fine-tuning", () => {
       labelSmoothing: 0.1,
       mixup: 0.8,
       cutmix: 1,
+      randAugment: 2,
+      randAugmentMagnitude: 0.9,
+      erase: 0.25,
       area: [0.08, 1],
       flip: 0.5,
       ema: 0,
@@ -38,8 +41,23 @@ describe("the settings of fine-tuning", () => {
       batch: 512,
       dropPath: 0,
       mixup: 0,
+      randAugment: 0,
+      erase: 0,
     });
     expect(ofSize("paper_1percent", "h14")).toMatchObject({ weightDecay: 0.4 });
+    expect(ofSize("paper_10percent", "l16")).toMatchObject({
+      randAugment: 2,
+      erase: 0,
+      mixup: 0,
+      dropPath: 0,
+      batch: 512,
+    });
+    expect(ofSize("paper_10percent", "twob14")).toMatchObject({
+      erase: 0.25,
+      mixup: 0.8,
+      frozenShare: 0.25,
+      batch: 256,
+    });
     expect(ofSize("paper_shots", "twob14")).toMatchObject({ frozenShare: 0.25, batch: 256, cutmix: 0 });
     for (const preset of finetunePresets) for (const size of ["ti16", "b16", "twob14"] as const) ofSize(preset, size);
   });

@@ -32,7 +32,7 @@ export async function smallMethod(
 ): Promise<FinetuneMethod> {
   const config = finetuneConfig({ ...smallSettings, ...settings });
   const task = { images: 24, imageBytes: side * side, classNames };
-  const method = new FinetuneMethod(encoder.device, encoder, config, task);
+  const method = new FinetuneMethod(encoder, config, task);
   await method.initialize();
   const [stage] = method.stages;
   if (stage) await method.beginStage(stage, 0);

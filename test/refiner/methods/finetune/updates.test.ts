@@ -144,6 +144,8 @@ describe("an update", () => {
       cutmix: 0,
       dropPath: 0,
       area: [1, 1],
+      randAugment: 0,
+      erase: 0,
       flip: 0,
       labelSmoothing: 0,
       epochs: 20,
