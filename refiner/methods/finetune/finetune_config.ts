@@ -132,7 +132,7 @@ const recipes: Readonly<Record<string, Recipe>> = {
   /** 5 or 10 images of each class. */
   paper_shots: { all: { ...plainViews, dropPath: 0, batch: 256 }, sizes: { twob14: { frozenShare: 0.25 } } },
   small: {
-    all: { ...plainViews, dropPath: 0.1, batch: 64, epochs: 20, warmup: 2, area: [0.4, 1] },
+    all: { ...plainViews, dropPath: 0.1, batch: 64, epochs: 20, warmup: 2, learningRate: 4e-3, area: [0.4, 1] },
     sizes: {},
   },
 };
