@@ -8,9 +8,11 @@ import { demoCommand } from "./commands/demo.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
 import { evaluateCommand } from "./commands/evaluate.ts";
+import { finetuneCommand } from "./commands/finetune.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { knnCommand } from "./commands/knn.ts";
 import { layersCommand } from "./commands/layers.ts";
+import { predictCommand } from "./commands/predict.ts";
 import { pretrainCommand } from "./commands/pretrain.ts";
 import { refineCommand } from "./commands/refine.ts";
 import { reportCommand } from "./commands/report.ts";
@@ -28,6 +30,8 @@ const commands: readonly ((context: CommandContext) => Command)[] = [
   refineCommand,
   pretrainCommand,
   evaluateCommand,
+  finetuneCommand,
+  predictCommand,
   knnCommand,
   layersCommand,
   searchCommand,
@@ -41,7 +45,7 @@ const commands: readonly ((context: CommandContext) => Command)[] = [
 ];
 
 /** Commands that leave nothing but what they print, so that without a reader there is nothing left to do. */
-const printingCommands = new Set(["knn", "layers", "search", "inspect", "doctor"]);
+const printingCommands = new Set(["knn", "layers", "search", "inspect", "doctor", "predict"]);
 
 /** What a pattern becomes that the shell has expanded. */
 const onePath =
@@ -113,7 +117,7 @@ export async function runCli(args: readonly string[], streams: Streams, isDebug 
 }
 
 const intact = "what was written before is intact";
-const again = "start again (refine and pretrain go on with --resume)";
+const again = "start again (refine, pretrain and finetune go on with --resume)";
 
 const systemReasons: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file or folder; check the path",

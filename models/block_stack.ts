@@ -1,13 +1,13 @@
 import { checkpoint } from "../engine/core/gradient_checkpointing.ts";
 import type { Arena, Tensor } from "../engine/index.ts";
-import { type BlockOptions, transformerBlock } from "./layers.ts";
+import { type BlockOptions, type BranchKeep, transformerBlock } from "./layers.ts";
 import type { VitConfig } from "./vit_config.ts";
 
 export interface BlockStackOptions extends Omit<BlockOptions, "keep" | "onAttention"> {
   /** How many blocks there are. */
   readonly blocks: number;
-  /** Drop path: factors per block, as a block takes them. */
-  readonly keep?: readonly NonNullable<BlockOptions["keep"]>[];
+  /** Drop path: factors per block; undefined for one that drops nothing. */
+  readonly keep?: readonly (BranchKeep | undefined)[];
   /** Recompute the inside of every block in the backward pass instead of keeping it. */
   readonly recompute?: boolean;
   /** Receives the output of every block and of its attention module. */

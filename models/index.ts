@@ -1,6 +1,13 @@
 export * from "./checkpoints/index.ts";
+export {
+  Classifier,
+  type ClassifierDescription,
+  type ClassifierForwardOptions,
+  classifierParameters,
+  trainedPositions,
+} from "./classifier.ts";
 export { initializeParameters, type StartOptions, startValues } from "./initial_parameters.ts";
-export { type BlockOptions, transformerBlock } from "./layers.ts";
+export { type BlockOptions, type BranchKeep, transformerBlock } from "./layers.ts";
 export {
   type MaeDecoderConfig,
   type MaeForwardOptions,

@@ -4,6 +4,9 @@ import type { ParameterEntry } from "./parameters.ts";
 /** Standard deviation of class and mask tokens (Facebook's MAE, `models_mae.py`). */
 const tokenDeviation = 0.02;
 
+/** Standard deviation of the head of a classifier (MAE's fine-tuning, `main_finetune.py`). */
+const headDeviation = 2e-5;
+
 export interface StartOptions {
   /**
    * Start value of LayerScale's factors. Default 1e-5: DINOv2, and CaiT of 24 blocks (arXiv 2103.17239, § 2); DeiT III has
@@ -46,6 +49,7 @@ export function startValues(
   const key = { seed, purpose: `initialize ${name}` };
   const [outputs = 1] = shape;
   const inputs = size / outputs;
+  if (initialization === "head") return hostNormal(size, key).map((value) => headDeviation * value);
   if (initialization === "token") return hostNormal(size, key).map((value) => tokenDeviation * value);
   if (initialization === "qkv" && outputs % 3 !== 0)
     throw new OptionError(`${name}: ${outputs} rows are not three matrices`);

@@ -9,10 +9,18 @@ import {
   mul,
   normLinear,
   reshape,
+  type SampleFactors,
+  scaledSum,
   type Tensor,
 } from "../engine/index.ts";
 import { layerScaleNames } from "./parameters.ts";
 import type { LayerScale, VitKind } from "./vit_config.ts";
+
+/** Factors of drop path (arXiv 1603.09382) on both residual branches of a block; samples of one number of tokens each. */
+export interface BranchKeep {
+  readonly attention: SampleFactors;
+  readonly mlp: SampleFactors;
+}
 
 /** What a block needs to know beside its parameters. */
 export interface BlockOptions {
@@ -23,8 +31,8 @@ export interface BlockOptions {
   readonly layerScale?: LayerScale;
   /** Which rows attend to each other. */
   readonly segments: readonly AttentionSegment[];
-  /** Factors `[R, 1]` per token row and residual branch, 0 or 1 / (1 - rate); undefined without drop path. */
-  readonly keep?: { readonly attention: Tensor; readonly mlp: Tensor };
+  /** Drop path: what each sample's residual branches are multiplied with, 0 or what keeps the mean. Default: nothing is dropped. */
+  readonly keep?: BranchKeep;
   /** Receives the output of the attention module, before the residual sum. */
   readonly onAttention?: (output: Tensor) => void;
 }
@@ -77,10 +85,10 @@ function mlp(parameters: Arena, prefix: string, x: Tensor, residual: Tensor, opt
   );
 }
 
-/** Factors on a branch before the residual sum: per channel (LayerScale) and per token row (drop path). */
+/** Factors on a branch before the residual sum: per channel (LayerScale) and per sample (drop path). */
 interface BranchFactors {
   readonly gamma: Tensor | undefined;
-  readonly keep: Tensor | undefined;
+  readonly keep: SampleFactors | undefined;
 }
 
 /** Adds a branch to the residual stream, fused into the branch's last linear layer unless a factor comes between. */
@@ -93,8 +101,7 @@ function addBranch(
   let y = branch({});
   // In f32: factors start near 1e-5, where f16 has few bits left, and their gradients are sums over all rows.
   if (gamma) y = cast(mul(cast(y, "f32"), gamma), residual.dtype);
-  if (keep) y = mul(y, cast(keep, residual.dtype));
-  return add(residual, y);
+  return keep ? scaledSum(residual, y, keep) : add(residual, y);
 }
 
 /** Layer norm with the parameters of that name. */

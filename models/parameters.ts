@@ -3,9 +3,9 @@ import type { LayerScale, VitConfig } from "./vit_config.ts";
 
 /**
  * How a parameter starts: `xavier` is uniform over its fan in and out, `qkv` the same for three stacked matrices, `layer-scale`
- * one small number.
+ * one small number, `head` the weight of a classifier's head.
  */
-export type Initialization = "xavier" | "qkv" | "zeros" | "ones" | "token" | "layer-scale";
+export type Initialization = "xavier" | "qkv" | "zeros" | "ones" | "token" | "layer-scale" | "head";
 
 export interface ParameterEntry extends ArenaEntry {
   readonly initialization: Initialization;

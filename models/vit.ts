@@ -15,7 +15,7 @@ import {
   type Tensor,
 } from "../engine/index.ts";
 import { blockSizes, blockStack } from "./block_stack.ts";
-import { embedPatches, norm } from "./layers.ts";
+import { type BranchKeep, embedPatches, norm } from "./layers.ts";
 import { vitParameters } from "./parameters.ts";
 import { sincosPositions } from "./positions.ts";
 import { gridOf, type Precision, type VitConfig } from "./vit_config.ts";
@@ -30,12 +30,14 @@ export interface TokenSegment extends AttentionSegment {
 export interface ForwardOptions {
   /** Blocks (0-based) whose raw output is wanted. */
   readonly taps?: readonly number[];
-  /** Drop path: factors per block, `[R, 1]` each, 0 or 1 / (1 - rate). */
-  readonly keep?: readonly { readonly attention: Tensor; readonly mlp: Tensor }[];
+  /** Drop path: factors per block and sample, of images of one resolution; undefined for a block that drops nothing. */
+  readonly keep?: readonly (BranchKeep | undefined)[];
   /** Recompute the inside of every block in the backward pass instead of keeping it. */
   readonly recompute?: boolean;
   /** Default f32. With f16 all token rows are f16; gradients of parameters are f32 in any case. */
   readonly precision?: Precision;
+  /** `leave out` ends with the raw output of the last block, for a norm that follows pooling. Default: the last norm is applied. */
+  readonly lastNorm?: "apply" | "leave out";
   /** Receives inner values, for inspection and tests. */
   readonly observe?: (name: string, value: Tensor) => void;
 }
@@ -98,7 +100,7 @@ export class VisionTransformer {
   forward(images: Tensor | readonly Tensor[], options: ForwardOptions = {}): EncodedTokens {
     const list = "shape" in images ? [images] : images;
     const { config, parameters } = this;
-    const { taps = [], precision = "f32", ...stack } = options;
+    const { taps = [], precision = "f32", lastNorm = "apply", ...stack } = options;
     const { observe } = stack;
     if (precision === "f16") this.device.requireFeature("vit: precision f16", "shader-f16");
     for (const tap of taps) {
@@ -119,7 +121,7 @@ export class VisionTransformer {
     const outputs = blockStack(parameters, "blocks", x, { ...stack, ...blockSizes(config), segments });
     const tapped = new Map(outputs.flatMap((output, j) => (taps.includes(j) ? [[j, output] as const] : [])));
     x = outputs.at(-1) ?? x;
-    if (config.kind === "prenorm") x = norm(parameters, "norm", x, config.epsilon);
+    if (config.kind === "prenorm" && lastNorm === "apply") x = norm(parameters, "norm", x, config.epsilon);
     return { rows: x, segments, taps: tapped };
   }
 

@@ -98,6 +98,11 @@ export const rooms = [
     imports: ["engine/core", "refiner/data"],
   },
   {
+    room: "refiner/data/augmentation",
+    holds: "what training for classes does to batches: mixed images and targets",
+    imports: ["shaders", "engine/core", "engine/index", "refiner/data", "refiner/data/batches"],
+  },
+  {
     room: "refiner/data/index",
     at: ["refiner/data/index.ts", "refiner/data/index_node.ts", "refiner/data/sources/open_images_node.ts"],
     holds: "the doors, and the choice of a source by path",
@@ -193,6 +198,11 @@ export const rooms = [
     imports: ["engine/index", "refiner/evaluation/core", "refiner/evaluation/neighbours"],
   },
   {
+    room: "refiner/evaluation/classification",
+    holds: "classes of images by a trained classifier",
+    imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/core", "refiner/evaluation/features"],
+  },
+  {
     room: "refiner/evaluation",
     holds: "the door, and protocols that need a model; knows no method",
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/*"],
@@ -228,6 +238,19 @@ export const rooms = [
       "refiner/data/index",
       "refiner/training",
       "refiner/evaluation",
+      "refiner/methods",
+    ],
+  },
+  {
+    room: "refiner/methods/finetune",
+    holds: "classifier, layer-wise decay, drop path, micro-batches",
+    imports: [
+      "engine/core",
+      ...publicBelow,
+      ...data,
+      "refiner/data/augmentation",
+      "refiner/data/index",
+      "refiner/training",
       "refiner/methods",
     ],
   },

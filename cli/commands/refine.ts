@@ -87,7 +87,7 @@ export function refineCommand(context: CommandContext): Command {
       "with --dry-run, device memory to fit into, such as 24GB (WebGPU tells none)",
       memorySize,
     )
-    .option("--no-evaluate", "do not measure k-NN accuracy");
+    .option("--no-evaluate", "measure no accuracy");
   addEncoderOptions(command);
   addSettings(command, refineSchema).action((options: RefineCommandOptions) => runRefine(context, command, options));
   return finishCommand(

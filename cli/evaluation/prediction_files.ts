@@ -3,6 +3,7 @@ import type { ByteSink } from "../../engine/files/index.ts";
 import { writeFileAtomic } from "../../engine/platform/files_node.ts";
 import { confusionTable, type TestPredictions } from "../../refiner/evaluation/index.ts";
 import type { ImageSource } from "../../refiner/index.ts";
+import { csvCell } from "../output/csv.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 /** Checks the names of files that predictions are written to. @throws UsageError for an ending that says no known format */
@@ -54,14 +55,8 @@ export async function writeTable(
   sink: ByteSink,
   rows: readonly (readonly (string | number | null)[])[],
 ): Promise<void> {
-  const text = rows.map((cells) => `${cells.map(cell).join(",")}\n`).join("");
+  const text = rows.map((cells) => `${cells.map(csvCell).join(",")}\n`).join("");
   await sink.write(new TextEncoder().encode(text));
-}
-
-/** As RFC 4180 quotes it; empty for null. */
-function cell(value: string | number | null): string {
-  const text = value === null ? "" : String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 async function writeParquet(sink: ByteSink, rows: readonly PredictionRow[]): Promise<void> {

@@ -1,8 +1,8 @@
-import type { PretrainEvent, RefineEvent } from "../../refiner/index.ts";
+import type { FinetuneEvent, PretrainEvent, RefineEvent } from "../../refiner/index.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 
-type RunEvent = RefineEvent | PretrainEvent;
+type RunEvent = RefineEvent | PretrainEvent | FinetuneEvent;
 type EventOf<Event extends RunEvent, Kind extends RunEvent["kind"]> = Extract<Event, { readonly kind: Kind }>;
 
 /** Seconds that a part of a run took. */
@@ -19,6 +19,7 @@ export interface RunDisplay<Event extends RunEvent> {
   readonly stage?: (event: EventOf<Event, "update">) => string;
   readonly update?: (event: EventOf<Event, "update">) => void;
   readonly knn?: (event: EventOf<Event, "knn">) => void;
+  readonly test?: (event: EventOf<Event, "test">) => void;
   /** Called before a line is printed, and at the end. */
   readonly clear?: () => void;
 }
@@ -55,6 +56,7 @@ async function show<Event extends RunEvent>(
   if (event.kind === "checkpoint") return;
   progress.end();
   if (isOf(event, "knn")) return display.knn?.(event);
+  if (isOf(event, "test")) return display.test?.(event);
   display.clear?.();
   if (isOf(event, "broken")) output.warning(`left out: ${event.text}`);
   if (isOf(event, "notice")) output.notice(event.text);
@@ -109,5 +111,6 @@ class PartTimes {
 function partOf(event: RunEvent): string | undefined {
   if (event.kind === "update") return `stage ${event.stage}`;
   if (event.kind === "knn") return "k-NN evaluations";
+  if (event.kind === "test") return "tests";
   return event.kind === "checkpoint" ? "checkpoints" : undefined;
 }

@@ -25,9 +25,12 @@ export interface RunOptions extends CommonOptions {
   readonly force: boolean;
 }
 
+/** Commands that train in a run folder. */
+export type TrainingCommand = "refine" | "pretrain" | "finetune";
+
 /** A run that begins, or goes on. */
 export interface OpenedRun<Config extends object> {
-  readonly command: "refine" | "pretrain";
+  readonly command: TrainingCommand;
   readonly out: string;
   readonly store: RunFolder;
   /** Gives the folder free for other processes. */
@@ -48,7 +51,7 @@ export interface RunRequest<Config> {
 
 /** Opens the folder of a run, and completes its settings by those that it began with. @throws UsageError */
 export async function openRun<Config extends object>(
-  command: "refine" | "pretrain",
+  command: TrainingCommand,
   options: RunOptions,
   { settings, parse, reads }: RunRequest<Config>,
 ): Promise<OpenedRun<Config>> {

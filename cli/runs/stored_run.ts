@@ -11,10 +11,10 @@ import { differingData, type Fingerprint, fingerprintSchema } from "./fingerprin
 export const configFile = "config.json";
 
 /** Commands that leave runs. */
-export type RunCommand = "refine" | "pretrain" | "demo" | "evaluate";
+export type RunCommand = "refine" | "pretrain" | "finetune" | "demo" | "evaluate";
 
 const storedSchema = z.looseObject({
-  command: z.enum(["refine", "pretrain", "demo", "evaluate"]).optional(),
+  command: z.enum(["refine", "pretrain", "finetune", "demo", "evaluate"]).optional(),
   weights: z.string().optional(),
   images: z.string(),
   imageCount: z.number().optional(),

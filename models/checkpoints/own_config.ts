@@ -8,8 +8,11 @@ export const configKey = "mimrefine.config";
 /** Metadata key of the number of attention heads of the decoder, which no shape tells. */
 export const decoderHeadsKey = "mimrefine.decoderHeads";
 
+/** Metadata key of the classes, the pooling and the images of a classifier. */
+export const classifierKey = "mimrefine.classifier";
+
 /** All metadata that this package writes beside weights. */
-const ownKeys = [configKey, decoderHeadsKey, "mimrefine.names", "mimrefine.source", "mimrefine.method"];
+const ownKeys = [configKey, decoderHeadsKey, classifierKey, "mimrefine.names", "mimrefine.source", "mimrefine.method"];
 
 /** Words that a value of the config may be, or a number. */
 const valueKinds: Readonly<Record<keyof VitConfig, "number" | readonly string[]>> = {

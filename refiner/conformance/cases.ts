@@ -4,12 +4,15 @@ import { clusteringCase } from "./evaluation/clustering.ts";
 import { fewShotSubsetsCase } from "./evaluation/few_shot_subsets.ts";
 import { lowShotCase } from "./evaluation/low_shot.ts";
 import { robustnessCase } from "./evaluation/robustness.ts";
+import { finetuneCase } from "./finetune/finetune.ts";
 import { finetuneScheduleCase } from "./finetune_schedule.ts";
 import type { GoldenCheck } from "./fixture.ts";
 import { headCase } from "./head.ts";
 import { knnCase } from "./knn.ts";
+import { layerDecayGroupsCase } from "./layer_decay_groups.ts";
 import { maeCase } from "./mae.ts";
 import { metricsCase } from "./metrics.ts";
+import { mixupCase } from "./mixup.ts";
 import { positionsCase } from "./positions.ts";
 import { linearProbeCase } from "./probes/linear_probe.ts";
 import { randAugmentCase } from "./rand_augment.ts";
@@ -42,4 +45,7 @@ export const cases: Readonly<Record<string, GoldenCheck>> = {
   robustness: robustnessCase,
   "refine-trajectory-stage2": trajectoryCase,
   "refine-trajectory-stage3": trajectoryCase,
+  finetune: finetuneCase,
+  "layer-decay-groups": layerDecayGroupsCase,
+  mixup: mixupCase,
 };

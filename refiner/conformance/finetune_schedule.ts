@@ -1,5 +1,6 @@
 import { probeRateAt } from "../evaluation/probes/linear_probe_method.ts";
 import { peakLearningRate } from "../training/schedule.ts";
+import { checkFinetuneRates, checkVtabFactors } from "./finetune/schedules.ts";
 import type { GoldenCase, GoldenCheck } from "./fixture.ts";
 
 /** Relative to the peak; both sides are float64. */
@@ -7,9 +8,13 @@ const bound = 1e-12;
 
 /** Learning rates of the evaluations that train something. */
 export const finetuneScheduleCase: GoldenCheck = {
-  run: async (golden) => checkProbeRates(golden),
+  run: async (golden) => {
+    checkFinetuneRates(golden);
+    checkProbeRates(golden);
+    checkVtabFactors(golden);
+  },
   inputs: {
-    keys: /^probe_percent\.\d+\.(base_lr|batch_size|total_updates|end_lr|warmup_percent)$/,
+    keys: /^(fine_tuning|probe_percent|vtab)\.\d+\.(base_lr|batch_size|epochs|updates_per_epoch|warmup_epochs|total_updates|end_lr|warmup_percent)$/,
   },
 };
 

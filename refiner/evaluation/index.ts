@@ -15,6 +15,13 @@ export {
   kMeans,
 } from "./clustering/kmeans.ts";
 export { type DeviceSilhouetteOptions, silhouetteSamplesOnDevice } from "./clustering/silhouette_device.ts";
+export {
+  type ClassPrediction,
+  type ClassScore,
+  classifierAccuracy,
+  type PredictOptions,
+  predictClasses,
+} from "./classification/predict_classes.ts";
 export { EvaluationError } from "./core/errors.ts";
 export type { FeatureMatrix } from "./core/feature_matrix.ts";
 export { type LabelledImages, labelledImages } from "./core/labelled_images.ts";

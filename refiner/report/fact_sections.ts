@@ -2,37 +2,12 @@ import { escapeHtml, formatNumber, formatPercent, table } from "./html.ts";
 import { knnStates } from "./knn_section.ts";
 import type { RunRecord } from "./report_data.ts";
 
+type Fact = readonly [name: string, value: string, note: string];
+
 /** The few numbers to see first. */
-export function headlines({ metrics, data }: RunRecord): string {
-  const { before, after } = knnStates(metrics.knn);
-  const last = (of: typeof before): number => of?.accuracy.at(-1) ?? Number.NaN;
-  const best = (of: typeof before): number => (of ? Math.max(...of.accuracy) : Number.NaN);
-  const facts: (readonly [name: string, value: string, note: string])[] = [];
-  if (before && after) {
-    facts.push([
-      "k-NN, last block",
-      formatPercent(last(after)),
-      `before ${formatPercent(last(before))}, ${points(last(after) - last(before))}`,
-    ]);
-    facts.push([
-      "k-NN, best block",
-      formatPercent(best(after)),
-      `before ${formatPercent(best(before))}, ${points(best(after) - best(before))}`,
-    ]);
-  } else if (before)
-    facts.push(["k-NN before, last block", formatPercent(last(before)), `best block ${formatPercent(best(before))}`]);
-  const { updates } = metrics;
-  const stages = ([2, 3] as const).map((stage) => updates.filter((line) => line.stage === stage).length);
-  const isRefinement = updates.some(({ stage }) => stage > 1);
-  if (updates.length > 0)
-    facts.push([
-      "Updates",
-      String(updates.length),
-      isRefinement ? `stage 2: ${stages[0]}, stage 3: ${stages[1]}` : "pre-training",
-    ]);
-  const loss = updates.at(-1)?.loss;
-  if (loss !== undefined)
-    facts.push(["Loss, last update", formatNumber(loss), isRefinement ? "sum over the heads" : "mean squared error"]);
+export function headlines(run: RunRecord): string {
+  const { data } = run;
+  const facts: Fact[] = [...neighbourFacts(run), ...trainingFacts(run)];
   const seconds = data.timings.reduce((sum, one) => sum + one.seconds, 0);
   if (seconds > 0) facts.push(["Time", formatDuration(seconds), String(data.device.name ?? "")]);
   const cells = facts.map(
@@ -40,6 +15,49 @@ export function headlines({ metrics, data }: RunRecord): string {
       `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}<small>${escapeHtml(note)}</small></dd></div>`,
   );
   return cells.length > 0 ? `<dl class="facts">${cells.join("")}</dl>` : "";
+}
+
+function neighbourFacts({ metrics }: RunRecord): Fact[] {
+  const { before, after } = knnStates(metrics.knn);
+  const last = (of: typeof before): number => of?.accuracy.at(-1) ?? Number.NaN;
+  const best = (of: typeof before): number => (of ? Math.max(...of.accuracy) : Number.NaN);
+  if (before && !after)
+    return [["k-NN before, last block", formatPercent(last(before)), `best block ${formatPercent(best(before))}`]];
+  if (!before || !after) return [];
+  return [
+    [
+      "k-NN, last block",
+      formatPercent(last(after)),
+      `before ${formatPercent(last(before))}, ${points(last(after) - last(before))}`,
+    ],
+    [
+      "k-NN, best block",
+      formatPercent(best(after)),
+      `before ${formatPercent(best(before))}, ${points(best(after) - best(before))}`,
+    ],
+  ];
+}
+
+/** What the loss of a training of one stage is. */
+const singleStages: Readonly<Record<string, { readonly name: string; readonly loss: string }>> = {
+  finetune: { name: "fine-tuning", loss: "cross-entropy" },
+  pretrain: { name: "pre-training", loss: "mean squared error" },
+};
+
+function trainingFacts({ metrics, config }: RunRecord): Fact[] {
+  const { updates, tests } = metrics;
+  const facts: Fact[] = [];
+  const test = tests.at(-1);
+  if (test) facts.push(["Top-1, last epoch", formatPercent(test.accuracy), `${test.images} test images`]);
+  const stages = ([2, 3] as const).map((stage) => updates.filter((line) => line.stage === stage).length);
+  const isRefinement = updates.some(({ stage }) => stage > 1);
+  const single = singleStages[config.command === "finetune" ? "finetune" : "pretrain"];
+  const name = isRefinement ? `stage 2: ${stages[0]}, stage 3: ${stages[1]}` : (single?.name ?? "");
+  if (updates.length > 0) facts.push(["Updates", String(updates.length), name]);
+  const loss = updates.at(-1)?.loss;
+  if (loss !== undefined)
+    facts.push(["Loss, last update", formatNumber(loss), isRefinement ? "sum over the heads" : (single?.loss ?? "")]);
+  return facts;
 }
 
 /** Device, timings and planned memory. */

@@ -8,5 +8,5 @@ export {
 } from "./gallery.ts";
 export { type PatchMap, patchMaps } from "./patch_maps.ts";
 export { type ReportData, type ReportPicture, type RunRecord, reportDataSchema } from "./report_data.ts";
-export { type KnnLine, parseMetrics, type RunMetrics, type UpdateLine } from "./run_metrics.ts";
+export { type KnnLine, parseMetrics, type RunMetrics, type TestLine, type UpdateLine } from "./run_metrics.ts";
 export { writeReport } from "./write_report.ts";

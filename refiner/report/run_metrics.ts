@@ -31,15 +31,26 @@ const knnSchema = z.object({
   accuracy: z.array(number),
 });
 
-/** One update of a run; stage 1 is pre-training. */
+const testSchema = z.object({
+  kind: z.literal("test"),
+  epoch: z.number(),
+  accuracy: number,
+  images: z.number(),
+});
+
+/** One update of a run; stage 1 is pre-training or fine-tuning. */
 export type UpdateLine = z.output<typeof updateSchema>;
 /** One k-NN evaluation: stage 1 is before, 2 after stage 2, 3 within or after stage 3. */
 export type KnnLine = z.output<typeof knnSchema>;
+
+/** One test of a classifier, after that many epochs. */
+export type TestLine = z.output<typeof testSchema>;
 
 /** What `metrics.jsonl` holds. */
 export interface RunMetrics {
   readonly updates: readonly UpdateLine[];
   readonly knn: readonly KnnLine[];
+  readonly tests: readonly TestLine[];
   /** Lines that could not be read: cut off by a kill, or of a kind that the report does not know. */
   readonly skipped: number;
 }
@@ -48,17 +59,20 @@ export interface RunMetrics {
 export function parseMetrics(text: string): RunMetrics {
   const updates: UpdateLine[] = [];
   const knn: KnnLine[] = [];
+  const tests: TestLine[] = [];
   let skipped = 0;
   for (const line of text.split("\n")) {
     if (line.trim() === "") continue;
     const value = parsed(line);
     const update = updateSchema.safeParse(value);
     const evaluation = knnSchema.safeParse(value);
+    const test = testSchema.safeParse(value);
     if (update.success) updates.push(update.data);
     else if (evaluation.success) knn.push(evaluation.data);
+    else if (test.success) tests.push(test.data);
     else skipped++;
   }
-  return { updates, knn, skipped };
+  return { updates, knn, tests, skipped };
 }
 
 function parsed(line: string): unknown {

@@ -23,8 +23,15 @@ const headMetrics: readonly (readonly [key: string, title: string, description: 
   ],
 ];
 
-/** Curves of loss and health per head, learning rates, gradient norms, speed. */
-export function trainingSection(updates: readonly UpdateLine[]): string {
+/**
+ * Curves of loss and health per head, learning rates, gradient norms, speed.
+ *
+ * @param lossUnit - what the loss is where there is only one
+ */
+export function trainingSection(
+  updates: readonly UpdateLine[],
+  lossUnit = "mean squared error of the hidden patches",
+): string {
   if (updates.length === 0) return `<p class="soft">No update has been made yet.</p>`;
   const steps = positions(updates);
   const heads = [...new Set(updates.flatMap(({ heads }) => Object.keys(heads)))];
@@ -59,7 +66,7 @@ export function trainingSection(updates: readonly UpdateLine[]): string {
     curve("encoder", stateColours.after, (line) => of(line).encoder),
     curve("heads", stateColours.afterStage2, (line) => of(line).heads, "6 4"),
   ];
-  const total = chart("loss", "Loss", "mean squared error of the hidden patches", "It should fall and level off.", [
+  const total = chart("loss", "Loss", lossUnit, "It should fall and level off.", [
     curve("loss", stateColours.after, ({ loss }) => loss),
   ]);
   const rest = [

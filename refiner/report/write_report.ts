@@ -1,3 +1,4 @@
+import { accuracySection } from "./accuracy_section.ts";
 import { configurationSection, headlines, machineSection } from "./fact_sections.ts";
 import { escapeHtml } from "./html.ts";
 import { knnSection } from "./knn_section.ts";
@@ -8,15 +9,24 @@ import { trainingSection } from "./training_section.ts";
 
 /** The report of a run as one HTML file. Every chart has its numbers as a table. */
 export function writeReport(run: RunRecord): string {
+  const isFineTuning = run.config.command === "finetune";
+  const found: readonly PageSection[] = isFineTuning
+    ? [
+        ["accuracy", "Accuracy", accuracySection(run.metrics.tests)],
+        ["training", "Training", trainingSection(run.metrics.updates, "cross-entropy of smoothed and mixed targets")],
+      ]
+    : [
+        ["knn", "k-NN accuracy", knnSection(run.metrics.knn)],
+        ["training", "Training", trainingSection(run.metrics.updates)],
+        ["neighbours", "Nearest images", gallerySection(run.data)],
+        ["patches", "Patch features", patchMapSection(run.data)],
+      ];
   const sections: readonly PageSection[] = [
-    ["knn", "k-NN accuracy", knnSection(run.metrics.knn)],
-    ["training", "Training", trainingSection(run.metrics.updates)],
-    ["neighbours", "Nearest images", gallerySection(run.data)],
-    ["patches", "Patch features", patchMapSection(run.data)],
+    ...found,
     ["machine", "Machine, time and memory", machineSection(run)],
     ["configuration", "Configuration", configurationSection(run.config)],
   ];
-  const action = run.config.command === "pretrain" ? "Pre-training" : "Refinement";
+  const action = actionOf(run.config.command);
   const version = run.config.version;
   const made = typeof version === "string" ? `mimrefine ${version}` : "mimrefine";
   const { skipped } = run.metrics;
@@ -29,4 +39,9 @@ export function writeReport(run: RunRecord): string {
     sections,
     footer: `${note}<p>Written by ${escapeHtml(made)} from config.json, metrics.jsonl and report_data.json of the run folder.</p>`,
   });
+}
+
+function actionOf(command: unknown): string {
+  if (command === "finetune") return "Fine-tuning";
+  return command === "pretrain" ? "Pre-training" : "Refinement";
 }

@@ -12,7 +12,7 @@ import {
   type Program,
   type Tensor,
 } from "../../engine/index.ts";
-import { isDecayed } from "./schedule.ts";
+import { isDecayed as isDecayedByDefault } from "./schedule.ts";
 
 /** Learning-rate scale and weight decay of one parameter. */
 export interface ParameterGroup {
@@ -25,6 +25,8 @@ export interface GroupOptions {
   readonly weightDecay: number;
   /** Factor by parameter name; 0 freezes it. Default 1. */
   readonly scaleOf?: (name: string) => number;
+  /** Which parameters the weight decay is for; default: those of refining and pre-training. */
+  readonly isDecayed?: (name: string, shape: readonly number[]) => boolean;
 }
 
 /** AdamW over one arena: gradients, moments and the table of parameter groups. */
@@ -44,6 +46,7 @@ export class ArenaOptimizer {
     this.gradients = parameters.like(`${parameters.name} gradients`);
     this.firstMoment = parameters.like(`${parameters.name} first moments`);
     this.secondMoment = parameters.like(`${parameters.name} second moments`);
+    const isDecayed = options.isDecayed ?? isDecayedByDefault;
     this.groups = new Map(
       parameters.entries.map(({ name, shape }): [string, ParameterGroup] => [
         name,

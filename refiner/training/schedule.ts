@@ -31,6 +31,21 @@ export function learningRateAt(schedule: Schedule, update: number): number {
 }
 
 /**
+ * Factor on the learning rate of an update of VTAB-1K's fine-tuning (vtab1k-pytorch, whose schedule counts one update less than it
+ * makes): 1 in the last update of the warm-up, 0 in the last update but one, and above 0 again in the last.
+ *
+ * @throws OptionError outside 0 … totalUpdates - 1
+ */
+export function vtabLearningRateFactor(update: number, totalUpdates: number): number {
+  if (update < 0 || update >= totalUpdates)
+    throw new OptionError(`schedule: update ${update} is outside 0 … ${totalUpdates - 1}`);
+  const warmup = Math.floor(totalUpdates / 10);
+  if (update < warmup) return (update + 1) / warmup;
+  const length = Math.max(1, totalUpdates - warmup - 1);
+  return (1 + Math.cos((Math.PI * (update - warmup + 1)) / length)) / 2;
+}
+
+/**
  * Factor on the learning rate of a parameter at a depth: 0 for the embedding, j + 1 for block j, blocks + 1 for the last norm
  * (BEiT, arXiv 2106.08254).
  */

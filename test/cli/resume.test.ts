@@ -14,6 +14,12 @@ const pretraining =
     " ",
   );
 
+/** In micro-batches, with what is drawn for a batch; the kernels of RandAugment would take long to compile, seven times. */
+const finetuning =
+  "--batch 16 --micro-batch 6 --epochs 8 --warmup 1 --drop-path 0.4 --rand-augment 0 --checkpoint-minutes 0.00001".split(
+    " ",
+  );
+
 /** A training of 40 updates as a command. */
 interface Training {
   readonly command: string;
@@ -29,6 +35,12 @@ const trainings: readonly Training[] = [
     begin: (out) => start("pretrain", "--images", at("images-idx3-ubyte"), "--out", out, ...pretraining),
     resume: (out) => start("pretrain", "--resume", out),
     result: "mae.safetensors",
+  },
+  {
+    command: "finetune",
+    begin: (out) => start("finetune", ...inputs(), "--out", out, ...finetuning),
+    resume: (out) => start("finetune", "--resume", out),
+    result: "classifier.safetensors",
   },
 ];
 

@@ -142,6 +142,10 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
   },
   rows: { operands: one([4, 64]), run: x((values) => engine.rows(values, 1, 3)) },
   rsqrt: { operands: one([5], positive), run: x(engine.rsqrt) },
+  scaledSum: {
+    operands: two([4, 3], [4, 3]),
+    run: ab((a, b) => engine.scaledSum(a, b, { table: device.tensor([0.5, 2], [1, 2]), row: 0 })),
+  },
   scatterAdd: { operands: one([3, 2]), run: x((values) => engine.scatterAdd(words([1, 0, 1]), values, 2)) },
   slice: {
     operands: one([3, 4]),
@@ -151,6 +155,10 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
         [0, 2],
       ]),
     ),
+  },
+  softCrossEntropyPerRow: {
+    operands: one([2, 3]),
+    run: x((logits) => engine.softCrossEntropyPerRow(logits, device.tensor([1, 0, 0, 0.2, 0.3, 0.5], [2, 3]))),
   },
   softmax: { operands: one([2, 4]), run: x((values) => engine.softmax(values)) },
   sqrt: { operands: one([5], positive), run: x(engine.sqrt) },

@@ -80,13 +80,13 @@ interface RunOptions {
 async function run(vit: VisionTransformer, { precision = "f32", recompute = false, dropsPaths = false }: RunOptions) {
   const rows = images * tokens;
   const kept = hostUniform(2 * blocks * images, { seed: 2, purpose: "keep" });
-  const factor = (at: number): Float32Array =>
-    Float32Array.from({ length: rows }, (_, row) =>
-      (kept[at * images + Math.floor(row / tokens)] ?? 0) < 0.3 ? 0 : 1 / 0.7,
-    );
+  const table = device.tensor(
+    kept.map((draw) => (draw < 0.3 ? 0 : 1 / 0.7)),
+    [2 * blocks, images],
+  );
   const keep = Array.from({ length: blocks }, (_, j) => ({
-    attention: device.tensor(factor(2 * j), [rows, 1]),
-    mlp: device.tensor(factor(2 * j + 1), [rows, 1]),
+    attention: { table, row: 2 * j },
+    mlp: { table, row: 2 * j + 1 },
   }));
   const names = [...vit.parameters.tensors.keys()];
   const recorded = recordProgram(device, (program) => {

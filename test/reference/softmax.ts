@@ -28,3 +28,17 @@ export function crossEntropyReference(
     }, 0);
   });
 }
+
+/** Cross-entropy of each row against weights of the classes, in float64. */
+export function softCrossEntropyReference(
+  logits: ArrayLike<number>,
+  targets: ArrayLike<number>,
+  columns: number,
+): Float64Array {
+  return Float64Array.from({ length: logits.length / columns }, (_, r) => {
+    const row = Array.from({ length: columns }, (_, c) => logits[r * columns + c] ?? Number.NaN);
+    const largest = Math.max(...row);
+    const logSum = Math.log(row.reduce((total, v) => total + Math.exp(v - largest), 0));
+    return row.reduce((loss, v, c) => loss + (targets[r * columns + c] ?? 0) * (largest - v + logSum), 0);
+  });
+}

@@ -2,7 +2,13 @@ import { type PhiloxBlock, philox } from "../../../engine/core/host_random.ts";
 
 /** Independent uses of one seed; the numbers are part of the format: changing one changes every run. */
 export type RandomPurpose = keyof typeof purposes;
-const purposes = { "epoch order": 1, "replacement of a broken image": 2, "k-means": 3, "principal components": 4 };
+const purposes = {
+  "epoch order": 1,
+  "replacement of a broken image": 2,
+  "k-means": 3,
+  "principal components": 4,
+  mixing: 11,
+};
 
 /** A sequence of numbers that depends on (seed, purpose, step) only. */
 export class RandomStream {

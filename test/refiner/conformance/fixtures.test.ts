@@ -6,7 +6,14 @@ import { fixtureFolder } from "../../fixtures.ts";
 const device = await testDevice();
 
 /** Cases whose numbers depend on the precision of an encoder. */
-const modelCases = ["vit-prenorm", "vit-postnorm", "mae", "refine-trajectory-stage2", "refine-trajectory-stage3"];
+const modelCases = [
+  "vit-prenorm",
+  "vit-postnorm",
+  "mae",
+  "finetune",
+  "refine-trajectory-stage2",
+  "refine-trajectory-stage3",
+];
 
 describe.each(modelCases)("%s in f16", (name) => {
   it("equals the authors' numbers within the bounds of half precision", { timeout: 300_000 }, async (context) => {
@@ -28,10 +35,15 @@ const comparisons: Readonly<Record<string, number>> = {
   corruptions: 51,
   "clustering-more": 139,
   "few-shot-subsets": 113,
+  finetune: 333,
+  "finetune-schedule": 14,
   knn: 64,
+  "layer-decay-groups": 306,
+  "linear-probe": 190,
   "logreg-lowshot": 49,
   mae: 110,
   metrics: 62,
+  mixup: 64,
   "nnclr-allswap": 51,
   "nnclr-head": 179,
   "nnclr-topk": 75,

@@ -1,0 +1,98 @@
+import { type Device, OverLimitError } from "../../../engine/index.ts";
+import { countParameters, VisionTransformer, type VitConfig } from "../../../models/index.ts";
+import type { FinetuneConfig } from "./finetune_config.ts";
+import { FinetuneMethod } from "./finetune_method.ts";
+import { decodedSide } from "./finetune_views.ts";
+
+/** What a fine-tuning would take. */
+export interface FinetunePlan {
+  readonly parameters: number;
+  /** Device memory in bytes, by kind. */
+  readonly memory: {
+    /** Encoder and head, and their moving average where there is one. */
+    readonly weights: number;
+    readonly gradients: number;
+    /** Both moments of AdamW. */
+    readonly moments: number;
+    /** The given encoder, which stays as it is. */
+    readonly encoder: number;
+    readonly activations: number;
+    readonly inputs: number;
+    readonly total: number;
+  };
+  /** Floating-point operations of one update. */
+  readonly flopsPerUpdate: number;
+  readonly updates: number;
+  readonly microBatch: number;
+}
+
+/**
+ * Plans a fine-tuning without allocating what it plans.
+ *
+ * @param data - number of the images and of their classes
+ * @throws OverLimitError if a tensor is over the limits of the device, OptionError
+ */
+export function planFinetuning(
+  device: Device,
+  vit: VitConfig,
+  config: FinetuneConfig,
+  data: { readonly images: number; readonly classes: number },
+): FinetunePlan {
+  const encoder = new VisionTransformer(device, vit);
+  const side = decodedSide(config, vit);
+  const classNames = Array.from({ length: data.classes }, (_, label) => String(label));
+  const task = { images: data.images, imageBytes: 2 * side * side * vit.channels, classNames };
+  const method = new FinetuneMethod(encoder, config, task);
+  const { arenaBytes, inputBytes, flops } = method.plan;
+  const { model, result } = method;
+  const size = model.parameters.sizeBytes;
+  const parts = {
+    weights: size + (result === model ? 0 : size),
+    gradients: size,
+    moments: 2 * size,
+    encoder: encoder.parameters.sizeBytes + encoder.positions.sizeBytes,
+    activations: arenaBytes,
+    inputs: inputBytes,
+  };
+  const plan = {
+    parameters: countParameters(model.parameters.entries),
+    memory: { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) },
+    flopsPerUpdate: flops,
+    updates: method.stages[0]?.updates ?? 0,
+    microBatch: config.microBatch > 0 ? Math.min(config.microBatch, config.batch) : config.batch,
+  };
+  method.destroy();
+  return plan;
+}
+
+/** The largest micro-batch whose plan fits into some memory, with blocks recomputed where none does otherwise. */
+export function fittingMicroBatch(
+  device: Device,
+  vit: VitConfig,
+  config: FinetuneConfig,
+  data: { readonly images: number; readonly classes: number },
+  memoryBytes: number,
+): { readonly microBatch: number; readonly recompute: boolean } | undefined {
+  for (const recompute of config.recompute ? [true] : [false, true]) {
+    for (let microBatch = 2 ** Math.floor(Math.log2(config.batch)); microBatch >= 2; microBatch /= 2) {
+      const bytes = plannedBytes(device, vit, { ...config, microBatch, recompute }, data);
+      if (bytes <= memoryBytes) return { microBatch, recompute };
+    }
+  }
+  return undefined;
+}
+
+/** Infinite where a tensor is over the limits of the device. */
+function plannedBytes(
+  device: Device,
+  vit: VitConfig,
+  config: FinetuneConfig,
+  data: { readonly images: number; readonly classes: number },
+): number {
+  try {
+    return planFinetuning(device, vit, config, data).memory.total;
+  } catch (error) {
+    if (error instanceof OverLimitError) return Number.POSITIVE_INFINITY;
+    throw error;
+  }
+}

@@ -1,0 +1,142 @@
+import { execFileSync } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { checkpoints, smallFolder, start, waitForUpdates } from "./small_run.ts";
+
+const at = await smallFolder();
+const inputs = () => ["--weights", at("weights.safetensors"), "--images", at("images-idx3-ubyte")];
+const settings = "--batch 16 --epochs 3 --warmup 1 --drop-path 0.4 --learning-rate 0.01 --seed 3".split(" ");
+const run = (...args: readonly string[]) => start(...args).ended;
+
+/** What Python's own readers make of files: a judge that shares no code with what wrote them. */
+function python(script: string, ...args: readonly string[]): unknown {
+  return JSON.parse(execFileSync("python3", ["-c", script, ...args], { encoding: "utf8" }));
+}
+
+const safetensors = `
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+length = struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:8 + length])
+metadata = header.pop("__metadata__")
+print(json.dumps({"shapes": {k: v["shape"] for k, v in header.items()}, "bytes": max(v["data_offsets"][1] for v in header.values()) + 8 + length == len(data), "classifier": json.loads(metadata["mimrefine.classifier"])}))
+`;
+
+const csv = `
+import csv, json, sys
+rows = list(csv.DictReader(open(sys.argv[1], newline="", encoding="utf8")))
+by = {}
+for row in rows: by.setdefault(row["path"], []).append((int(row["rank"]), row["class"], float(row["probability"])))
+print(json.dumps({"columns": list(rows[0]), "images": len(by), "first": [r[0] for r in next(iter(by.values()))], "sums": [sum(r[2] for r in v) for v in by.values()], "best": [v[0][1] for v in by.values()], "ordered": all(v == sorted(v, key=lambda r: -r[2]) for v in by.values())}))
+`;
+
+const jsonl = `
+import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf8")]
+print(json.dumps({"keys": sorted(rows[0]), "images": len(rows), "best": [row["classes"][0]["class"] for row in rows], "labels": sorted({c["label"] for row in rows for c in row["classes"]})}))
+`;
+
+describe("finetune and predict", () => {
+  it("leave a classifier, tests of every epoch, and classes that other tools read", { timeout: 300_000 }, async () => {
+    const out = at("tested");
+    const trained = await run("finetune", ...inputs(), "--out", out, ...settings);
+    expect(trained.err).not.toContain("error");
+    expect(trained.code).toBe(0);
+    expect(trained.out).toMatch(/top-1 after the last epoch: [\d.]+ % of 16 test images/);
+    expect(trained.out).toContain(`classifier: ${out}/classifier.safetensors`);
+    const lines = (await readFile(join(out, "metrics.jsonl"), "utf8"))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    // Every fifth of 80 images is tested, 64 are trained on in batches of 16.
+    expect(lines.filter(({ kind }) => kind === "update")).toHaveLength(12);
+    expect(lines.filter(({ kind }) => kind === "test").map(({ epoch, images }) => [epoch, images])).toEqual([
+      [1, 16],
+      [2, 16],
+      [3, 16],
+    ]);
+    const report = await readFile(join(out, "report.html"), "utf8");
+    expect(report).toContain("Fine-tuning of tested");
+    expect(report).toContain("Top-1 accuracy on the test images");
+
+    const weights = join(out, "classifier.safetensors");
+    const file = python(safetensors, weights);
+    expect(file).toMatchObject({
+      bytes: true,
+      shapes: { "head.weight": [2, 16], "head.bias": [2], "pos_embed.embed": [1, 3, 3, 16], "norm.weight": [16] },
+      classifier: { classNames: ["0", "1"], pooling: "cls", pixels: 12, mean: [0.449], deviation: [0.226] },
+    });
+
+    const [table, list] = [at("classes.csv"), at("classes.jsonl")];
+    const written = await run("predict", at("images-idx3-ubyte"), "--weights", weights, "--out", table, "--json");
+    expect(written.code).toBe(0);
+    expect(JSON.parse(written.out)).toMatchObject({ images: 80, out: table, labelled: 80 });
+    const rows = python(csv, table);
+    expect(rows).toMatchObject({
+      columns: ["path", "rank", "class", "probability"],
+      images: 80,
+      first: [1, 2],
+      sums: new Array(80).fill(expect.closeTo(1, 6)),
+      ordered: true,
+    });
+    expect(
+      (await run("predict", at("images-idx3-ubyte"), "--weights", weights, "--top", "1", "--out", list)).code,
+    ).toBe(0);
+    const objects = python(jsonl, list);
+    expect(objects).toMatchObject({ keys: ["classes", "path"], images: 80 });
+    expect(objects).toHaveProperty("best", (rows as { best: unknown }).best);
+    const printed = await run("predict", at("images-idx3-ubyte"), "--weights", weights);
+    expect(printed.out).toBe(await readFile(table, "utf8"));
+    expect(printed.err).toMatch(/top-1: [\d.]+ % of 80 images whose class is known/);
+  });
+
+  it("go on after a kill with the tests that were made", { timeout: 300_000 }, async () => {
+    const [straight, killed] = [at("straight"), at("killed")];
+    const begin = (out: string) => start("finetune", ...inputs(), "--out", out, ...settings);
+    expect((await begin(straight).ended).code).toBe(0);
+    const { child, ended } = begin(killed);
+    await waitForUpdates(child, killed, 8);
+    child.kill("SIGKILL");
+    await ended;
+    const resumed = await run("finetune", "--resume", killed);
+    expect(resumed.code).toBe(0);
+    const result = async (out: string) => readFile(join(out, "classifier.safetensors"));
+    expect(Buffer.compare(await result(straight), await result(killed))).toBe(0);
+    const tests = async (out: string) =>
+      (await readFile(join(out, "metrics.jsonl"), "utf8")).split("\n").filter((line) => line.includes('"test"'));
+    expect(await tests(killed)).toEqual(await tests(straight));
+    expect((await checkpoints(killed)).at(-1)).toBe("000000012.safetensors");
+  });
+
+  it("say what is wrong with their input", { timeout: 120_000 }, async () => {
+    const encoder = at("weights.safetensors");
+    const noHead = await run("predict", at("images-idx3-ubyte"), "--weights", encoder);
+    expect([noHead.code, noHead.err]).toEqual([1, expect.stringContaining("says nothing of classes")]);
+    const ones = at("one-class.csv");
+    await writeFile(ones, "path,label\na.png,x\nb.png,x\n");
+    const oneClass = await run("finetune", "--weights", encoder, "--images", ones, "--no-evaluate", "--out", at("x"));
+    expect([oneClass.code, oneClass.err]).toEqual([1, expect.stringContaining("all images are of one class (x)")]);
+    const odd = await run("finetune", ...inputs(), "--batch", "15", "--out", at("x"));
+    expect([odd.code, odd.err]).toEqual([2, expect.stringContaining("give even numbers")]);
+    const preset = await run("finetune", ...inputs(), "--preset", "papers", "--out", at("x"));
+    expect([preset.code, preset.err]).toEqual([2, expect.stringContaining("choose from paper")]);
+    const format = await run("predict", at("images-idx3-ubyte"), "--weights", encoder, "--out", at("x.txt"));
+    expect([format.code, format.err]).toEqual([2, expect.stringContaining("does not end with .csv or .jsonl")]);
+  });
+
+  it("plan the memory of a run, and the micro-batch that fits", { timeout: 120_000 }, async () => {
+    const plan = async (...memory: readonly string[]) => {
+      const { out } = await run("finetune", ...inputs(), ...settings, "--dry-run", "--json", ...memory);
+      return JSON.parse(out);
+    };
+    const free = await plan("--memory", "10GB");
+    expect(free).toMatchObject({ fits: true, plan: { updates: 12, microBatch: 16 } });
+    const { memory } = free.plan;
+    const { total, ...parts } = memory;
+    expect(Object.values(parts).reduce((sum: number, bytes) => sum + Number(bytes), 0)).toBe(total);
+    const tight = await plan("--memory", `${Math.round(total - memory.activations / 3)}B`);
+    expect(tight.fits).toBe(false);
+    expect(tight.change.microBatch).toBeLessThan(16);
+  });
+});
