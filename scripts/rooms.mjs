@@ -276,7 +276,7 @@ export const rooms = [
   {
     room: "cli/checkpoints",
     holds: "opening weights and fixtures for a command",
-    imports: [...publicBelow, "refiner/conformance", "cli/output", "cli/program"],
+    imports: [...publicBelow, "refiner/data/index", "refiner/conformance", "cli/output", "cli/program"],
   },
   {
     room: "cli/runs",

@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileSource } from "../../engine/platform/files_node.ts";
 import type { FixtureFolder } from "../../refiner/conformance/index.ts";
-import { jpegCodec } from "../../refiner/data/decoding/jpeg_codec_node.ts";
+import { jpegCodec } from "../../refiner/data/index_node.ts";
 
 /** A folder of golden fixtures on disk. */
 export function fixtureFolder(path: string): FixtureFolder {

@@ -173,7 +173,9 @@ async function finetuneHeld(
   const evaluate = options.evaluate && stored?.evaluate !== false;
   const images = await openFinetuneImages(source, { test: files.test, evaluate, decoding }, output);
   try {
-    const fingerprint = await fingerprintOf({ path: files.images, source }, files.weights);
+    const placed = { path: files.images, source };
+    const test = files.test !== undefined && images.test ? { path: files.test, source: images.test } : undefined;
+    const fingerprint = await fingerprintOf({ images: placed, test, weights: files.weights });
     if (stored) checkSameData(stored, source.length, fingerprint, { isOverride: options.override, output });
     const inputs = { ...files, imageCount: source.length, fingerprint, evaluate };
     const parts = { context, options, output, inputs, images, interruption };

@@ -14,8 +14,8 @@ import {
   fitLogisticRegression,
   type LogisticRegression,
   labelledImages,
+  linearPredictions,
   lowShotPenalty,
-  predictClasses,
 } from "../../../refiner/evaluation/index.ts";
 import { imageChannels } from "../../checkpoints/image_channels.ts";
 import { positiveNumber } from "../../program/parsers.ts";
@@ -126,7 +126,7 @@ class LinearTester {
     for (const [place, label] of allowed.entries())
       weight.set(data.subarray(label * columns, (label + 1) * columns), place * columns);
     const among = { weight: { rows: allowed.length, columns, data: weight }, bias: new Float64Array(allowed.length) };
-    const predicted = (await predictClasses(this.run.device, among, x)).map((place) => allowed[place] ?? -1);
+    const predicted = (await linearPredictions(this.run.device, among, x)).map((place) => allowed[place] ?? -1);
     return { indices, labels, predicted, classNames };
   }
 

@@ -1,5 +1,5 @@
 import { open, readFile, stat } from "node:fs/promises";
-import sharp, { type OutputInfo, type Sharp } from "sharp";
+import sharp, { type Metadata, type OutputInfo, type Sharp } from "sharp";
 import type { DecodeOptions, EncodedImage, RgbImage } from "../image_source.ts";
 import { specialKind } from "../sources/file_reader_node.ts";
 import { bytesOfSamples, declaredRange } from "./sample_range.ts";
@@ -56,24 +56,30 @@ async function upright(input: string | Uint8Array): Promise<Sharp> {
   const { depth, space, hasProfile, format, width, height } = await sharp(input).metadata();
   if (format === "heif" && Math.max(width, height) > largestAv1Side)
     throw new Error(`the header states ${width} × ${height} pixels, AV1 has at most ${largestAv1Side} a side`);
-  if (!levelTypes.has(depth)) {
-    // libvips converts what it takes for 16-bit levels, and would clip samples with a sign and floats of 16 bits.
-    if (space === "grey16" || space === "rgb16")
-      throw new Error(
-        `its samples are ${depth === "short" ? "integers of 16 bits with a sign" : "floats of 16 bits"}; save it with 8 or 16 bits without a sign, or with floats of 32 bits`,
-      );
-    const { data, info } = await sharp(input, decoding).autoOrient().raw({ depth: "double" }).toBuffer(withInfo);
-    const samples = new Float64Array(data.buffer.slice(data.byteOffset, data.byteOffset + data.length));
-    const file = typeof input === "string" ? await readFile(input) : input;
-    const isFloat = depth === "float" || depth === "double";
-    return rawImage(bytesOfSamples(samples, isFloat, format === "tiff" ? declaredRange(file) : undefined), info);
-  }
+  if (!levelTypes.has(depth)) return wideSamples(input, { depth, space, format });
   if (space === "cmyk" && !hasProfile) {
     const inks = sharp(input, decoding).autoOrient().pipelineColourspace("cmyk").toColourspace("cmyk");
     const { data, info } = await inks.raw().toBuffer(withInfo);
     return rawImage(rgbOfInks(data, info.channels), { ...info, channels: 3 });
   }
   return sharp(input, decoding).autoOrient();
+}
+
+/** Levels of samples that are floats, have 32 bits or a sign. */
+async function wideSamples(
+  input: string | Uint8Array,
+  { depth, space, format }: Pick<Metadata, "depth" | "space" | "format">,
+): Promise<Sharp> {
+  // libvips converts what it takes for 16-bit levels, and would clip samples with a sign and floats of 16 bits.
+  if (space === "grey16" || space === "rgb16")
+    throw new Error(
+      `its samples are ${depth === "short" ? "integers of 16 bits with a sign" : "floats of 16 bits"}; save it with 8 or 16 bits without a sign, or with floats of 32 bits`,
+    );
+  const { data, info } = await sharp(input, decoding).autoOrient().raw({ depth: "double" }).toBuffer(withInfo);
+  const samples = new Float64Array(data.buffer.slice(data.byteOffset, data.byteOffset + data.length));
+  const file = typeof input === "string" ? await readFile(input) : input;
+  const isFloat = depth === "float" || depth === "double";
+  return rawImage(bytesOfSamples(samples, isFloat, format === "tiff" ? declaredRange(file) : undefined), info);
 }
 
 const decoding = { failOn: "error" } as const;
