@@ -1,4 +1,11 @@
 export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
+export {
+  type ClassifyOptions,
+  type ClassPrediction,
+  type ClassScore,
+  classifierAccuracy,
+  classifyImages,
+} from "./classification/classify_images.ts";
 export { type ClusterCurvePoint, clusterCurve } from "./clustering/cluster_curve.ts";
 export {
   type ClusterAgreement,
@@ -15,13 +22,6 @@ export {
   kMeans,
 } from "./clustering/kmeans.ts";
 export { type DeviceSilhouetteOptions, silhouetteSamplesOnDevice } from "./clustering/silhouette_device.ts";
-export {
-  type ClassPrediction,
-  type ClassScore,
-  classifierAccuracy,
-  type PredictOptions,
-  predictClasses,
-} from "./classification/predict_classes.ts";
 export { EvaluationError } from "./core/errors.ts";
 export type { FeatureMatrix } from "./core/feature_matrix.ts";
 export { type LabelledImages, labelledImages } from "./core/labelled_images.ts";
