@@ -44,7 +44,9 @@ import {
   openRun,
   openRunDevice,
   type RunOptions,
+  tellUnknownVariants,
 } from "../runs/opened_run.ts";
+import { checkOrigin, type Origin, originOf } from "../runs/origin.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { checkSameData, type RunInputs } from "../runs/stored_run.ts";
 
@@ -173,12 +175,14 @@ async function finetuneHeld(
   const evaluate = options.evaluate && stored?.evaluate !== false;
   const images = await openFinetuneImages(source, { test: files.test, evaluate, decoding }, output);
   try {
-    const placed = { path: files.images, source };
-    const test = files.test !== undefined && images.test ? { path: files.test, source: images.test } : undefined;
-    const fingerprint = await fingerprintOf({ images: placed, test, weights: files.weights });
-    if (stored) checkSameData(stored, source.length, fingerprint, { isOverride: options.override, output });
+    const read = { images: { path: files.images, source }, test: images.placedTest, weights: files.weights };
+    const fingerprint = await fingerprintOf(read);
+    const isOverride = options.override;
+    if (stored) checkSameData(stored, source.length, fingerprint, { isOverride, output });
+    const origin = originOf(files.weights);
+    if (stored) await checkOrigin(store, origin, { isOverride, output });
     const inputs = { ...files, imageCount: source.length, fingerprint, evaluate };
-    const parts = { context, options, output, inputs, images, interruption };
+    const parts = { context, options, output, inputs, images, origin, interruption };
     let run = opened; // goes on where its device is lost
     const begun = (next: OpenedRun<FinetuneConfig>): void => {
       run = next;
@@ -200,6 +204,7 @@ interface OpenedFinetuning extends CommandParts {
   readonly begun: (run: OpenedRun<FinetuneConfig>) => void;
   readonly inputs: FilledInputs;
   readonly images: FinetuneImages;
+  readonly origin: Origin;
   readonly device: Device;
   readonly interruption: Interruption;
 }
@@ -219,6 +224,7 @@ async function finetuneOpened(opened: OpenedFinetuning): Promise<void> {
     store,
     resume: run.stored !== undefined,
     hostBytes: () => process.memoryUsage().rss,
+    origin: opened.origin,
     signal,
     ...(tune ? { tune } : {}),
     ...(test ? { test: testedBy(test, { config, signal }, output) } : {}),
@@ -227,6 +233,7 @@ async function finetuneOpened(opened: OpenedFinetuning): Promise<void> {
     start: async () => begun(await beginRun(run, device, storedInputs(inputs))),
     test: ({ epoch, accuracy }) => output.notice(`epoch ${epoch}: top-1 ${(100 * accuracy).toFixed(2)} %`),
   });
+  tellUnknownVariants(run, device, output);
   const seconds = (performance.now() - start) / 1000;
   const summary = finetuneSummary(result, { seconds, images: images.train.length, out });
   for (const line of summary.lines) output.line(line);

@@ -3,7 +3,7 @@ import { writeFileAtomic } from "../../engine/platform/files_node.ts";
 import { formatReport, loadClassifier, openEncoder } from "../../models/checkpoints/index.ts";
 import type { Classifier } from "../../models/index.ts";
 import type { ImageSource } from "../../refiner/data/index.ts";
-import { type ClassPrediction, predictClasses } from "../../refiner/evaluation/index.ts";
+import { type ClassPrediction, classifyImages } from "../../refiner/evaluation/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
 import { csvHeader, csvLines, jsonLine } from "../evaluation/prediction_lines.ts";
@@ -144,7 +144,7 @@ async function classified(
   const onBroken = (error: Error): void => output.warning(error.message);
   try {
     if (format === "csv") await write(csvHeader);
-    for await (const prediction of predictClasses(model, source, { top, batch, maxBad, onBroken })) {
+    for await (const prediction of classifyImages(model, source, { top, batch, maxBad, onBroken })) {
       const lines = format === "csv" ? csvLines(prediction) : [jsonLine(prediction)];
       for (const line of lines) await write(line);
       count(tally, prediction, model, source);

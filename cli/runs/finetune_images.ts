@@ -1,15 +1,19 @@
+import { occurringClasses } from "../../refiner/data/index.ts";
 import { heldOut } from "../../refiner/data/sources/held_out.ts";
 import { classifierAccuracy } from "../../refiner/evaluation/index.ts";
 import type { AccuracyTest, FinetuneConfig, ImageSource } from "../../refiner/index.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 import { openTestImages } from "../program/open_images.ts";
+import type { PlacedImages } from "./fingerprint.ts";
 
 /** The images of a fine-tuning. */
 export interface FinetuneImages {
   readonly train: ImageSource;
   /** Undefined where nothing is measured. */
   readonly test: ImageSource | undefined;
+  /** What was opened for the tests alone, by its path. */
+  readonly placedTest?: PlacedImages;
   /** All that was opened. */
   readonly opened: readonly ImageSource[];
 }
@@ -29,14 +33,22 @@ export async function openFinetuneImages(
   output: Output,
 ): Promise<FinetuneImages> {
   if (!evaluate) return { train: source, test: undefined, opened: [source] };
-  if (test === undefined) return { ...heldOut(source), opened: [source] };
+  if (test === undefined) return labelled({ ...heldOut(source), opened: [source] }, output);
   try {
     const images = await openTestImages(test, source, decoding, output);
-    return { train: source, test: images, opened: [images, source] };
+    const placedTest = { path: test, source: images };
+    return labelled({ train: source, test: images, placedTest, opened: [images, source] }, output);
   } catch (error) {
     await source.close?.();
     throw error;
   }
+}
+
+/** A set with few labels may have none among the test images. */
+function labelled(images: FinetuneImages, output: Output): FinetuneImages {
+  if (images.test && occurringClasses(images.test).size > 0) return images;
+  output.notice("none of the test images has a label, so accuracy is not measured");
+  return { ...images, test: undefined };
 }
 
 export async function closeFinetuneImages({ opened }: FinetuneImages): Promise<void> {

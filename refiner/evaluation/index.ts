@@ -1,11 +1,11 @@
 export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
 export {
+  type ClassifyOptions,
   type ClassPrediction,
   type ClassScore,
   classifierAccuracy,
-  type PredictOptions,
-  predictClasses,
-} from "./classification/predict_classes.ts";
+  classifyImages,
+} from "./classification/classify_images.ts";
 export { type ClusterCurvePoint, clusterCurve } from "./clustering/cluster_curve.ts";
 export {
   type ClusterAgreement,

@@ -25,6 +25,8 @@ export interface FinetuneOptions {
   readonly store: RunStore;
   /** Go on from the newest checkpoint of the store, or from the beginning if none was written yet. */
   readonly resume?: boolean;
+  /** What stands in every run checkpoint about where the run came from, such as the digest of its weights. */
+  readonly origin?: () => Promise<Readonly<Record<string, string>>>;
   /** Finishes the current update, saves, and ends the run. */
   readonly signal?: AbortSignal;
   /** Memory of the host process in bytes, for the metrics. */
@@ -57,7 +59,7 @@ export interface FinetuneResult {
  *   device without it
  */
 export async function* finetune(options: FinetuneOptions): AsyncGenerator<FinetuneEvent, FinetuneResult> {
-  const { encoder, config, store, resume, signal, hostBytes, test, tune } = options;
+  const { encoder, config, store, resume, signal, hostBytes, origin, test, tune } = options;
   const given = await asImageSource(options.images);
   const { images, notices } = labelledImages(given);
   const { classNames, notices: ofClasses } = classesOf(images);
@@ -73,7 +75,7 @@ export async function* finetune(options: FinetuneOptions): AsyncGenerator<Finetu
   const method = new FinetuneMethod(encoder, config, task);
   try {
     for (const text of [...notices, ...ofClasses]) yield notice(text);
-    const run = { images, resizeTo, settings: config, store, resume, signal, hostBytes };
+    const run = { images, resizeTo, settings: config, store, resume, signal, hostBytes, origin };
     const { finished, updates, skipped } = yield* trainingLoop(method, run);
     const skippedUpdates = config.precision === "f16" ? { skippedUpdates: skipped } : {};
     return { finished, updates, ...skippedUpdates, tests: method.tests, model: method.handOut() };

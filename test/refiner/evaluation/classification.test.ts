@@ -5,9 +5,9 @@ import { Classifier, vitConfig } from "../../../models/index.ts";
 import {
   type ClassPrediction,
   classifierAccuracy,
+  classifyImages,
   EvaluationError,
   imagesInMemory,
-  predictClasses,
 } from "../../../refiner/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
@@ -54,7 +54,7 @@ async function directLogits(model: Classifier): Promise<number[][]> {
 
 async function predictions(model: Classifier, top?: number): Promise<ClassPrediction[]> {
   const all: ClassPrediction[] = [];
-  for await (const one of predictClasses(model, source(), top === undefined ? {} : { top })) all.push(one);
+  for await (const one of classifyImages(model, source(), top === undefined ? {} : { top })) all.push(one);
   return all;
 }
 

@@ -25,7 +25,7 @@ export interface ClassPrediction {
   readonly best: readonly ClassScore[];
 }
 
-export interface PredictOptions extends FeatureReadOptions {
+export interface ClassifyOptions extends FeatureReadOptions {
   /** How many classes of each image; all, where there are fewer. Default 5. */
   readonly top?: number;
 }
@@ -35,14 +35,14 @@ export interface PredictOptions extends FeatureReadOptions {
  *
  * @throws EvaluationError for an image whose logits are not finite; TooManyBrokenImagesError above `maxBad`
  */
-export async function* predictClasses(
+export async function* classifyImages(
   model: Classifier,
   images: ImageInput,
-  options: PredictOptions = {},
+  options: ClassifyOptions = {},
 ): AsyncGenerator<ClassPrediction, void, void> {
   const { top = 5, ...reading } = options;
   if (!Number.isInteger(top) || top < 1)
-    throw new EvaluationError(`predict: top is ${top}; give a whole number of classes, 1 or more`);
+    throw new EvaluationError(`classify: top is ${top}; give a whole number of classes, 1 or more`);
   const source = await asImageSource(images);
   const { classNames } = model.description;
   for await (const { logits, indices, labels } of streamLogits(model, source, reading)) {
@@ -56,7 +56,7 @@ export async function* predictClasses(
 /**
  * Top-1 accuracy of a classifier: the share of the labelled images whose largest logit is that of their class.
  *
- * @throws EvaluationError if no image has a label, and as {@link predictClasses}
+ * @throws EvaluationError if no image has a label, and as {@link classifyImages}
  */
 export async function classifierAccuracy(
   model: Classifier,
