@@ -146,8 +146,8 @@ describe("the selection", () => {
 
   it("counts what each head got right", () => {
     // Two features, two rates, three rows: [row, rate].
-    const predicted = [Uint32Array.of(0, 1, 1, 1, 2, 0), Uint32Array.of(0, 0, 0, 0, 0, 2)];
-    expect(correctPerHead(predicted, [0, 1, 2], 2)).toEqual([3, 1, 1, 2]);
+    const predicted = [Uint32Array.of(0, 1, 1, 1, 2, 0), Uint32Array.of(0, 0, 1, 0, 0, 2)];
+    expect(correctPerHead(predicted, [0, 1, 2], 2)).toEqual([3, 2, 1, 2]);
   });
 });
 
