@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
+import { copyFile, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -170,6 +170,16 @@ describe("evaluate linear", () => {
     ]);
   });
 
+  it("does not go on with other weights, unless it is told to", { timeout: 180_000 }, async () => {
+    const out = at("changed");
+    const weights = at("changing.safetensors");
+    await copyFile(at("weights.safetensors"), weights);
+    await evaluate("linear", ...inputs("changing.safetensors"), ...short, "--cache", "--out", out);
+    await copyFile(at("other.safetensors"), weights);
+    const refused = await start("evaluate", "linear", "--resume", out).ended;
+    expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("resume: the weights")]);
+  });
+
   it("refuses what cannot be meant", { timeout: 180_000 }, async () => {
     const failing = async (...args: readonly string[]) => {
       const { code, err } = await start("evaluate", "linear", ...args).ended;
@@ -181,6 +191,16 @@ describe("evaluate linear", () => {
     expect(await failing(...inputs(), "--preset", "paper")).toMatch(/^1 .*less than one batch of 1024/s);
     expect(await failing(...inputs(), "--predictions", at("x.txt"))).toMatch(/^2 .*neither \.csv nor \.parquet/s);
     expect(await failing("--resume", at("nothing"))).toMatch(/^2 .*there is no run to resume/s);
+  });
+});
+
+describe("evaluate transfer", () => {
+  it("tells accuracies by the number of training images", { timeout: 180_000 }, async () => {
+    const line = await lineOf("transfer", ...inputs(), ...short, "--cache");
+    expect(line.receipt.settings).toMatchObject({ fit: "squash" });
+    const [all, , ...groups] = line.receipt.scores;
+    expect(groups.map(({ name }) => name)).toEqual(["accuracy, medium"]); // two classes of about 32 images
+    expect(groups[0]?.value).toBe(all?.value);
   });
 });
 
