@@ -211,7 +211,18 @@ describe("evaluate compare", () => {
     await knn("weights.safetensors", "first");
     await knn("other.safetensors", "second", "--block", "last");
     await knn("other.safetensors", "third");
-    const { out } = await evaluate("compare", at("first"), at("third/receipt.json"), "--json");
+    const html = at("comparison.html");
+    const { out } = await evaluate("compare", at("first"), at("third/receipt.json"), "--json", "--out", html);
+    const text = await readFile(html, "utf8");
+    for (const part of [
+      "weights.safetensors",
+      "other.safetensors",
+      "nothing was chosen",
+      "accuracy, block 0",
+      "points",
+    ])
+      expect(text).toContain(part);
+    expect((await start("evaluate", "compare", at("first"), at("third"), "--out", html).ended).code).toBe(1);
     const { receipts, differences } = JSON.parse(out);
     expect(differences[0][0].difference).toBeCloseTo(receipts[1].scores[0].value - receipts[0].scores[0].value, 12);
     expect(differences[0][0].how).toBe("independent");
