@@ -3,7 +3,7 @@ import { compareCommand } from "../evaluation/compare_receipts.ts";
 import { protocolCommand } from "../evaluation/protocol_command.ts";
 import { clusterProtocol } from "../evaluation/protocols/cluster_protocol.ts";
 import { knnProtocol } from "../evaluation/protocols/knn_protocol.ts";
-import { linearProtocol } from "../evaluation/protocols/linear_protocol.ts";
+import { linearProtocol, transferProtocol } from "../evaluation/protocols/linear_protocol.ts";
 import { lowShotProtocol } from "../evaluation/protocols/lowshot_protocol.ts";
 import { robustnessProtocol } from "../evaluation/protocols/robustness_protocol.ts";
 import type { CommandContext } from "../program/context.ts";
@@ -17,6 +17,7 @@ export function evaluateCommand(context: CommandContext): Command {
     );
   command.addCommand(protocolCommand(context, knnProtocol));
   command.addCommand(protocolCommand(context, linearProtocol));
+  command.addCommand(protocolCommand(context, transferProtocol));
   command.addCommand(compareCommand(context));
   command.addCommand(protocolCommand(context, lowShotProtocol));
   command.addCommand(protocolCommand(context, clusterProtocol));

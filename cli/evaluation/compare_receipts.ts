@@ -1,10 +1,13 @@
 import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Command } from "commander";
-import { refuseSpecialFile } from "../../engine/platform/files_node.ts";
+import { refuseSpecialFile, writeBytesAtomic } from "../../engine/platform/files_node.ts";
+import { type EvaluationReport, evaluationPage } from "../../refiner/report/index.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import type { CommonOptions } from "../program/options.ts";
+import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { differencesOf } from "./comparison.ts";
 import { type Receipt, receiptSchema } from "./evaluation_line.ts";
@@ -18,11 +21,23 @@ export function compareCommand(context: CommandContext): Command {
       "Prints the scores of several evaluations beside each other, with the difference to the first and its standard error (from both standard errors, which is too large where the test images are the same; --compare of a protocol pairs them image by image). Receipts of unequal protocols, settings or images are refused, and what differs is named.",
     )
     .argument("<receipts...>", "receipt.json files, or folders that hold one")
-    .action((paths: string[], options: CommonOptions) => compare(paths, outputOf(context, options)));
-  return finishCommand(command, "mimrefine evaluate compare runs/before runs/after");
+    .addOption(sharedOption("outFile", { more: "a page with the same tables, .html" }))
+    .addOption(sharedOption("force", { default: false }))
+    .action((paths: string[], options: CompareOptions) => compare(paths, options, outputOf(context, options)));
+  return finishCommand(
+    command,
+    "mimrefine evaluate compare runs/before runs/after\nmimrefine evaluate compare runs/before runs/after --out comparison.html",
+  );
 }
 
-async function compare(paths: readonly string[], output: Output): Promise<void> {
+interface CompareOptions extends CommonOptions {
+  readonly out?: string;
+  readonly force: boolean;
+}
+
+async function compare(paths: readonly string[], options: CompareOptions, output: Output): Promise<void> {
+  const { out, force } = options;
+  await checkTouchedPaths("evaluate compare", { writes: { "--out": out }, overwrite: force });
   if (paths.length < 2) throw new UsageError("evaluate compare: one receipt alone; give two or more");
   const receipts: Receipt[] = [];
   for (const path of paths) receipts.push(await readReceipt(path));
@@ -38,7 +53,47 @@ async function compare(paths: readonly string[], output: Output): Promise<void> 
   );
   for (const { name } of first.scores) output.line([name, ...cellsOf(name, receipts, differences)].join("\t"));
   output.line(first.selection.text);
+  if (out !== undefined) {
+    const text = evaluationPage(reportOf([first, ...others], differences));
+    await writeBytesAtomic(out, new TextEncoder().encode(text), { overwrite: force });
+    output.line(`page: ${out}`);
+  }
   output.result({ receipts, differences });
+}
+
+/** What the page shows. */
+function reportOf(
+  receipts: readonly [Receipt, ...Receipt[]],
+  differences: readonly ReturnType<typeof differencesOf>[],
+): EvaluationReport {
+  const [first] = receipts;
+  return {
+    protocol: first.protocol,
+    selection: first.selection.text,
+    encoders: receipts.map(({ encoder, version, adapter }) => ({
+      name: basename(encoder.weights),
+      facts: { file: encoder.weights, digest: encoder.digest.contents ?? "", version, adapter: adapter.name },
+    })),
+    scores: first.scores.map(({ name }) => ({
+      name,
+      values: receipts.map(({ scores }) => scores.find((score) => score.name === name)),
+      differences: differences.map((list) => {
+        const found = list.find((one) => one.name === name);
+        return found && { value: found.difference, standardError: found.standardError };
+      }),
+    })),
+    shared: {
+      ...Object.fromEntries(Object.entries(first.settings).map(([key, value]) => [key, settingText(value)])),
+      seed: String(first.seed),
+      "training images": `${first.train.images} of ${first.train.path}`,
+      "test images": `${first.test.images} of ${first.test.path}`,
+    },
+  };
+}
+
+function settingText(value: unknown): string {
+  if (Array.isArray(value)) return value.map(settingText).join(", ");
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function cellsOf(

@@ -6,8 +6,16 @@ import type { Output } from "../output/streams.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
-import { configFile, readStoredRun, resumeOn, type StoredRun, writeStoredRun } from "../runs/stored_run.ts";
+import {
+  checkSameData,
+  configFile,
+  readStoredRun,
+  resumeOn,
+  type StoredRun,
+  writeStoredRun,
+} from "../runs/stored_run.ts";
 import type { ProtocolOptions } from "./protocol.ts";
+import type { ReceiptInputs } from "./receipt.ts";
 import { givenOptions, recallOptions } from "./remembered_options.ts";
 
 /** Where an evaluation leaves its files, and what it began with if it goes on. */
@@ -75,20 +83,39 @@ export async function openEvaluationDevice(
   return device;
 }
 
-/** Called before an evaluation writes anything: removes what it replaces, and writes what it was asked for. */
+/**
+ * Called before an evaluation writes anything: removes what it replaces, and writes what it was asked for. One that goes on is
+ * compared with what it began with.
+ *
+ * @throws UsageError if its images or weights are others by now, unless overriding
+ */
 export async function beginEvaluation(
   { folder, stored }: EvaluationFolder,
-  protocol: string,
-  device: Device,
-  command: Command,
+  { protocol, device, command, inputs, output }: BegunEvaluation,
 ): Promise<void> {
-  if (!folder || stored) return;
-  await removeOldRun(folder);
+  if (!folder) return;
   const options = givenOptions(command);
+  const { encoder, train, test } = inputs;
+  const fingerprint = { images: train.digest, test: test.digest, weights: encoder.digest };
+  if (stored) {
+    const isOverride = command.getOptionValue("override") === true;
+    checkSameData(stored, train.images, fingerprint, { isOverride, output });
+    return;
+  }
+  await removeOldRun(folder);
   await writeStoredRun(folder, "evaluate", device, {
-    images: String(options.images ?? ""),
+    ...{ images: train.path, imageCount: train.images, fingerprint },
     settings: { protocol, options },
   });
+}
+
+/** What an evaluation says about itself. */
+export interface BegunEvaluation {
+  readonly protocol: string;
+  readonly device: Device;
+  readonly command: Command;
+  readonly inputs: ReceiptInputs;
+  readonly output: Output;
 }
 
 /** The folder of the second encoder of a comparison, inside that of the first. */

@@ -148,8 +148,8 @@ async function evaluateOne<Options extends ProtocolOptions>(
     options,
     output,
     async (job) => {
-      await beginEvaluation(where, protocol.name, job.device, command);
       const inputs = await receiptInputs(job, options);
+      await beginEvaluation(where, { protocol: protocol.name, device: job.device, command, inputs, output });
       const store = where.folder ?? new MemoryRunStore();
       const run = { ...job, store, resume: where.stored !== undefined, signal, output };
       const result = await protocol.evaluate(run, options, command);

@@ -1,9 +1,8 @@
 import { resolve } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
-import { weightsFingerprint } from "../checkpoints/weights_digest.ts";
 import { encoderInputs } from "../program/options.ts";
 import { UsageError } from "../program/usage_error.ts";
-import { fingerprintOf } from "../runs/fingerprint.ts";
+import { fingerprintOf, type PlacedImages } from "../runs/fingerprint.ts";
 import type { EvaluationJob, JobOptions } from "./evaluation_job.ts";
 import type { Receipt } from "./evaluation_line.ts";
 import { pixelDigest } from "./pixel_digest.ts";
@@ -17,17 +16,22 @@ export type ReceiptInputs = Pick<Receipt, "encoder" | "train" | "test">;
 
 /** Looks at everything that an evaluation reads. */
 export async function receiptInputs({ train, test }: EvaluationJob, options: JobOptions): Promise<ReceiptInputs> {
-  const side = async (path: string, source: EvaluationJob["train"]) => ({
+  const sides = {
+    images: { path: options.images, source: train },
+    test: { path: options.test ?? options.images, source: test },
+  };
+  const digests = await fingerprintOf({ ...sides, weights: options.weights });
+  const side = async ({ path, source }: PlacedImages, digest: Record<string, string> = {}) => ({
     path: resolve(path),
     images: source.length,
-    digest: (await fingerprintOf({ images: { path, source } })).images,
+    digest,
     pixels: await pixelDigest(source),
   });
-  const digest = await weightsFingerprint(options.weights);
+  const { weights = {} } = digests;
   return {
-    encoder: { weights: resolve(options.weights), digest, options: { ...encoderInputs(options) } },
-    train: await side(options.images, train),
-    test: await side(options.test ?? options.images, test),
+    encoder: { weights: resolve(options.weights), digest: weights, options: { ...encoderInputs(options) } },
+    train: await side(sides.images, digests.images),
+    test: await side(sides.test, digests.test),
   };
 }
 

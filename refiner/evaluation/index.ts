@@ -24,6 +24,7 @@ export {
 export { type DeviceSilhouetteOptions, silhouetteSamplesOnDevice } from "./clustering/silhouette_device.ts";
 export { EvaluationError } from "./core/errors.ts";
 export type { FeatureMatrix } from "./core/feature_matrix.ts";
+export { frequencyGroups, type GroupAccuracy } from "./core/frequency_groups.ts";
 export { type LabelledImages, labelledImages } from "./core/labelled_images.ts";
 export { type StratifiedSplit, stratifiedSplit } from "./core/stratified_split.ts";
 export {

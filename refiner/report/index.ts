@@ -1,4 +1,5 @@
 export { ReportError } from "./errors.ts";
+export { type EvaluationReport, evaluationPage, type ReportedShare } from "./evaluation_page.ts";
 export {
   type Gallery,
   type GalleryOptions,

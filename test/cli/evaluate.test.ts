@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
+import { copyFile, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -170,6 +170,16 @@ describe("evaluate linear", () => {
     ]);
   });
 
+  it("does not go on with other weights, unless it is told to", { timeout: 180_000 }, async () => {
+    const out = at("changed");
+    const weights = at("changing.safetensors");
+    await copyFile(at("weights.safetensors"), weights);
+    await evaluate("linear", ...inputs("changing.safetensors"), ...short, "--cache", "--out", out);
+    await copyFile(at("other.safetensors"), weights);
+    const refused = await start("evaluate", "linear", "--resume", out).ended;
+    expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("resume: the weights")]);
+  });
+
   it("refuses what cannot be meant", { timeout: 180_000 }, async () => {
     const failing = async (...args: readonly string[]) => {
       const { code, err } = await start("evaluate", "linear", ...args).ended;
@@ -184,6 +194,16 @@ describe("evaluate linear", () => {
   });
 });
 
+describe("evaluate transfer", () => {
+  it("tells accuracies by the number of training images", { timeout: 180_000 }, async () => {
+    const line = await lineOf("transfer", ...inputs(), ...short, "--cache");
+    expect(line.receipt.settings).toMatchObject({ fit: "squash" });
+    const [all, , ...groups] = line.receipt.scores;
+    expect(groups.map(({ name }) => name)).toEqual(["accuracy, medium"]); // two classes of about 32 images
+    expect(groups[0]?.value).toBe(all?.value);
+  });
+});
+
 describe("evaluate compare", () => {
   it("sets receipts side by side, and refuses those of unequal protocols by name", { timeout: 180_000 }, async () => {
     const knn = (weights: string, out: string, ...more: string[]) =>
@@ -191,7 +211,18 @@ describe("evaluate compare", () => {
     await knn("weights.safetensors", "first");
     await knn("other.safetensors", "second", "--block", "last");
     await knn("other.safetensors", "third");
-    const { out } = await evaluate("compare", at("first"), at("third/receipt.json"), "--json");
+    const html = at("comparison.html");
+    const { out } = await evaluate("compare", at("first"), at("third/receipt.json"), "--json", "--out", html);
+    const text = await readFile(html, "utf8");
+    for (const part of [
+      "weights.safetensors",
+      "other.safetensors",
+      "nothing was chosen",
+      "accuracy, block 0",
+      "points",
+    ])
+      expect(text).toContain(part);
+    expect((await start("evaluate", "compare", at("first"), at("third"), "--out", html).ended).code).toBe(1);
     const { receipts, differences } = JSON.parse(out);
     expect(differences[0][0].difference).toBeCloseTo(receipts[1].scores[0].value - receipts[0].scores[0].value, 12);
     expect(differences[0][0].how).toBe("independent");

@@ -52,19 +52,23 @@ export function drawViewParameters(config: ViewConfig, { seed, step, samples }: 
 /**
  * The parameters of the evaluation view: resized, bicubic, and cropped in the centre.
  *
- * @param shorterSide - of the resized image; default: 256/224 of the view's side, along the side where the image is tighter
+ * @param shorterSide - of the resized image; default: 256/224 of the view's side, along the side where the image is tighter;
+ *   `squash`: the whole image at the view's size, whatever its shape
  * @throws OptionError if the view is larger than the resized image
  */
 export function evaluationParameters(
   config: ViewConfig,
   sizes: readonly ImageSize[],
-  shorterSide?: number,
+  shorterSide?: number | "squash",
 ): Uint32Array {
   const { global } = config;
   const view = { width: global.widthPixels, height: global.heightPixels };
   const table = new Uint32Array(sizes.length * viewWords);
   sizes.forEach(({ width, height }, b) => {
-    const scaled = centreOf({ width, height }, shorterSide ?? evaluationSide({ width, height }, view), view);
+    const scaled =
+      shorterSide === "squash"
+        ? { left: 0, top: 0, ...view }
+        : centreOf({ width, height }, shorterSide ?? evaluationSide({ width, height }, view), view);
     if (scaled.left < 0 || scaled.top < 0)
       throw new OptionError(
         `views: an image of ${width} × ${height} resized to ${scaled.width} × ${scaled.height} is smaller than the view (${view.width} × ${view.height}); raise shorterSide`,

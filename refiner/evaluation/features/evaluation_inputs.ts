@@ -19,6 +19,11 @@ export interface EvaluationViewOptions {
    * exactly that resolution stay as they are.
    */
   readonly shorterSidePixels?: number;
+  /**
+   * `crop` (default): resized with its shape kept, then cropped in the centre. `squash`: resized to the square as it is, which changes
+   * shapes and loses no border, as the probes of VTAB do; `shorterSidePixels` then has no part in it.
+   */
+  readonly fit?: "crop" | "squash";
   /** Per channel, on the scale 0 … 1; default ImageNet's. */
   readonly mean?: readonly number[];
   readonly deviation?: readonly number[];
@@ -51,6 +56,7 @@ const spareRoom = 1.25;
 export class EvaluationInputs {
   readonly #view: ViewConfig;
   readonly #shorterSidePixels: number | undefined;
+  readonly #fit: "crop" | "squash";
   readonly #mostBytes: number;
   #images: Uint32Array;
 
@@ -62,7 +68,7 @@ export class EvaluationInputs {
     device: Device,
     model: VitConfig,
     readonly batch: number,
-    { imagePixels, shorterSidePixels, mean, deviation }: EvaluationViewOptions,
+    { imagePixels, shorterSidePixels, fit = "crop", mean, deviation }: EvaluationViewOptions,
   ) {
     const { channels } = model;
     if (channels !== 1 && channels !== 3)
@@ -78,6 +84,7 @@ export class EvaluationInputs {
       deviation: deviation ?? square.deviation,
     };
     this.#shorterSidePixels = shorterSidePixels;
+    this.#fit = fit;
     const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
     this.#mostBytes = Math.min(maxStorageBufferBindingSize, maxBufferSize - tableRoomBytes) - batch * channels;
     const side = this.shorterSidePixels;
@@ -176,7 +183,8 @@ export class EvaluationInputs {
   }
 
   /** Undefined for 256/224 of the view. */
-  #resizedSide({ width, height }: RgbImage): number | undefined {
+  #resizedSide({ width, height }: RgbImage): number | "squash" | undefined {
+    if (this.#fit === "squash") return "squash";
     if (this.#shorterSidePixels !== undefined) return this.#shorterSidePixels;
     const isExact = width === this.widthPixels && height === this.heightPixels;
     return isExact ? Math.min(width, height) : undefined;

@@ -87,6 +87,7 @@ async function prepare(options: LinearProbeOptions): Promise<Prepared> {
   const extraction = {
     blocks: probeBlocks(model.config),
     pooling: probePooling(model.config),
+    fit: config.fit,
     ...(imagePixels === undefined ? {} : { imagePixels }),
   };
   const extractor = new FeatureExtractor(model, extraction);
@@ -120,6 +121,7 @@ async function prepare(options: LinearProbeOptions): Promise<Prepared> {
       trainImages: images.length,
       resizeTo: views?.resizeTo ?? 1,
       classNames: labelled.classNames,
+      classImages: countedBy(labelled.train, labelled.classNames.length),
       heldOut: held,
       test,
       testIndices: Uint32Array.from(test.indices, (index) => labelled.testIndices[index] ?? 0),
@@ -151,6 +153,16 @@ function parts(
   const labels = Int32Array.from({ length: train.length }, (_, i) => train.label(i) ?? -1);
   const split = stratifiedSplit(labels, config.holdOut, config.seed);
   return { train: subset(train, split.kept), heldOut: subset(train, split.heldOut) };
+}
+
+/** Images of each class. */
+function countedBy(source: ImageSource, classes: number): number[] {
+  const counts = new Array<number>(classes).fill(0);
+  for (let index = 0; index < source.length; index++) {
+    const label = source.label(index) ?? -1;
+    counts[label] = (counts[label] ?? 0) + 1;
+  }
+  return counts;
 }
 
 /** A source for a training that knows the features of its images already: order and labels without decoding. */

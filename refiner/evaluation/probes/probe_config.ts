@@ -21,6 +21,10 @@ export const linearProbeSchema = z.strictObject({
     .enum(["cls", "avg"])
     .optional()
     .describe("what stands beside the class token joined with the mean over patches"),
+  fit: z
+    .enum(["crop", "squash"])
+    .describe("how an image comes to the model's size outside of training: cropped in the centre, or squashed to it")
+    .default("crop"),
   cache: z
     .boolean()
     .describe("encode every training image once, without augmentation, instead of a fresh view in every epoch")
@@ -41,7 +45,7 @@ export const linearProbeSchema = z.strictObject({
 export type LinearProbeConfig = z.output<typeof linearProbeSchema>;
 
 /** Names of {@link probePreset}. */
-export const probePresets = ["paper", "small", "inat"] as const;
+export const probePresets = ["paper", "small", "inat", "vtab6"] as const;
 export type ProbePreset = (typeof probePresets)[number];
 
 /** Of the paper's batch: fewer updates per epoch than this, and warm-up and cosine are a handful of steps. */
@@ -55,12 +59,14 @@ export function defaultProbePreset(trainImages: number): ProbePreset {
 
 /**
  * Settings to begin with. `paper`: ImageNet in the paper. `inat`: iNaturalist 2018 there, four rates on the last four blocks.
+ * `vtab6`: the six smaller sets there.
  * `small` (ours): the paper's epochs with the largest power of two as batch, up to 128, that gives ten updates an epoch.
  */
 export function probePreset(name: ProbePreset, trainImages: number): Partial<LinearProbeConfig> {
   const presets = {
     paper: { batch: 1024, epochs: 50 },
     inat: { batch: 256, epochs: 50, rates: [1e-3, 2e-3, 5e-3, 0.01], sources: ["last4"] },
+    vtab6: { batch: 256, epochs: 50 },
     small: { batch: smallBatch(trainImages), epochs: 50 },
   } satisfies Record<ProbePreset, Partial<LinearProbeConfig>>;
   return presets[name];

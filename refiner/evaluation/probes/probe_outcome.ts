@@ -22,6 +22,8 @@ export interface LinearProbeResult {
   readonly updates: number;
   readonly heads: readonly ProbeHead[];
   readonly classNames: readonly string[];
+  /** Training images of each class, held-out ones among them. */
+  readonly classImages: readonly number[];
   /** Images that were trained on, held out, and tested. */
   readonly images: { readonly train: number; readonly heldOut: number; readonly test: number };
   /** Per epoch, what every head got right. */
@@ -41,6 +43,7 @@ export interface EndedProbe {
   readonly grid: ProbeGrid;
   readonly method: LinearProbeMethod;
   readonly classNames: readonly string[];
+  readonly classImages: readonly number[];
   readonly trainImages: number;
   readonly heldOut: LabelledRows | undefined;
   readonly test: LabelledRows;
@@ -53,7 +56,7 @@ export async function outcome(
   ended: EndedProbe,
   finished: boolean,
 ): Promise<Omit<LinearProbeResult, "finished" | "updates">> {
-  const { grid, method, classNames, heldOut, test, trainImages } = ended;
+  const { grid, method, classNames, classImages, heldOut, test, trainImages } = ended;
   const { config } = method;
   const scores = [...method.scores.values()].sort((a, b) => a.epoch - b.epoch);
   const images = { train: trainImages, heldOut: heldOut?.labels.length ?? 0, test: test.labels.length };
@@ -85,6 +88,7 @@ export async function outcome(
   return {
     heads: grid.heads,
     classNames,
+    classImages,
     images,
     scores,
     ...(chosen ? { chosen } : {}),

@@ -93,6 +93,29 @@ describe("the feature extractor", () => {
     expect(features.every(({ data }) => data.every(Number.isFinite))).toBe(true);
   });
 
+  it("squashes the whole image to its size when it is told to, whatever its shape", async () => {
+    // Dark in the left quarter, which a crop in the centre of the wide image does not see.
+    const stripes = (width: number, height: number) => ({
+      width,
+      height,
+      channels: 3 as const,
+      data: Uint8Array.from({ length: 3 * width * height }, (_, i) =>
+        Math.floor(i / 3) % width < width / 4 ? 40 : 200,
+      ),
+    });
+    const [wide, square] = [stripes(64, 16), stripes(16, 16)].map((image) => imagesInMemory([image]));
+    if (!wide || !square) throw new Error("two images were made");
+    const [squashed, plain, cropped] = [
+      await featuresOf(wide, { fit: "squash", blocks: ["last"] }),
+      await featuresOf(square, { fit: "squash", blocks: ["last"] }),
+      await featuresOf(wide, { blocks: ["last"] }),
+    ].map(({ features }) => Array.from(features[0]?.data ?? []));
+    const distance = (a: number[] = [], b: number[] = []) =>
+      Math.max(...a.map((value, i) => Math.abs(value - (b[i] ?? 0))));
+    expect(plain?.some((value) => value !== 0)).toBe(true);
+    expect(distance(squashed, plain)).toBeLessThan(distance(cropped, plain) / 3);
+  });
+
   it("puts class token and mean patch one behind the other, and patches in a row", async () => {
     const [cls, avg, both, patches] = await Promise.all(
       (["cls", "avg", "cls+avg", "patches"] as const).map((pooling) => featuresOf(images, { pooling, blocks: [1] })),

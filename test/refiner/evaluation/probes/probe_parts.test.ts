@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { imagesInMemory } from "../../../../refiner/data/index.ts";
 import {
   EvaluationError,
+  frequencyGroups,
   labelledImages,
   pairedDifference,
   probeGrid,
@@ -146,8 +147,8 @@ describe("the selection", () => {
 
   it("counts what each head got right", () => {
     // Two features, two rates, three rows: [row, rate].
-    const predicted = [Uint32Array.of(0, 1, 1, 1, 2, 0), Uint32Array.of(0, 0, 0, 0, 0, 2)];
-    expect(correctPerHead(predicted, [0, 1, 2], 2)).toEqual([3, 1, 1, 2]);
+    const predicted = [Uint32Array.of(0, 1, 1, 1, 2, 0), Uint32Array.of(0, 0, 1, 0, 0, 2)];
+    expect(correctPerHead(predicted, [0, 1, 2], 2)).toEqual([3, 2, 1, 2]);
   });
 });
 
@@ -163,4 +164,21 @@ it("the standard error of a difference is that of the pairs", () => {
   expect(found).toEqual({ value: 0.25, standardError: 0.25, images: 4 });
   const other = { ...side([0, 0, 0, 0]), indices: Uint32Array.of(0, 1, 2, 4) };
   expect(() => pairedDifference(side([0, 0, 0, 0]), other)).toThrow(/different test images/);
+});
+
+it("accuracies by class frequency follow the bounds of 20 and 100 training images", () => {
+  const labels = [0, 1, 2, 3, 3, 4];
+  const predictions = {
+    indices: Uint32Array.from(labels.keys()),
+    labels,
+    predicted: [0, 0, 2, 3, 0, 4],
+    classNames: ["a", "b", "c", "d", "e"],
+  };
+  const found = frequencyGroups(predictions, [101, 100, 20, 19, 1]);
+  expect(found.map(({ name, value, images, classes }) => [name, value, images, classes])).toEqual([
+    ["many", 1, 1, 1],
+    ["medium", 0.5, 2, 2],
+    ["few", 2 / 3, 3, 2],
+  ]);
+  expect(frequencyGroups(predictions, [1, 1, 1, 1, 1]).map(({ name }) => name)).toEqual(["few"]);
 });
