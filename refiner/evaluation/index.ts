@@ -1,4 +1,11 @@
 export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
+export {
+  type ClassPrediction,
+  type ClassScore,
+  classifierAccuracy,
+  type PredictOptions,
+  predictClasses,
+} from "./classification/predict_classes.ts";
 export { type ClusterCurvePoint, clusterCurve } from "./clustering/cluster_curve.ts";
 export {
   type ClusterAgreement,
@@ -15,13 +22,6 @@ export {
   kMeans,
 } from "./clustering/kmeans.ts";
 export { type DeviceSilhouetteOptions, silhouetteSamplesOnDevice } from "./clustering/silhouette_device.ts";
-export {
-  type ClassPrediction,
-  type ClassScore,
-  classifierAccuracy,
-  type PredictOptions,
-  predictClasses,
-} from "./classification/predict_classes.ts";
 export { EvaluationError } from "./core/errors.ts";
 export type { FeatureMatrix } from "./core/feature_matrix.ts";
 export { type LabelledImages, labelledImages } from "./core/labelled_images.ts";
@@ -64,6 +64,7 @@ export {
   type LogisticRegression,
   type LogisticRegressionOptions,
 } from "./lowshot/fit_logistic_regression.ts";
+export { linearPredictions } from "./lowshot/linear_predictions.ts";
 export {
   type LowShotOptions,
   type LowShotResult,
@@ -75,7 +76,6 @@ export {
   lowShotPenalty,
 } from "./lowshot/low_shot.ts";
 export { MersenneTwister } from "./lowshot/mersenne_twister.ts";
-export { predictClasses } from "./lowshot/predict_classes.ts";
 export { type NamedImages, rowsOfList } from "./lowshot/subset_list.ts";
 export { accuracy, type VoteOptions, voteOfNeighbours } from "./neighbours/knn.ts";
 export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./neighbours/knn_device.ts";

@@ -14,11 +14,10 @@ import {
   fitLogisticRegression,
   type LogisticRegression,
   labelledImages,
+  linearPredictions,
   lowShotPenalty,
-  predictClasses,
 } from "../../../refiner/evaluation/index.ts";
 import { imageChannels } from "../../checkpoints/image_channels.ts";
-import { positiveNumber } from "../../program/parsers.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { checkTouchedPaths } from "../../program/touched_paths.ts";
 import { UsageError } from "../../program/usage_error.ts";
@@ -54,12 +53,7 @@ export const robustnessProtocol: Protocol<RobustnessOptions> = {
     command
       .option("--corrupted <folder>", "folder of CORRUPTION/SEVERITY/CLASS with corrupted test images")
       .option("--tested-classes", "choose among the classes of the test images only", false)
-      .option(
-        "--penalty <number>",
-        "λ of the classifier's weights, times the number of training images",
-        positiveNumber,
-        lowShotPenalty,
-      )
+      .addOption(sharedOption("penalty", { default: lowShotPenalty }))
       .addOption(sharedOption("block", { more: "default: the last block's raw output" }))
       .addOption(sharedOption("pool", { more: "default: cls where there is one" }));
   },
@@ -126,7 +120,7 @@ class LinearTester {
     for (const [place, label] of allowed.entries())
       weight.set(data.subarray(label * columns, (label + 1) * columns), place * columns);
     const among = { weight: { rows: allowed.length, columns, data: weight }, bias: new Float64Array(allowed.length) };
-    const predicted = (await predictClasses(this.run.device, among, x)).map((place) => allowed[place] ?? -1);
+    const predicted = (await linearPredictions(this.run.device, among, x)).map((place) => allowed[place] ?? -1);
     return { indices, labels, predicted, classNames };
   }
 

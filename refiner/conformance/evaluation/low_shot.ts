@@ -2,9 +2,9 @@ import {
   accuracy,
   centredUnitRows,
   type FeatureMatrix,
+  linearPredictions,
   lowShot,
   lowShotPenalty,
-  predictClasses,
 } from "../../evaluation/index.ts";
 import { logisticObjective } from "../../evaluation/statistics/logistic_regression.ts";
 import { goldenBounds } from "../bounds.ts";
@@ -78,7 +78,7 @@ async function checkShots(
 
   const published = await matrix(golden, `${name}/cyanure_weight`);
   const cyanure = { weight: transposed(published), bias: new Float64Array(weight.rows) };
-  const predicted = await predictClasses(golden.device, cyanure, prepared);
+  const predicted = await linearPredictions(golden.device, cyanure, prepared);
   await golden.compare(`${name}/cyanure_test_prediction`, predicted, goldenBounds.exact);
   const theirs = objectiveOf(published);
   const differences = columnsOfClasses.data.map((value, at) => value - (published.data[at] ?? 0));

@@ -9,7 +9,7 @@ import {
   type LogisticRegression,
   type LogisticRegressionOptions,
 } from "./fit_logistic_regression.ts";
-import { predictClasses } from "./predict_classes.ts";
+import { linearPredictions } from "./linear_predictions.ts";
 
 /** λ times the number of training images, in MIM-Refiner's low-shot script (as in MSN, arXiv 2204.07141). */
 export const lowShotPenalty = 0.00025;
@@ -70,7 +70,7 @@ export async function lowShot(
     Int32Array.from(labels, (label) => places.get(label) ?? 0),
     { ...rest, l2: penalty / features.rows, bias: "none", classes: classes.length },
   );
-  const found = await predictClasses(device, regression, centredUnitRows(test.features));
+  const found = await linearPredictions(device, regression, centredUnitRows(test.features));
   const predicted = found.map((place) => classes[place] ?? -1);
   return {
     accuracy: accuracy(predicted, test.labels),

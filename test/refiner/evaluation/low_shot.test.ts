@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { centredUnitRows, lowShot, lowShotOfSubsets, predictClasses } from "../../../refiner/evaluation/index.ts";
+import { centredUnitRows, linearPredictions, lowShot, lowShotOfSubsets } from "../../../refiner/evaluation/index.ts";
 import { testDevice } from "../../device.ts";
 import { scatteredRows } from "./scattered_rows.ts";
 
@@ -43,7 +43,7 @@ describe("lowShot", () => {
   it("predicts the same whether test features were prepared or not", async () => {
     const [train, test] = [labelled(12, 16, 4, 3), labelled(100, 16, 4, 4)];
     const { predicted, regression } = await lowShot(device, train, test);
-    expect(await predictClasses(device, regression, test.features)).toEqual(predicted);
+    expect(await linearPredictions(device, regression, test.features)).toEqual(predicted);
   });
 
   it("counts test images of a class without training images as wrong, and names the class", async () => {

@@ -57,8 +57,8 @@ const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = 
     evaluation.lowShotOfSubsets(device, { features: x, labels }, { features: good, labels }, [everyRow]),
   neighbourAgreement: (x) => evaluation.neighbourAgreement(device, x, good, 1),
   "neighbourAgreement, second": (x) => evaluation.neighbourAgreement(device, good, x, 1),
-  predictClasses: (x) =>
-    evaluation.predictClasses(
+  linearPredictions: (x) =>
+    evaluation.linearPredictions(
       device,
       { weight: { ...good, rows: 2, data: good.data.subarray(6) }, bias: new Float64Array(2) },
       x,
@@ -81,6 +81,8 @@ const others: readonly string[] = [
   "EvaluationError",
   "MersenneTwister",
   "NonFiniteFeaturesError",
+  "classifierAccuracy",
+  "predictClasses",
   "clusterAgreement",
   "corruptionMean",
   "corruptionSeverities",

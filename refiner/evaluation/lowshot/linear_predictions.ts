@@ -11,16 +11,16 @@ const rowsPerRun = 2048;
  *
  * @throws EvaluationError for features of another width, or that are not finite
  */
-export async function predictClasses(
+export async function linearPredictions(
   device: Device,
   { weight, bias }: LinearClassifier,
   x: FeatureMatrix,
 ): Promise<Int32Array> {
-  checkMatrix("predictClasses", x);
+  checkMatrix("linearPredictions", x);
   const { columns } = weight;
   if (x.columns !== columns) {
     throw new EvaluationError(
-      `predictClasses: features of width ${x.columns}, the classifier was fitted on ${columns}; take both from the same block`,
+      `linearPredictions: features of width ${x.columns}, the classifier was fitted on ${columns}; take both from the same block`,
     );
   }
   const count = Math.min(rowsPerRun, x.rows);
