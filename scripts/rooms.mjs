@@ -8,9 +8,8 @@
 
 const data = ["refiner/data", "refiner/data/sources", "refiner/data/batches", "refiner/data/views"];
 const publicBelow = ["engine/index", "engine/files/index", "engine/platform", "models/index", "models/checkpoints"];
-const measuring = ["core", "statistics", "neighbours"]
-  .map((room) => `refiner/evaluation/${room}`)
-  .concat("engine/index");
+const features = "refiner/evaluation";
+const measuring = ["engine/index", `${features}/core`, `${features}/statistics`, `${features}/neighbours`];
 
 /** @type {{ room: string, at?: string[], holds: string, imports: string[] }[]} */
 export const rooms = [
