@@ -1,4 +1,4 @@
-// Bundles the engine's property tests, and the test of the embedded method, for a runtime that vitest does not run on.
+// Bundles the engine's property tests, and those of the embedded method and of evaluation on the device, for a runtime that vitest does not run on.
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
@@ -6,7 +6,9 @@ import { build } from "esbuild";
 
 const root = new URL("..", import.meta.url).pathname;
 const folder = join(root, "test/engine");
-const embedded = join(root, "test/refiner/embedded.test.ts");
+const embedded = ["embedded", "evaluation/kmeans", "evaluation/low_shot"].map((name) =>
+  join(root, `test/refiner/${name}.test.ts`),
+);
 
 /** Tests of planning, replay and errors: nothing of kernels in them depends on the runtime. */
 const onlyInNode = new Set(
@@ -21,7 +23,7 @@ async function portableFiles() {
     .sort();
   const texts = await Promise.all(names.map((name) => readFile(join(folder, name), "utf8")));
   const portable = names.filter((_, i) => !/from "node:(?!fs\/promises)|\bwriteFile\b/.test(texts[i]));
-  const paths = [...portable.map((name) => join(folder, name)), embedded];
+  const paths = [...portable.map((name) => join(folder, name)), ...embedded];
   const twice = paths.find((path, i) => paths.findIndex((other) => basename(other) === basename(path)) !== i);
   if (twice) throw new Error(`${basename(twice)}: two tests of this name, and a bundle goes by the name; rename one`);
   return paths;

@@ -8,6 +8,8 @@
 
 const data = ["refiner/data", "refiner/data/sources", "refiner/data/batches", "refiner/data/views"];
 const publicBelow = ["engine/index", "engine/files/index", "engine/platform", "models/index", "models/checkpoints"];
+const features = "refiner/evaluation";
+const measuring = ["engine/index", `${features}/core`, `${features}/statistics`, `${features}/neighbours`];
 
 /** @type {{ room: string, at?: string[], holds: string, imports: string[] }[]} */
 export const rooms = [
@@ -156,47 +158,19 @@ export const rooms = [
       "refiner/evaluation/features",
     ],
   },
-  {
-    room: "refiner/evaluation/resident",
-    holds: "features that stay on the device",
-    imports: ["engine/index", "refiner/evaluation/core"],
-  },
+  { room: "refiner/evaluation/resident", holds: "features that stay on the device", imports: measuring },
   {
     room: "refiner/evaluation/lowshot",
     holds: "few-shot subsets, logistic regression on the device",
-    imports: [
-      "engine/index",
-      "refiner/data",
-      "refiner/data/sources",
-      "refiner/evaluation/core",
-      "refiner/evaluation/statistics",
-      "refiner/evaluation/neighbours",
-      "refiner/evaluation/resident",
-    ],
+    imports: [...measuring, "refiner/data", "refiner/data/sources", "refiner/evaluation/resident"],
   },
   {
     room: "refiner/evaluation/clustering",
     holds: "k-means and silhouette on the device",
-    imports: [
-      "shaders",
-      "engine/ops",
-      "engine/index",
-      "refiner/data/batches",
-      "refiner/evaluation/core",
-      "refiner/evaluation/statistics",
-      "refiner/evaluation/resident",
-    ],
+    imports: [...measuring, "shaders", "engine/ops", "refiner/data/batches", "refiner/evaluation/resident"],
   },
-  {
-    room: "refiner/evaluation/robustness",
-    holds: "class subsets and corruptions",
-    imports: ["refiner/evaluation/core", "refiner/evaluation/neighbours"],
-  },
-  {
-    room: "refiner/evaluation/label_free",
-    holds: "scores that need no labels",
-    imports: ["engine/index", "refiner/evaluation/core", "refiner/evaluation/neighbours"],
-  },
+  { room: "refiner/evaluation/robustness", holds: "class subsets and corruptions", imports: measuring },
+  { room: "refiner/evaluation/label_free", holds: "scores that need no labels", imports: measuring },
   {
     room: "refiner/evaluation/classification",
     holds: "classes of images by a trained classifier",

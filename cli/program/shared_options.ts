@@ -66,6 +66,11 @@ const shared = {
     description: "τ of a neighbour's weight exp(similarity/τ) in the k-NN vote",
     parse: positiveNumber,
   },
+  penalty: {
+    flags: "--penalty <number>",
+    description: "λ of the penalty on a linear classifier's weights, times the number of training images",
+    parse: positiveNumber,
+  },
   batch: { flags: "--batch <images>", description: "images per batch", parse: wholeNumber(1, 65536) },
   shorterSide: {
     flags: "--shorter-side <pixels>",

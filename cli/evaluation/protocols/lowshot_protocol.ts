@@ -13,7 +13,7 @@ import {
   rowsOfList,
 } from "../../../refiner/evaluation/index.ts";
 import { Progress } from "../../output/progress.ts";
-import { numberList, positiveNumber, wholeNumber } from "../../program/parsers.ts";
+import { numberList, wholeNumber } from "../../program/parsers.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { UsageError } from "../../program/usage_error.ts";
 import { type BlockOptions, chosenBlock, encodedFeatures } from "../encoded_features.ts";
@@ -41,12 +41,7 @@ export const lowShotProtocol: Protocol<LowShotOptions> = {
       .option("--shots <numbers>", "images per class, a list such as 1,2,5", numberList, [1, 2, 5])
       .option("--splits <number>", "draws of each, whose mean is reported", wholeNumber(1, 1000), 3)
       .option("--subset <files...>", "lists of the training images to take, one file name per line, instead of draws")
-      .option(
-        "--penalty <number>",
-        "λ of the weights' penalty, times the number of training images",
-        positiveNumber,
-        lowShotPenalty,
-      )
+      .addOption(sharedOption("penalty", { default: lowShotPenalty }))
       .addOption(sharedOption("block", { more: "default: the last block's raw output" }))
       .addOption(sharedOption("pool", { more: "default: cls where there is one" }));
   },

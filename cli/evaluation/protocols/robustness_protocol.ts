@@ -18,7 +18,6 @@ import {
   lowShotPenalty,
 } from "../../../refiner/evaluation/index.ts";
 import { imageChannels } from "../../checkpoints/image_channels.ts";
-import { positiveNumber } from "../../program/parsers.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { checkTouchedPaths } from "../../program/touched_paths.ts";
 import { UsageError } from "../../program/usage_error.ts";
@@ -54,12 +53,7 @@ export const robustnessProtocol: Protocol<RobustnessOptions> = {
     command
       .option("--corrupted <folder>", "folder of CORRUPTION/SEVERITY/CLASS with corrupted test images")
       .option("--tested-classes", "choose among the classes of the test images only", false)
-      .option(
-        "--penalty <number>",
-        "λ of the classifier's weights, times the number of training images",
-        positiveNumber,
-        lowShotPenalty,
-      )
+      .addOption(sharedOption("penalty", { default: lowShotPenalty }))
       .addOption(sharedOption("block", { more: "default: the last block's raw output" }))
       .addOption(sharedOption("pool", { more: "default: cls where there is one" }));
   },

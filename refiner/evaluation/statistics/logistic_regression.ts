@@ -43,7 +43,7 @@ export function logisticObjective(
   return addCrossEntropy(model, x, labels, parts, penalty);
 }
 
-/** Writes λW over the gradient of the weights and adds nothing else. @returns λ/2 · ‖W‖² */
+/** Adds the gradient of the penalty. @returns λ/2 · ‖W‖² */
 export function addPenalty(weight: ArrayLike<number>, l2: number, gradient: Float64Array): number {
   let loss = 0;
   for (let at = 0; at < weight.length; at++) {

@@ -46,7 +46,9 @@ describe("fewShotSubset", () => {
     };
     const drawn = [...fewShotSubset(images(names), 2, 5).indices].map((index) => names[index]);
     expect([...fewShotSubset(other, 2, 5).indices].map((index) => names[shuffled[index] ?? 0])).toEqual(drawn);
-    expect(drawn.length).toBe(6);
+    const sorted = [0, 1, 2].map((label) => names.filter((_, index) => images(names).label(index) === label).sort());
+    const places = fewShotPlaces([10, 10, 10], 2, 5);
+    expect(drawn).toEqual(places.flatMap((of, label) => Array.from(of, (place) => sorted[label]?.[place])));
   });
 
   it("nests subsets of the same split", () => {

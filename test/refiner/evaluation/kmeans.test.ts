@@ -3,11 +3,10 @@ import { emptyClusters, fillEmptyClusters } from "../../../refiner/evaluation/cl
 import * as evaluation from "../../../refiner/evaluation/index.ts";
 import { groupMeans } from "../../../refiner/evaluation/statistics/groups.ts";
 import { testDevice } from "../../device.ts";
-import { Fixture } from "./fixture.ts";
 import { scatteredRows } from "./scattered_rows.ts";
 
 const device = await testDevice();
-const x = new Fixture("metrics").matrix("x");
+const x = scatteredRows(180, 6, 12);
 
 /** Lloyd's iterations in float64, with the rule for empty clusters. */
 function lloyd(features: evaluation.FeatureMatrix, start: evaluation.FeatureMatrix, iterations: number) {

@@ -8,6 +8,7 @@ import {
   negativeLogLikelihood,
   standardise,
 } from "../../../refiner/evaluation/index.ts";
+import { LogisticObjective } from "../../../refiner/evaluation/lowshot/logistic_objective.ts";
 import { testDevice } from "../../device.ts";
 import golden from "../../fixtures/metrics.json" with { type: "json" };
 import { Fixture } from "./fixture.ts";
@@ -106,6 +107,19 @@ describe("fitLogisticRegression", () => {
     const all = await fitLogisticRegression(device, many, labels, { l2: 1e-2, bias: "none" });
     expect(Math.abs(all.objective / one.objective - 1)).toBeLessThan(2e-6); // both within 1e-6 of the minimum
     expect(all.deviceBytes).toBeGreaterThanOrEqual(4 * 2 * many.rows);
+  });
+
+  it("plans memory for features, weights and one part of the rows, never for a Hessian", () => {
+    const [rows, columns, classes] = [5000, 1024, 1000];
+    const features = { rows, columns, data: new Float32Array(rows * columns).fill(1) };
+    const labels = Int32Array.from({ length: rows }, (_, row) => row % classes);
+    const objective = new LogisticObjective(device, features, labels, { classes, columns, l2: 1, bias: "none" });
+    const least = 4 * (rows * columns + 2 * classes * columns);
+    const logits = 4 * 4096 * classes; // of one part
+    const planned = objective.plannedBytes;
+    objective.destroy();
+    expect(planned).toBeGreaterThan(least);
+    expect(planned).toBeLessThan(least + 4 * classes * columns + 3 * logits);
   });
 
   it("stops where its signal says so", async () => {

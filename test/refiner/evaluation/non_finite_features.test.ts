@@ -81,6 +81,8 @@ const others: readonly string[] = [
   "EvaluationError",
   "MersenneTwister",
   "NonFiniteFeaturesError",
+  "classifierAccuracy",
+  "predictClasses",
   "clusterAgreement",
   "corruptionMean",
   "corruptionSeverities",
