@@ -26,7 +26,12 @@ export interface DiskCase {
 const words = (text: string): string[] => text.split(" ");
 
 /** Every command that writes. `search`, `knn`, `layers` and `doctor` write nothing but stdout, as `inspect` stands for here. */
-export function diskCases({ weights, images, refine, pretrain }: Trainings): readonly DiskCase[] {
+export async function diskCases({ weights, images, training }: Trainings): Promise<readonly DiskCase[]> {
+  const [refine, pretrain, finetune] = [
+    await training("refine"),
+    await training("pretrain"),
+    await training("finetune"),
+  ];
   const embed = (ending: string): DiskCase => ({
     name: `embed ${ending}`,
     write: (disk) => ["embed", "--weights", weights, "--images", images, "--out", join(disk, `f.${ending}`), "--force"],
@@ -54,8 +59,17 @@ export function diskCases({ weights, images, refine, pretrain }: Trainings): rea
     ...parts,
   });
   return [
-    training(refine),
-    training(pretrain),
+    ...[refine, pretrain, finetune].map(trainingCase),
+    {
+      name: "predict",
+      write: (disk) => [
+        ...["predict", images, "--weights", join(finetune.base, finetune.result), "--out", join(disk, "p.csv")],
+        ...words("--workers 0 --force"),
+      ],
+      same: ["p.csv"],
+      other: [],
+      replaces: true,
+    },
     ...["npy", "safetensors", "parquet"].map(embed),
     ...["safetensors", "pth"].map(convert),
     {
@@ -125,7 +139,7 @@ export function diskCases({ weights, images, refine, pretrain }: Trainings): rea
   ];
 }
 
-function training({ name, begin, resume, result }: Training): DiskCase {
+function trainingCase({ name, begin, resume, result }: Training): DiskCase {
   return {
     name,
     write: (disk) => begin(join(disk, "run")),

@@ -19,17 +19,18 @@ interface DiskRequest {
 
 /** Every command that writes, on a disk that is full at a random moment, one command a case. */
 export async function* fullDisks({ options, ledger, trainings }: Lane): AsyncGenerator<void> {
-  const cases = diskCases(trainings);
   const tally = ledger.tally("full disks");
-  if (options.disks > 0 && !hasOwnDisks()) {
+  if (options.disks === 0) return;
+  if (!hasOwnDisks()) {
     console.log(
       "full disks: left out, for this system gives no mount namespace (unshare --user --map-root-user --mount)",
     );
     outcome(tally, "left out: no mount namespace");
     return;
   }
+  const cases = await diskCases(trainings);
   const total = options.only === undefined ? Math.round(cases.length * options.disks) : tally.next + 1;
-  while (options.disks > 0 && tally.next < total) {
+  while (tally.next < total) {
     const index = options.only ?? tally.next++;
     const one = cases[index % cases.length];
     if (!one) return;
@@ -82,7 +83,7 @@ export async function diskCase(text: string): Promise<void> {
   const request: DiskRequest = JSON.parse(text);
   const { work, plant, seed, index } = request;
   const trainings: Trainings = await trainingsOf(work, { plant });
-  const cases = diskCases(trainings);
+  const cases = await diskCases(trainings);
   const one = cases[index % cases.length];
   if (!one) throw new Error(`campaign: there is no case ${index}`);
   const disk = join(trainings.folder, "disk");

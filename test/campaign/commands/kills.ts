@@ -7,7 +7,7 @@ import { Draws } from "../random.ts";
 import { command, type Ended, lastWords } from "./command.ts";
 import { differences, filesBelow, flipBit } from "./comparison.ts";
 import { type Lane, outcome } from "./lane.ts";
-import type { Training, Trainings } from "./trainings.ts";
+import { type Training, type Trainings, trainingNames } from "./trainings.ts";
 
 /** Processes of one run that are ended before it may come to its end. */
 const killsOfRun = 6;
@@ -20,7 +20,7 @@ export async function* kills({ options, ledger, trainings }: Lane): AsyncGenerat
   const tally = ledger.tally("kills");
   while (tally.tried < options.kills) {
     const index = options.only ?? tally.next++;
-    const training = index % 2 === 0 ? trainings.refine : trainings.pretrain;
+    const training = await trainings.training(trainingNames[index % trainingNames.length] ?? "refine");
     const start = performance.now();
     const run = new KilledRun(training, trainings, new Draws(options.seed, "kills", index), tally);
     const faults = await run.faults(Math.min(killsOfRun, options.kills - tally.tried));

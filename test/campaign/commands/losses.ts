@@ -6,14 +6,14 @@ import { Draws } from "../random.ts";
 import { command, lastWords } from "./command.ts";
 import { differences, flipBit } from "./comparison.ts";
 import { type Lane, outcome } from "./lane.ts";
-import type { Training, Trainings } from "./trainings.ts";
+import { type Training, type Trainings, trainingNames } from "./trainings.ts";
 
 /** Runs that lose one or two devices at random moments and go on by themselves, one run a case. */
 export async function* losses({ options, ledger, trainings }: Lane): AsyncGenerator<void> {
   const tally = ledger.tally("lost devices");
   while (tally.tried < options.losses) {
     const index = options.only ?? tally.next++;
-    const training = index % 2 === 0 ? trainings.refine : trainings.pretrain;
+    const training = await trainings.training(trainingNames[index % trainingNames.length] ?? "refine");
     const start = performance.now();
     const { lost, faults } = await lostRun(training, trainings, new Draws(options.seed, "losses", index));
     tally.seconds += (performance.now() - start) / 1000;

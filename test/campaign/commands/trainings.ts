@@ -3,9 +3,13 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { command, lastWords } from "./command.ts";
 
+/** The commands that train, in the turn in which they are disturbed. */
+export const trainingNames = ["refine", "pretrain", "finetune"] as const;
+export type TrainingName = (typeof trainingNames)[number];
+
 /** A training as a command, small enough to be killed often. */
 export interface Training {
-  readonly name: "refine" | "pretrain";
+  readonly name: TrainingName;
   readonly begin: (out: string) => readonly string[];
   readonly resume: (out: string) => readonly string[];
   readonly result: string;
@@ -19,8 +23,8 @@ export interface Trainings {
   readonly folder: string;
   readonly images: string;
   readonly weights: string;
-  readonly refine: Training;
-  readonly pretrain: Training;
+  /** Makes the undisturbed run, unless an earlier case, or an earlier campaign, has left it there. */
+  readonly training: (name: TrainingName) => Promise<Training>;
   /** A cache of its own for the commands. */
   readonly environment: Readonly<Record<string, string>>;
   /** Whether results are damaged before they are compared. */
@@ -41,7 +45,11 @@ const refineSettings = words(
   "--batch 16 --heads 0,last --projector-width 16 --predictor-width 16 --output-width 8 --queue-length 32 --top-k 4 --local-views 0 --stage2-epochs 2 --stage3-epochs 3 --stage2-warmup 1 --stage3-warmup 1 --eval-every 2 --checkpoint-minutes 0.00001 --workers 0",
 );
 
-/** Makes images, weights and the undisturbed runs, unless an earlier campaign has left them there. */
+const finetuneSettings = words(
+  "--batch 16 --micro-batch 6 --epochs 5 --warmup 1 --drop-path 0.4 --rand-augment 0 --checkpoint-minutes 0.00001 --workers 0",
+);
+
+/** Makes images and weights. */
 export async function trainingsOf(work: string, { plant }: { readonly plant: boolean }): Promise<Trainings> {
   const folder = join(work, "commands");
   const at = (name: string): string => join(folder, name);
@@ -56,32 +64,44 @@ export async function trainingsOf(work: string, { plant }: { readonly plant: boo
   );
   const environment = { MIMREFINE_CACHE: at("cache") };
   const source = at("images-idx3-ubyte");
-  const training = async (
-    name: Training["name"],
-    result: string,
-    begin: (out: string) => readonly string[],
-  ): Promise<Training> => {
-    const base = at(`base-${name}`);
-    const finished = join(base, finishedFile); // says how long it took
-    if (!existsSync(finished)) {
-      await rm(base, { recursive: true, force: true });
-      const ended = await command(begin(base), { environment });
-      if (ended.code !== 0) throw new Error(`campaign: the undisturbed ${name} failed: ${lastWords(ended)}`);
-      await writeFile(finished, String(ended.seconds));
-    }
-    const seconds = Number(await readFile(finished, "utf8"));
-    return { name, begin, resume: (out) => [name, "--resume", out], result, base, seconds };
+  const base = (name: TrainingName): string => at(`base-${name}`);
+  const weights = join(base("pretrain"), results.pretrain);
+  const inputs = ["--weights", weights, "--images", source];
+  const given: Readonly<Record<TrainingName, readonly string[]>> = {
+    refine: [...inputs, ...refineSettings],
+    pretrain: ["--images", source, ...pretrainSettings],
+    finetune: [...inputs, ...finetuneSettings],
   };
-  const pretrain = await training("pretrain", "mae.safetensors", (out) => [
-    ...["pretrain", "--images", source, "--out", out],
-    ...pretrainSettings,
-  ]);
-  const weights = join(pretrain.base, pretrain.result);
-  const refine = await training("refine", "encoder.safetensors", (out) => [
-    ...["refine", "--weights", weights, "--images", source, "--out", out],
-    ...refineSettings,
-  ]);
-  return { folder, images: source, weights, refine, pretrain, environment, plant };
+  const training = async (name: TrainingName): Promise<Training> => {
+    const begin = (out: string): readonly string[] => [name, ...given[name], "--out", out];
+    const seconds = await undisturbed(name, base(name), begin(base(name)), environment);
+    return { name, begin, resume: (out) => [name, "--resume", out], result: results[name], base: base(name), seconds };
+  };
+  await training("pretrain"); // the weights of the others
+  return { folder, images: source, weights, training, environment, plant };
+}
+
+const results: Readonly<Record<TrainingName, string>> = {
+  refine: "encoder.safetensors",
+  pretrain: "mae.safetensors",
+  finetune: "classifier.safetensors",
+};
+
+/** @returns the seconds that the run took when it was made */
+async function undisturbed(
+  name: TrainingName,
+  base: string,
+  begin: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<number> {
+  const finished = join(base, finishedFile); // says how long it took
+  if (!existsSync(finished)) {
+    await rm(base, { recursive: true, force: true });
+    const ended = await command(begin, { environment });
+    if (ended.code !== 0) throw new Error(`campaign: the undisturbed ${name} failed: ${lastWords(ended)}`);
+    await writeFile(finished, String(ended.seconds));
+  }
+  return Number(await readFile(finished, "utf8"));
 }
 
 function idx(shape: readonly number[], value: (index: number) => number): Uint8Array {

@@ -1,6 +1,10 @@
 import { differencesOf } from "../../../cli/evaluation/comparison.ts";
 import { type Receipt, receiptSchema } from "../../../cli/evaluation/evaluation_line.ts";
 import { requireSameProtocol } from "../../../cli/evaluation/receipt.ts";
+import { memorySink, memorySource, openCheckpoint } from "../../../engine/files/index.ts";
+import { openDevice } from "../../../engine/index.ts";
+import { loadClassifier, saveClassifier } from "../../../models/checkpoints/index.ts";
+import { Classifier, vitConfig } from "../../../models/index.ts";
 import { readProbeHead, saveProbeHead } from "../../../refiner/evaluation/probes/probe_head_file.ts";
 import { MemoryRunStore } from "../../../refiner/index.ts";
 import type { Reader, ReaderRecipe } from "./reader.ts";
@@ -74,4 +78,57 @@ const head: ReaderRecipe = {
   },
 };
 
-export const evaluationReaders: readonly ReaderRecipe[] = [receipt, head];
+/** What `finetune` leaves and `predict` takes. */
+const classifier: ReaderRecipe = {
+  name: "classifier",
+  share: 3,
+  open: async (): Promise<Reader> => {
+    const device = await openDevice({ notice: () => undefined });
+    const shape = {
+      patchPixels: 4,
+      width: 8,
+      blocks: 1,
+      heads: 2,
+      channels: 1,
+      heightPixels: 8,
+      widthPixels: 8,
+    } as const;
+    const description = {
+      classNames: ["cat", "dog"],
+      pooling: "cls",
+      pixels: 8,
+      mean: [0.5],
+      deviation: [0.25],
+    } as const;
+    const sink = memorySink();
+    await saveClassifier(sink, new Classifier(device, vitConfig(shape), description));
+    return {
+      originals: [sink.bytes()],
+      words: [
+        '\\"',
+        "cat",
+        "classNames",
+        "pooling",
+        "avg",
+        "pixels",
+        "head.weight",
+        "[",
+        "]",
+        "{",
+        "}",
+        "0",
+        "9999",
+        "null",
+        "F32",
+      ],
+      read: async (bytes) => {
+        const file = await openCheckpoint(memorySource(bytes, "mutated"));
+        const { model } = await loadClassifier(device, file, "mutated");
+        model.destroy();
+        return "read";
+      },
+    };
+  },
+};
+
+export const evaluationReaders: readonly ReaderRecipe[] = [receipt, head, classifier];
