@@ -41,7 +41,11 @@ it("finds the functions that several shaders carry", () => {
   expect([...(holders.get("erf")?.values() ?? [])].flat()).toEqual(
     expect.arrayContaining(["gelu.wgsl", "matmul_sum.wgsl"]),
   );
-  expect([...(holders.get("philox")?.values() ?? [])].flat()).toEqual(["choose_rank.wgsl", "erase_noise.wgsl", "random.wgsl"]);
+  expect([...(holders.get("philox")?.values() ?? [])].flat()).toEqual([
+    "choose_rank.wgsl",
+    "erase_noise.wgsl",
+    "random.wgsl",
+  ]);
 });
 
 // A shader compiles as it stands, so what several need stands in each; what is fixed in one has to be fixed in all.
