@@ -140,10 +140,21 @@ async function measured(run: ProtocolRun, clustered: Clustered, options: Cluster
     onIteration: (restart) => progress.update(restart),
   }).finally(() => progress.end());
   if (options.assignments !== undefined) await writeAssignments(options.assignments, clustered, found);
-  const ofClusters = await groupSeparation(device, clustered.x, found.assignment, { signal });
+  const ofClusters = await separationOf(run, clustered.x, found.assignment);
   const isLabelled = clustered.classes.size > 0;
-  const ofClasses = isLabelled ? await groupSeparation(device, clustered.x, clustered.labels, { signal }) : undefined;
+  const ofClasses = isLabelled ? await separationOf(run, clustered.x, clustered.labels) : undefined;
   return measuredOnce(clustered, found, ofClusters, ofClasses, options);
+}
+
+/** With progress on stderr: all pairs of images are measured. */
+async function separationOf(
+  { device, output, signal }: ProtocolRun,
+  x: FeatureMatrix,
+  groups: Int32Array,
+): Promise<GroupSeparation> {
+  const progress = new Progress(output, x.rows, "silhouettes");
+  const onProgress = (rows: number): void => progress.update(rows);
+  return groupSeparation(device, x, groups, { signal, onProgress }).finally(() => progress.end());
 }
 
 function measuredOnce(
