@@ -93,6 +93,11 @@ export const rooms = [
     imports: ["shaders", "engine/core", "engine/index", "refiner/data", "refiner/data/batches"],
   },
   {
+    room: "refiner/data/masks",
+    holds: "a class per pixel: reading, pairing with images, training crops",
+    imports: ["engine/platform", "refiner/data", "refiner/data/sources"],
+  },
+  {
     room: "refiner/data/corruptions",
     holds: "images made worse as ImageNet-C was",
     imports: ["engine/core", "refiner/data"],
@@ -149,6 +154,21 @@ export const rooms = [
       "refiner/evaluation/core",
       "refiner/evaluation/statistics",
       "refiner/evaluation/features",
+    ],
+  },
+  {
+    room: "refiner/evaluation/segmentation",
+    holds: "linear probes on patches: a class per pixel",
+    imports: [
+      ...publicBelow,
+      ...data,
+      "refiner/data/masks",
+      "refiner/data/decoding",
+      "refiner/data/index",
+      "refiner/training",
+      "refiner/evaluation/core",
+      "refiner/evaluation/features",
+      "refiner/evaluation/probes",
     ],
   },
   {

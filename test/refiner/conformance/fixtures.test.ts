@@ -38,6 +38,7 @@ const comparisons: Readonly<Record<string, number>> = {
   "refine-trajectory-stage2": 940,
   "refine-trajectory-stage3": 1230,
   schedule: 50,
+  "segmentation-probe": 199,
   "vit-postnorm": 59,
   "vit-prenorm": 72,
 };
