@@ -3,6 +3,7 @@ import { compareCommand } from "../evaluation/compare_receipts.ts";
 import { protocolCommand } from "../evaluation/protocol_command.ts";
 import { knnProtocol } from "../evaluation/protocols/knn_protocol.ts";
 import { linearProtocol } from "../evaluation/protocols/linear_protocol.ts";
+import { segmentProtocol } from "../evaluation/protocols/segment_protocol.ts";
 import type { CommandContext } from "../program/context.ts";
 
 /** `mimrefine evaluate PROTOCOL` */
@@ -14,6 +15,7 @@ export function evaluateCommand(context: CommandContext): Command {
     );
   command.addCommand(protocolCommand(context, knnProtocol));
   command.addCommand(protocolCommand(context, linearProtocol));
+  command.addCommand(protocolCommand(context, segmentProtocol));
   command.addCommand(compareCommand(context));
   return command;
 }

@@ -43,6 +43,21 @@ export {
 export { type ProbeFeature, type ProbeGrid, type ProbeHead, type ProbeSource, probeGrid } from "./probes/probe_grid.ts";
 export type { LinearProbeResult, ProbeResult } from "./probes/probe_outcome.ts";
 export type { ProbeScores } from "./probes/probe_scores.ts";
+export { type IntersectionScores, intersectionScores, type PixelConfusion } from "./segmentation/intersection.ts";
+export {
+  defaultSegmentationPreset,
+  type SegmentationConfig,
+  type SegmentationPreset,
+  segmentationPreset,
+  segmentationPresets,
+  segmentationSchema,
+} from "./segmentation/segmentation_config.ts";
+export { segmentationBlocks, segmentationGrid } from "./segmentation/segmentation_grid.ts";
+export type { SegmentationData, SegmentationEvent } from "./segmentation/segmentation_method.ts";
+export type { SegmentationHeadResult, SegmentationResult } from "./segmentation/segmentation_outcome.ts";
+export { type SegmentationOptions, segmentationProbe } from "./segmentation/segmentation_probe.ts";
+export type { SegmentationScores } from "./segmentation/segmentation_scores.ts";
+export type { SegmentedImage } from "./segmentation/window_test.ts";
 export {
   adjustedMutualInformation,
   adjustedRandIndex,
