@@ -95,6 +95,11 @@ export const rooms = [
     imports: ["shaders", "engine/core", "engine/index", "refiner/data", "refiner/data/batches"],
   },
   {
+    room: "refiner/data/masks",
+    holds: "a class per pixel: reading, pairing with images, training crops",
+    imports: ["engine/platform", "refiner/data", "refiner/data/sources"],
+  },
+  {
     room: "refiner/data/corruptions",
     holds: "images made worse as ImageNet-C was",
     imports: ["engine/core", "refiner/data"],
@@ -175,6 +180,21 @@ export const rooms = [
     room: "refiner/evaluation/classification",
     holds: "classes of images by a trained classifier",
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/core", "refiner/evaluation/features"],
+  },
+  {
+    room: "refiner/evaluation/segmentation",
+    holds: "linear probes on patches: a class per pixel",
+    imports: [
+      ...publicBelow,
+      ...data,
+      "refiner/data/masks",
+      "refiner/data/decoding",
+      "refiner/data/index",
+      "refiner/training",
+      "refiner/evaluation/core",
+      "refiner/evaluation/features",
+      "refiner/evaluation/probes",
+    ],
   },
   {
     room: "refiner/evaluation",

@@ -6,6 +6,7 @@ import { knnProtocol } from "../evaluation/protocols/knn_protocol.ts";
 import { linearProtocol, transferProtocol } from "../evaluation/protocols/linear_protocol.ts";
 import { lowShotProtocol } from "../evaluation/protocols/lowshot_protocol.ts";
 import { robustnessProtocol } from "../evaluation/protocols/robustness_protocol.ts";
+import { segmentProtocol } from "../evaluation/protocols/segment_protocol.ts";
 import type { CommandContext } from "../program/context.ts";
 
 /** `mimrefine evaluate PROTOCOL` */
@@ -18,9 +19,10 @@ export function evaluateCommand(context: CommandContext): Command {
   command.addCommand(protocolCommand(context, knnProtocol));
   command.addCommand(protocolCommand(context, linearProtocol));
   command.addCommand(protocolCommand(context, transferProtocol));
-  command.addCommand(compareCommand(context));
+  command.addCommand(protocolCommand(context, segmentProtocol));
   command.addCommand(protocolCommand(context, lowShotProtocol));
   command.addCommand(protocolCommand(context, clusterProtocol));
   command.addCommand(protocolCommand(context, robustnessProtocol));
+  command.addCommand(compareCommand(context));
   return command;
 }

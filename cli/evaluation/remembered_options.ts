@@ -5,7 +5,10 @@ import { resumedSettings } from "../runs/stored_run.ts";
 /** Options that are no part of what is evaluated, and are given anew where a run goes on. */
 const notRemembered = new Set(["resume", "override", "force", "json", "quiet", "out"]);
 /** Options that name what is read. */
-const paths = new Set(["weights", "images", "test", "compare", "predictions", "confusion", "config"]);
+const paths = new Set([
+  ...["weights", "images", "test", "compare", "predictions", "confusion", "config"],
+  ...["masks", "testMasks", "predictedMasks", "overlays", "perClass"],
+]);
 
 /** Options of the command line that a run remembers, with whole paths. */
 export function givenOptions(command: Command): Record<string, unknown> {

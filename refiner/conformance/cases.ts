@@ -18,6 +18,7 @@ import { linearProbeCase } from "./probes/linear_probe.ts";
 import { randAugmentCase } from "./rand_augment.ts";
 import { randomErasingCase } from "./random_erasing.ts";
 import { scheduleCase } from "./schedule.ts";
+import { segmentationProbeCase } from "./segmentation_probe.ts";
 import { trajectoryCase } from "./trajectory/trajectory.ts";
 import { vitCase } from "./vit.ts";
 
@@ -38,6 +39,7 @@ export const cases: Readonly<Record<string, GoldenCheck>> = {
   randaugment: randAugmentCase,
   "random-erasing": randomErasingCase,
   "linear-probe": linearProbeCase,
+  "segmentation-probe": segmentationProbeCase,
   "finetune-schedule": finetuneScheduleCase,
   "few-shot-subsets": fewShotSubsetsCase,
   "logreg-lowshot": lowShotCase,

@@ -107,6 +107,21 @@ export {
   imageNetCorruptions,
 } from "./robustness/corruption_mean.ts";
 export { imageNetAClasses, imageNetRClasses } from "./robustness/imagenet_subsets.ts";
+export { type IntersectionScores, intersectionScores, type PixelConfusion } from "./segmentation/intersection.ts";
+export {
+  defaultSegmentationPreset,
+  type SegmentationConfig,
+  type SegmentationPreset,
+  segmentationPreset,
+  segmentationPresets,
+  segmentationSchema,
+} from "./segmentation/segmentation_config.ts";
+export { segmentationBlocks, segmentationGrid } from "./segmentation/segmentation_grid.ts";
+export type { SegmentationData, SegmentationEvent } from "./segmentation/segmentation_method.ts";
+export type { SegmentationHeadResult, SegmentationResult } from "./segmentation/segmentation_outcome.ts";
+export { type SegmentationOptions, segmentationProbe } from "./segmentation/segmentation_probe.ts";
+export type { SegmentationScores } from "./segmentation/segmentation_scores.ts";
+export type { SegmentedImage } from "./segmentation/window_test.ts";
 export {
   adjustedMutualInformation,
   adjustedRandIndex,

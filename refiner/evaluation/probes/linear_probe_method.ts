@@ -138,7 +138,9 @@ export class LinearProbeMethod implements TrainingMethod<ProbeUpdate, ProbeEvent
     };
     const names = Object.keys(this.#step.outputs);
     const readback = await this.#step.run(inputs, names);
-    return { result: readback.read().then((losses) => summary(names.flatMap((name) => [...(losses[name] ?? [])]))) };
+    return {
+      result: readback.read().then((losses) => lossSummary(names.flatMap((name) => [...(losses[name] ?? [])]))),
+    };
   }
 
   updateEvent(_: TrainingStage, header: UpdateHeader, result: ProbeUpdate, cost: UpdateCost): ProbeEvent {
@@ -223,7 +225,8 @@ export class LinearProbeMethod implements TrainingMethod<ProbeUpdate, ProbeEvent
   }
 }
 
-function summary(losses: readonly number[]): ProbeUpdate {
+/** Of the losses of all heads. */
+export function lossSummary(losses: readonly number[]): ProbeUpdate {
   const finite = losses.filter(Number.isFinite);
   return { loss: finite.reduce((sum, loss) => sum + loss, 0) / finite.length, diverged: losses.length - finite.length };
 }

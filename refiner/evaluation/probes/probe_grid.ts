@@ -3,8 +3,8 @@ import type { Pooling, VitConfig } from "../../../models/index.ts";
 import type { FeatureBlock } from "../features/feature_blocks.ts";
 import { defaultPooling, type FeaturePooling } from "../features/feature_pooling.ts";
 
-/** What heads read: the encoder's final output, or the raw outputs of its last four blocks side by side. */
-export type ProbeSource = "last1" | "last4";
+/** What heads read: the encoder's final output, or raw outputs side by side: of its last four blocks, or of every fourth one. */
+export type ProbeSource = "last1" | "last4" | "every4";
 
 /** The base learning rates of the published grid (MIM-Refiner, arXiv 2402.10093, linear probes), for 256 images. */
 export const publishedRates: readonly number[] = [

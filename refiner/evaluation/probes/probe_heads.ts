@@ -46,6 +46,21 @@ export interface TrainedHead {
   readonly variance: Float32Array;
 }
 
+/** Where the rows of a source come from. */
+export interface SourceRecording {
+  /** Records `[rows, width]`; default an input of the source's name. */
+  readonly source?: (program: Program, source: ProbeSource, width: number) => Tensor;
+}
+
+export interface UpdateRecording extends SourceRecording {
+  readonly gradients?: boolean;
+  /**
+   * Records its inputs, and gives the loss of each row of logits `[rows · rates, classes]`; the loss of a head is the mean over its rows.
+   * Default: cross entropy against the input `targets`.
+   */
+  readonly loss?: (program: Program) => (logits: Tensor) => Tensor;
+}
+
 /**
  * All heads of a grid on the device. Heads that share a feature are one product each way, and sources are normalised once for all
  * features that read them, so that an update takes the same launches for any number of rates.
@@ -121,21 +136,21 @@ export class ProbeHeads {
    *
    * Inputs: a matrix per source under its name; `targets`, u32 `[batch · rates]`, the class of each image once per rate; `rates`,
    * `[rates]`, the learning rates of this update. Outputs: `losses i` of feature i, `[rates]`, before the update; with `gradients` also
-   * `weight gradient i`, `[rates · classes, width]`, and `bias gradient i`.
+   * `weight gradient i`, `[rates · classes, width]`, `bias gradient i`, and `logits i`.
    */
-  recordUpdate(batch: number, options: { readonly gradients?: boolean } = {}): RecordedProgram<Outputs> {
+  recordUpdate(batch: number, options: UpdateRecording = {}): RecordedProgram<Outputs> {
     const { grid, device, classes } = this;
     const rateCount = grid.rates.length;
     return recordProgram<Outputs>(
       device,
       (program) => {
-        const targets = program.input("targets", [batch * rateCount], "u32");
+        const lossOf = (options.loss ?? ((p) => ofClasses(p, batch * rateCount)))(program);
         const rates = program.input("rates", [rateCount]);
-        const features = this.#features(program, batch, "training");
-        const losses = this.#heads.map(({ weight, bias }, i) => {
-          const logits = linear(features(i), weight, { bias });
-          return crossEntropyPerRow(reshape(logits, [batch * rateCount, classes]), targets);
-        });
+        const features = this.#features(program, batch, "training", options);
+        const logits = this.#heads.map(({ weight, bias }, i) =>
+          reshape(linear(features(i), weight, { bias }), [batch * rateCount, classes]),
+        );
+        const losses = logits.map(lossOf);
         const outputs = losses.map((perRow, i): [string, Tensor] => [
           `losses ${i}`,
           mean(reshape(perRow, [batch, rateCount]), { axes: [0] }),
@@ -147,7 +162,11 @@ export class ProbeHeads {
           const [weightGradient, biasGradient] = gradients.slice(2 * i, 2 * i + 2);
           if (!weightGradient || !biasGradient) return;
           if (options.gradients)
-            outputs.push([`weight gradient ${i}`, weightGradient], [`bias gradient ${i}`, biasGradient]);
+            outputs.push(
+              [`weight gradient ${i}`, weightGradient],
+              [`bias gradient ${i}`, biasGradient],
+              ...logits.slice(i, i + 1).map((values): [string, Tensor] => [`logits ${i}`, values]),
+            );
           const step = (parameters: Tensor, gradients: Tensor, velocity: Tensor) =>
             sgdGrid(program, { parameters, gradients, velocity, rates, momentum });
           step(head.weight, weightGradient, head.weightVelocity);
@@ -164,12 +183,15 @@ export class ProbeHeads {
    *
    * Inputs as for an update; outputs `classes i` of feature i, u32 `[rows · rates]`, and with `logits` also `logits i`.
    */
-  recordPredictions(rows: number, options: { readonly logits?: boolean } = {}): RecordedProgram<Outputs> {
+  recordPredictions(
+    rows: number,
+    options: SourceRecording & { readonly logits?: boolean } = {},
+  ): RecordedProgram<Outputs> {
     const { grid, device, classes } = this;
     return recordProgram<Outputs>(
       device,
       (program) => {
-        const features = this.#features(program, rows, "evaluation");
+        const features = this.#features(program, rows, "evaluation", options);
         const named = this.#heads.flatMap(({ weight, bias }, i): [string, Tensor][] => {
           const logits = reshape(linear(features(i), weight, { bias }), [rows * grid.rates.length, classes]);
           const predicted: [string, Tensor] = [`classes ${i}`, argmax(logits)];
@@ -182,11 +204,16 @@ export class ProbeHeads {
   }
 
   /** Records inputs and their batch norm; gives the normalised columns of a feature. */
-  #features(program: Program, rows: number, mode: "training" | "evaluation"): (feature: number) => Tensor {
+  #features(
+    program: Program,
+    rows: number,
+    mode: "training" | "evaluation",
+    { source: recorded = (p, source, width) => p.input(source, [rows, width]) }: SourceRecording,
+  ): (feature: number) => Tensor {
     const normalised = new Map(
       [...this.grid.sources].map(([source, width]) => {
         const statistics = this.#statistics.get(source) ?? batchNormStatistics(program.device, width);
-        return [source, batchNorm(program.input(source, [rows, width]), { statistics, mode })];
+        return [source, batchNorm(recorded(program, source, width), { statistics, mode })];
       }),
     );
     return (index) => {
@@ -248,6 +275,11 @@ export function recordProbabilities(
     },
     { name: "linear probe probabilities", inference: true },
   );
+}
+
+function ofClasses(program: Program, rows: number): (logits: Tensor) => Tensor {
+  const targets = program.input("targets", [rows], "u32");
+  return (logits) => crossEntropyPerRow(logits, targets);
 }
 
 function widthOf({ columns: [from, to] }: ProbeFeature): number {

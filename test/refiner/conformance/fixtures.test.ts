@@ -54,6 +54,7 @@ const comparisons: Readonly<Record<string, number>> = {
   "refine-trajectory-stage3": 1230,
   robustness: 11,
   schedule: 50,
+  "segmentation-probe": 199,
   "vit-postnorm": 59,
   "vit-prenorm": 72,
 };

@@ -1,0 +1,187 @@
+import type { Command } from "commander";
+import { type PairedMasks, pairMasks } from "../../../refiner/data/index_node.ts";
+import {
+  type SegmentationConfig,
+  type SegmentationHeadResult,
+  type SegmentationResult,
+  segmentationBlocks,
+  segmentationProbe,
+} from "../../../refiner/evaluation/index.ts";
+import { Progress } from "../../output/progress.ts";
+import type { Selection } from "../evaluation_line.ts";
+import { maskDigest } from "../mask_digest.ts";
+import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { writePerClass, writeSegmented } from "../segmentation_files.ts";
+import {
+  addSegmentOptions,
+  checkSegmentOptions,
+  isReplacing,
+  type SegmentOptions,
+  segmentConfig,
+} from "./segment_options.ts";
+
+/** `mimrefine evaluate segment` */
+export const segmentProtocol: Protocol<SegmentOptions> = {
+  name: "segment",
+  summary: "segmentation: linear heads on patches, mean intersection over union",
+  description:
+    "Trains 9 learning rates × {patch token, class token ‖ patch token} = 18 linear heads on every fourth block of the frozen encoder, from random crops of images and masks, and tests all of them by sliding windows at the images' own resolution. Masks are PNG files of the same names, whose palette indices or grey values are the labels. Reports the head that does best on held-out training images; the published way chooses on the test images instead (--select test). The paper's ADE20K masks need --label-offset -1 --ignore-index 0 --classes 150.",
+  example:
+    "mimrefine evaluate segment --weights encoder.safetensors --images train/ --masks train-masks/ --test val/ --test-masks val-masks/ --out runs/segment\nmimrefine evaluate segment --resume runs/segment\nmimrefine evaluate segment --weights encoder.safetensors --images photos/ --masks masks/ --preset small --overlays looked/",
+  isResumable: true,
+  addOptions: addSegmentOptions,
+  check: checkSegmentOptions,
+  evaluate: evaluateSegment,
+};
+
+/** Both sides with their masks. */
+interface Paired {
+  readonly train: PairedMasks;
+  readonly test: PairedMasks;
+  readonly testFolder: string;
+}
+
+async function paired(run: ProtocolRun, options: SegmentOptions): Promise<Paired> {
+  const { images, masks = "", test: testImages = images, testMasks = masks } = options;
+  const isOne = options.test === undefined;
+  const train = await pairMasks(run.train, images, masks, isOne ? run.test : undefined);
+  const test = await pairMasks(run.test, testImages, testMasks, isOne ? run.train : undefined);
+  const lines = new Set([...train.notices, ...test.notices]);
+  for (const text of lines) run.output.notice(text);
+  return { train, test, testFolder: testMasks };
+}
+
+async function evaluateSegment(
+  run: ProtocolRun,
+  options: SegmentOptions,
+  command: Command,
+): Promise<ProtocolResult | undefined> {
+  const sides = await paired(run, options);
+  const { preset, config } = await segmentConfig(options, command, sides.train.images.length);
+  if (options.preset === undefined)
+    run.output.notice(`settings of the preset ${preset}: batch ${config.batch}, ${config.epochs} epochs`);
+  const found = await followed(run, options, config, sides);
+  const { chosen, lastEpoch, testMaximum, test } = found;
+  if (!found.finished || !chosen || !lastEpoch || !testMaximum || !test) return undefined;
+  const { labelOffset, ignoreIndex, perClass, imageSize } = options;
+  if (perClass !== undefined && !isSecond(options))
+    await writePerClass(perClass, test.scores, test.table, labelOffset, isReplacing(options));
+  const { batch, epochs, rates, select, holdOut, testEvery, stride } = config;
+  const score = (name: string, value: number) => ({ name, value, standardError: null, images: null });
+  return {
+    settings: {
+      ...{ batch, epochs, rates, testEvery, select, labelOffset, ignoreIndex },
+      classes: found.classes,
+      blocks: segmentationBlocks(run.model.config).length,
+      holdOut: select === "test" ? 0 : holdOut,
+      stride: stride ?? "170/224 of a window",
+      imageSize: imageSize ?? "its own",
+      trainMasks: await maskDigest(sides.train.masks),
+      testMasks: await maskDigest(sides.test.masks),
+    },
+    selection: selectionOf(config, found),
+    scores: [
+      score("mean IoU", test.scores.mean),
+      score("mean IoU, last epoch", lastEpoch.test),
+      score("IoU over all pixels", test.scores.micro),
+      score("pixel accuracy", test.scores.pixelAccuracy),
+    ],
+    details: {
+      chosen: shownResult(chosen),
+      lastEpoch: shownResult(lastEpoch),
+      testMaximum: shownResult(testMaximum),
+      perClass: test.scores.perClass,
+      classes: found.classes,
+      heads: found.heads.length,
+      blocks: segmentationBlocks(run.model.config),
+      images: found.images,
+    },
+    remarks: [
+      `trained on ${found.images.train} images, tested on ${found.images.test}; mean over the classes that occur in labels or predictions of the test images`,
+    ],
+    table: [
+      ["", "head", "epoch", "held-out", "test"],
+      tableRow(`chosen on ${select === "test" ? "test" : "held-out"} images`, chosen),
+      tableRow("last epoch", lastEpoch),
+      tableRow("largest on test images", testMaximum),
+    ],
+  };
+}
+
+/** Runs the probe with progress on stderr. */
+async function followed(
+  run: ProtocolRun,
+  options: SegmentOptions,
+  config: SegmentationConfig,
+  { train, test, testFolder }: Paired,
+): Promise<SegmentationResult> {
+  const { device, model, store, resume, signal, output } = run;
+  const { predictedMasks, overlays, labelOffset: offset, ignoreIndex: ignore, classes } = options;
+  const folders = {
+    ...(predictedMasks === undefined ? {} : { predictedMasks }),
+    ...(overlays === undefined ? {} : { overlays }),
+    masksFolder: testFolder,
+    offset,
+    overwrite: isReplacing(options),
+  };
+  let progress: Progress | undefined;
+  const testing = { progress: new Progress(output, test.images.length, "images tested") };
+  const events = segmentationProbe({
+    device,
+    model,
+    train,
+    test,
+    rules: { offset, ignore, ...(classes === undefined ? {} : { classes }) },
+    config,
+    store,
+    resume,
+    signal,
+    imagePixels: options.imageSize,
+    onNotice: (text) => output.notice(text),
+    onTested: (done, total) => {
+      if (done === 1) testing.progress = new Progress(output, total, "images tested");
+      testing.progress.update(done);
+      if (done === total) testing.progress.end();
+    },
+    ...(isSecond(options) ? {} : { onImage: (segmented) => writeSegmented(segmented, test.masks, folders) }),
+  });
+  for (;;) {
+    const next = await events.next();
+    if (next.done) {
+      progress?.end();
+      return next.value;
+    }
+    const event = next.value;
+    if (event.kind === "update") {
+      progress ??= new Progress(output, event.of, "updates", event.update - 1);
+      progress.update(event.update);
+    }
+    if (event.kind === "broken") output.warning(`left out: ${event.text}`);
+    if (event.kind === "notice") output.notice(event.text);
+  }
+}
+
+/** Whether this is the second encoder of a comparison: the files are those of the first. */
+function isSecond({ weights, compare }: SegmentOptions): boolean {
+  return weights === compare;
+}
+
+function selectionOf(config: SegmentationConfig, { heads, images, scores }: SegmentationResult): Selection {
+  if (config.select === "test")
+    return {
+      on: "test images",
+      text: `head and epoch were chosen on the test images themselves, as published: the number is the largest of ${heads.length} heads × ${scores.length} tested epochs, and too good for new images`,
+    };
+  return {
+    on: "held-out training images",
+    text: `head and epoch were chosen on ${images.heldOut} held-out training images (seed ${config.seed}), which were not trained on; the test images had no part in it`,
+  };
+}
+
+function shownResult({ head, rate, feature, epoch, heldOut, test }: SegmentationHeadResult) {
+  return { head: head.name, rate, feature, epoch, heldOut: heldOut ?? null, test };
+}
+
+function tableRow(what: string, { head, epoch, heldOut, test }: SegmentationHeadResult): string[] {
+  return [what, head.name, String(epoch), heldOut?.toFixed(4) ?? "-", test.toFixed(4)];
+}
