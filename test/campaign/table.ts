@@ -5,8 +5,9 @@ const headings = ["part", "tried", "refused", "read or right", "faults", "slowes
 
 /** The table of a campaign, in Markdown, with the outcomes by kind below it. */
 export function campaignTable(ledger: Ledger): string {
-  const rows = ledger.tallies.map(([part, tally]) => row(part, tally));
-  const all = ledger.tallies.map(([, tally]) => tally);
+  const tried = ledger.tallies.filter(([, { tried, outcomes }]) => tried > 0 || Object.keys(outcomes).length > 0);
+  const rows = tried.map(([part, tally]) => row(part, tally));
+  const all = tried.map(([, tally]) => tally);
   const sum = (key: "tried" | "refused" | "good" | "faults" | "seconds"): number =>
     all.reduce((total, tally) => total + tally[key], 0);
   const total = [
@@ -20,7 +21,7 @@ export function campaignTable(ledger: Ledger): string {
     String(Math.round(sum("seconds"))),
   ];
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  const outcomes = ledger.tallies.map(([part, tally]) => `- ${part}: ${outcomesOf(tally)}`);
+  const outcomes = tried.map(([part, tally]) => `- ${part}: ${outcomesOf(tally)}`);
   const ruler = headings.map((_, i) => (i === 0 ? "---" : "---:"));
   return [...[headings, ruler, ...rows, total].map(line), "", ...outcomes].join("\n");
 }

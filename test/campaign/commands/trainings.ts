@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { command, lastWords } from "./command.ts";
 
 /** The commands that train, in the turn in which they are disturbed. */
-export const trainingNames = ["refine", "pretrain", "finetune"] as const;
+export const trainingNames = ["pretrain", "refine", "finetune"] as const;
 export type TrainingName = (typeof trainingNames)[number];
 
 /** A training as a command, small enough to be killed often. */
