@@ -3,17 +3,17 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { openCheckpoint } from "../../engine/files/index.ts";
-import { hostUniform } from "../../engine/index.ts";
-import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
-import { saveEncoder } from "../../models/checkpoints/index.ts";
-import { vitConfig } from "../../models/index.ts";
-import { FeatureExtractor } from "../../refiner/evaluation/index.ts";
-import { testDevice } from "../device.ts";
-import { randomEncoder } from "../models/random_encoder.ts";
-import { exampleMetrics } from "../refiner/report/example_run.ts";
-import { run, temporaryFolder } from "./run_command.ts";
-import { cli, startProgram } from "./small_run.ts";
+import { openCheckpoint } from "../../../engine/files/index.ts";
+import { hostUniform } from "../../../engine/index.ts";
+import { fileSource, writeFileAtomic } from "../../../engine/platform/files_node.ts";
+import { saveEncoder } from "../../../models/checkpoints/index.ts";
+import { vitConfig } from "../../../models/index.ts";
+import { FeatureExtractor } from "../../../refiner/evaluation/index.ts";
+import { testDevice } from "../../device.ts";
+import { randomEncoder } from "../../models/random_encoder.ts";
+import { exampleMetrics } from "../../refiner/report/example_run.ts";
+import { run, temporaryFolder } from "../run_command.ts";
+import { cli, startProgram } from "../small_run.ts";
 
 const device = await testDevice();
 const at = await temporaryFolder();
@@ -205,7 +205,7 @@ describe("report", () => {
     await writeFile(at("killed/config.json"), "{}");
     await writeFile(at("killed/metrics.jsonl"), exampleMetrics());
     await writeFile(at("killed/report.html"), "old");
-    const killing = fileURLToPath(new URL("./killed_while_writing.mjs", import.meta.url));
+    const killing = fileURLToPath(new URL("../killed_while_writing.mjs", import.meta.url));
     const { ended } = startProgram(process.execPath, ["--import", killing, cli, "report", at("killed")]);
     expect(await ended).toMatchObject({ code: null, out: "" });
     expect((await readdir(at("killed"))).some((file) => file.endsWith(".part"))).toBe(true); // it had begun
