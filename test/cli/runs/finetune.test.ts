@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { checkpoints, smallFolder, start, waitForUpdates } from "./small_run.ts";
+import { checkpoints, smallFolder, start, waitForUpdates } from "../small_run.ts";
 
 const at = await smallFolder();
 const inputs = () => ["--weights", at("weights.safetensors"), "--images", at("images-idx3-ubyte")];
