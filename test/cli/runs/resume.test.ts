@@ -1,8 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { randomSource } from "../../engine/testing/index.ts";
-import { checkpoints, smallFolder, smallSettings, start, waitForUpdates } from "./small_run.ts";
+import { randomSource } from "../../../engine/testing/index.ts";
+import { checkpoints, smallFolder, smallSettings, start, waitForUpdates } from "../small_run.ts";
 
 const at = await smallFolder();
 const inputs = () => ["--weights", at("weights.safetensors"), "--images", at("images-idx3-ubyte"), "--no-evaluate"];

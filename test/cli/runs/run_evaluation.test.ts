@@ -2,11 +2,11 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
-import { writeFileAtomic } from "../../engine/platform/files_node.ts";
-import { saveEncoder, vitConfig } from "../../models/index.ts";
-import { testDevice } from "../device.ts";
-import { randomEncoder } from "../models/random_encoder.ts";
-import { smallFolder, smallSettings, start, waitForUpdates } from "./small_run.ts";
+import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
+import { saveEncoder, vitConfig } from "../../../models/index.ts";
+import { testDevice } from "../../device.ts";
+import { randomEncoder } from "../../models/random_encoder.ts";
+import { smallFolder, smallSettings, start, waitForUpdates } from "../small_run.ts";
 
 const at = await smallFolder();
 const device = await testDevice();
