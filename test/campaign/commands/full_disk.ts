@@ -19,6 +19,8 @@ export interface DiskResult {
 const older = "an older output\n";
 const ballast = "ballast";
 const pageBytes = 4096;
+/** Exit code of a command that SIGINT ended. */
+const interrupted = 130;
 /** Moments at which a disk is full that are tried with each command; a run goes on after each of them. */
 const usualMoments = 3;
 
@@ -72,11 +74,19 @@ export class FullDisk {
     return sizes.reduce((sum, { length }) => sum + Math.ceil(length / pageBytes) * pageBytes, 0);
   }
 
-  #run(args: readonly string[]): Promise<Ended> {
+  /** @param interruptMs - after which a signal ends the command */
+  #run(args: readonly string[], interruptMs?: number): Promise<Ended> {
     const { one, disk, trainings } = this;
     const environment = one.goesOn ? { MIMREFINE_CACHE: join(disk, "cache") } : trainings.environment;
     const [file = ""] = one.same;
-    return command(args, { environment, ...(one.toStdout ? { stdout: openSync(join(disk, file), "w") } : {}) });
+    const started = (kill: (signal: NodeJS.Signals) => void): void => {
+      if (interruptMs !== undefined) setTimeout(() => kill("SIGINT"), interruptMs);
+    };
+    return command(args, {
+      environment,
+      started,
+      ...(one.toStdout ? { stdout: openSync(join(disk, file), "w") } : {}),
+    });
   }
 
   /** The command that begins a run, or goes on with it. */
@@ -144,9 +154,10 @@ export class FullDisk {
   /** With space again the command comes to its right end. */
   async #withSpace(): Promise<void> {
     const { one, disk, trainings } = this;
-    const ended = await this.#run(this.#arguments);
+    const ended = await this.#run(this.#arguments, one.goesOnMs);
     this.#story += `; with space: exit ${ended.code}`;
-    if (ended.code !== 0) return this.#fault(lastWords(ended));
+    const isEndedEarly = one.goesOnMs !== undefined && ended.code === interrupted;
+    if (ended.code !== 0 && !isEndedEarly) return this.#fault(lastWords(ended));
     const [first] = one.same;
     if (trainings.plant && first !== undefined) await flipBit(join(disk, first));
     for (const file of one.same) {
@@ -158,7 +169,7 @@ export class FullDisk {
     const found = await filesBelow(disk);
     const missing = one.other.filter((file) => !found.includes(file));
     if (missing.length > 0) this.#fault(`${missing.join(", ")} missing`);
-    const left = found.filter((file) => /\.(part|rows)$|run\.lock/.test(file));
+    const left = found.filter((file) => (isEndedEarly ? /\.(part|rows)$/ : /\.(part|rows)$|run\.lock/).test(file));
     if (left.length > 0) this.#fault(`${left.join(", ")} left over`);
   }
 }
