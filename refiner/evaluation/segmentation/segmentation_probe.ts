@@ -25,7 +25,7 @@ export interface SegmentationOptions {
   readonly model: VisionTransformer;
   readonly train: LabelledImageSource;
   readonly test: LabelledImageSource;
-  /** How the numbers of masks become labels; without `classes` all masks are looked at first. */
+  /** How the numbers of masks become labels. */
   readonly rules?: LabelRules;
   readonly config: SegmentationConfig;
   /** Takes metrics, checkpoints and the chosen head. */
@@ -80,12 +80,15 @@ async function prepared(
   { train, test, config, rules = {}, onNotice }: SegmentationOptions,
   channels: 1 | 3,
 ): Promise<{ readonly data: SegmentationData; readonly classes: number }> {
-  const classes = rules.classes ?? (await countClasses(train.masks, rules));
-  if (classes < 2)
+  // All masks are looked at before anything is trained: a wrong one would else be met after some epochs.
+  const occurring = await countClasses(train.masks, rules);
+  const { classes = occurring } = rules;
+  if (occurring < 2)
     throw new EvaluationError(
       "segmentation probe: all training masks have one class; there is nothing to tell apart: give masks of two classes at least",
     );
   if (rules.classes === undefined) onNotice?.(`the largest label of the training masks is ${classes - 1}`);
+  await countClasses(test.masks, { ...rules, classes });
   const matched = (set: LabelledImageSource) => ({ ...set, images: matchChannels(set.images, channels) });
   const all = { rules: { ...rules, classes }, test: matched(test) };
   if (config.select === "test") return { data: { ...all, train: matched(train) }, classes };

@@ -134,7 +134,11 @@ describe("evaluate segment", () => {
       expect(err).toMatch(text);
       expect(code).toBe(status);
     };
-    await refused(segment("--classes", "2"), 1, /000\.png holds 3 at pixel .*, which is label 2 of 2 classes/);
+    await refused(
+      segment("--classes", "2"),
+      1,
+      /train-masks.000\.png holds 3 at pixel .*, which is label 2 of 2 classes/,
+    );
     await refused(
       segment("--predicted-masks", at("test-masks")),
       2,

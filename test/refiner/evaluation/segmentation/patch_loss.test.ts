@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { recordProgram, sum } from "../../../../engine/index.ts";
+import { type Outputs, recordProgram, sum } from "../../../../engine/index.ts";
 import { nearestSources } from "../../../../refiner/data/masks/nearest.ts";
 import { patchLoss, patchTargets } from "../../../../refiner/evaluation/segmentation/patch_loss.ts";
 import { testDevice } from "../../../device.ts";
@@ -34,7 +34,7 @@ describe("patchLoss", () => {
         }));
         const patches = images * rows * columns;
         const z = Float32Array.from({ length: patches * rates * classes }, (_, i) => 4 * noise(i + 5) - 2);
-        const program = recordProgram(device, (p) => {
+        const program = recordProgram<Outputs>(device, (p) => {
           const logits = p.input("logits", [patches * rates, classes]);
           const perRow = patchLoss(p, batch)(logits);
           const [gradient] = p.gradients(sum(perRow), [logits]);
