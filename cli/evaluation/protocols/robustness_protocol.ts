@@ -1,7 +1,14 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type ImageSource, withLabelsOf } from "../../../refiner/data/index.ts";
-import { openImages } from "../../../refiner/data/index_node.ts";
+import {
+  type Corruption,
+  corruptedImages,
+  corruptions,
+  type ImageSource,
+  isCorruption,
+  withLabelsOf,
+} from "../../../refiner/data/index.ts";
+import { jpegCodec, openImages } from "../../../refiner/data/index_node.ts";
 import {
   accuracyOf,
   type BlockFeatures,
@@ -9,6 +16,7 @@ import {
   type CorruptionMean,
   centredUnitRows,
   corruptionMean,
+  corruptionSeverities,
   defaultPooling,
   type FeatureBlock,
   fitLogisticRegression,
@@ -27,6 +35,7 @@ import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
 
 interface RobustnessOptions extends BlockOptions {
   readonly corrupted?: string;
+  readonly make?: readonly string[];
   readonly testedClasses: boolean;
   readonly penalty: number;
 }
@@ -52,12 +61,17 @@ export const robustnessProtocol: Protocol<RobustnessOptions> = {
   addOptions(command) {
     command
       .option("--corrupted <folder>", "folder of CORRUPTION/SEVERITY/CLASS with corrupted test images")
+      .option(
+        "--make <names...>",
+        `corrupt the test images here, at five severities each: an approximation of ImageNet-C; all, or some of ${corruptions.join(", ")}`,
+      )
       .option("--tested-classes", "choose among the classes of the test images only", false)
       .addOption(sharedOption("penalty", { default: lowShotPenalty }))
       .addOption(sharedOption("block", { more: "default: the last block's raw output" }))
       .addOption(sharedOption("pool", { more: "default: cls where there is one" }));
   },
-  async check({ corrupted }) {
+  async check({ corrupted, make }) {
+    madeCorruptions(make);
     await checkTouchedPaths("evaluate robustness", { reads: { "--corrupted": corrupted } });
     if (corrupted !== undefined) await corruptedFolders(corrupted);
   },
@@ -75,6 +89,10 @@ async function evaluateRobustness(run: ProtocolRun, options: RobustnessOptions):
   const corrupted: CorruptionAccuracy[] = [];
   for (const folder of options.corrupted === undefined ? [] : await corruptedFolders(options.corrupted)) {
     corrupted.push(await tester.testFolder(folder, labelled.train));
+  }
+  for (const corruption of madeCorruptions(options.make)) {
+    for (const severity of corruptionSeverities)
+      corrupted.push(await tester.testMade(labelled.test, corruption, severity));
   }
   return resultOf(run, options, block, tester.classifier, corrupted, {
     ...test,
@@ -124,6 +142,17 @@ class LinearTester {
     return { indices, labels, predicted, classNames };
   }
 
+  /** The amounts of corruptions belong to images of the model's size, to which photographs are reduced first. */
+  async testMade(test: ImageSource, corruption: Corruption, severity: number): Promise<CorruptionAccuracy> {
+    const { run, options, block } = this;
+    const { heightPixels, widthPixels } = run.model.config;
+    const sidePixels = Math.round(((options.imageSize ?? Math.min(heightPixels, widthPixels)) * 256) / 224);
+    const made = corruptedImages(test, { corruption, severity, seed: options.seed, jpeg: jpegCodec, sidePixels });
+    const [encoded] = await encodedFeatures(run, [made], block, options);
+    if (!encoded) throw new RangeError(`evaluate robustness: no image of ${corruption} was encoded`);
+    return { corruption, severity, accuracy: accuracyOf(await this.predict(encoded)).value };
+  }
+
   async testFolder({ corruption, severity, path }: CorruptedFolder, train: ImageSource): Promise<CorruptionAccuracy> {
     const { run, options, block } = this;
     const channels = imageChannels(run.model.config, options.weights);
@@ -138,6 +167,17 @@ class LinearTester {
       await source.close?.();
     }
   }
+}
+
+/** @throws UsageError for a name that is not known */
+function madeCorruptions(names: readonly string[] = []): readonly Corruption[] {
+  if (names.includes("all")) return corruptions;
+  return names.map((name) => {
+    if (isCorruption(name)) return name;
+    throw new UsageError(
+      `evaluate robustness: --make ${name} is not known; choose all, or from ${corruptions.join(", ")}`,
+    );
+  });
 }
 
 /** All folders CORRUPTION/SEVERITY, sorted. @throws UsageError if there is none */
@@ -181,6 +221,7 @@ function resultOf(
   return {
     settings: {
       corrupted: options.corrupted ?? null,
+      make: options.make?.join(",") ?? null,
       testedClasses: options.testedClasses,
       penalty: options.penalty,
       block,
@@ -201,12 +242,13 @@ function resultOf(
   };
 }
 
-function remarksOf({ testedClasses }: RobustnessOptions, mean: CorruptionMean | undefined): string[] {
+function remarksOf({ testedClasses, make }: RobustnessOptions, mean: CorruptionMean | undefined): string[] {
   return [
     "a linear classifier on the frozen encoder; the paper's numbers are those of a fully fine-tuned model",
     ...(mean && !mean.isComplete
       ? ["not all 19 corruptions of ImageNet-C at 5 severities are there: the mean is not comparable with its figure"]
       : []),
+    ...(make ? ["corruptions were made here: an approximation of ImageNet-C, whose images are stored as JPEG"] : []),
     ...(testedClasses ? ["only the classes of the test images could be chosen"] : []),
   ];
 }

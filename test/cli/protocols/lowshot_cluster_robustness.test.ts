@@ -195,6 +195,18 @@ describe("evaluate robustness", () => {
     expect(predicted).not.toContain("middle");
   });
 
+  it("corrupts the test images itself, at five severities each", { timeout: 180_000 }, async () => {
+    const line = await lineOf("robustness", ...inputs("--test", at("test")), "--make", "contrast", "pixelate");
+    const made = line.details.corrupted as readonly { accuracy: number; corruption: string; severity: number }[];
+    expect(made.map(({ corruption, severity }) => `${corruption} ${severity}`)).toEqual(
+      ["contrast", "pixelate"].flatMap((name) => [1, 2, 3, 4, 5].map((severity) => `${name} ${severity}`)),
+    );
+    expect(line.receipt.settings.make).toBe("contrast,pixelate");
+    expect(await failure("robustness", ...inputs(), "--make", "snow")).toMatch(
+      /--make snow is not known; choose all, or/,
+    );
+  });
+
   it("refuses a folder that is not laid out as ImageNet-C", { timeout: 180_000 }, async () => {
     expect(await failure("robustness", ...inputs(), "--corrupted", at("train"))).toMatch(
       /has no folders CORRUPTION\/SEVERITY/,
