@@ -3,12 +3,12 @@ import { copyFile, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { type EvaluationLine, evaluationLineSchema, receiptSchema } from "../../cli/evaluation/evaluation_line.ts";
-import { writeFileAtomic } from "../../engine/platform/files_node.ts";
-import { saveEncoder, vitConfig } from "../../models/index.ts";
-import { testDevice } from "../device.ts";
-import { randomEncoder } from "../models/random_encoder.ts";
-import { checkpoints, smallFolder, start, waitForUpdates } from "./small_run.ts";
+import { type EvaluationLine, evaluationLineSchema, receiptSchema } from "../../../cli/evaluation/evaluation_line.ts";
+import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
+import { saveEncoder, vitConfig } from "../../../models/index.ts";
+import { testDevice } from "../../device.ts";
+import { randomEncoder } from "../../models/random_encoder.ts";
+import { checkpoints, smallFolder, start, waitForUpdates } from "../small_run.ts";
 
 const at = await smallFolder();
 const device = await testDevice();
