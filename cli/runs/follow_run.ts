@@ -32,15 +32,20 @@ export async function followRun<Event extends RunEvent, Result>(
 ): Promise<{ readonly result: Result; readonly timings: readonly Timing[] }> {
   const timings = new PartTimes();
   const progress = new StageProgress(output);
-  for (;;) {
-    const next = await run.next();
-    if (next.done) {
-      progress.end();
-      display.clear?.();
-      return { result: next.value, timings: timings.list };
+  try {
+    for (;;) {
+      const next = await run.next();
+      if (next.done) {
+        progress.end();
+        display.clear?.();
+        return { result: next.value, timings: timings.list };
+      }
+      timings.spend(next.value);
+      await show(next.value, { output, display, progress });
     }
-    timings.spend(next.value);
-    await show(next.value, { output, display, progress });
+  } catch (error) {
+    await run.throw(error); // where the display failed, the run gives free what it holds, such as its folder
+    throw error;
   }
 }
 
