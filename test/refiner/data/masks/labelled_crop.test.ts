@@ -72,7 +72,11 @@ describe("training crops", () => {
   it("are drawn anew while one class covers three quarters of the labelled pixels, at most ten times", () => {
     const asked = (labels: readonly (readonly number[])[], side: number) => {
       let count = 0;
-      cropPixels(rows(labels), side, { ratio: 1, flip: 1, place: () => (count++, [0, 0]) });
+      const place = () => {
+        count++;
+        return [0, 0] as const;
+      };
+      cropPixels(rows(labels), side, { ratio: 1, flip: 1, place });
       return count;
     };
     expect(
