@@ -48,7 +48,8 @@ interface Place {
  * Words that wrappers put into names, before any part of them: FullyShardedDataParallel and its activation checkpoints, `torch.compile`,
  * DataParallel within a model.
  */
-const wrapperWords = /(^|\.)(?:(?:_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod|_fpw_module|_forward_module|_module|module)\.)+/g;
+const wrapperWords =
+  /(^|\.)(?:(?:_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod|_fpw_module|_forward_module|_module|module)\.)+/g;
 
 /** A name without the words of wrappers. */
 export function unwrapped(name: string): string {
