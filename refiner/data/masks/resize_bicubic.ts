@@ -14,40 +14,45 @@ interface Taps {
 /** An image of another size as Pillow's bicubic filter gives it, to the bit: columns first, then rows. */
 export function resizeBicubic(image: RgbImage, height: number, width: number): RgbImage {
   const { channels } = image;
-  const across = { lines: image.height, perStep: channels, perLine: image.width * channels };
-  const wide = width === image.width ? image.data : resampled(image.data, tapsOf(image.width, width), across);
-  const down = { lines: 1, perStep: width * channels, perLine: 0 };
-  const data = height === image.height ? wide : resampled(wide, tapsOf(image.height, height), down);
+  const wide = width === image.width ? image.data : resizedColumns(image, tapsOf(image.width, width));
+  const data = height === image.height ? wide : resizedRows(wide, width * channels, tapsOf(image.height, height));
   return { width, height, channels, data };
 }
 
-/** How samples lie in memory. */
-interface Layout {
-  readonly lines: number;
-  /** Samples from one to its neighbour along the axis that is resized. */
-  readonly perStep: number;
-  /** Samples of a line before resizing. */
-  readonly perLine: number;
-}
+const half = 2 ** (precisionBits - 1);
 
-function resampled(source: Uint8Array, taps: readonly Taps[], { lines, perStep, perLine }: Layout): Uint8Array {
-  const result = new Uint8Array(lines * taps.length * perStep);
-  for (let line = 0; line < lines; line++) {
-    for (const [place, { first, weights }] of taps.entries()) {
-      const to = (line * taps.length + place) * perStep;
-      for (let sample = 0; sample < perStep; sample++) {
-        let from = line * perLine + first * perStep + sample;
-        let sum = 2 ** (precisionBits - 1);
-        for (const weight of weights) {
-          sum += (source[from] ?? 0) * weight;
-          from += perStep;
-        }
-        result[to + sample] = Math.min(255, Math.max(0, sum >> precisionBits));
+function resizedColumns({ data, width, height, channels }: RgbImage, taps: readonly Taps[]): Uint8Array {
+  const result = new Uint8ClampedArray(height * taps.length * channels);
+  let to = 0;
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < taps.length; x++) {
+      const { first, weights } = taps[x] ?? noTaps;
+      for (let c = 0; c < channels; c++) {
+        let from = (y * width + first) * channels + c;
+        let sum = half;
+        for (let i = 0; i < weights.length; i++, from += channels) sum += (data[from] ?? 0) * (weights[i] ?? 0);
+        result[to++] = sum >> precisionBits;
       }
     }
-  }
-  return result;
+  return new Uint8Array(result.buffer);
 }
+
+/** A row of the result at a time, so that memory is read in order. */
+function resizedRows(data: Uint8Array, perRow: number, taps: readonly Taps[]): Uint8Array {
+  const result = new Uint8ClampedArray(taps.length * perRow);
+  const sums = new Int32Array(perRow);
+  for (const [y, { first, weights }] of taps.entries()) {
+    sums.fill(half);
+    for (const [i, weight] of weights.entries()) {
+      const from = (first + i) * perRow;
+      for (let x = 0; x < perRow; x++) sums[x] = (sums[x] ?? 0) + (data[from + x] ?? 0) * weight;
+    }
+    for (let x = 0; x < perRow; x++) result[y * perRow + x] = (sums[x] ?? 0) >> precisionBits;
+  }
+  return new Uint8Array(result.buffer);
+}
+
+const noTaps: Taps = { first: 0, weights: new Int32Array() };
 
 function tapsOf(input: number, output: number): Taps[] {
   const scale = input / output;
