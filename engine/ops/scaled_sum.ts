@@ -56,12 +56,16 @@ export function scaledSum(residual: Tensor, branch: Tensor, { table, row }: Samp
   const launch = { samples, first: row * samples };
   dispatch(program, launch, { residual, branch, factors, y }, true);
   return program.record(y, [residual, branch], (dy, [, needsBranch]) => {
-    if (!needsBranch) return [dy, undefined];
-    const owner = programOf("scaledSum", dy, factors);
-    const dBranch = owner.empty(dy.shape, dy.dtype);
-    dispatch(owner, launch, { residual: dy, branch: dy, factors, y: dBranch }, false);
-    return [dy, dBranch];
+    return [dy, needsBranch ? scaled(dy, factors, launch) : undefined];
   });
+}
+
+/** factor · x, with its own gradient. */
+function scaled(x: Tensor, factors: Tensor, launch: Parameters<typeof dispatch>[1]): Tensor {
+  const program = programOf("scaledSum", x, factors);
+  const y = program.empty(x.shape, x.dtype);
+  dispatch(program, launch, { residual: x, branch: x, factors, y }, false);
+  return program.record(y, [x], (dy) => [scaled(dy, factors, launch)]);
 }
 
 function dispatch(

@@ -68,7 +68,7 @@ export function softCrossEntropyPerRow(logits: Tensor, targets: Tensor): Tensor 
       { count: logits.size, columns },
       { logits, targets: wanted, sums, dLosses, dLogits },
       stridingGroups(logits.size, owner.device),
-      { flops: 6 * logits.size },
+      { operation: "softCrossEntropy", flops: 6 * logits.size },
     );
     return [dLogits];
   });

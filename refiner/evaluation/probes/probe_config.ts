@@ -35,7 +35,7 @@ export const linearProbeSchema = z.strictObject({
       "which images choose head and epoch: a held-out part of the training images, or the test images as published",
     )
     .default("held-out"),
-  holdOut: z.number().gt(0).lt(1).describe("share of the training images of each class that is held out").default(0.1),
+  holdOut: z.number().gt(0).lt(1).describe("share of the training images that is held out; of each class").default(0.1),
   seed: z.int().min(0).describe("seed of all random numbers").default(0),
   prefetch: z.int().min(0).describe("batches decoded ahead").default(2),
   maxBad: z.number().min(0).max(1).describe("share of broken images that is tolerated").default(0.01),
