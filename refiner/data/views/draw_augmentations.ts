@@ -37,11 +37,19 @@ export function drawAugmentSteps(config: ViewConfig, options: DrawOptions): Uint
     const size = { width: group.widthPixels, height: group.heightPixels };
     const words = table.subarray(row * steps * augmentWords, (row + 1) * steps * augmentWords);
     if (view.randAugment)
-      drawSteps(view.randAugment, block).forEach((step, place) => {
+      drawSteps(filledAs(config, view.randAugment), block).forEach((step, place) => {
         if (step) writeAugmentStep(words, place, step, size);
       });
   }
   return table;
+}
+
+/** With a fill that has no colour where images have none: its luma (ITU-R BT.601). */
+function filledAs({ channels }: ViewConfig, options: RandAugmentOptions): RandAugmentOptions {
+  if (channels === 3) return options;
+  const [red, green, blue] = options.fill;
+  const grey = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16;
+  return { ...options, fill: [grey, grey, grey] };
 }
 
 /** @returns undefined at the place of an operation that is left out */

@@ -41,7 +41,6 @@ export {
 } from "./view_config.ts";
 export {
   evaluationViews,
-  fineTuneViews,
   firstGlobalView,
   localView,
   plainView,

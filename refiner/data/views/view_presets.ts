@@ -113,13 +113,6 @@ export const publishedErasing: ErasingOptions = {
   noise: "perValue",
 };
 
-/** The view of full fine-tuning: that of probes, RandAugment, random erasing. @throws OptionError */
-export function fineTuneViews(pixels = 224, channels: 1 | 3 = 3): ViewConfig {
-  const { global, ...rest } = probeViews(pixels, channels);
-  const views = global.views.map((view) => ({ ...view, randAugment: publishedRandAugment, erase: publishedErasing }));
-  return checkViewConfig({ ...rest, global: { ...global, views } });
-}
-
 /** One unchanged view; its parameters come from `evaluationParameters`. @throws OptionError */
 export function evaluationViews(pixels = 224, channels: 1 | 3 = 3): ViewConfig {
   return oneView(pixels, channels, plainView);

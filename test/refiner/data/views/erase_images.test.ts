@@ -6,7 +6,9 @@ import {
   eraseImages,
   erasingNoise,
   erasureWords,
-  fineTuneViews,
+  plainView,
+  publishedErasing,
+  viewDefaults,
   writeErasure,
 } from "../../../../refiner/data/views/index.ts";
 import { testDevice } from "../../../device.ts";
@@ -83,7 +85,9 @@ describe("random erasing", () => {
 
   it("is drawn for a quarter of the images, smaller than the image on both sides", () => {
     const samples = Array.from({ length: 4000 }, (_, index) => ({ width: 40, height: 40, index }));
-    const table = drawErasures(fineTuneViews(32), { seed: 1, step: 0, samples });
+    const views = [{ ...plainView, erase: publishedErasing }];
+    const config = { ...viewDefaults(3), global: { heightPixels: 32, widthPixels: 32, views } };
+    const table = drawErasures(config, { seed: 1, step: 0, samples });
     const boxes = samples.map((_, row) => table.slice(row * erasureWords, row * erasureWords + 4));
     const drawn = boxes.filter(([, , height]) => (height ?? 0) > 0);
     expect(Math.abs(drawn.length - 1000)).toBeLessThan(4 * Math.sqrt(750));

@@ -8,10 +8,11 @@ import {
   augmentOperations,
   augmentWords,
   drawAugmentSteps,
-  fineTuneViews,
   plainView,
+  publishedErasing,
   publishedRandAugment,
   type ViewConfig,
+  viewDefaults,
   writeAugmentStep,
 } from "../../../../refiner/data/views/index.ts";
 import { ViewInputs } from "../../../../refiner/data/views/view_inputs.ts";
@@ -118,7 +119,11 @@ describe("an operation of RandAugment", () => {
 });
 
 describe("draws of RandAugment", () => {
-  const config: ViewConfig = fineTuneViews(32);
+  const view = { ...plainView, randAugment: publishedRandAugment, erase: publishedErasing };
+  const config: ViewConfig = {
+    ...viewDefaults(3),
+    global: { heightPixels: 32, widthPixels: 32, views: [view] },
+  };
   const samples = Array.from({ length: 3000 }, (_, index) => ({ width: 40, height: 40, index }));
 
   it("carry out half of the operations, each as often as the others", () => {
@@ -136,6 +141,14 @@ describe("draws of RandAugment", () => {
     const some = drawAugmentSteps(config, { seed: 3, step: 1, samples: samples.slice(4, 6) });
     expect(all.slice(4 * 2 * augmentWords, 6 * 2 * augmentWords)).toEqual(some);
     expect(drawAugmentSteps(config, { seed: 3, step: 2, samples: samples.slice(4, 6) })).not.toEqual(some);
+  });
+
+  it("fill with grey where images have no colour", () => {
+    const table = drawAugmentSteps({ ...config, ...viewDefaults(1) }, { seed: 3, step: 1, samples });
+    const fills = Array.from({ length: 6000 }, (_, i) => i * augmentWords)
+      .filter((at) => table[at] === 11)
+      .map((at) => table[at + 2]);
+    expect([...new Set(fills)]).toEqual([0x757575]); // (19595 · 124 + 38470 · 116 + 7471 · 104 + 2¹⁵) >> 16 = 117
   });
 
   it("need two launches an operation, and none where nothing is augmented", () => {
