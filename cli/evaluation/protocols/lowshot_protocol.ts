@@ -1,4 +1,6 @@
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { type ImageSource, subset } from "../../../refiner/data/index.ts";
 import {
   type BlockFeatures,
@@ -67,11 +69,17 @@ async function evaluateLowShot(run: ProtocolRun, options: LowShotOptions): Promi
   if (!train || !test) throw new RangeError("evaluate lowshot: a set of images was not encoded");
   const subsets = rowsAmong(drawn, used, train);
   const found = await fitted(run, train, test, subsets, options);
-  return resultOf(run, options, block, found, {
+  return resultOf(run, { ...options, lists: options.subset && drawn.map(listed) }, block, found, {
     indices: Uint32Array.from(test.indices, (index) => labelled.testIndices[index] ?? 0),
     labels: test.labels,
     classNames: labelled.classNames,
   });
+}
+
+/** What a list stands for in a receipt: a file of the same name may hold other images. */
+function listed({ split, rows }: LowShotSubset): { readonly list: string; readonly images: string } {
+  const places = Uint32Array.from(rows).sort();
+  return { list: basename(split), images: createHash("sha256").update(new Uint8Array(places.buffer)).digest("hex") };
 }
 
 /** Images of each run, by their places in the training images. */
@@ -131,7 +139,7 @@ async function fitted(
 
 function resultOf(
   run: ProtocolRun,
-  options: LowShotOptions,
+  options: LowShotOptions & { readonly lists: readonly object[] | undefined },
   block: number | "last",
   { runs, summary }: { readonly runs: readonly LowShotRun[]; readonly summary: readonly LowShotSummary[] },
   test: Omit<NonNullable<ProtocolResult["predictions"]>, "predicted">,
@@ -145,7 +153,7 @@ function resultOf(
   const [only] = runs;
   return {
     settings: {
-      ...(options.subset ? { subset: options.subset } : { shots: options.shots, splits: options.splits }),
+      ...(options.lists ? { subset: options.lists } : { shots: options.shots, splits: options.splits }),
       penalty: options.penalty,
       block,
       pool: options.pool ?? defaultPooling(run.model.config),

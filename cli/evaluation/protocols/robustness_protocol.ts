@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -29,6 +30,7 @@ import { imageChannels } from "../../checkpoints/image_channels.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { checkTouchedPaths } from "../../program/touched_paths.ts";
 import { UsageError } from "../../program/usage_error.ts";
+import { fingerprintOf } from "../../runs/fingerprint.ts";
 import { type BlockOptions, chosenBlock, encodedFeatures } from "../encoded_features.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
@@ -86,7 +88,7 @@ async function evaluateRobustness(run: ProtocolRun, options: RobustnessOptions):
   if (!train || !clean) throw new RangeError("evaluate robustness: a set of images was not encoded");
   const tester = await LinearTester.fit(run, train, labelled.classNames, options, block);
   const test = await tester.predict(clean);
-  const corrupted: CorruptionAccuracy[] = [];
+  const corrupted: (CorruptionAccuracy & { readonly digest?: object })[] = [];
   for (const folder of options.corrupted === undefined ? [] : await corruptedFolders(options.corrupted)) {
     corrupted.push(await tester.testFolder(folder, labelled.train));
   }
@@ -153,7 +155,11 @@ class LinearTester {
     return { corruption, severity, accuracy: accuracyOf(await this.predict(encoded)).value };
   }
 
-  async testFolder({ corruption, severity, path }: CorruptedFolder, train: ImageSource): Promise<CorruptionAccuracy> {
+  /** With what tells the folder's images from others, for the receipt. */
+  async testFolder(
+    { corruption, severity, path }: CorruptedFolder,
+    train: ImageSource,
+  ): Promise<CorruptionAccuracy & { readonly digest: object }> {
     const { run, options, block } = this;
     const channels = imageChannels(run.model.config, options.weights);
     const source = await openImages(path, { channels, workers: options.workers, imageKey: options.imageKey });
@@ -162,11 +168,16 @@ class LinearTester {
       const test = labelledImages("robustness", named, withLabelsOf(source, named)).test;
       const [encoded] = await encodedFeatures(run, [test], block, options);
       if (!encoded) throw new RangeError(`evaluate robustness: the images of ${path} were not encoded`);
-      return { corruption, severity, accuracy: accuracyOf(await this.predict(encoded)).value };
+      const { images: digest } = await fingerprintOf({ images: { path, source } });
+      return { corruption, severity, accuracy: accuracyOf(await this.predict(encoded)).value, digest };
     } finally {
       await source.close?.();
     }
   }
+}
+
+function sha256Of(values: readonly object[]): string {
+  return createHash("sha256").update(JSON.stringify(values)).digest("hex");
 }
 
 /** @throws UsageError for a name that is not known */
@@ -208,10 +219,12 @@ function resultOf(
   options: RobustnessOptions,
   block: FeatureBlock,
   { objective, gap, converged }: LogisticRegression,
-  corrupted: readonly CorruptionAccuracy[],
+  found: readonly (CorruptionAccuracy & { readonly digest?: object })[],
   predictions: Predictions,
 ): ProtocolResult {
   const { value, standardError, images } = accuracyOf(predictions);
+  const corrupted = found.map(({ corruption, severity, accuracy }) => ({ corruption, severity, accuracy }));
+  const digests = found.flatMap(({ digest }) => (digest ? [digest] : []));
   const clean: Score = { name: "accuracy", value, standardError, images };
   const mean = corrupted.length > 0 ? corruptionMean(corrupted) : undefined;
   const all: Score[] = mean
@@ -220,7 +233,7 @@ function resultOf(
   const [main = clean, ...others] = [...all, clean];
   return {
     settings: {
-      corrupted: options.corrupted ?? null,
+      corrupted: options.corrupted === undefined ? null : { folders: digests.length, digest: sha256Of(digests) },
       make: options.make?.join(",") ?? null,
       testedClasses: options.testedClasses,
       penalty: options.penalty,

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -102,6 +102,16 @@ describe("evaluate lowshot", () => {
     expect(rows).toHaveLength(18);
     const right = rows.map((row) => row.split(",")).filter(([, label, prediction]) => label === prediction).length;
     expect(right / 18).toBeCloseTo(line.receipt.scores[0]?.value ?? Number.NaN, 12);
+    // A receipt tells lists of one name apart by the images that they name.
+    const [named] = line.receipt.settings.subset as readonly { list: string; images: string }[];
+    expect(named).toEqual({ list: "one.txt", images: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    await mkdir(at("elsewhere"));
+    const text = await readFile(at("one.txt"), "utf8");
+    await writeFile(at("elsewhere/one.txt"), text.replace(/-\d+\.png/, "-7.png"));
+    const other = await lineOf("lowshot", ...inputs("--test", at("test")), "--subset", at("elsewhere/one.txt"));
+    const [renamed] = other.receipt.settings.subset as readonly { list: string; images: string }[];
+    expect(renamed?.list).toBe("one.txt");
+    expect(renamed?.images).not.toBe(named?.images);
   });
 
   it("refuses a list with a file that is missing, and predictions of several runs", { timeout: 180_000 }, async () => {
@@ -179,6 +189,16 @@ describe("evaluate robustness", () => {
     expect(mean?.value).toBeCloseTo(corrupted.reduce((sum, { accuracy }) => sum + accuracy, 0) / 3, 12);
     expect(clean?.name).toBe("accuracy");
     expect(clean?.value).toBeGreaterThan(0.5);
+    // A receipt tells folders of one name apart by their images.
+    const { settings } = line.receipt;
+    expect(settings.corrupted).toEqual({ folders: 3, digest: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    await cp(at("corrupted"), at("fewer"), { recursive: true });
+    const [first = ""] = (await readdir(at("fewer/fog/1"), { recursive: true })).filter((name) =>
+      name.endsWith(".png"),
+    );
+    await rm(at(`fewer/fog/1/${first}`));
+    const other = await lineOf("robustness", ...inputs("--test", at("test")), "--corrupted", at("fewer"));
+    expect(other.receipt.settings.corrupted).not.toEqual(settings.corrupted);
   });
 
   it("chooses among the tested classes where it is asked to", { timeout: 180_000 }, async () => {
