@@ -47,7 +47,7 @@ async function openSystem(request: AdapterRequest): Promise<OpenedAdapter | unde
 
 /** Mesa's software driver makes machine code of a kernel when it is first launched, and keeps it on disk. */
 function compilesAtLaunch(adapter: GPUAdapter): boolean {
-  return /llvmpipe/i.test(adapterName(adapter));
+  return /llvmpipe/i.test(adapterName(adapter.info));
 }
 
 async function openSwiftShader(request: AdapterRequest): Promise<OpenedAdapter | undefined> {

@@ -47,14 +47,15 @@ export interface WriteFileOptions {
 /** Names under which drivers that run on the CPU present themselves. */
 const softwareNames = /llvmpipe|lavapipe|swiftshader|software|basic render|warp/i;
 
-/** Whether the adapter is a CPU implementation. */
-export function isSoftwareAdapter(adapter: GPUAdapter): boolean {
-  const { description, device, architecture, isFallbackAdapter } = adapter.info;
+/** Whether what an adapter or a device says of itself is a CPU implementation. */
+export function isSoftwareInfo(info: GPUAdapterInfo): boolean {
+  const { description, device, architecture, isFallbackAdapter } = info;
   return isFallbackAdapter === true || softwareNames.test(`${description} ${device} ${architecture}`);
 }
 
-export function adapterName(adapter: GPUAdapter): string {
-  const { description, device, architecture, vendor } = adapter.info;
+/** What an adapter or a device calls itself: browsers give a vendor and an architecture only. */
+export function adapterName(info: GPUAdapterInfo): string {
+  const { description, device, architecture, vendor } = info;
   return description || device || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
 }
 

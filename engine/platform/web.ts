@@ -1,11 +1,5 @@
 import { NoAdapterError } from "../core/errors.ts";
-import {
-  type AdapterRequest,
-  adapterName,
-  adapterRemedies,
-  isSoftwareAdapter,
-  type OpenedAdapter,
-} from "./platform.ts";
+import { type AdapterRequest, adapterName, adapterRemedies, isSoftwareInfo, type OpenedAdapter } from "./platform.ts";
 
 /** Picks an adapter from a `GPU` object by the rules of `openDevice`. */
 export async function chooseAdapter(gpu: GPU | undefined, request: AdapterRequest): Promise<OpenedAdapter | undefined> {
@@ -19,7 +13,7 @@ export async function chooseAdapter(gpu: GPU | undefined, request: AdapterReques
   for (const attempt of attempts) {
     const adapter = await gpu?.requestAdapter(attempt);
     if (!adapter) continue;
-    const found = { adapter, isSoftware: isSoftwareAdapter(adapter) };
+    const found = { adapter, isSoftware: isSoftwareInfo(adapter.info) };
     if (answers(found, wanted)) return found;
     if (found.isSoftware) software ??= found;
   }
@@ -29,7 +23,7 @@ export async function chooseAdapter(gpu: GPU | undefined, request: AdapterReques
 /** Whether an adapter is what was asked for; a software adapter answers `auto` only where no other does. */
 function answers({ adapter, isSoftware }: OpenedAdapter, wanted: string): boolean {
   if (wanted === "auto" || wanted === "hardware") return !isSoftware;
-  return wanted === "software" ? isSoftware : adapterName(adapter).toLowerCase().includes(wanted.toLowerCase());
+  return wanted === "software" ? isSoftware : adapterName(adapter.info).toLowerCase().includes(wanted.toLowerCase());
 }
 
 /** @throws NoAdapterError with what was asked for and three remedies */
@@ -42,7 +36,7 @@ export function noAdapter(request: AdapterRequest, where: string): NoAdapterErro
 export function noticeSoftware(request: AdapterRequest, opened: OpenedAdapter): OpenedAdapter {
   if (opened.isSoftware)
     request.notice(
-      `mimrefine: using the software adapter ${adapterName(opened.adapter)} (CPU); a GPU would be far faster`,
+      `mimrefine: using the software adapter ${adapterName(opened.adapter.info)} (CPU); a GPU would be far faster`,
     );
   return opened;
 }

@@ -1,12 +1,12 @@
 import type { AdapterType, DeviceInfo } from "../core/device_parts.ts";
-import { adapterName, isSoftwareAdapter } from "../platform/platform.ts";
+import { adapterName, isSoftwareInfo } from "../platform/platform.ts";
 
 /** Name, kind and driver of a device, as far as the adapter or the device tells. */
 export function describeAdapter(gpu: GPUDevice, adapter: GPUAdapter | undefined): DeviceInfo {
-  const info = gpu.adapterInfo ?? adapter?.info;
+  const info = adapter?.info ?? gpu.adapterInfo;
   return {
-    name: adapter ? adapterName(adapter) : info?.description || info?.device || "caller's device",
-    type: adapterType(adapter, info),
+    name: info ? adapterName(info) : "caller's device",
+    type: adapterType(info),
     backend: extra(info, "backend") ?? "webgpu",
     driver: extra(info, "driver") ?? info?.description ?? "",
     vendor: info?.vendor ?? "",
@@ -21,9 +21,8 @@ export function subgroupSizeOf(gpu: GPUDevice, adapter: GPUAdapter | undefined):
   return isOneSize && gpu.features.has("subgroups") ? info.subgroupMinSize : undefined;
 }
 
-function adapterType(adapter: GPUAdapter | undefined, info: GPUAdapterInfo | undefined): AdapterType {
-  const isSoftware = adapter ? isSoftwareAdapter(adapter) : /llvmpipe|swiftshader/i.test(info?.description ?? "");
-  if (isSoftware) return "software";
+function adapterType(info: GPUAdapterInfo | undefined): AdapterType {
+  if (info && isSoftwareInfo(info)) return "software";
   const kind = extra(info, "type") ?? "";
   if (/discrete/i.test(kind)) return "discrete";
   return /integrated/i.test(kind) ? "integrated" : "unknown";
