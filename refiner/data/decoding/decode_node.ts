@@ -48,15 +48,33 @@ export async function decodeImage(encoded: EncodedImage, options: DecodeOptions)
     : { width, height, channels: 1, data: luma(data) };
 }
 
-/** AV1 bitstream specification, 5.5.1: sides have up to 16 bits. The decoder takes memory for what a header states, tens of bytes a pixel. */
-const largestAv1Side = 2 ** 16;
+/**
+ * Sides of JPEG and AV1 have 16 bits (ITU-T T.81, B.2.2; AV1 bitstream specification, 5.5.1). PNG and TIFF state up to 2^31, and a kilobyte
+ * of file then takes gigabytes: the decoder works on whole lines.
+ */
+const largestSide = 2 ** 16;
+/** Of an image that has to be decoded whole, because every pass over it has pixels of all lines. */
+const mostProgressiveBytes = 2 ** 29;
+/** Of samples that are scaled, as doubles. */
+const mostWideBytes = 2 ** 31;
+
+/** @throws Error for an image that takes far more memory than any picture of its format should */
+function checkHeader({ width, height, channels, depth, isProgressive = false }: Metadata): void {
+  if (Math.max(width, height) > largestSide)
+    throw new Error(`the header states ${width} × ${height} pixels; at most ${largestSide} a side are read`);
+  const bytes = width * height * channels * (depth === "uchar" ? 1 : 2);
+  if (isProgressive && bytes > mostProgressiveBytes)
+    throw new Error(
+      `it is interlaced, and its ${width} × ${height} pixels would take ${(bytes / 1e9).toFixed(1)} GB at once; save it without interlacing`,
+    );
+}
 
 /** The image as levels of sRGB, grey or its own profile. */
 async function upright(input: string | Uint8Array): Promise<Sharp> {
-  const { depth, space, hasProfile, format, width, height } = await sharp(input).metadata();
-  if (format === "heif" && Math.max(width, height) > largestAv1Side)
-    throw new Error(`the header states ${width} × ${height} pixels, AV1 has at most ${largestAv1Side} a side`);
-  if (!levelTypes.has(depth)) return wideSamples(input, { depth, space, format });
+  const metadata = await sharp(input).metadata();
+  checkHeader(metadata);
+  const { depth, space, hasProfile } = metadata;
+  if (!levelTypes.has(depth)) return wideSamples(input, metadata);
   if (space === "cmyk" && !hasProfile) {
     const inks = sharp(input, decoding).autoOrient().pipelineColourspace("cmyk").toColourspace("cmyk");
     const { data, info } = await inks.raw().toBuffer(withInfo);
@@ -68,12 +86,16 @@ async function upright(input: string | Uint8Array): Promise<Sharp> {
 /** Levels of samples that are floats, have 32 bits or a sign. */
 async function wideSamples(
   input: string | Uint8Array,
-  { depth, space, format }: Pick<Metadata, "depth" | "space" | "format">,
+  { depth, space, format, width, height, channels }: Metadata,
 ): Promise<Sharp> {
   // libvips converts what it takes for 16-bit levels, and would clip samples with a sign and floats of 16 bits.
   if (space === "grey16" || space === "rgb16")
     throw new Error(
       `its samples are ${depth === "short" ? "integers of 16 bits with a sign" : "floats of 16 bits"}; save it with 8 or 16 bits without a sign, or with floats of 32 bits`,
+    );
+  if (8 * width * height * channels > mostWideBytes)
+    throw new Error(
+      `its ${width} × ${height} pixels have ${depth} samples, too many to scale; save it with 8 or 16 bits`,
     );
   const { data, info } = await sharp(input, decoding).autoOrient().raw({ depth: "double" }).toBuffer(withInfo);
   const samples = new Float64Array(data.buffer.slice(data.byteOffset, data.byteOffset + data.length));

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp, { type Sharp } from "sharp";
 import { describe, expect, it } from "vitest";
+import { crc32 } from "../../../engine/files/zip/crc32.ts";
 import { decodeImage } from "../../../refiner/data/decoding/decode_node.ts";
 
 const bytesOf = async (image: Sharp) => ({ bytes: new Uint8Array(await image.toBuffer()) });
@@ -114,8 +115,26 @@ describe("decodeImage", () => {
     const { bytes } = await bytesOf(flat(3, { r: 10, g: 200, b: 30 }).avif());
     const stated = Buffer.from(bytes);
     stated.writeUInt32BE(70_000, stated.indexOf("ispe") + 8); // width of the image spatial extents
-    const reason = "the header states 70000 × 2 pixels, AV1 has at most 65536 a side";
+    const reason = "the header states 70000 × 2 pixels; at most 65536 a side are read";
     await expect(decodeImage({ bytes: stated }, { channels: 3 })).rejects.toThrow(reason);
+  });
+
+  it("refuses a PNG of lines that take gigabytes, and an interlaced one that would be held whole, by their headers", async () => {
+    const { bytes } = await bytesOf(flat(4, { r: 1, g: 2, b: 3 }).png({ progressive: true }));
+    const header = bytes.indexOf(0x49, 8); // IHDR
+    const stated = (width: number, height: number): Uint8Array => {
+      const png = Buffer.from(bytes);
+      png.writeUInt32BE(width, header + 4);
+      png.writeUInt32BE(height, header + 8);
+      png.writeUInt32BE(crc32(png.subarray(header, header + 17)), header + 17);
+      return png;
+    };
+    await expect(decodeImage({ bytes: stated(2_000_000, 20) }, { channels: 3 })).rejects.toThrow(
+      "the header states 2000000 × 20 pixels; at most 65536 a side are read",
+    );
+    await expect(decodeImage({ bytes: stated(16_300, 16_400) }, { channels: 3 })).rejects.toThrow(
+      "its 16300 × 16400 pixels would take",
+    );
   });
 
   it("refuses a pipe at once", async () => {
