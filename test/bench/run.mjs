@@ -2,7 +2,8 @@
 // Bundles test/bench/NAME.ts as the package itself is bundled and runs it with Node; without a name, lists what there is.
 import { spawn } from "node:child_process";
 import { readdir, readFile, rm } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
 const folder = fileURLToPath(new URL(".", import.meta.url));
@@ -33,6 +34,7 @@ await build({
   packages: "external",
   alias: { "#platform": `${root}engine/platform/node.ts` },
   loader: { ".wgsl": "text" },
+  plugins: [{ name: "rivals", setup: keepRivals }],
   logLevel: "warning",
 });
 const child = spawn(process.execPath, [bundle, ...rest], { stdio: "inherit" });
@@ -40,6 +42,14 @@ child.on("exit", async (code, signal) => {
   await rm(bundle, { force: true });
   process.exit(signal ? 1 : (code ?? 1));
 });
+
+/** Rivals are loaded from where their packages are installed. */
+function keepRivals(bundling) {
+  bundling.onResolve({ filter: /\/rivals\// }, ({ path, resolveDir }) => ({
+    path: pathToFileURL(resolve(resolveDir, path)).href,
+    external: true,
+  }));
+}
 
 /** The first sentence of the file's opening comment. */
 async function purpose(one) {

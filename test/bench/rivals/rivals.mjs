@@ -42,7 +42,8 @@ export async function compareRivals(options) {
   if (report.rows.some((row) => row.oursMs === null)) process.exitCode = 1;
 }
 
-function installRivals() {
+/** Installs the rivals' packages where they are missing. */
+export function installRivals() {
   const folder = fileURLToPath(new URL(".", import.meta.url));
   if (existsSync(new URL("node_modules/onnxruntime-node/package.json", import.meta.url))) return;
   console.log("installing the rivals (about 700 MB) ...");

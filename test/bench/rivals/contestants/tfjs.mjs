@@ -1,14 +1,9 @@
 import { adamW, images, layerNormEpsilon, parameters, tinyShape, trainBatch, trainShape } from "../work/vit.mjs";
-import { installBrowserGlobals } from "./dawn.mjs";
+import { finished, openTfjs } from "./tfjs_device.mjs";
 
 /** TensorFlow.js on its WebGPU backend. */
 export async function open() {
-  const { adapter, errors } = await installBrowserGlobals(); // before the import, which looks for navigator.gpu
-  const tf = await import("@tensorflow/tfjs");
-  await import("@tensorflow/tfjs-backend-webgpu");
-  tf.env().set("WEBGPU_CPU_FORWARD", false); // small tensors stay on the device as well
-  if (!(await tf.setBackend("webgpu"))) throw new Error("tfjs cannot start its WebGPU backend");
-  await tf.ready();
+  const { tf, adapter, errors } = await openTfjs();
   return { adapter, errors, prepare: (row) => kinds[row.kind](tf, row) };
 }
 
@@ -48,15 +43,6 @@ function forward(tf, compute, kept) {
     },
     release: () => tf.dispose(kept),
   };
-}
-
-/** tfjs collects dispatches and submits 15 at a time, so the rest is submitted before the wait, as its own read-back does. */
-async function finished(tf) {
-  const backend = tf.backend();
-  backend.ensureCommandEncoderReady();
-  backend.endComputePassEncoder();
-  backend.submitQueue();
-  await backend.queue.onSubmittedWorkDone();
 }
 
 function standardize(tf, x) {
