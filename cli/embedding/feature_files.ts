@@ -5,6 +5,7 @@ import { UsageError } from "../program/usage_error.ts";
 import type { EmbeddedRows } from "./embedded_rows.ts";
 import type { FeatureSpool } from "./feature_spool.ts";
 import { listCell } from "./list_cells.ts";
+import { checksumKey, noChecksum, TableChecksum } from "./table_checksum.ts";
 
 export type FeatureFormat = "npy" | "safetensors" | "parquet";
 
@@ -65,7 +66,7 @@ async function writeTable(
   const table = new ParquetWriter({
     writer,
     createdBy: "mimrefine",
-    kvMetadata: Object.entries(metadata).map(([key, value]) => ({ key, value })),
+    kvMetadata: Object.entries({ ...metadata, [checksumKey]: noChecksum }).map(([key, value]) => ({ key, value })),
     schema: [
       { name: "root", num_children: 3 },
       { name: "path", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "REQUIRED" },
@@ -75,8 +76,11 @@ async function writeTable(
       { name: "element", type: "FLOAT", repetition_type: "REQUIRED" },
     ],
   });
+  const checksum = new TableChecksum();
   const drain = async (): Promise<void> => {
-    await sink.write(new Uint8Array(writer.buffer, 0, writer.index));
+    const bytes = new Uint8Array(writer.buffer, 0, writer.index);
+    checksum.add(bytes);
+    await sink.write(bytes);
     writer.index = 0;
   };
   let from = 0;
@@ -100,7 +104,9 @@ async function writeTable(
     from += count;
   }
   await table.finish();
-  await drain();
+  const footer = new Uint8Array(writer.buffer, 0, writer.index);
+  checksum.sign(footer);
+  await sink.write(footer);
 }
 
 /** Writes the list that stands beside a feature file: one line per row, in its order; see `listCell`. */

@@ -5,6 +5,7 @@ import { EvaluationError, type FeatureMatrix } from "../../refiner/evaluation/in
 import type { IndexNote } from "./index_note.ts";
 import { textOfCell } from "./list_cells.ts";
 import { readParquetFeatures } from "./parquet_features.ts";
+import { checkTable } from "./table_checksum.ts";
 
 /** Features of images that can be searched, as `embed` writes them. */
 export interface FeatureIndex {
@@ -35,7 +36,7 @@ async function featuresOf(path: string): Promise<Pick<FeatureIndex, "features" |
   const source = await fileSource(path);
   const isParquet = source.sizeBytes >= 4 && String.fromCharCode(...(await source.read(0, 4))) === "PAR1";
   if (isParquet) {
-    await source.close();
+    await checkTable(path, source).finally(() => source.close());
     return readParquetFeatures(path);
   }
   const checkpoint = await openCheckpoint(source);

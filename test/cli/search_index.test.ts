@@ -2,6 +2,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import sharp from "sharp";
 import { beforeAll, expect, it } from "vitest";
 import { openFeatureIndex } from "../../cli/embedding/feature_index.ts";
+import { noChecksum, TableChecksum } from "../../cli/embedding/table_checksum.ts";
 import { hostUniform } from "../../engine/index.ts";
 import { writeFileAtomic } from "../../engine/platform/files_node.ts";
 import { saveEncoder } from "../../models/checkpoints/index.ts";
@@ -103,7 +104,20 @@ it("names a parquet table that is damaged or of others", { timeout: minute }, as
   const bytes = await readFile(at("index.parquet"));
   await writeFile(at("cut.parquet"), bytes.subarray(0, bytes.length >> 1));
   const { code, err } = await search("cut.parquet", "one.safetensors");
-  expect([code, err]).toEqual([1, expect.stringMatching(/cut\.parquet cannot be read as parquet/)]);
+  expect([code, err]).toEqual([
+    1,
+    expect.stringMatching(/cut\.parquet ends before its footer; embed the images again/),
+  ]);
+  for (const place of [100, bytes.length >> 1, bytes.length - 20]) {
+    const flipped = Buffer.from(bytes);
+    flipped[place] = (flipped[place] ?? 0) ^ 1;
+    await writeFile(at("flipped.parquet"), flipped);
+    await expect(openFeatureIndex(at("flipped.parquet")), String(place)).rejects.toThrow("flipped.parquet is damaged");
+  }
+  const unsigned = Buffer.from(bytes);
+  unsigned.write("sha000", unsigned.lastIndexOf("sha256"));
+  await writeFile(at("other.parquet"), unsigned);
+  await expect(openFeatureIndex(at("other.parquet"))).rejects.toThrow("other.parquet has no checksum of its own");
 });
 
 it("refuses a parquet table that declares more rows than it holds, without memory for them", async () => {
@@ -115,9 +129,11 @@ it("refuses a parquet table that declares more rows than it holds, without memor
   const metadata = Buffer.concat([bytes.subarray(footer, at6), many, bytes.subarray(at6 + 2, -8)]);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(metadata.length);
-  await writeFile(
-    at("rows.parquet"),
-    Buffer.concat([bytes.subarray(0, footer), metadata, length, Buffer.from("PAR1")]),
-  );
+  const checksum = new TableChecksum();
+  checksum.add(bytes.subarray(0, footer));
+  const tail = Buffer.concat([metadata, length, Buffer.from("PAR1")]);
+  tail.write(noChecksum, tail.lastIndexOf("sha256") + 8);
+  checksum.sign(tail);
+  await writeFile(at("rows.parquet"), Buffer.concat([bytes.subarray(0, footer), tail]));
   await expect(openFeatureIndex(at("rows.parquet"))).rejects.toThrow("declares 1099511627776 rows, it holds 6");
 });
