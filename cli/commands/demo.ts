@@ -137,7 +137,10 @@ async function beginDemo({ device, files, schedule, train, store }: DemoRun): Pr
   const { weights } = files;
   const fingerprint = await fingerprintOf({ images: { path: files.train, source: train }, weights });
   const imageCount = train.length; // a short schedule takes fewer than there are
-  const inputs = { weights, images: files.train, test: files.test, imageCount, fingerprint, schedule: schedule.name };
+  const inputs = {
+    ...{ weights, images: files.train, test: files.test, imageCount, fingerprint, schedule: schedule.name },
+    ...{ firstImages: schedule.trainImages, firstTestImages: schedule.testImages },
+  };
   await writeStoredRun(store, "demo", device, { ...inputs, settings: schedule.config });
 }
 

@@ -52,6 +52,7 @@ import { type Evaluation, evaluationOf, heldOutEvaluation, measured } from "../r
 import { type FilledInputs, requireFiles, storedInputs } from "../runs/refine_inputs.ts";
 import { fewUpdatesText, followRefinement } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
+import { firstOf } from "../runs/report_pictures.ts";
 import { checkSameData, type RunInputs } from "../runs/stored_run.ts";
 
 interface RefineCommandOptions extends RunOptions, EncoderCommandOptions, ImageOptions {
@@ -129,7 +130,8 @@ async function refineHeld(
     workers: config.workers,
     imageKey: files.imageKey,
   };
-  const source = await openCommandImages(files.images, decoding, output);
+  const opening = await openCommandImages(files.images, decoding, output);
+  const source = files.firstImages === undefined ? opening : firstOf(opening, files.firstImages); // of a short demo
   const interruption = listenForInterruption((text) => output.notice(text));
   const { signal } = interruption;
   let evaluation: Evaluation | undefined;
@@ -156,7 +158,7 @@ async function refineHeld(
   } finally {
     interruption.stop();
     await evaluation?.test?.source.close?.();
-    await source.close?.();
+    await opening.close?.();
   }
 }
 

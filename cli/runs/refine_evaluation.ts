@@ -7,6 +7,8 @@ import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 import { openTestImages } from "../program/open_images.ts";
 import type { PlacedImages } from "./fingerprint.ts";
+import { firstOf } from "./report_pictures.ts";
+import type { RunInputs } from "./stored_run.ts";
 
 /** Images that k-NN accuracy is measured with. */
 export interface Evaluation {
@@ -25,7 +27,7 @@ export function heldOutEvaluation(source: ImageSource): Evaluation {
 /** Bank and queries of a run, or undefined without labels, which is told. @param inputs - path of labelled test images */
 export async function evaluationOf(
   source: ImageSource,
-  { test, imageKey }: { readonly test?: string | undefined; readonly imageKey?: string | undefined },
+  { test, imageKey, firstTestImages }: Pick<RunInputs, "test" | "imageKey" | "firstTestImages">,
   output: Output,
 ): Promise<Evaluation | undefined> {
   if (occurringClasses(source).size === 0) {
@@ -34,7 +36,8 @@ export async function evaluationOf(
   }
   if (test === undefined) return labelled(heldOutEvaluation(source), output);
   const queries = await openTestImages(test, source, { channels: source.channels, imageKey }, output);
-  return labelled({ bank: source, queries, test: { path: test, source: queries } }, output);
+  const tested = firstTestImages === undefined ? queries : firstOf(queries, firstTestImages);
+  return labelled({ bank: source, queries: tested, test: { path: test, source: queries } }, output);
 }
 
 /** A set with few labels may have none among the images that are held out. */

@@ -15,11 +15,13 @@ export function requireFiles(inputs: Partial<RunInputs>): FilledInputs {
 
 /** Inputs as they are stored, by paths that hold wherever the run is gone on with. */
 export function storedInputs(inputs: FilledInputs): RunInputs {
-  const { weights, images, test, imageCount, fingerprint, evaluate } = inputs;
+  const { weights, images, test, imageCount, firstImages, firstTestImages, fingerprint, evaluate } = inputs;
   return {
     weights: resolve(weights),
     images: resolve(images),
     ...(imageCount === undefined ? {} : { imageCount }),
+    ...(firstImages === undefined ? {} : { firstImages }),
+    ...(firstTestImages === undefined ? {} : { firstTestImages }),
     ...(fingerprint === undefined ? {} : { fingerprint }),
     ...(evaluate === undefined ? {} : { evaluate }),
     ...(test === undefined ? {} : { test: resolve(test) }),

@@ -18,6 +18,8 @@ const storedSchema = z.looseObject({
   weights: z.string().optional(),
   images: z.string(),
   imageCount: z.number().optional(),
+  firstImages: z.number().optional(),
+  firstTestImages: z.number().optional(),
   fingerprint: fingerprintSchema.optional(),
   evaluate: z.boolean().optional(),
   test: z.string().optional(),
@@ -43,7 +45,16 @@ export type StoredRun = z.output<typeof storedSchema>;
 export type RunInputs = EncoderCommandOptions &
   Pick<
     StoredRun,
-    "weights" | "images" | "imageCount" | "fingerprint" | "evaluate" | "test" | "imageKey" | "channels"
+    | "weights"
+    | "images"
+    | "imageCount"
+    | "firstImages"
+    | "firstTestImages"
+    | "fingerprint"
+    | "evaluate"
+    | "test"
+    | "imageKey"
+    | "channels"
   > & {
     /** Which schedule of the demo. */
     readonly schedule?: string;

@@ -121,6 +121,9 @@ describe("demo", () => {
     expect(lines).toHaveLength(2 + 2 + 3); // updates of both stages and three evaluations
     expect(await readFile(at("run/report.html"), "utf8")).toContain("data:image/png;base64,");
     expect((await stat(at("run/encoder.safetensors"))).size).toBeGreaterThan(0);
+    // A run on the first images only is gone on with on them.
+    const { code, err } = await run("refine", "--resume", at("run"));
+    expect([code, err]).toEqual([0, expect.not.stringContaining("differ")]);
   });
 
   it("refuses a folder that holds a run", async () => {
