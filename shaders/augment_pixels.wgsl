@@ -1,6 +1,8 @@
 // One step of RandAugment (arXiv 1909.13719), second half: every pixel of a view, by the table of its values, by its colour, by its
 // neighbours, or by a place in the view that an affine map gives (Pillow 9.4: ImageEnhance, Image.transform, bicubic with a = -1).
 // Results are truncated: where f32 comes near a whole number, the value is computed again in doubles.
+// SwiftShader copies a function's code to every place that calls it, so sums and products of doubles stand in loops over small
+// arrays: a few places instead of sixty, which took minutes to compile.
 const lanes = 256u;
 const step = 0u; // of the table of steps
 // Codes of operations beyond those of tables, which end with `lastTable`.
@@ -72,8 +74,6 @@ fn rounded_double(sign: u32, exponent: i32, bits: vec2u) -> Double {
   return vec2u(kept.x, (u32(exponent - up - 1) << 20u) + kept.y + sign);
 }
 
-fn negate(a: Double) -> Double { return vec2u(a.x, a.y ^ 0x80000000u); }
-
 fn is_zero(a: Double) -> bool { return a.x == 0u && (a.y & 0x7fffffffu) == 0u; }
 
 fn add_doubles(first: Double, second: Double) -> Double {
@@ -107,10 +107,6 @@ fn multiply_doubles(a: Double, b: Double) -> Double {
   return rounded_double((a.y ^ b.y) & 0x80000000u, exponent_of(a) + exponent_of(b) - 1023, bits);
 }
 
-fn double_of(value: i32) -> Double {
-  return rounded_double(select(0u, 0x80000000u, value < 0), 1023 + 61, vec2u(u32(abs(value)), 0u));
-}
-
 // The largest whole number that is not above; of at most 30 bits.
 fn floor_of(a: Double) -> i32 {
   let exponent = exponent_of(a) - 1023;
@@ -135,6 +131,9 @@ fn double_of_single(value: f32) -> Double {
   return vec2u(bits << 29u, (bits & 0x80000000u) | (((bits >> 3u) & 0xfffffffu) + (896u << 20u)));
 }
 
+// Of less than 2^24, which f32 holds.
+fn double_of(value: i32) -> Double { return double_of_single(f32(value)); }
+
 // other + factor * (value - other) in f32, clamped and truncated, as Pillow's Image.blend.
 fn blended(value: u32, other: u32, factor: f32) -> u32 {
   let product = rounded_to_single(multiply_doubles(double_of(i32(value) - i32(other)), double_of_single(factor)));
@@ -143,12 +142,14 @@ fn blended(value: u32, other: u32, factor: f32) -> u32 {
 
 fn unpack(rgb: u32) -> vec3u { return vec3u(rgb, rgb >> 8u, rgb >> 16u) & vec3u(255u); }
 
-fn pack_bytes(rgb: vec3u) -> u32 { return rgb.x | (rgb.y << 8u) | (rgb.z << 16u); }
-
 fn grey_of(rgb: vec3u) -> u32 { return (19595u * rgb.x + 38470u * rgb.y + 7471u * rgb.z + 32768u) >> 16u; } // ITU-R 601, 16 bits
 
 fn blended_pixel(rgb: vec3u, other: vec3u, factor: f32) -> u32 {
-  return pack_bytes(vec3u(blended(rgb.x, other.x, factor), blended(rgb.y, other.y, factor), blended(rgb.z, other.z, factor)));
+  var result = 0u;
+  for (var channel = 0u; channel < 3u; channel += 1u) {
+    result |= blended(rgb[channel], other[channel], factor) << (8u * channel);
+  }
+  return result;
 }
 
 fn looked_up(rgb: vec3u, viewRow: u32) -> u32 {
@@ -179,31 +180,69 @@ fn single_of(a: Double) -> f32 {
 }
 
 // factors.x * x + factors.y * y + shift, for the centres of pixels; then half a pixel back, to where pixels count from.
-fn place_on_axis(factorX: Double, factorY: Double, shift: Double, at: vec2u, length: u32) -> Place {
-  let centreX = rounded_double(0u, 1083, vec2u(2u * at.x + 1u, 0u));
-  let centreY = rounded_double(0u, 1083, vec2u(2u * at.y + 1u, 0u));
-  let sum = add_doubles(multiply_doubles(factorX, centreX), multiply_doubles(factorY, centreY));
-  let place = add_doubles(sum, shift);
-  let isInside = floor_of(place) >= 0 && floor_of(place) < i32(length);
-  let back = add_doubles(place, vec2u(0u, 0xbfe00000u)); // minus a half
-  let whole = floor_of(back);
-  let part = add_doubles(back, double_of(-whole));
-  return Place(whole, single_of(part), part, isInside);
+fn place_on_axis(drawnAt: u32, axis: u32, at: vec2u) -> Place {
+  let words = 4u * drawnAt + 4u + 6u * axis;
+  var terms: array<Double, 5>; // of the sum; the last two: minus a half, minus the whole
+  for (var i = 0u; i < 3u; i += 1u) {
+    let word = words + 2u * i;
+    terms[i] = vec2u(drawn[word / 4u][word % 4u], drawn[word / 4u][word % 4u + 1u]);
+  }
+  terms[3] = vec2u(0u, 0xbfe00000u);
+  for (var i = 0; i < 2; i += 1) { terms[i] = multiply_doubles(terms[i], double_of_single(f32(at[i]) + 0.5)); }
+  var sum = vec2u(0u);
+  var below: array<i32, 5>;
+  for (var i = 0; i < 5; i += 1) {
+    sum = add_doubles(sum, terms[i]);
+    below[i] = floor_of(sum);
+    if (i == 3) { terms[4] = double_of(-below[3]); }
+  }
+  let length = i32(select(params.width, params.height, axis == 1u));
+  return Place(below[3], single_of(sum), sum, below[2] >= 0 && below[2] < length);
 }
 
 fn cubic_between(v: vec4f, t: f32) -> f32 {
   return v.y + t * (v.z - v.x + t * (2.0 * (v.x - v.y) + v.z - v.w + t * (v.y - v.x - v.z + v.w)));
 }
 
-// The same in the order of Pillow's sums.
-fn exact_cubic(v: array<Double, 4>, t: Double) -> Double {
-  let second = add_doubles(negate(v[0]), v[2]);
-  let twice = add_doubles(v[0], negate(v[1]));
-  let third = add_doubles(add_doubles(add_doubles(twice, twice), v[2]), negate(v[3]));
-  let fourth = add_doubles(add_doubles(add_doubles(negate(v[0]), v[1]), negate(v[2])), v[3]);
-  var sum = add_doubles(third, multiply_doubles(t, fourth));
-  sum = add_doubles(second, multiply_doubles(t, sum));
-  return add_doubles(v[1], multiply_doubles(t, sum));
+// By power of t, what the values are multiplied by, in the order of Pillow's sums.
+const coefficients = array(vec4i(0, 1, 0, 0), vec4i(-1, 0, 1, 0), vec4i(2, -2, 1, -1), vec4i(-1, 1, -1, 1));
+
+// Exact in any order.
+fn coefficients_of_bytes(v: vec4u) -> array<Double, 4> {
+  var result: array<Double, 4>;
+  for (var power = 0; power < 4; power += 1) { result[power] = double_of(dot(coefficients[power], vec4i(v))); }
+  return result;
+}
+
+// times * a, for 0, 1, 2, -1 and -2.
+fn scaled(a: Double, times: i32) -> Double {
+  if (times == 0 || is_zero(a)) { return vec2u(0u); }
+  return vec2u(a.x, (a.y + ((u32(abs(times)) >> 1u) << 20u)) ^ select(0u, 0x80000000u, times < 0));
+}
+
+fn coefficients_of_doubles(v: array<Double, 4>) -> array<Double, 4> {
+  var values = v;
+  var result: array<Double, 4>;
+  for (var i = 0; i < 16; i += 1) {
+    result[i / 4] = add_doubles(result[i / 4], scaled(values[i % 4], coefficients[i / 4][i % 4]));
+  }
+  return result;
+}
+
+// The sum of byPower[i] * t^i.
+fn polynomial(byPower: array<Double, 4>, t: Double) -> Double {
+  var factors = byPower;
+  var sum = vec2u(0u);
+  for (var power = 3; power >= 0; power -= 1) { sum = add_doubles(factors[power], multiply_doubles(t, sum)); }
+  return sum;
+}
+
+// The level between the bytes of four rows: first along each of them.
+fn exact_level(rows: array<vec4u, 4>, column: Double, row: Double) -> i32 {
+  var bytes = rows;
+  var across: array<Double, 4>;
+  for (var j = 0; j < 4; j += 1) { across[j] = polynomial(coefficients_of_bytes(bytes[j]), column); }
+  return clamp(floor_of(polynomial(coefficients_of_doubles(across), row)), 0, 255);
 }
 
 fn taken_from(first: u32, column: Place, row: Place) -> u32 {
@@ -214,23 +253,15 @@ fn taken_from(first: u32, column: Place, row: Place) -> u32 {
   }
   var result = 0u;
   for (var channel = 0u; channel < 3u; channel += 1u) {
-    let shift = vec4u(8u * channel);
+    var bytes: array<vec4u, 4>;
     var across: vec4f;
-    for (var j = 0; j < 4; j += 1) { across[j] = cubic_between(vec4f((lines[j] >> shift) & vec4u(255u)), column.part); }
+    for (var j = 0; j < 4; j += 1) {
+      bytes[j] = (lines[j] >> vec4u(8u * channel)) & vec4u(255u);
+      across[j] = cubic_between(vec4f(bytes[j]), column.part);
+    }
     let value = cubic_between(across, row.part);
     var level = i32(clamp(value, 0.0, 255.0));
-    if (abs(value - round(value)) < near) {
-      var exact: array<Double, 4>;
-      for (var j = 0; j < 5; j += 1) {
-        var four = exact;
-        if (j < 4) {
-          let bytes = (lines[j] >> shift) & vec4u(255u);
-          for (var i = 0; i < 4; i += 1) { four[i] = double_of(i32(bytes[i])); }
-        }
-        let sum = exact_cubic(four, select(row.exact, column.exact, j < 4));
-        if (j < 4) { exact[j] = sum; } else { level = clamp(floor_of(sum), 0, 255); }
-      }
-    }
+    if (abs(value - round(value)) < near) { level = exact_level(bytes, column.exact, row.exact); }
     result |= u32(level) << (8u * channel);
   }
   return result;
@@ -244,17 +275,16 @@ fn augmented_pixel(viewRow: u32, drawnAt: u32, at: vec2u) -> u32 {
   if (code == 0u) { return packed; }
   let rgb = unpack(packed);
   if (code <= lastTable) { return looked_up(rgb, viewRow); }
-  let factor = bitcast<f32>(drawn[drawnAt].y);
-  if (code == colour) { return blended_pixel(rgb, vec3u(grey_of(rgb)), factor); }
-  if (code == sharpness) { return blended_pixel(rgb, smoothed(first, at), factor); }
+  if (code == colour || code == sharpness) {
+    var other = vec3u(grey_of(rgb));
+    if (code == sharpness) { other = smoothed(first, at); }
+    return blended_pixel(rgb, other, bitcast<f32>(drawn[drawnAt].y));
+  }
   if (code == affine) {
-    let upper = drawn[drawnAt + 1u];
-    let middle = drawn[drawnAt + 2u];
-    let lower = drawn[drawnAt + 3u];
-    let column = place_on_axis(upper.xy, upper.zw, middle.xy, at, params.width);
-    let row = place_on_axis(middle.zw, lower.xy, lower.zw, at, params.height);
-    if (!column.isInside || !row.isInside) { return drawn[drawnAt].z; }
-    return taken_from(first, column, row);
+    var places: array<Place, 2>;
+    for (var axis = 0u; axis < 2u; axis += 1u) { places[axis] = place_on_axis(drawnAt, axis, at); }
+    if (!places[0].isInside || !places[1].isInside) { return drawn[drawnAt].z; }
+    return taken_from(first, places[0], places[1]);
   }
   return 0xffffffffu; // packed, all bits are set: no pixel has a fourth byte
 }

@@ -113,10 +113,6 @@ fn multiply_doubles(a: Double, b: Double) -> Double {
   return rounded_double((a.y ^ b.y) & 0x80000000u, exponent_of(a) + exponent_of(b) - 1023, bits);
 }
 
-fn double_of(value: i32) -> Double {
-  return rounded_double(select(0u, 0x80000000u, value < 0), 1023 + 61, vec2u(u32(abs(value)), 0u));
-}
-
 // The largest whole number that is not above; of at most 30 bits.
 fn floor_of(a: Double) -> i32 {
   let exponent = exponent_of(a) - 1023;
@@ -140,6 +136,9 @@ fn double_of_single(value: f32) -> Double {
   if ((bits & 0x7fffffffu) == 0u) { return vec2u(0u); }
   return vec2u(bits << 29u, (bits & 0x80000000u) | (((bits >> 3u) & 0xfffffffu) + (896u << 20u)));
 }
+
+// Of less than 2^24, which f32 holds.
+fn double_of(value: i32) -> Double { return double_of_single(f32(value)); }
 
 // other + factor * (value - other) in f32, clamped and truncated, as Pillow's Image.blend.
 fn blended(value: u32, other: u32, factor: f32) -> u32 {
@@ -187,8 +186,7 @@ fn changed(code: u32, amount: u32, value: u32, channel: u32, mean: u32) -> u32 {
   if (code == posterise) { return value & ~(255u >> amount); } // bits that stay
   if (code == solarise) { return select(255u - value, value, value < amount); }
   if (code == solariseAdd) { return select(value, min(255u, value + amount), value < 128u); }
-  if (code == contrast) { return blended(value, mean, bitcast<f32>(amount)); }
-  if (code == brightness) { return blended(value, 0u, bitcast<f32>(amount)); }
+  if (code == contrast || code == brightness) { return blended(value, select(0u, mean, code == contrast), bitcast<f32>(amount)); }
   return 0xffffffffu; // no value of a channel
 }
 
