@@ -6,7 +6,7 @@ import { build } from "esbuild";
 
 const root = new URL("..", import.meta.url).pathname;
 const folder = join(root, "test/engine");
-const embedded = ["embedded", "evaluation/kmeans", "evaluation/low_shot"].map((name) =>
+const embedded = ["embedded", "data/views/rand_augment", "evaluation/kmeans", "evaluation/low_shot"].map((name) =>
   join(root, `test/refiner/${name}.test.ts`),
 );
 
