@@ -4,7 +4,6 @@
 // SwiftShader copies a function's code to every place that calls it, so sums and products of doubles stand in loops over small
 // arrays: a few places instead of sixty, which took minutes to compile.
 const lanes = 256u;
-const step = 0u; // of the table of steps
 // Codes of operations beyond those of tables, which end with `lastTable`.
 const lastTable = 8u;
 const colour = 9u;
@@ -12,7 +11,7 @@ const sharpness = 10u;
 const affine = 11u;
 const near = 0.01; // to a whole number, in grey levels; f32 errs by less than a tenth of it
 
-struct Params { firstRow: u32, batch: u32, width: u32, height: u32, steps: u32 }
+struct Params { firstRow: u32, batch: u32, width: u32, height: u32, steps: u32, step: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> drawn: array<vec4u>; // per view and step: code, value, colour from outside, 0, and six doubles
 @group(0) @binding(2) var<storage, read> tables: array<u32>; // [views * batch, 256]
@@ -292,7 +291,7 @@ fn augmented_pixel(viewRow: u32, drawnAt: u32, at: vec2u) -> u32 {
 @compute @workgroup_size(lanes)
 fn augment_pixels(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let viewRow = group.z * params.batch + group.y;
-  let drawnAt = 4u * ((params.firstRow + viewRow) * params.steps + step);
+  let drawnAt = 4u * ((params.firstRow + viewRow) * params.steps + params.step);
   let count = params.width * params.height;
   for (var i = 1024u * group.x + lane; i < min(count, 1024u * (group.x + 1u)); i += lanes) {
     augmented[viewRow * count + i] = augmented_pixel(viewRow, drawnAt, vec2u(i % params.width, i / params.width));

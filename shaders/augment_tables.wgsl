@@ -2,7 +2,6 @@
 // One workgroup per (image, view), because four operations need the values of the whole view. Integers and doubles as Pillow 9.4
 // computes with (ImageOps, ImageEnhance): every result is truncated, so that one next to a whole number must fall on its side.
 const lanes = 256u;
-const step = 0u; // of the table of steps
 // Codes of operations.
 const autoContrast = 1u;
 const equalise = 2u;
@@ -13,7 +12,7 @@ const solariseAdd = 6u;
 const contrast = 7u;
 const brightness = 8u;
 
-struct Params { firstRow: u32, batch: u32, count: u32, steps: u32 }
+struct Params { firstRow: u32, batch: u32, count: u32, steps: u32, step: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> drawn: array<vec4u>; // per view and step: code, value, colour from outside, 0, and six doubles
 @group(0) @binding(2) var<storage, read> pixels: array<u32>; // red | green << 8 | blue << 16
@@ -193,7 +192,7 @@ fn changed(code: u32, amount: u32, value: u32, channel: u32, mean: u32) -> u32 {
 @compute @workgroup_size(lanes)
 fn augment_tables(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let viewRow = group.y * params.batch + group.x;
-  let drawnStep = drawn[4u * ((params.firstRow + viewRow) * params.steps + step)];
+  let drawnStep = drawn[4u * ((params.firstRow + viewRow) * params.steps + params.step)];
   let code = drawnStep.x;
   if (code < autoContrast || code > brightness) { return; }
   let first = viewRow * params.count;

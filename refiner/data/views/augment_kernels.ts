@@ -11,7 +11,9 @@ const written = { storage: d.arrayOf(d.u32), access: "mutable" } as const;
 const floats = { storage: d.arrayOf(d.f32) } as const;
 const writtenFloats = { storage: d.arrayOf(d.f32), access: "mutable" } as const;
 
-const TablesParams = d.struct({ firstRow: d.u32, batch: d.u32, count: d.u32, steps: d.u32 }).$name("Params");
+const TablesParams = d
+  .struct({ firstRow: d.u32, batch: d.u32, count: d.u32, steps: d.u32, step: d.u32 })
+  .$name("Params");
 export const augmentTablesKernel = defineKernel({
   name: "augment_tables",
   source: tablesSource,
@@ -20,7 +22,7 @@ export const augmentTablesKernel = defineKernel({
 });
 
 const PixelsParams = d
-  .struct({ firstRow: d.u32, batch: d.u32, width: d.u32, height: d.u32, steps: d.u32 })
+  .struct({ firstRow: d.u32, batch: d.u32, width: d.u32, height: d.u32, steps: d.u32, step: d.u32 })
   .$name("Params");
 export const augmentPixelsKernel = defineKernel({
   name: "augment_pixels",

@@ -26,20 +26,15 @@ export function augmentViews(program: Program, pixels: Tensor, drawn: Tensor, gr
   const count = height * width;
   let now = pixels;
   for (let step = 0; step < steps; step++) {
-    const place = { firstRow, batch, steps };
-    const declarations = { step: `${step}u` };
+    const place = { firstRow, batch, steps, step };
     const tables = program.empty([views * batch, 256], "u32");
-    program.dispatch(augmentTablesKernel, { ...place, count }, { drawn, pixels: now, tables }, [batch, views], {
-      declarations,
-    });
+    program.dispatch(augmentTablesKernel, { ...place, count }, { drawn, pixels: now, tables }, [batch, views]);
     const augmented = program.empty(pixels.shape, "u32");
-    program.dispatch(
-      augmentPixelsKernel,
-      { ...place, width, height },
-      { drawn, tables, pixels: now, augmented },
-      [Math.ceil(count / pixelsPerGroup), batch, views],
-      { declarations },
-    );
+    program.dispatch(augmentPixelsKernel, { ...place, width, height }, { drawn, tables, pixels: now, augmented }, [
+      Math.ceil(count / pixelsPerGroup),
+      batch,
+      views,
+    ]);
     now = augmented;
   }
   return now;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { recordProgram } from "../../../../engine/index.ts";
+import { type Device, NoAdapterError, openDevice, recordProgram } from "../../../../engine/index.ts";
 import { augmentViews } from "../../../../refiner/data/views/augment_views.ts";
 import {
   type AugmentStep,
@@ -24,10 +24,11 @@ import { picture } from "./render.ts";
 const device = await testDevice();
 const fill = [124, 116, 104] as const;
 
-/** The steps of each image on the device. */
+/** The steps of each image on a device. */
 async function augmented(
   images: readonly Picture[],
   steps: readonly (readonly AugmentStep[])[],
+  on: Device = device,
 ): Promise<Uint8Array[]> {
   const [{ width, height } = { width: 1, height: 1 }] = images;
   const places = Math.max(...steps.map(({ length }) => length));
@@ -40,7 +41,7 @@ async function augmented(
   });
   const group = { heightPixels: height, widthPixels: width, batch: images.length, views: 1, firstRow: 0 };
   const shape = [images.length, height, width];
-  const recorded = recordProgram(device, (p) => {
+  const recorded = recordProgram(on, (p) => {
     const rows = p.input("drawn", [images.length, places, augmentWords], "u32");
     return { y: augmentViews(p, p.input("pixels", shape, "u32"), rows, group) };
   });
@@ -109,6 +110,23 @@ describe("an operation of RandAugment", () => {
     images.forEach((image, i) => {
       expect(found[i]).toEqual(referenceOf(image, steps[i] ?? []));
     });
+  });
+
+  // It copies functions to every call: sixty places of soft doubles took it more than 280 s.
+  it("gives the same bytes on SwiftShader, which compiles it within the time of a test", async (context) => {
+    const notice = (): void => undefined;
+    const swiftShader = await openDevice({ adapter: "swiftshader", notice }).catch((error: unknown) => {
+      if (error instanceof NoAdapterError) return context.skip();
+      throw error;
+    });
+    try {
+      const images = augmentOperations.map((_, seed) => anyPicture(29, 17, seed));
+      const steps = augmentOperations.map((operation) => [stepOf(operation, 0.7)]);
+      const found = await augmented(images, steps, swiftShader);
+      expect(found).toEqual(images.map((image, i) => referenceOf(image, steps[i] ?? [])));
+    } finally {
+      swiftShader.close();
+    }
   });
 
   it("refuses a magnitude outside 0 … 1", () => {
