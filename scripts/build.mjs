@@ -19,6 +19,7 @@ const entries = {
   "platform/browser": "engine/platform/browser.ts",
   "refiner/decode_worker": "refiner/data/decoding/decode_worker_node.ts",
   "cli/main": "cli/main.ts",
+  "cli/digest_worker": "cli/checkpoints/digest_worker.ts",
 };
 
 // TypeGPU is some 180 small modules that take longer to load than all the rest; one bundled copy starts several times faster.

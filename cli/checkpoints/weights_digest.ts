@@ -3,8 +3,6 @@ import { open, stat } from "node:fs/promises";
 
 const blockBytes = 65_536;
 const weightBlocks = 64;
-/** Read at a time where all of a file is. */
-const pieceBytes = 4 * 2 ** 20;
 
 /** Size, digest of the header and of evenly spread blocks: tells weights from others without reading all of them, if they are large. */
 export async function weightsFingerprint(path: string): Promise<Record<string, string>> {
@@ -13,22 +11,6 @@ export async function weightsFingerprint(path: string): Promise<Record<string, s
   await addBlocks(header, path, Math.min(size, 16 * blockBytes), 16);
   await addBlocks(contents, path, size, weightBlocks);
   return { size: String(size), header: shortDigest(header), contents: shortDigest(contents) };
-}
-
-/** SHA-256 of all bytes of a file, in hexadecimal digits. */
-export async function wholeDigest(path: string): Promise<string> {
-  const digest = createHash("sha256");
-  const file = await open(path, "r");
-  try {
-    const buffer = new Uint8Array(pieceBytes);
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, pieceBytes, null);
-      if (bytesRead === 0) return digest.digest("hex");
-      digest.update(buffer.subarray(0, bytesRead));
-    }
-  } finally {
-    await file.close();
-  }
 }
 
 /** Adds evenly spread blocks of a file, the first and the last among them; all of it if it is short. */

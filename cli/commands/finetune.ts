@@ -46,7 +46,7 @@ import {
   type RunOptions,
   tellUnknownVariants,
 } from "../runs/opened_run.ts";
-import { checkOrigin, type Origin, originOf } from "../runs/origin.ts";
+import { Origin } from "../runs/origin.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { checkSameData, type RunInputs } from "../runs/stored_run.ts";
 
@@ -170,6 +170,7 @@ async function finetuneHeld(
     workers: config.workers,
     imageKey: files.imageKey,
   };
+  const origin = await Origin.of(files.weights, output);
   const source = await openCommandImages(files.images, decoding, output);
   const interruption = listenForInterruption((text) => output.notice(text));
   const evaluate = options.evaluate && stored?.evaluate !== false;
@@ -179,8 +180,7 @@ async function finetuneHeld(
     const fingerprint = await fingerprintOf(read);
     const isOverride = options.override;
     if (stored) checkSameData(stored, source.length, fingerprint, { isOverride, output });
-    const origin = originOf(files.weights);
-    if (stored) await checkOrigin(store, origin, { isOverride, output });
+    if (stored) origin.check(store, isOverride);
     const inputs = { ...files, imageCount: source.length, fingerprint, evaluate };
     const parts = { context, options, output, inputs, images, origin, interruption };
     let run = opened; // goes on where its device is lost
@@ -193,6 +193,7 @@ async function finetuneHeld(
     );
   } finally {
     interruption.stop();
+    await origin.close();
     await closeFinetuneImages(images);
   }
 }
@@ -210,7 +211,7 @@ interface OpenedFinetuning extends CommandParts {
 }
 
 async function finetuneOpened(opened: OpenedFinetuning): Promise<void> {
-  const { run, begun, inputs, images, device, interruption, context, options, output } = opened;
+  const { run, begun, inputs, images, origin, device, interruption, context, options, output } = opened;
   const { store, config, out } = run;
   const { signal } = interruption;
   const tune = tuningOf(device, options, output);
@@ -224,13 +225,16 @@ async function finetuneOpened(opened: OpenedFinetuning): Promise<void> {
     store,
     resume: run.stored !== undefined,
     hostBytes: () => process.memoryUsage().rss,
-    origin: opened.origin,
+    origin: origin.metadata,
     signal,
     ...(tune ? { tune } : {}),
     ...(test ? { test: testedBy(test, { config, signal }, output) } : {}),
   });
   const { result, timings } = await followRun(training, output, {
-    start: async () => begun(await beginRun(run, device, storedInputs(inputs))),
+    start: async () => {
+      await origin.checked;
+      begun(await beginRun(run, device, storedInputs(inputs)));
+    },
     test: ({ epoch, accuracy }) => output.notice(`epoch ${epoch}: top-1 ${(100 * accuracy).toFixed(2)} %`),
   });
   tellUnknownVariants(run, device, output);

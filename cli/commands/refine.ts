@@ -46,7 +46,7 @@ import {
   type RunOptions,
   tellUnknownVariants,
 } from "../runs/opened_run.ts";
-import { checkOrigin, type Origin, originOf } from "../runs/origin.ts";
+import { Origin } from "../runs/origin.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { type Evaluation, evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
 import { type FilledInputs, requireFiles, storedInputs } from "../runs/refine_inputs.ts";
@@ -132,6 +132,7 @@ async function refineHeld(
   };
   const opening = await openCommandImages(files.images, decoding, output);
   const source = files.firstImages === undefined ? opening : firstOf(opening, files.firstImages); // of a short demo
+  const origin = await Origin.of(files.weights, output); // last: it is closed below
   const interruption = listenForInterruption((text) => output.notice(text));
   const { signal } = interruption;
   let evaluation: Evaluation | undefined;
@@ -142,8 +143,7 @@ async function refineHeld(
     const fingerprint = await fingerprintOf(read);
     const isOverride = options.override;
     if (stored) checkSameData(stored, source.length, fingerprint, { isOverride, output });
-    const origin = originOf(files.weights);
-    if (stored) await checkOrigin(store, origin, { isOverride, output });
+    if (stored) origin.check(store, isOverride);
     const inputs = { ...files, imageCount: source.length, fingerprint, evaluate };
     let run = opened; // goes on where its device is lost
     const begun = (next: OpenedRun<RefineConfig>): void => {
@@ -157,6 +157,7 @@ async function refineHeld(
     );
   } finally {
     interruption.stop();
+    await origin.close();
     await evaluation?.test?.source.close?.();
     await opening.close?.();
   }
@@ -177,7 +178,7 @@ interface OpenedRefinement extends CommandParts {
 }
 
 async function refineOpened(opened: OpenedRefinement): Promise<void> {
-  const { run, begun, inputs, source, evaluation, device, interruption, context, options, output } = opened;
+  const { run, begun, inputs, source, evaluation, origin, device, interruption, context, options, output } = opened;
   const { store, config, out } = run;
   const { weights } = inputs;
   const { signal } = interruption;
@@ -191,14 +192,15 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
     store,
     resume: run.stored !== undefined,
     hostBytes: () => process.memoryUsage().rss,
-    origin: opened.origin,
+    origin: origin.metadata,
     signal,
     ...(tune ? { tune } : {}),
     ...(evaluation ? { evaluate: (model) => measured(device, model, evaluation, { config, signal }, output) } : {}),
   });
-  const { result, timings } = await followRefinement(training, config, output, async () =>
-    begun(await beginRun(run, device, storedInputs(inputs))),
-  );
+  const { result, timings } = await followRefinement(training, config, output, async () => {
+    await origin.checked;
+    begun(await beginRun(run, device, storedInputs(inputs)));
+  });
   tellUnknownVariants(run, device, output);
   const seconds = (performance.now() - start) / 1000;
   if (result.finished) {

@@ -54,11 +54,11 @@ export function differingData(before: Fingerprint, now: Fingerprint): string[] {
 /** Names count from the folder of the data set on, so that one which was moved is the same. */
 async function imagesFingerprint(path: string, source: ImageSource): Promise<Record<string, string>> {
   const root = resolve(path);
-  const prefixes = [path, root, `${dirname(root)}${sep}`];
+  const prefixes = [root, `${dirname(root)}${sep}`];
   const [names, labels] = [createHash("sha256"), createHash("sha256")];
   const archives = new Set<string>();
   for (let index = 0; index < source.length; index++) {
-    const name = source.name(index);
+    const name = resolve(source.name(index)); // from `train/`, `./train` and where a resumed run finds it alike
     const prefix = prefixes.find((start) => name.startsWith(start)) ?? "";
     names.update(`${name.slice(prefix.length)}\n`);
     const label = source.label(index);

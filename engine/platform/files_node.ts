@@ -18,6 +18,9 @@ export async function refuseSpecialFile(path: string): Promise<void> {
     throw new ForeignFileError(`${path}: it is a pipe, a socket or a device; give a file`);
 }
 
+/** Node ends the process where more than 2^31 - 1 bytes are asked for at once. */
+const mostReadBytes = 2 ** 30;
+
 /** Opens a file for reading by ranges (Node and Deno). @throws ForeignFileError for all but a file; otherwise what the system says */
 export async function fileSource(path: string): Promise<ByteSource> {
   await refuseSpecialFile(path);
@@ -40,7 +43,7 @@ export async function fileSource(path: string): Promise<ByteSource> {
       checkRange(path, sizeBytes, offset, length);
       const bytes = new Uint8Array(length);
       for (let filled = 0; filled < length; ) {
-        const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
+        const { bytesRead } = await file.read(bytes, filled, Math.min(length - filled, mostReadBytes), offset + filled);
         if (bytesRead === 0) throw new TruncatedFileError(`${path}: became shorter while it was read`);
         filled += bytesRead;
       }

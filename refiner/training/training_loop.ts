@@ -30,7 +30,10 @@ export interface TrainingRun {
   readonly resume?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly hostBytes?: (() => number) | undefined;
-  /** What run checkpoints say about where the run came from, beside what the method says of their place in it. */
+  /**
+   * What run checkpoints say about where the run came from, beside what the method says of their place in it. Called once, after the
+   * first update, and awaited when the first checkpoint is written: what takes long is computed beside the training.
+   */
   readonly origin?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
 }
 
@@ -77,6 +80,8 @@ class TrainingLoop<
   #updates = 0;
   #skipped = 0;
   #lastSaveMs = performance.now();
+  /** Asked for with the first update, so that the start does not wait for it, and awaited by the first checkpoint. */
+  #origin: Promise<Readonly<Record<string, string>>> | undefined;
 
   constructor(
     readonly method: TrainingMethod<Result, Event, Stage>,
@@ -228,7 +233,13 @@ class TrainingLoop<
       yield event;
       yield* this.#skips(header.update, result);
       method.check(header.update, result);
+      this.#askOrigin().catch(() => undefined); // reported by the checkpoint that needs it
     }
+  }
+
+  #askOrigin(): Promise<Readonly<Record<string, string>>> {
+    this.#origin ??= this.run.origin?.() ?? Promise.resolve({});
+    return this.#origin;
   }
 
   *#skips(update: number, { lossScale }: Result): Generator<TrainingEvent, void> {
@@ -262,7 +273,7 @@ class TrainingLoop<
   async #save(stage: Stage, update: number): Promise<TrainingEvent> {
     const { method, run } = this;
     const total = this.#updates;
-    const metadata = { ...(await run.origin?.()), ...method.checkpointMetadata(stage, { update, total }) };
+    const metadata = { ...(await this.#askOrigin()), ...method.checkpointMetadata(stage, { update, total }) };
     const file = await saveRunCheckpoint(run.store, total, method.state(), metadata);
     this.#lastSaveMs = performance.now();
     return { kind: "checkpoint", file };

@@ -140,6 +140,9 @@ function sizeWithin(maxPixels: number, { width, height }: { width: number; heigh
 /** Larger files are left to the decoder, which need not hold them whole. */
 const mostBytesInMemory = 2 ** 26;
 
+/** Node ends the process where more are asked for. */
+const mostBytesAtOnce = 2 ** 31 - 1;
+
 // The bytes are read once, for the look at the header and for the pixels.
 async function fileInput(file: { path: string; offset?: number; lengthBytes?: number }): Promise<string | Uint8Array> {
   const found = await stat(file.path).catch((error: NodeJS.ErrnoException) => {
@@ -153,6 +156,7 @@ async function fileInput(file: { path: string; offset?: number; lengthBytes?: nu
   try {
     const lengthBytes = file.lengthBytes ?? found.size;
     if (file.lengthBytes === undefined && lengthBytes > mostBytesInMemory) return file.path;
+    if (lengthBytes > mostBytesAtOnce) throw new Error(`its ${lengthBytes} bytes are more than can be read at once`);
     const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(lengthBytes), 0, lengthBytes, file.offset ?? 0);
     if (bytesRead < lengthBytes) throw new Error(`the file ends within the image, after ${bytesRead} bytes`);
     return buffer;

@@ -1,6 +1,7 @@
 import type { Dirent } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { DataFormatError } from "../errors.ts";
 import type { ImageRecord } from "./encoded_images.ts";
 import { readable, specialKind } from "./file_reader_node.ts";
 import { folderClasses, hasForeignImageName, hasImageName, splitsAmong } from "./image_names.ts";
@@ -21,7 +22,7 @@ export interface FolderContent {
  * @throws UnreadableDataError if a folder cannot be read
  */
 export async function folderContent(root: string, known: ReadonlySet<string>): Promise<FolderContent> {
-  const found: Found = { images: [], foreign: [], leftOut: new LeftOut() };
+  const found: Found = { images: [], foreign: [], leftOut: new LeftOut(), visits: { places: new Set(), again: 0 } };
   await collect(root, "", [], found);
   const paths = found.images.sort();
   const classes = folderClasses(paths, found.foreign, known);
@@ -39,13 +40,25 @@ interface Found {
   /** Pictures of kinds that are not read. */
   readonly foreign: string[];
   readonly leftOut: LeftOut;
+  /** Real places of the folders that were read, and how often links led to one of them again. */
+  readonly visits: { readonly places: Set<string>; again: number };
 }
+
+/** A few links, each folder with two to the next, could otherwise describe any number of folders. */
+const mostRepeatedFolders = 2 ** 14;
 
 /** @param above - the real places of the folders around this one: a link to one of them would lead in circles */
 async function collect(root: string, folder: string, above: readonly string[], found: Found): Promise<void> {
   const place = join(root, folder);
   const real = await readable(place, () => realpath(place));
   if (above.includes(real)) return;
+  const { visits } = found;
+  if (visits.places.has(real)) visits.again++;
+  visits.places.add(real);
+  if (visits.again > mostRepeatedFolders)
+    throw new DataFormatError(
+      `images: links below ${root} lead to the same folders more than ${mostRepeatedFolders} times (such as ${folder}); give a folder without them`,
+    );
   for (const entry of await readable(place, () => readdir(place, { withFileTypes: true }))) {
     if (entry.name.startsWith(".")) continue;
     const path = folder === "" ? entry.name : `${folder}/${entry.name}`;

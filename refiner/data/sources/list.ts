@@ -19,7 +19,8 @@ const classNames = ["label", "class", "cls", "target", "category", "class_name",
  * @throws DataFormatError naming the first line that cannot be read
  */
 export function parseList(content: string, name: string): ListedImage[] {
-  const text = content.replace(/^\ufeff/, ""); // byte order mark, as spreadsheets write it
+  // Without the byte order mark that spreadsheets write, and with one kind of line ends: old ones of the Mac are a CR alone.
+  const text = content.replace(/^\ufeff/, "").replaceAll(/\r\n?/g, "\n");
   if (/^\s*\[\s*[{[\]]/.test(text))
     throw new DataFormatError(`list: ${name} is one JSON list; write an object per line: {"path": …, "label": …}`);
   return text.trimStart().startsWith("{") ? parseJsonLines(text, name) : parseTable(text, name);
@@ -27,7 +28,8 @@ export function parseList(content: string, name: string): ListedImage[] {
 
 function parseJsonLines(text: string, name: string): ListedImage[] {
   const listed: ListedImage[] = [];
-  for (const [index, line] of text.split(/\r?\n/).entries()) {
+  const keys = new Set<string>();
+  for (const [index, line] of text.split("\n").entries()) {
     if (line.trim() === "") continue;
     const entry = jsonLine(line);
     const path = entry && firstOf(entry, pathNames);
@@ -38,7 +40,13 @@ function parseJsonLines(text: string, name: string): ListedImage[] {
     if ("refused" in stated)
       throw new DataFormatError(`list: line ${index + 1} of ${name} states as its class ${stated.refused}`);
     listed.push({ path, class: stated.text });
+    for (const key of entry.keys()) keys.add(key);
   }
+  const others = [...keys].filter((key) => !pathNames.includes(key));
+  if (others.length > 0 && !others.some((key) => classNames.includes(key)))
+    throw new DataFormatError(
+      `list: no key of ${name} (${others.slice(0, 20).join(", ")}) is that of the classes, one of ${classNames.join(", ")}; rename it, or leave paths alone`,
+    );
   return listed;
 }
 
@@ -65,10 +73,29 @@ function parseTable(text: string, name: string): ListedImage[] {
   checkHeadings(headings, { pathColumn, classColumn }, rows, name);
   const body = pathColumn < 0 ? rows : rows.slice(1);
   return body.map(({ cells, line }) => {
+    checkWidth(cells, pathColumn < 0 ? 2 : headings.length, `line ${line} of ${name}`);
     const path = cells[Math.max(pathColumn, 0)]?.trim() ?? "";
     if (path === "") throw new DataFormatError(`list: line ${line} of ${name} has no path; write path,label`);
-    return { path, class: cells[pathColumn < 0 ? 1 : classColumn]?.trim() || undefined };
+    return { path, class: tableClass(cells[pathColumn < 0 ? 1 : classColumn], `line ${line} of ${name}`) };
   });
+}
+
+/** A cell too many is a comma within a path or a class, which would be cut there. */
+function checkWidth(cells: readonly string[], width: number, where: string): void {
+  const further = cells.slice(width).find((cell) => cell.trim() !== "");
+  if (further !== undefined)
+    throw new DataFormatError(
+      `list: ${where} has ${cells.length} cells, expected ${width} (such as "${further.trim().slice(0, 40)}"); put cells with separators in double quotes, or write a line of headings`,
+    );
+}
+
+function tableClass(cell: string | undefined, where: string): StatedClass {
+  const text = cell?.trim();
+  if (text !== undefined && /^\[.*,.*\]$/s.test(text))
+    throw new DataFormatError(
+      `list: ${where} states as its class a list (${text.slice(0, 40)}); a class is one name or number`,
+    );
+  return text || undefined;
 }
 
 /** Spreadsheets of countries with decimal commas write semicolons. */
@@ -89,6 +116,9 @@ function checkHeadings(
     [hasImageName, hasForeignImageName].some((test) => test(cells?.[0]?.trim() ?? ""));
   const looksLikeHeadings =
     pathColumn < 0 && !isPicture(rows[0]?.cells) && rows.slice(1, 9).some(({ cells }) => isPicture(cells));
+  const twice = headings.find((heading, at) => heading !== "" && headings.indexOf(heading) !== at);
+  if (twice !== undefined && pathColumn >= 0)
+    throw new DataFormatError(`list: two columns of ${name} have the heading ${twice}; rename one of them`);
   const [first] = rows;
   const spaced = first?.cells.length === 1 ? /^(\S+)\s+\S+$/.exec(first.cells[0]?.trim() ?? "") : undefined;
   if (spaced && isPicture([spaced[1] ?? ""]))
@@ -120,9 +150,7 @@ function tableRows(text: string, separator: string, name: string): TableRow[] {
     else if (part === '"')
       throw new DataFormatError(`list: a quote opened in line ${row.line} of ${name} is never closed; repair the line`);
     else {
-      row.cells[row.cells.length - 1] += part.startsWith('"')
-        ? part.slice(1, -1).replaceAll('""', '"')
-        : part.replaceAll("\r", "");
+      row.cells[row.cells.length - 1] += part.startsWith('"') ? part.slice(1, -1).replaceAll('""', '"') : part;
       line += part.split("\n").length - 1;
     }
   }

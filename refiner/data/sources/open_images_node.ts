@@ -6,10 +6,10 @@ import { DataFormatError, NoImagesError } from "../errors.ts";
 import type { ImageDecoder, ImageSource } from "../image_source.ts";
 import { encodedImages, type ImageRecord } from "./encoded_images.ts";
 import { type FileKind, fileKind, strangerAdvice } from "./file_kind_node.ts";
-import { readable, withFile } from "./file_reader_node.ts";
+import { readable, specialKind, withFile } from "./file_reader_node.ts";
 import { folderContent } from "./folder_node.ts";
-import { hasImageName } from "./image_names.ts";
-import { LeftOut } from "./left_out.ts";
+import { hasArchiveName, hasForeignImageName, hasImageName } from "./image_names.ts";
+import { endingOf, LeftOut } from "./left_out.ts";
 import { parseList } from "./list.ts";
 import { type ShardImage, shardImages, tarRecords } from "./tar_records.ts";
 
@@ -51,7 +51,7 @@ export async function openImages(path: string, options: OpenImagesOptions = {}):
   const files = await filesOf(path);
   if (!files.some(hasImageName)) {
     const { tar, idx, cifar } = await storedFiles(files);
-    if (tar.length > 0) return decoded(path, await shardRecords(tar, options), options);
+    if (tar.length > 0) return decoded(path, await shardRecords(tar, options, await besideShards(path, tar)), options);
     if (idx.length > 0) return openIdx(idx, split);
     if (cifar.length > 0) return openCifar(cifar, split);
   }
@@ -89,6 +89,20 @@ async function storedFiles(files: readonly string[]): Promise<Record<"tar" | "id
   return stored;
 }
 
+/** What lies beside the shards of a folder and may have been meant, too: packed archives, pictures of other kinds, pipes, folders. */
+async function besideShards(folder: string, shards: readonly string[]): Promise<LeftOut> {
+  const leftOut = new LeftOut();
+  const known = new Set(shards);
+  for (const entry of await readable(folder, () => readdir(folder))) {
+    const path = join(folder, entry);
+    if (entry.startsWith(".") || known.has(path)) continue;
+    const special = await stat(path).then(specialKind, () => "link to nothing");
+    if (special !== undefined) leftOut.add(special, entry);
+    else if (hasArchiveName(entry) || hasForeignImageName(entry)) leftOut.add(endingOf(entry), entry);
+  }
+  return leftOut;
+}
+
 async function fileRecords(path: string, kind: FileKind, options: OpenImagesOptions): Promise<Found> {
   if (kind === "image") return { records: [{ name: path, class: undefined, encoded: { path } }] };
   if (kind === "tar") return shardRecords([path], options);
@@ -107,9 +121,12 @@ async function fileRecords(path: string, kind: FileKind, options: OpenImagesOpti
   );
 }
 
-async function shardRecords(paths: readonly string[], options: OpenImagesOptions): Promise<Found> {
+async function shardRecords(
+  paths: readonly string[],
+  options: OpenImagesOptions,
+  leftOut = new LeftOut(),
+): Promise<Found> {
   const images: (ShardImage & { path: string })[] = [];
-  const leftOut = new LeftOut();
   for (const path of paths) {
     const shard = await withFile(path, (reader) => shardImages(reader, options));
     for (const image of shard.images) images.push({ ...image, path });

@@ -34,9 +34,27 @@ export function isTar(bytes: Uint8Array): boolean {
 export async function indexTar(reader: RangeReader): Promise<TarIndex> {
   const members: Members = { entries: [], links: [], leftOut: [] };
   await indexRange(new Window(reader), { from: 0, to: reader.sizeBytes, folder: "", level: 0 }, members);
-  const { entries, leftOut, links } = members;
+  const { leftOut, links } = members;
+  const { entries, replaced } = lastOfEachName(members.entries, links);
   const resolved = resolveLinks(entries, links);
-  return { entries: resolved.entries, leftOut: [...leftOut, ...resolved.leftOut] };
+  return { entries: resolved.entries, leftOut: [...leftOut, ...replaced, ...resolved.leftOut] };
+}
+
+/** An archive that was updated (`tar --append`) holds files twice; the later one counts, as it does in unpacking. */
+function lastOfEachName(entries: TarEntry[], links: Link[]): { entries: TarEntry[]; replaced: LeftOutMember[] } {
+  const last = new Map(entries.map((entry) => [entry.name, entry]));
+  if (last.size === entries.length) return { entries, replaced: [] };
+  const kept = entries.filter((entry) => last.get(entry.name) === entry);
+  const places = new Map(kept.map((entry, at) => [entry, at]));
+  // Links keep their place among the entries that stay.
+  let at = 0;
+  const placeOf = entries.map((entry) => (places.has(entry) ? at++ : at));
+  for (const [i, link] of links.entries()) links[i] = { ...link, at: placeOf[link.at] ?? at };
+  const replaced = entries.filter((entry) => !places.has(entry));
+  return {
+    entries: kept,
+    replaced: replaced.map(({ name }) => ({ name, kind: "file that a later one of its name replaces" })),
+  };
 }
 
 interface Members {
@@ -63,7 +81,12 @@ async function indexRange(window: Window, range: Range, members: Members): Promi
   let ahead: Ahead = {};
   for (let at = range.from; at + tarBlockBytes <= range.to; ) {
     const block = await window.read(at, tarBlockBytes);
-    if (block.every((byte) => byte === 0)) break;
+    if (block.every((byte) => byte === 0)) {
+      const next = await archiveBehind(window, at, range.to);
+      if (next === undefined) break;
+      at = next;
+      continue;
+    }
     const where = `${window.name} (at byte ${at})`;
     const header = parseTarHeader(block, where);
     const describesNext = "xXgLK".includes(header.type);
@@ -83,6 +106,18 @@ async function indexRange(window: Window, range: Range, members: Members): Promi
     const extension = header.type === "S" ? await sparseExtensionBytes(window, block, offset) : 0;
     at = offset + extension + Math.ceil(sizeBytes / tarBlockBytes) * tarBlockBytes;
   }
+}
+
+/** Zeros between one archive and the next in a file; GNU tar fills up pieces of 10 KiB, tapes had some of 1 MiB. */
+const mostZeroBytes = 2 ** 20;
+
+/** Where another archive begins behind the end of one, as `cat a.tar b.tar` leaves it; undefined if none does. */
+async function archiveBehind(window: Window, from: number, end: number): Promise<number | undefined> {
+  for (let at = from; at + tarBlockBytes <= Math.min(end, from + mostZeroBytes); at += tarBlockBytes) {
+    const block = await window.read(at, tarBlockBytes);
+    if (block.some((byte) => byte !== 0)) return checksumFits(block) ? at : undefined;
+  }
+  return undefined;
 }
 
 // GNU's older sparse format lists holes in blocks of their own behind the header, each saying whether another one follows.
@@ -179,7 +214,7 @@ async function indexInner(
 }
 
 function plain(name: string): string {
-  return name.replace(/^(?:\.\/)+/, "");
+  return name.replace(/^(?:\.?\/)+/, "");
 }
 
 /** The path that a symbolic link of the file `name` means. */

@@ -56,6 +56,9 @@ function refuseSparse(archive: string, leftOut: readonly LeftOutMember[]): void 
   );
 }
 
+/** Of a file beside an image that states its class; some hold boxes and captions, too. */
+const mostClassBytes = 2 ** 24;
+
 /** Plain endings in the order in which they are taken where a sample has several. */
 const plainEndings = ["jpg", "jpeg", "png", "webp", "tif", "tiff", "gif", "avif", "jpe", "jfif"];
 
@@ -131,6 +134,10 @@ async function classFiles(reader: RangeReader, entries: readonly TarEntry[]): Pr
   const classes = new Map<string, StatedClass>();
   for (const { name, offset, lengthBytes } of entries) {
     if (!name.endsWith(".cls") && !name.endsWith(".json")) continue;
+    if (lengthBytes > mostClassBytes)
+      throw new DataFormatError(
+        `tar: ${reader.name}:${name} has ${lengthBytes} bytes, more than the ${mostClassBytes} of what states a class; take it out of the shard`,
+      );
     const content = new TextDecoder().decode(await reader.read(offset, lengthBytes)).trim();
     const stated = name.endsWith(".cls") ? content : jsonClass(content, `${reader.name}:${name}`);
     if (stated !== undefined) classes.set(sampleKey(name), stated);

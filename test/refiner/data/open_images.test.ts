@@ -178,6 +178,37 @@ describe("openImages", () => {
     expect(await content(await write("x.csv", "file,cls\na.png,ant\n"))).toEqual(["1 ant"]);
   });
 
+  it("takes a CR alone for the end of a line", async () => {
+    await write("1.png", await png(1));
+    await write("2.png", await png(2));
+    expect(await content(await write("old.csv", "1.png,cat\r2.png,dog"))).toEqual(["1 cat", "2 dog"]);
+    expect(await content(await write("heads.csv", "path,label\r2.png,dog\r"))).toEqual(["2 dog"]);
+  });
+
+  it.each([
+    [
+      "cut.csv",
+      "path,label\n1.png,cat, striped\n",
+      /line 2 of .*cut.csv has 3 cells, expected 2 \(such as "striped"\)/,
+    ],
+    ["wide.csv", "1.png,0,cat\n", /line 1 of .* has 3 cells, expected 2.*a line of headings/],
+    ["twice.csv", "path,label,label\n1.png,1,2\n", /two columns of .* have the heading label/],
+    ["several.csv", 'path,label\n1.png,"[1, 2]"\n', /line 2 of .* states as its class a list \(\[1, 2\]\)/],
+    [
+      "keys.jsonl",
+      '{"path": "1.png", "category_id": 3}\n',
+      /no key of .* \(category_id\) is that of the classes, one of label/,
+    ],
+  ])("refuses a list whose labels would be lost or cut: %s", async (name, text, message) => {
+    await write("1.png", await png(1));
+    await expect(openImages(await write(name, text), { workers: 0 })).rejects.toThrow(message);
+  });
+
+  it("takes empty cells behind the class, and commas within quotes", async () => {
+    await write("1.png", await png(1));
+    expect(await content(await write("l.csv", '1.png,"cat, striped",,\n'))).toEqual(["1 cat, striped"]);
+  });
+
   it("tells classes that look alike", async () => {
     for (const name of ["Owl", "owl", "caf\u00e9", "cafe\u0301"]) await mkdir(join(folder, name));
     for (const name of ["Owl", "owl", "caf\u00e9", "cafe\u0301"]) await write(`${name}/1.png`, await png(1));
@@ -231,6 +262,47 @@ describe("openImages", () => {
     execFileSync("mkfifo", [join(folder, "b.png")]);
     expect(await content(folder)).toEqual(["1 -"]);
     await expect(content(join(folder, "b.png"))).rejects.toThrow(/is a pipe, expected a file/);
+  });
+
+  it("tells what lies beside the shards of a folder", async () => {
+    await write("s/0.tar", tarOf({ "cat/0.png": await png(1) }));
+    await write("s/1.tar.gz", gzipSync(tarOf({ "dog/0.png": await png(2) })));
+    await write("s/more/2.tar", tarOf({ "dog/0.png": await png(2) }));
+    execFileSync("mkfifo", [join(folder, "s/3.tar")]);
+    const source = await openImages(join(folder, "s"), { workers: 0 });
+    expect(source.notices?.join()).toMatch(
+      /3 files of .* left out: 1 .gz \(such as 1.tar.gz\), 1 pipe \(such as 3.tar\), 1 folder \(such as more\)/,
+    );
+    await source.close?.();
+  });
+
+  it("ends where links describe folders without number", async () => {
+    for (let i = 0; i < 24; i++)
+      for (const name of ["a", "b"]) {
+        await mkdir(join(folder, `d${i}`), { recursive: true });
+        await symlink(`../d${i + 1}`, join(folder, `d${i}`, name));
+      }
+    await write("d24/x.png", await png(1));
+    await expect(openImages(join(folder, "d0"))).rejects.toThrow(
+      /links below .* lead to the same folders more than 16384/,
+    );
+  });
+
+  it("does not read what a shard calls a class but is as large as a film", async () => {
+    const bytes = tarOf({ "x.json": new Uint8Array(2 ** 24 + 1), "x.png": await png(1) });
+    await expect(openImages(await write("large.tar", bytes))).rejects.toThrow(/x.json has 16777217 bytes, more than/);
+  });
+
+  it("takes the last of two files of one name, and files behind the first end", async () => {
+    const twice = Buffer.concat([...tarEntry("cat/0.png", await png(1)), ...tarEntry("cat/0.png", await png(7))]);
+    const second = tarOf({ "/dog/0.png": await png(2) });
+    const source = await openImages(await write("two.tar", Buffer.concat([twice, new Uint8Array(10_240), second])), {
+      workers: 0,
+    });
+    expect([(await source.load(0)).data[0], (await source.load(1)).data[0], source.length]).toEqual([7, 2, 2]);
+    expect(source.classNames).toEqual(["cat", "dog"]);
+    expect(source.notices?.join()).toContain("1 file that a later one of its name replaces (such as cat/0.png)");
+    await source.close?.();
   });
 
   it("takes classes over all shards of a folder", async () => {

@@ -84,6 +84,24 @@ describe("indexTar", () => {
     expect(leftOut).toEqual([{ name: "train/lost", kind: "symbolic link to a file that the archive lacks" }]);
   });
 
+  it("keeps links at their place where a file is replaced, and ends at what is no archive", async () => {
+    const [header = new Uint8Array()] = tarEntry("c", "", "1");
+    const link = withField(header, 157, "b");
+    const bytes = archive(
+      ...[
+        tarEntry("a", "old"),
+        tarEntry("b", "1"),
+        [link, new Uint8Array()],
+        tarEntry("a", "new!"),
+        tarEntry("d", "2"),
+      ],
+    );
+    const behind = Buffer.concat([bytes, Buffer.from("no archive".padEnd(512, "."))]);
+    const { entries, leftOut } = await indexTar(readerOf(behind).reader);
+    expect(entries.map(({ name, lengthBytes }) => `${name} ${lengthBytes}`)).toEqual(["b 1", "c 1", "a 4", "d 1"]);
+    expect(leftOut).toEqual([{ name: "a", kind: "file that a later one of its name replaces" }]);
+  });
+
   it("steps over the content that pax writes behind a hard link", async () => {
     const [header = new Uint8Array(), ...content] = tarEntry("link", "12345");
     const link = withField(withField(header, 156, "1"), 157, "a");
