@@ -45,6 +45,7 @@ export async function trainings(folder, { images, seeds, sizes, epochs, pretrain
 function extraEpochs(sizes, { stage2, stage3 }, refine) {
   const full = { ...sizes, ...model, maskRatio };
   const viewed = { ...full, pixels: refine.globalPixels ?? sizes.pixels };
-  const work = stage2 * refineFlops(viewed, headSizes, 2) + stage3 * refineFlops(viewed, headSizes, 3);
+  const heads = { ...headSizes, queueLength: refine.queueLength ?? headSizes.queueLength };
+  const work = stage2 * refineFlops(viewed, heads, 2) + stage3 * refineFlops(viewed, heads, 3);
   return Math.round(work / maeFlops(full));
 }
