@@ -8,7 +8,7 @@ import { blockNames, spread, table } from "./table.mjs";
 import { trainings } from "./trainings.mjs";
 
 const pixels = 32;
-const full = {
+const settings = {
   sizes: { pixels, patch: 8, channels: 3 },
   epochs: { mae: 40, stage2: 5, stage3: 25 },
   pretrain: { area: [0.5, 1], flip: 0.5 },
@@ -23,8 +23,6 @@ const full = {
     evaluate: false,
   },
 };
-/** Fewer epochs. */
-const brief = { ...full, epochs: { mae: 20, stage2: 2, stage3: 6 }, refine: { ...full.refine, ema: 0.95 } };
 const titles = {
   knn: "k-NN over subgroups across artists, own twin excluded.",
   knnHeldOut: "The same for concepts that no training saw.",
@@ -36,7 +34,7 @@ const titles = {
  * Pictures and settings of the experiment. The classes are the subgroups; concepts that no training saw are the test images of the
  * protocols, the others their training images.
  */
-export async function prepare({ folder, seeds = [0], isBrief }) {
+export async function prepare({ folder, seeds = [0] }) {
   await mkdir(folder, { recursive: true });
   const concepts = await emojiConcepts(folder);
   const trained = concepts.filter(({ heldOut }) => !heldOut).flatMap((concept) => Object.values(concept.pictures));
@@ -53,7 +51,7 @@ export async function prepare({ folder, seeds = [0], isBrief }) {
     train: await writeList(join(folder, "labelled_train.jsonl"), labelled(false)),
     test: await writeList(join(folder, "labelled_test.jsonl"), labelled(true)),
     seeds,
-    settings: isBrief ? brief : full,
+    settings,
   };
 }
 

@@ -20,7 +20,7 @@ const experiments = {
 };
 const fullSizes = { scenes: { train: 2000, test: 500 }, segmentEpochs: 20 };
 const briefSizes = {
-  finetuneImages: 640,
+  finetuneImages: 320,
   scenes: { train: 600, test: 200 },
   segmentEpochs: 10,
   corruptedImages: 200,
@@ -67,8 +67,8 @@ async function judged() {
 
 /** The encoders of the experiment and two controls. */
 async function trained({ train, test, images, seeds, settings }) {
-  // Emoji are trained on without classes: k-NN on the way would say nothing.
-  const refine = images ? settings.refine : { test, ...settings.refine };
+  const { evaluate = true } = settings.refine;
+  const refine = evaluate ? { test, ...settings.refine } : settings.refine;
   const made = await trainings(folder, { images: images ?? train, seeds, ...settings, refine });
   const encoders = [
     { name: "random", label: "random weights", weights: made.random },
