@@ -1,7 +1,8 @@
 // Judges the encoders of an experiment by every protocol and prints the tables; trains first what is not trained yet, and goes on where
 // it was stopped.
 //
-//   node experiments/judge.mjs digits|emoji|fashion_mnist [--brief] [--out FOLDER] [--seed 0] [--data FOLDER] [--only linear,lowshot]
+//   node experiments/judge.mjs digits|emoji|fashion_mnist [--brief] [--out FOLDER] [--seed 0] [--data FOLDER]
+//     [--only linear,lowshot] [--without random,control]
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
@@ -34,6 +35,7 @@ const { values, positionals } = parseArgs({
     seed: { type: "string", default: "0" },
     data: { type: "string" },
     only: { type: "string" },
+    without: { type: "string", default: "" },
   },
 });
 const [name = ""] = positionals;
@@ -50,7 +52,8 @@ async function judged() {
   const { prepare } = await import(`./${name}.mjs`);
   const data = values.data === undefined ? {} : { data: values.data };
   const prepared = await prepare({ folder, seeds: [Number(values.seed)], isBrief: values.brief, ...data });
-  const { encoders, images } = await trained(prepared);
+  const { encoders: all, images } = await trained(prepared);
+  const encoders = all.filter((encoder) => !values.without.split(",").includes(encoder.name));
   const { train, test, settings } = prepared;
   const sizes = values.brief ? briefSizes : fullSizes;
   const labelled = { train, test, flip: settings.pretrain.flip, packages: folder };
@@ -81,14 +84,18 @@ async function trained({ train, test, images, seeds, settings }) {
 
 /** A row per measure, a column per encoder, and by how many points refining is above what it began with and above MAE alone. */
 function measuredTable(unit, encoders, rows) {
-  const [, before, refined, control] = encoders.keys();
+  const place = (start) => encoders.findIndex((encoder) => encoder.name.startsWith(start));
+  const refined = place("refined");
+  const pairs = [
+    { name: "after - before", other: place("mae") },
+    { name: "after - the same work", other: place("control") },
+  ].filter(({ other }) => other >= 0 && refined >= 0);
   return table([
-    [unit, ...encoders.map(({ label }) => label), "after - before", "after - the same work"],
+    [unit, ...encoders.map(({ label }) => label), ...pairs.map((pair) => pair.name)],
     ...rows.map(({ name: row, cells, difference }) => [
       row,
       ...cells.map((cell) => shown(cell)),
-      shown(difference(before, refined), true),
-      shown(difference(control, refined), true),
+      ...pairs.map(({ other }) => shown(difference(other, refined), true)),
     ]),
   ]);
 }
