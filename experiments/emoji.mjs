@@ -30,17 +30,39 @@ const titles = {
   retrievalHeldOut: "The same for concepts that no training saw.",
 };
 
-export async function run({ folder, seeds = [0] }) {
+/**
+ * Pictures and settings of the experiment. The classes are the subgroups; concepts that no training saw are the test images of the
+ * protocols, the others their training images.
+ */
+export async function prepare({ folder, seeds = [0] }) {
   await mkdir(folder, { recursive: true });
   const concepts = await emojiConcepts(folder);
+  const trained = concepts.filter(({ heldOut }) => !heldOut).flatMap((concept) => Object.values(concept.pictures));
+  const labelled = (isTest) =>
+    concepts
+      .filter((concept) => concept.class >= 0 && concept.heldOut === isTest)
+      .flatMap((concept) => Object.values(concept.pictures).map((path) => ({ path, label: concept.class })));
+  return {
+    concepts,
+    images: await writeList(
+      join(folder, "train.jsonl"),
+      trained.map((path) => ({ path })),
+    ),
+    train: await writeList(join(folder, "labelled_train.jsonl"), labelled(false)),
+    test: await writeList(join(folder, "labelled_test.jsonl"), labelled(true)),
+    seeds,
+    settings,
+  };
+}
+
+export async function run({ folder, ...options }) {
+  const { concepts, images, seeds, settings } = await prepare({ folder, ...options });
   const lists = {};
   for (const artist of artists)
     lists[artist] = await writeList(
       join(folder, `${artist}.jsonl`),
-      concepts.map(({ pictures }) => pictures[artist]),
+      concepts.map(({ pictures }) => ({ path: pictures[artist] })),
     );
-  const trained = concepts.filter(({ heldOut }) => !heldOut).flatMap((concept) => Object.values(concept.pictures));
-  const images = await writeList(join(folder, "train.jsonl"), trained);
   const made = await trainings(folder, { images, seeds, ...settings });
   const steps = new Steps(folder);
   const measured = (name, weights) =>
@@ -70,5 +92,6 @@ export async function run({ folder, seeds = [0] }) {
       ]),
     ].join("\n");
   });
-  return [`${concepts.length} concepts by two artists; ${trained.length} pictures trained on.`, ...sections].join("\n");
+  const trained = artists.length * concepts.filter(({ heldOut }) => !heldOut).length;
+  return [`${concepts.length} concepts by two artists; ${trained} pictures trained on.`, ...sections].join("\n");
 }

@@ -48,8 +48,8 @@ export async function emojiConcepts(folder) {
   }));
 }
 
-/** Writes a list of pictures, a line each, without classes. */
+/** Writes a list of pictures, a line each: `path`, and `label` where there is one. */
 export async function writeList(file, pictures) {
-  await writeFile(file, pictures.map((path) => `${JSON.stringify({ path })}\n`).join(""));
+  await writeFile(file, pictures.map((picture) => `${JSON.stringify(picture)}\n`).join(""));
   return file;
 }

@@ -25,3 +25,9 @@ export async function firstEntries(from, to, count) {
   cut.writeUInt32BE(count, 4);
   await writeFile(to, cut);
 }
+
+/** {@link firstEntries} of images and of their labels. */
+export async function firstLabelled(from, to, count) {
+  await firstEntries(from, to, count);
+  await firstEntries(labelsOf(from), labelsOf(to), count);
+}

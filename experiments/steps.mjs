@@ -52,6 +52,16 @@ export class Steps {
     return knn;
   }
 
+  /** An evaluation of an encoder: the line of `evaluate PROTOCOL --json`. It goes on in its run folder where there is one. */
+  evaluate(name, protocol, options) {
+    return this.once(name, async () => {
+      const { out } = options;
+      const resumes = out !== undefined && (await exists(join(out, "checkpoints")));
+      const start = resumes ? ["--resume"] : out === undefined ? [] : ["--force"];
+      return this.#run(["evaluate", protocol, ...flags(options), ...start]);
+    });
+  }
+
   /** Runs a command and returns its JSON; what it says on the way goes to the log. */
   async #run(args) {
     await mkdir(this.folder, { recursive: true });

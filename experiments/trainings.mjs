@@ -3,26 +3,31 @@
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { maeFlops, refineFlops } from "./compute.mjs";
+import { continuedPretraining } from "./continued_pretraining.mjs";
 import { headSizes, maskRatio, model, pretraining, refinement } from "./recipes.mjs";
 import { Steps } from "./steps.mjs";
 
 /**
- * @param options.images - what to train on
+ * @param options.images - what to refine on
+ * @param options.pretrained - what to pre-train on, and which share of it `images` is; default: `images`
+ * @param options.start - a file of MAE weights that stands for the pre-training
  * @param options.sizes - `pixels`, `patch`, `channels` of the model
  * @param options.epochs - `mae`, `stage2`, `stage3`
  * @param options.pretrain, options.refine - settings that belong to these images
  * @returns weights files `random`, `mae`, `control`, the control's epochs, and per seed `refined` weights and the JSON of `refine`
  */
-export async function trainings(folder, { images, seeds, sizes, epochs, pretrain, refine }) {
+export async function trainings(folder, options) {
+  const { images, pretrained = { images, share: 1 }, start, seeds, sizes, epochs, pretrain, refine } = options;
   const steps = new Steps(folder);
   const weightsOf = (name) => join(steps.path(name), "mae.safetensors");
-  const common = { images, ...sizes, ...model, ...pretraining, ...pretrain };
+  const mae = start ?? weightsOf("mae");
+  const common = { images: pretrained.images, ...sizes, ...model, ...pretraining, ...pretrain };
   await steps.train("random", "pretrain", { ...common, epochs: 0 });
-  await steps.train("mae", "pretrain", { ...common, epochs: epochs.mae });
+  if (!start) await steps.train("mae", "pretrain", { ...common, epochs: epochs.mae });
   const refined = [];
   for (const seed of seeds) {
     const { metrics } = await steps.train(`refined_seed${seed}`, "refine", {
-      weights: weightsOf("mae"),
+      weights: mae,
       images,
       seed,
       ...refinement,
@@ -32,19 +37,29 @@ export async function trainings(folder, { images, seeds, sizes, epochs, pretrain
     });
     refined.push({ weights: join(steps.path(`refined_seed${seed}`), "encoder.safetensors"), metrics });
   }
-  const controlEpochs = epochs.mae + extraEpochs(sizes, epochs, refine);
+  const extra = Math.max(1, Math.round(extraEpochs(sizes, epochs, refine) * pretrained.share));
+  if (start)
+    await steps.once("control", () => continuedPretraining(steps.path("control"), start, { ...common, epochs: extra }));
+  else await continuedRun(steps, { images: pretrained.images, epochs: epochs.mae + extra, override: true });
+  return {
+    ...{ random: weightsOf("random"), mae, control: weightsOf("control"), refined },
+    controlEpochs: epochs.mae + extra,
+  };
+}
+
+async function continuedRun(steps, options) {
   await steps.once("control_start", async () => {
     await cp(steps.path("mae"), steps.path("control"), { recursive: true });
     return { copied: true };
   });
-  await steps.continued("control", "pretrain", { images, epochs: controlEpochs, override: true });
-  return { random: weightsOf("random"), mae: weightsOf("mae"), control: weightsOf("control"), controlEpochs, refined };
+  await steps.continued("control", "pretrain", options);
 }
 
-/** Epochs of MAE with as many operations as the refinement. */
+/** Epochs of MAE on the refined images, no whole number, with as many operations as the refinement. */
 function extraEpochs(sizes, { stage2, stage3 }, refine) {
   const full = { ...sizes, ...model, maskRatio };
   const viewed = { ...full, pixels: refine.globalPixels ?? sizes.pixels };
-  const work = stage2 * refineFlops(viewed, headSizes, 2) + stage3 * refineFlops(viewed, headSizes, 3);
-  return Math.round(work / maeFlops(full));
+  const heads = { ...headSizes, queueLength: refine.queueLength ?? headSizes.queueLength };
+  const work = stage2 * refineFlops(viewed, heads, 2) + stage3 * refineFlops(viewed, heads, 3);
+  return work / maeFlops(full);
 }
