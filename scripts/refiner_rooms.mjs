@@ -122,6 +122,20 @@ export const refinerRooms = [
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/core", "refiner/evaluation/features"],
   },
   {
+    room: "refiner/evaluation/sensitivity",
+    holds: "how much a number depends on settings that evaluations differ in",
+    imports: [
+      ...publicBelow,
+      "refiner/evaluation/core",
+      "refiner/evaluation/statistics",
+      "refiner/evaluation/features",
+      "refiner/evaluation/neighbours",
+      "refiner/evaluation/lowshot",
+      "refiner/evaluation/clustering",
+      "refiner/evaluation/probes",
+    ],
+  },
+  {
     room: "refiner/evaluation/segmentation",
     holds: "linear probes on patches: a class per pixel",
     imports: [

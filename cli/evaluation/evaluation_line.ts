@@ -20,6 +20,18 @@ const selectionSchema = z.strictObject({
 });
 export type Selection = z.output<typeof selectionSchema>;
 
+/** The main number with one setting changed at a time, from the same features. */
+const sensitivitySchema = z.strictObject({
+  /** The score that is compared. */
+  of: z.string(),
+  /** With the settings of the receipt. */
+  base: z.number(),
+  variants: z.array(z.strictObject({ setting: z.string(), value: z.string(), score: z.number() })),
+  /** Of the base and all variants. */
+  smallest: z.number(),
+  largest: z.number(),
+});
+
 /** A set of images: where it was, and what tells it from others. */
 const imagesSchema = z.strictObject({
   path: z.string(),
@@ -56,6 +68,8 @@ export const receiptSchema = z.strictObject({
   selection: selectionSchema,
   /** The first is the protocol's main number. */
   scores: z.array(scoreSchema).min(1),
+  /** With `--sensitivity`. */
+  sensitivity: sensitivitySchema.optional(),
 });
 export type Receipt = z.output<typeof receiptSchema>;
 

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { TestPredictions } from "../../refiner/evaluation/index.ts";
+import type { Sensitivity, TestPredictions } from "../../refiner/evaluation/index.ts";
 import type { RunStore } from "../../refiner/index.ts";
 import type { Output } from "../output/streams.ts";
 import type { EvaluationJob, JobOptions } from "./evaluation_job.ts";
@@ -17,6 +17,8 @@ export interface ProtocolOptions extends JobOptions {
   readonly predictions?: string;
   readonly confusion?: string;
   readonly compare?: string;
+  /** Where the protocol has variants to score. */
+  readonly sensitivity?: boolean;
 }
 
 /** What a protocol works with: one encoder and its images. */
@@ -45,6 +47,8 @@ export interface ProtocolResult {
   readonly table: readonly (readonly string[])[];
   /** What the main number says of every test image, where it does. */
   readonly predictions?: TestPredictions;
+  /** How much the main number depends on single settings; with `--sensitivity`. */
+  readonly sensitivity?: Sensitivity | undefined;
 }
 
 /**

@@ -21,6 +21,7 @@ import type { Evaluation, EvaluationLine } from "./evaluation_line.ts";
 import { checkPredictionFiles, writeConfusion, writePredictions } from "./prediction_files.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult } from "./protocol.ts";
 import { receiptFile, receiptInputs, receiptOf, requireSameProtocol } from "./receipt.ts";
+import { sensitivityTable } from "./sensitivity_table.ts";
 
 /** `mimrefine evaluate NAME`: what all protocols share around what one does. */
 export function protocolCommand<Options extends ProtocolOptions>(
@@ -181,6 +182,7 @@ function show({ result, evaluation }: Evaluated, output: Output): void {
   const { receipt, seconds } = evaluation;
   for (const row of result.table) output.line(row.join("\t"));
   for (const text of [result.selection.text, ...(result.remarks ?? [])]) output.line(text);
+  for (const row of sensitivityTable(result.sensitivity)) output.line(row.join("\t"));
   output.notice(
     `${receipt.encoder.weights}: ${receipt.test.images} test and ${receipt.train.images} training images in ${seconds.toFixed(1)} s`,
   );

@@ -37,7 +37,7 @@ export async function receiptInputs({ train, test }: EvaluationJob, options: Job
 
 export function receiptOf(
   protocol: string,
-  { settings, selection, scores }: ProtocolResult,
+  { settings, selection, scores, sensitivity }: ProtocolResult,
   inputs: ReceiptInputs,
   job: EvaluationJob,
   seed: number,
@@ -53,6 +53,7 @@ export function receiptOf(
     adapter: { name, type, backend, driver },
     selection,
     scores: [...scores],
+    ...(sensitivity ? { sensitivity: { ...sensitivity, variants: [...sensitivity.variants] } } : {}),
   };
 }
 

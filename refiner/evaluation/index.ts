@@ -80,7 +80,14 @@ export { MersenneTwister } from "./lowshot/mersenne_twister.ts";
 export { type NamedImages, rowsOfList } from "./lowshot/subset_list.ts";
 export { accuracy, type VoteOptions, voteOfNeighbours } from "./neighbours/knn.ts";
 export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./neighbours/knn_device.ts";
-export { type BlockAccuracies, type KnnOfBlocksOptions, knnOfBlocks } from "./neighbours/knn_of_blocks.ts";
+export {
+  type BlockAccuracies,
+  type EncodedSides,
+  encodeSides,
+  type KnnOfBlocksOptions,
+  knnOfBlocks,
+  knnOfFeatures,
+} from "./neighbours/knn_of_blocks.ts";
 export { NeighbourBank, type Neighbours } from "./neighbours/neighbour_bank.ts";
 export {
   type LinearProbeOptions,
@@ -122,6 +129,22 @@ export type { SegmentationHeadResult, SegmentationResult } from "./segmentation/
 export { type SegmentationOptions, segmentationProbe } from "./segmentation/segmentation_probe.ts";
 export type { SegmentationScores } from "./segmentation/segmentation_scores.ts";
 export type { SegmentedImage } from "./segmentation/window_test.ts";
+export { type ClusterSensitivityOptions, clusterSensitivity } from "./sensitivity/cluster_sensitivity.ts";
+export {
+  encodingOfChanges,
+  type FeatureChange,
+  type FeatureChoice,
+  featureChanges,
+  featuresOf,
+} from "./sensitivity/feature_choices.ts";
+export {
+  type KnnSensitivityBase,
+  type KnnSensitivityOptions,
+  knnSensitivity,
+} from "./sensitivity/knn_sensitivity.ts";
+export { type LowShotSensitivityOptions, lowShotSensitivity } from "./sensitivity/low_shot_sensitivity.ts";
+export { probeSensitivity } from "./sensitivity/probe_sensitivity.ts";
+export type { Sensitivity, SensitivityVariant } from "./sensitivity/sensitivity.ts";
 export {
   adjustedMutualInformation,
   adjustedRandIndex,

@@ -14,6 +14,7 @@ import {
   type ProbeResult,
   probePreset,
   probePresets,
+  probeSensitivity,
 } from "../../../refiner/evaluation/index.ts";
 import { parseConfig } from "../../../refiner/methods/setting_errors.ts";
 import { RunFolder } from "../../../refiner/training/run_folder_node.ts";
@@ -88,7 +89,8 @@ function probeOf(
       const more = "what stands beside the two joined; default: cls where there is one";
       command
         .addOption(sharedOption("preset", { more: `${presetNames} (default: ${defaultPreset})` }))
-        .addOption(sharedOption("pool", { more }));
+        .addOption(sharedOption("pool", { more }))
+        .addOption(sharedOption("sensitivity", { more: "heads of the grid tell it", default: false }));
       addSettings(command, ownSettings);
     },
     async check(options, command) {
@@ -174,6 +176,7 @@ async function evaluateProbe(
       ]),
     ],
     predictions,
+    sensitivity: options.sensitivity ? probeSensitivity(found, select) : undefined,
   };
 }
 

@@ -5,6 +5,7 @@ import { type ImageSource, subset } from "../../../refiner/data/index.ts";
 import {
   type BlockFeatures,
   defaultPooling,
+  type FeatureChoice,
   fewShotSubset,
   type LowShotRun,
   type LowShotSubset,
@@ -12,15 +13,25 @@ import {
   labelledImages,
   lowShotOfSubsets,
   lowShotPenalty,
+  lowShotSensitivity,
   rowsOfList,
+  type Sensitivity,
 } from "../../../refiner/evaluation/index.ts";
 import { Progress } from "../../output/progress.ts";
 import { numberList, wholeNumber } from "../../program/parsers.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { UsageError } from "../../program/usage_error.ts";
-import { type BlockOptions, chosenBlock, encodedFeatures } from "../encoded_features.ts";
+import {
+  type BlockOptions,
+  chosenBlock,
+  encodedFeatures,
+  encodingFor,
+  featureChoice,
+  narrowed,
+} from "../encoded_features.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { withVariantProgress } from "../sensitivity_table.ts";
 
 interface LowShotOptions extends BlockOptions {
   readonly shots: readonly number[];
@@ -45,7 +56,8 @@ export const lowShotProtocol: Protocol<LowShotOptions> = {
       .option("--subset <files...>", "lists of the training images to take, one file name per line, instead of draws")
       .addOption(sharedOption("penalty", { default: lowShotPenalty }))
       .addOption(sharedOption("block", { more: "default: the last block's raw output" }))
-      .addOption(sharedOption("pool", { more: "default: cls where there is one" }));
+      .addOption(sharedOption("pool", { more: "default: cls where there is one" }))
+      .addOption(sharedOption("sensitivity", { more: "on the first draw", default: false }));
   },
   async check(options) {
     const runs = options.subset?.length ?? options.shots.length * options.splits;
@@ -64,16 +76,36 @@ async function evaluateLowShot(run: ProtocolRun, options: LowShotOptions): Promi
   const drawn = await subsetsOf(run, labelled.train, options);
   // Rows of the subsets among those images that are in any of them: the others are not encoded.
   const used = Uint32Array.from(new Set(drawn.flatMap(({ rows }) => Array.from(rows)))).sort();
-  const encoded = await encodedFeatures(run, [subset(labelled.train, used), labelled.test], block, options);
+  const choice = featureChoice(run, block, options);
+  const sources = [subset(labelled.train, used), labelled.test];
+  const encoded = await encodedFeatures(run, sources, encodingFor(run, choice, options), options);
   const [train, test] = encoded;
   if (!train || !test) throw new RangeError("evaluate lowshot: a set of images was not encoded");
   const subsets = rowsAmong(drawn, used, train);
-  const found = await fitted(run, train, test, subsets, options);
-  return resultOf(run, { ...options, lists: options.subset && drawn.map(listed) }, block, found, {
+  const own = (all: BlockFeatures) => (options.sensitivity ? narrowed(all, [block], choice, run) : all);
+  const found = await fitted(run, own(train), own(test), subsets, options);
+  const lists = options.subset && drawn.map(listed);
+  const result = resultOf(run, { ...options, lists }, block, found, {
     indices: Uint32Array.from(test.indices, (index) => labelled.testIndices[index] ?? 0),
     labels: test.labels,
     classNames: labelled.classNames,
   });
+  return { ...result, sensitivity: await sensitivityOf(run, { train, test }, choice, subsets[0], options) };
+}
+
+/** Of one draw: a regression for each variant. */
+async function sensitivityOf(
+  { device, model, output, signal }: ProtocolRun,
+  encoded: { readonly train: BlockFeatures; readonly test: BlockFeatures },
+  choice: FeatureChoice,
+  drawn: LowShotSubset | undefined,
+  { sensitivity, penalty }: LowShotOptions,
+): Promise<Sensitivity | undefined> {
+  if (!sensitivity || !drawn) return undefined;
+  const named = { ...drawn, split: basename(drawn.split) };
+  return withVariantProgress(output, (onRun) =>
+    lowShotSensitivity(device, model.config, encoded, choice, named, { penalty, signal, onRun }),
+  );
 }
 
 /** What a list stands for in a receipt: a file of the same name may hold other images. */

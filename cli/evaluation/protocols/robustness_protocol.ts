@@ -31,7 +31,7 @@ import { sharedOption } from "../../program/shared_options.ts";
 import { checkTouchedPaths } from "../../program/touched_paths.ts";
 import { UsageError } from "../../program/usage_error.ts";
 import { fingerprintOf } from "../../runs/fingerprint.ts";
-import { type BlockOptions, chosenBlock, encodedFeatures } from "../encoded_features.ts";
+import { type BlockOptions, chosenBlock, encodedFeatures, featureChoice } from "../encoded_features.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
 
@@ -84,7 +84,12 @@ async function evaluateRobustness(run: ProtocolRun, options: RobustnessOptions):
   const block = chosenBlock("robustness", run, options);
   const labelled = labelledImages("robustness", run.train, run.test);
   for (const text of labelled.notices) run.output.notice(text);
-  const [train, clean] = await encodedFeatures(run, [labelled.train, labelled.test], block, options);
+  const [train, clean] = await encodedFeatures(
+    run,
+    [labelled.train, labelled.test],
+    featureChoice(run, block, options),
+    options,
+  );
   if (!train || !clean) throw new RangeError("evaluate robustness: a set of images was not encoded");
   const tester = await LinearTester.fit(run, train, labelled.classNames, options, block);
   const test = await tester.predict(clean);
@@ -150,7 +155,7 @@ class LinearTester {
     const { heightPixels, widthPixels } = run.model.config;
     const sidePixels = Math.round(((options.imageSize ?? Math.min(heightPixels, widthPixels)) * 256) / 224);
     const made = corruptedImages(test, { corruption, severity, seed: options.seed, jpeg: jpegCodec, sidePixels });
-    const [encoded] = await encodedFeatures(run, [made], block, options);
+    const [encoded] = await encodedFeatures(run, [made], featureChoice(run, block, options), options);
     if (!encoded) throw new RangeError(`evaluate robustness: no image of ${corruption} was encoded`);
     return { corruption, severity, accuracy: accuracyOf(await this.predict(encoded)).value };
   }
@@ -166,7 +171,7 @@ class LinearTester {
     try {
       const named = { ...train, classNames: this.classNames };
       const test = labelledImages("robustness", named, withLabelsOf(source, named)).test;
-      const [encoded] = await encodedFeatures(run, [test], block, options);
+      const [encoded] = await encodedFeatures(run, [test], featureChoice(run, block, options), options);
       if (!encoded) throw new RangeError(`evaluate robustness: the images of ${path} were not encoded`);
       const { images: digest } = await fingerprintOf({ images: { path, source } });
       return { corruption, severity, accuracy: accuracyOf(await this.predict(encoded)).value, digest };
