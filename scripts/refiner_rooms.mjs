@@ -115,7 +115,11 @@ export const refinerRooms = [
     imports: [...measuring, "shaders", "engine/ops", "refiner/data/batches", "refiner/evaluation/resident"],
   },
   { room: "refiner/evaluation/robustness", holds: "class subsets and corruptions", imports: measuring },
-  { room: "refiner/evaluation/label_free", holds: "scores that need no labels", imports: measuring },
+  {
+    room: "refiner/evaluation/label_free",
+    holds: "scores that need no labels",
+    imports: [...measuring, ...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/features"],
+  },
   {
     room: "refiner/evaluation/classification",
     holds: "classes of images by a trained classifier",

@@ -49,6 +49,7 @@ export { matchChannels } from "./features/match_channels.ts";
 export { type FeatureBatch, type FeatureReadOptions, streamFeatures } from "./features/stream_features.ts";
 export { recommendedBlocks } from "./head_placement.ts";
 export { lidar, rankMe } from "./label_free/effective_rank.ts";
+export { type LabelFreeOptions, type LabelFreeScores, labelFreeScores } from "./label_free/label_free_scores.ts";
 export { neighbourAgreement } from "./label_free/neighbour_agreement.ts";
 export { centredUnitRows } from "./lowshot/centred_unit_rows.ts";
 export {

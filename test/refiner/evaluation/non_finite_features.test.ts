@@ -111,6 +111,7 @@ const others: readonly string[] = [
   "encodeSides",
   "encodingOfChanges",
   "featureChanges",
+  "labelFreeScores",
   "probeSensitivity",
   "classifyImages",
   "defaultSegmentationPreset",
