@@ -32,6 +32,10 @@ const sensitivitySchema = z.strictObject({
   largest: z.number(),
 });
 
+/** Settings that a named preset began with; what was used of them stands among the settings. */
+const presetSchema = z.strictObject({ name: z.string(), sets: z.record(z.string(), z.unknown()) });
+export type UsedPreset = z.output<typeof presetSchema>;
+
 /** A set of images: where it was, and what tells it from others. */
 const imagesSchema = z.strictObject({
   path: z.string(),
@@ -53,6 +57,8 @@ export const receiptSchema = z.strictObject({
   protocol: z.string(),
   /** Every setting that two results must share to be comparable, as it was used. */
   settings: z.record(z.string(), z.unknown()),
+  /** Where one was used. */
+  preset: presetSchema.optional(),
   seed: z.int(),
   encoder: z.strictObject({
     weights: z.string(),

@@ -1,5 +1,10 @@
 export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
 export {
+  type ClassifierPredictionOptions,
+  type ClassifierPredictions,
+  classifierPredictions,
+} from "./classification/classifier_predictions.ts";
+export {
   type ClassifyOptions,
   type ClassPrediction,
   type ClassScore,
@@ -76,6 +81,7 @@ export {
   lowShot,
   lowShotOfSubsets,
   lowShotPenalty,
+  lowShotSummary,
 } from "./lowshot/low_shot.ts";
 export { MersenneTwister } from "./lowshot/mersenne_twister.ts";
 export { type NamedImages, rowsOfList } from "./lowshot/subset_list.ts";

@@ -58,6 +58,11 @@ export const clusterProtocol: Protocol<ClusterOptions> = {
   example:
     "mimrefine evaluate cluster --weights encoder.safetensors --images val/\nmimrefine evaluate cluster --weights encoder.safetensors --images photos/ --clusters 2,5,10,20",
   isResumable: false,
+  // The paper's script is not published: these are what its table is read as.
+  presets: {
+    paper: { restarts: 10, maxIterations: 300, unitLength: true },
+    small: { restarts: 50, maxIterations: 300, unitLength: true },
+  },
   addOptions(command) {
     command
       .option(

@@ -31,6 +31,8 @@ export const knnProtocol: Protocol<KnnProtocolOptions> = {
   example:
     "mimrefine evaluate knn --weights encoder.safetensors --images train/ --test val/\nmimrefine evaluate knn --weights before.safetensors --compare after.safetensors --images train/ --test val/",
   isResumable: false,
+  // MIM-Refiner's curves per block (arXiv 2402.10093); fewer neighbours where classes have few images.
+  presets: { paper: { k: 10, kTemperature: 0.07, standardise: true }, small: { k: 5 } },
   addOptions(command) {
     command.addOption(sharedOption("block", { more: "default: all of them" }));
     addKnnOptions(command).addOption(sharedOption("sensitivity", { default: false }));

@@ -127,11 +127,11 @@ export async function lowShotOfSubsets(
     runs.push(run);
     onRun?.(run);
   }
-  return { runs, summary: summaryOf(runs) };
+  return { runs, summary: lowShotSummary(runs) };
 }
 
 /** Mean and spread per number of shots, in the order in which they occur. */
-function summaryOf(runs: readonly LowShotRun[]): LowShotSummary[] {
+export function lowShotSummary(runs: readonly Pick<LowShotRun, "shots" | "accuracy">[]): LowShotSummary[] {
   return [...new Set(runs.map(({ shots }) => shots))].map((shots) => {
     const values = runs.filter((run) => run.shots === shots).map((run) => run.accuracy);
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
