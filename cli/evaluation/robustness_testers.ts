@@ -53,7 +53,11 @@ interface KnownImages {
  *
  * @throws UsageError if no class is known, or the images are not those of the list
  */
-function knownImages(source: ImageSource, classNames: readonly string[], options: TesterOptions): KnownImages {
+function knownImages(
+  source: ImageSource,
+  classNames: readonly string[],
+  options: Pick<TesterOptions, "testedClasses" | "classList">,
+): KnownImages {
   const own = Int32Array.from({ length: source.length }, (_, i) => source.label(i) ?? -1);
   const { classList, testedClasses } = options;
   const list = classList === undefined ? undefined : listedPlaces(classList, source, own, classNames);
@@ -109,9 +113,9 @@ function listedPlaces(
 /** A fine-tuned classifier. */
 export class ClassifierTester implements RobustnessTester {
   constructor(
-    readonly run: ProtocolRun,
+    readonly run: Pick<ProtocolRun, "output" | "signal">,
     readonly model: Classifier,
-    readonly options: TesterOptions,
+    readonly options: Pick<TesterOptions, "testedClasses" | "classList" | "maxBad">,
   ) {}
 
   get classNames(): readonly string[] {

@@ -126,6 +126,8 @@ const others: readonly string[] = [
   "MersenneTwister",
   "NonFiniteFeaturesError",
   "classifierAccuracy",
+  "classifierPredictions",
+  "lowShotSummary",
   "clusterAgreement",
   "corruptionMean",
   "corruptionSeverities",
