@@ -13,6 +13,7 @@ import {
   type FeatureMatrix,
   featureChanges,
   featuresOf,
+  fitLogisticRegression,
   kMeans,
   knnAccuracy,
   knnOfFeatures,
@@ -197,6 +198,20 @@ describe("lowShotSensitivity", () => {
     expect(found.variants.map(({ setting }) => setting)).toEqual([
       ...["last norm", "pooling", "pooling", "blocks", "centring", "penalty", "penalty"],
     ]);
+  });
+});
+
+describe("lowShot without centring", () => {
+  it("is logistic regression on rows of unit length as they are", { timeout: 60_000 }, async () => {
+    const { features, labels } = labelled(sides.bank, base);
+    const side = { features, labels };
+    const { regression } = await lowShot(device, side, side, { centre: false });
+    const expected = await fitLogisticRegression(device, unitRows(features), labels, {
+      l2: 0.00025 / features.rows,
+      bias: "none",
+    });
+    expect(regression.objective).toBe(expected.objective);
+    expect(regression.objective).not.toBe((await lowShot(device, side, side)).regression.objective);
   });
 });
 
