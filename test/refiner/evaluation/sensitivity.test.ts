@@ -229,6 +229,25 @@ describe("clusterSensitivity", () => {
     expect(score("last 4, raw")).toBe(await plain(unitRows(four)));
     expect(found.variants).toHaveLength(7);
   });
+
+  it("tells classes by length where features are as they are, and by direction at unit length", async () => {
+    // Two lengths and two directions around one axis: class by length.
+    const points = [1, 1.1, 5, 5.1].flatMap((length) => [-0.3, 0.3].map((angle) => ({ length, angle })));
+    const data = Float32Array.from(
+      points.flatMap(({ length, angle }) => [length * Math.cos(angle), length * Math.sin(angle)]),
+    );
+    const encoded: BlockFeatures = {
+      blocks: ["last"],
+      features: [{ rows: 8, columns: 2, data }],
+      labels: Int32Array.from(points, ({ length }) => (length > 2 ? 1 : 0)),
+      indices: Uint32Array.from(points.keys()),
+    };
+    const vit = vitConfig({ ...sizes, blocks: 1, classTokens: 0, kind: "postnorm" });
+    const choice: FeatureChoice = { blocks: ["last"], pooling: "avg" };
+    const options = { clusters: 2, seed: 0, restarts: 5, unitLength: true };
+    const { base: own, variants } = await clusterSensitivity(device, vit, encoded, choice, options);
+    expect([own, variants.find(({ value }) => value === "as it is")?.score]).toEqual([0.5, 1]);
+  });
 });
 
 describe("probeSensitivity", () => {
