@@ -115,11 +115,29 @@ export const refinerRooms = [
     imports: [...measuring, "shaders", "engine/ops", "refiner/data/batches", "refiner/evaluation/resident"],
   },
   { room: "refiner/evaluation/robustness", holds: "class subsets and corruptions", imports: measuring },
-  { room: "refiner/evaluation/label_free", holds: "scores that need no labels", imports: measuring },
+  {
+    room: "refiner/evaluation/label_free",
+    holds: "scores that need no labels",
+    imports: [...measuring, ...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/features"],
+  },
   {
     room: "refiner/evaluation/classification",
     holds: "classes of images by a trained classifier",
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/core", "refiner/evaluation/features"],
+  },
+  {
+    room: "refiner/evaluation/sensitivity",
+    holds: "how much a number depends on settings that evaluations differ in",
+    imports: [
+      ...publicBelow,
+      "refiner/evaluation/core",
+      "refiner/evaluation/statistics",
+      "refiner/evaluation/features",
+      "refiner/evaluation/neighbours",
+      "refiner/evaluation/lowshot",
+      "refiner/evaluation/clustering",
+      "refiner/evaluation/probes",
+    ],
   },
   {
     room: "refiner/evaluation/segmentation",

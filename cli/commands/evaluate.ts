@@ -3,6 +3,7 @@ import { compareCommand } from "../evaluation/compare_receipts.ts";
 import { protocolCommand } from "../evaluation/protocol_command.ts";
 import { clusterProtocol } from "../evaluation/protocols/cluster_protocol.ts";
 import { knnProtocol } from "../evaluation/protocols/knn_protocol.ts";
+import { labelFreeProtocol } from "../evaluation/protocols/labelfree_protocol.ts";
 import { linearProtocol, transferProtocol } from "../evaluation/protocols/linear_protocol.ts";
 import { lowShotProtocol } from "../evaluation/protocols/lowshot_protocol.ts";
 import { robustnessProtocol } from "../evaluation/protocols/robustness_protocol.ts";
@@ -23,6 +24,7 @@ export function evaluateCommand(context: CommandContext): Command {
   command.addCommand(protocolCommand(context, lowShotProtocol));
   command.addCommand(protocolCommand(context, clusterProtocol));
   command.addCommand(protocolCommand(context, robustnessProtocol));
+  command.addCommand(protocolCommand(context, labelFreeProtocol));
   command.addCommand(compareCommand(context));
   return command;
 }

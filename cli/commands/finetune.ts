@@ -29,6 +29,7 @@ import {
   tuningOf,
 } from "../program/options.ts";
 import { memorySize } from "../program/parsers.ts";
+import { presetText } from "../program/preset_text.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
@@ -108,7 +109,7 @@ type FilledInputs = Partial<RunInputs> & { readonly weights: string; readonly im
 
 async function runFinetune(context: CommandContext, command: Command, options: FinetuneCommandOptions): Promise<void> {
   const output = outputOf(context, options);
-  const settings = await givenSettingsOf(command, options);
+  const settings = await givenSettingsOf(command, options, output);
   const inputs = givenInputs(options);
   if (options.dryRun) return planFinetune(options, settings, requireFiles(inputs), output);
   if (options.resume === false) requireFiles(inputs);
@@ -122,11 +123,17 @@ async function runFinetune(context: CommandContext, command: Command, options: F
 }
 
 /** Settings of the preset, for the size of the encoder, of the file and of the options, in that order. */
-async function givenSettingsOf(command: Command, options: FinetuneCommandOptions): Promise<Record<string, unknown>> {
+async function givenSettingsOf(
+  command: Command,
+  options: FinetuneCommandOptions,
+  output: Output,
+): Promise<Record<string, unknown>> {
   const found = await givenSettings(command, finetuneSchema, options.config);
   const { preset: named, ...own } = found.values;
   const preset = options.preset ?? named;
-  const settings = preset === undefined ? own : { ...(await presetSettings(preset, options)), ...own };
+  const sets = preset === undefined ? undefined : await presetSettings(preset, options);
+  if (sets) output.notice(presetText(String(preset), sets));
+  const settings = { ...sets, ...own };
   checkedSettings(() => finetuneConfig(settings), found); // names wrong keys and values before anything is opened
   return settings;
 }

@@ -4,8 +4,13 @@ import type { ImageSource } from "../../refiner/data/index.ts";
 import {
   type BlockFeatures,
   collectFeatures,
+  defaultPooling,
+  encodingOfChanges,
   type FeatureBlock,
+  type FeatureChoice,
   FeatureExtractor,
+  type FeatureOptions,
+  featuresOf,
 } from "../../refiner/evaluation/index.ts";
 import { Progress } from "../output/progress.ts";
 import { UsageError } from "../program/usage_error.ts";
@@ -34,8 +39,38 @@ export function chosenBlock(
   return block;
 }
 
+/** What the number of a protocol is of: the chosen block, pooled as the options say. */
+export function featureChoice(
+  { model }: Pick<ProtocolRun, "model">,
+  block: FeatureBlock,
+  { pool }: Pick<BlockOptions, "pool">,
+): FeatureChoice {
+  return { blocks: [block], pooling: pool ?? defaultPooling(model.config) };
+}
+
+/** What to encode: that choice, or with `--sensitivity` all that it is compared with, too. */
+export function encodingFor(
+  { model }: Pick<ProtocolRun, "model">,
+  choice: FeatureChoice,
+  { sensitivity }: Pick<ProtocolOptions, "sensitivity">,
+): Required<Pick<FeatureOptions, "pooling">> & { readonly blocks: readonly FeatureBlock[] } {
+  return sensitivity ? encodingOfChanges(model.config, choice) : choice;
+}
+
+/** The features of single blocks among those that `encodingFor` had encoded. */
+export function narrowed(
+  encoded: BlockFeatures,
+  blocks: readonly FeatureBlock[],
+  { pooling }: FeatureChoice,
+  { model }: Pick<ProtocolRun, "model">,
+): BlockFeatures {
+  const encodedAs = model.config.classTokens > 0 ? "cls+avg" : "avg";
+  const features = blocks.map((block) => featuresOf(encoded, { blocks: [block], pooling }, encodedAs));
+  return { ...encoded, blocks, features };
+}
+
 /**
- * Features of several sets of images from one block, with progress on stderr. Broken images are left out; `--max-bad` is their share
+ * Features of several sets of images, with progress on stderr. Broken images are left out; `--max-bad` is their share
  * among all of them.
  *
  * @returns in the order of the sources
@@ -44,13 +79,14 @@ export function chosenBlock(
 export async function encodedFeatures(
   run: ProtocolRun,
   sources: readonly ImageSource[],
-  block: FeatureBlock,
-  { pool, imageSize, maxBad }: BlockOptions,
+  { blocks, pooling }: Required<Pick<FeatureOptions, "blocks" | "pooling">>,
+  { imageSize, maxBad }: BlockOptions,
 ): Promise<BlockFeatures[]> {
   const { model, output, signal } = run;
   const total = sources.reduce((sum, { length }) => sum + length, 0);
   const broken = new BrokenImages(total, { maxBad, onBroken: (error) => output.warning(error.message) });
-  const extractor = new FeatureExtractor(model, { blocks: [block], pooling: pool, imagePixels: imageSize });
+  const size = imageSize === undefined ? {} : { imagePixels: imageSize };
+  const extractor = new FeatureExtractor(model, { blocks, pooling, ...size });
   const progress = new Progress(output, total, "images");
   const encoded: BlockFeatures[] = [];
   let first = 0;

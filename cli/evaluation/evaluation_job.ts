@@ -9,8 +9,11 @@ import { heldOut } from "../../refiner/data/sources/held_out.ts";
 import {
   type BlockAccuracies,
   defaultPooling,
+  type EncodedSides,
+  encodeSides,
   type FeatureBlock,
-  knnOfBlocks,
+  type FeatureOptions,
+  knnOfFeatures,
 } from "../../refiner/evaluation/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { Progress } from "../output/progress.ts";
@@ -130,21 +133,36 @@ async function apart(
 
 /** k-NN accuracy of some blocks, or all, with progress on stderr. @throws the reason of the signal, if it comes meanwhile */
 export async function measureBlocks(
-  { device, model, train, test, signal }: EvaluationJob & { readonly signal?: AbortSignal },
+  job: EvaluationJob & { readonly signal?: AbortSignal },
   options: EvaluationOptions,
   output: Output,
   blocks: "all" | readonly FeatureBlock[] = "all",
 ): Promise<BlockAccuracies> {
+  return knnOfFeatures(job.device, await encodedSides(job, options, output, { blocks, pooling: options.pool }), {
+    ...voteOptions(options),
+  });
+}
+
+/** How the options say that neighbours vote. */
+export function voteOptions({ k, kTemperature: temperature, standardise }: EvaluationOptions) {
+  return { k, temperature, standardise };
+}
+
+/** Features of training and test images, with progress on stderr. @throws the reason of the signal, if it comes meanwhile */
+export async function encodedSides(
+  { model, train, test, signal }: EvaluationJob & { readonly signal?: AbortSignal },
+  options: EvaluationOptions,
+  output: Output,
+  features: Pick<FeatureOptions, "blocks"> & { readonly pooling: FeatureOptions["pooling"] | undefined },
+): Promise<EncodedSides> {
+  const { pooling, ...rest } = features;
   const progress = new Progress(output, train.length + test.length, "images");
   try {
-    return await knnOfBlocks(device, model, train, test, {
-      k: options.k,
-      temperature: options.kTemperature,
-      standardise: options.standardise,
+    return await encodeSides(model, train, test, {
+      ...rest,
+      ...(pooling === undefined ? {} : { pooling }),
       batch: options.batch,
-      blocks,
-      pooling: options.pool,
-      imagePixels: options.imageSize,
+      ...(options.imageSize === undefined ? {} : { imagePixels: options.imageSize }),
       maxBad: options.maxBad,
       ...(signal ? { signal } : {}),
       onBroken: (error) => output.warning(error.message),

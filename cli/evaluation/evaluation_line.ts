@@ -20,6 +20,22 @@ const selectionSchema = z.strictObject({
 });
 export type Selection = z.output<typeof selectionSchema>;
 
+/** The main number with one setting changed at a time, from the same features. */
+const sensitivitySchema = z.strictObject({
+  /** The score that is compared. */
+  of: z.string(),
+  /** With the settings of the receipt. */
+  base: z.number(),
+  variants: z.array(z.strictObject({ setting: z.string(), value: z.string(), score: z.number() })),
+  /** Of the base and all variants. */
+  smallest: z.number(),
+  largest: z.number(),
+});
+
+/** Settings that a named preset began with; what was used of them stands among the settings. */
+const presetSchema = z.strictObject({ name: z.string(), sets: z.record(z.string(), z.unknown()) });
+export type UsedPreset = z.output<typeof presetSchema>;
+
 /** A set of images: where it was, and what tells it from others. */
 const imagesSchema = z.strictObject({
   path: z.string(),
@@ -41,6 +57,8 @@ export const receiptSchema = z.strictObject({
   protocol: z.string(),
   /** Every setting that two results must share to be comparable, as it was used. */
   settings: z.record(z.string(), z.unknown()),
+  /** Where one was used. */
+  preset: presetSchema.optional(),
   seed: z.int(),
   encoder: z.strictObject({
     weights: z.string(),
@@ -56,6 +74,8 @@ export const receiptSchema = z.strictObject({
   selection: selectionSchema,
   /** The first is the protocol's main number. */
   scores: z.array(scoreSchema).min(1),
+  /** With `--sensitivity`. */
+  sensitivity: sensitivitySchema.optional(),
 });
 export type Receipt = z.output<typeof receiptSchema>;
 

@@ -1,9 +1,10 @@
 import type { Command } from "commander";
-import type { TestPredictions } from "../../refiner/evaluation/index.ts";
+import type { Sensitivity, TestPredictions } from "../../refiner/evaluation/index.ts";
 import type { RunStore } from "../../refiner/index.ts";
 import type { Output } from "../output/streams.ts";
 import type { EvaluationJob, JobOptions } from "./evaluation_job.ts";
-import type { Score, Selection } from "./evaluation_line.ts";
+import type { Score, Selection, UsedPreset } from "./evaluation_line.ts";
+import type { ProtocolPresets } from "./protocol_presets.ts";
 
 /** Options that `mimrefine evaluate` takes with every protocol. */
 export interface ProtocolOptions extends JobOptions {
@@ -17,6 +18,8 @@ export interface ProtocolOptions extends JobOptions {
   readonly predictions?: string;
   readonly confusion?: string;
   readonly compare?: string;
+  /** Where the protocol has variants to score. */
+  readonly sensitivity?: boolean;
 }
 
 /** What a protocol works with: one encoder and its images. */
@@ -45,6 +48,10 @@ export interface ProtocolResult {
   readonly table: readonly (readonly string[])[];
   /** What the main number says of every test image, where it does. */
   readonly predictions?: TestPredictions;
+  /** How much the main number depends on single settings; with `--sensitivity`. */
+  readonly sensitivity?: Sensitivity | undefined;
+  /** Where the protocol chose one by itself. */
+  readonly preset?: UsedPreset | undefined;
 }
 
 /**
@@ -59,8 +66,12 @@ export interface Protocol<Options extends ProtocolOptions> {
   readonly example: string;
   /** Whether it goes on where it was interrupted, by what it leaves in its store. */
   readonly isResumable: boolean;
+  /** Values of its options by `--preset`; protocols whose presets depend on the images have an option of their own. */
+  readonly presets?: ProtocolPresets;
   /** Its own options. Names that other commands have come from `sharedOption`. */
   addOptions(command: Command): void;
+  /** Fills in what follows from other options, and is called for each encoder of a comparison alike. @throws UsageError */
+  complete?(options: Options): Options;
   /**
    * Checks its options before anything is opened.
    *

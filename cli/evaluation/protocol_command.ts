@@ -17,10 +17,12 @@ import {
   openEvaluationFolder,
 } from "./evaluation_folder.ts";
 import { withEvaluationJob } from "./evaluation_job.ts";
-import type { Evaluation, EvaluationLine } from "./evaluation_line.ts";
+import type { Evaluation, EvaluationLine, UsedPreset } from "./evaluation_line.ts";
 import { checkPredictionFiles, writeConfusion, writePredictions } from "./prediction_files.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult } from "./protocol.ts";
+import { applyPreset, usedPresetText } from "./protocol_presets.ts";
 import { receiptFile, receiptInputs, receiptOf, requireSameProtocol } from "./receipt.ts";
+import { sensitivityTable } from "./sensitivity_table.ts";
 
 /** `mimrefine evaluate NAME`: what all protocols share around what one does. */
 export function protocolCommand<Options extends ProtocolOptions>(
@@ -34,6 +36,7 @@ export function protocolCommand<Options extends ProtocolOptions>(
     .addOption(sharedOption("imageKey"))
     .addOption(sharedOption("test"));
   protocol.addOptions(command);
+  if (protocol.presets) command.addOption(sharedOption("preset", { more: "paper, small" }));
   command
     .addOption(sharedOption("imageSize", { more: "default: its own" }))
     .addOption(sharedOption("workers", { default: "auto" }))
@@ -61,9 +64,12 @@ async function evaluate<Options extends ProtocolOptions>(
   const where = await openEvaluationFolder(protocol.name, command, given);
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
-    const options = command.opts<Options>(); // with what a run that goes on remembers
+    const preset = applyPreset(protocol, command);
+    if (preset) output.notice(usedPresetText(preset));
+    const remembered = command.opts<Options>(); // with what a run that goes on began with
+    const options = protocol.complete?.(remembered) ?? remembered;
     await checkOptions(protocol, options, command);
-    const session = { protocol, command, output, signal: interruption.signal };
+    const session = { protocol, command, output, signal: interruption.signal, preset };
     const isFinished = await evaluateAll(session, options, where).catch((error: unknown) => {
       if (interruption.signal.aborted && error === interruption.signal.reason) return false; // while images were encoded
       throw error;
@@ -98,6 +104,7 @@ interface Session<Options extends ProtocolOptions> {
   readonly command: Command;
   readonly output: Output;
   readonly signal: AbortSignal;
+  readonly preset: UsedPreset | undefined;
 }
 
 /** @returns whether it is finished */
@@ -138,7 +145,7 @@ interface Evaluated {
 
 /** @returns undefined if it was interrupted */
 async function evaluateOne<Options extends ProtocolOptions>(
-  { protocol, command, output, signal }: Session<Options>,
+  { protocol, command, output, signal, preset }: Session<Options>,
   options: Options,
   where: EvaluationFolder,
 ): Promise<Evaluated | undefined> {
@@ -152,8 +159,9 @@ async function evaluateOne<Options extends ProtocolOptions>(
       await beginEvaluation(where, { protocol: protocol.name, device: job.device, command, inputs, output });
       const store = where.folder ?? new MemoryRunStore();
       const run = { ...job, store, resume: where.stored !== undefined, signal, output };
-      const result = await protocol.evaluate(run, options, command);
-      if (!result) return undefined;
+      const found = await protocol.evaluate(run, options, command);
+      if (!found) return undefined;
+      const result = { preset, ...found };
       const receipt = receiptOf(protocol.name, result, inputs, job, options.seed);
       await writeFiles(result, options, job.test);
       await where.folder?.writeText(receiptFile, `${JSON.stringify(receipt, null, 2)}\n`);
@@ -181,6 +189,7 @@ function show({ result, evaluation }: Evaluated, output: Output): void {
   const { receipt, seconds } = evaluation;
   for (const row of result.table) output.line(row.join("\t"));
   for (const text of [result.selection.text, ...(result.remarks ?? [])]) output.line(text);
+  for (const row of sensitivityTable(result.sensitivity)) output.line(row.join("\t"));
   output.notice(
     `${receipt.encoder.weights}: ${receipt.test.images} test and ${receipt.train.images} training images in ${seconds.toFixed(1)} s`,
   );

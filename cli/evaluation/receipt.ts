@@ -37,7 +37,7 @@ export async function receiptInputs({ train, test }: EvaluationJob, options: Job
 
 export function receiptOf(
   protocol: string,
-  { settings, selection, scores }: ProtocolResult,
+  { settings, selection, scores, sensitivity, preset }: ProtocolResult,
   inputs: ReceiptInputs,
   job: EvaluationJob,
   seed: number,
@@ -48,11 +48,13 @@ export function receiptOf(
     version: packageJson.version,
     protocol,
     settings: { ...settings },
+    ...(preset ? { preset } : {}),
     seed,
     ...inputs,
     adapter: { name, type, backend, driver },
     selection,
     scores: [...scores],
+    ...(sensitivity ? { sensitivity: { ...sensitivity, variants: [...sensitivity.variants] } } : {}),
   };
 }
 

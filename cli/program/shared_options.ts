@@ -48,6 +48,10 @@ const shared = {
     flags: "--confusion <file>",
     description: "write how often each class was taken for each, to a .csv file",
   },
+  sensitivity: {
+    flags: "--sensitivity",
+    description: "score the same features again with one setting changed at a time, and tell the spread",
+  },
   compare: { flags: "--compare <file>", description: "what to compare with" },
   model: { flags: "--model <size>", description: "size of the ViT", choices: Object.keys(vitPresets) },
   block: {

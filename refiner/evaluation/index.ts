@@ -1,5 +1,10 @@
 export { type ReconstructionOptions, reconstructionOfBlocks } from "./block_reconstruction.ts";
 export {
+  type ClassifierPredictionOptions,
+  type ClassifierPredictions,
+  classifierPredictions,
+} from "./classification/classifier_predictions.ts";
+export {
   type ClassifyOptions,
   type ClassPrediction,
   type ClassScore,
@@ -49,6 +54,7 @@ export { matchChannels } from "./features/match_channels.ts";
 export { type FeatureBatch, type FeatureReadOptions, streamFeatures } from "./features/stream_features.ts";
 export { recommendedBlocks } from "./head_placement.ts";
 export { lidar, rankMe } from "./label_free/effective_rank.ts";
+export { type LabelFreeOptions, type LabelFreeScores, labelFreeScores } from "./label_free/label_free_scores.ts";
 export { neighbourAgreement } from "./label_free/neighbour_agreement.ts";
 export { centredUnitRows } from "./lowshot/centred_unit_rows.ts";
 export {
@@ -75,12 +81,20 @@ export {
   lowShot,
   lowShotOfSubsets,
   lowShotPenalty,
+  lowShotSummary,
 } from "./lowshot/low_shot.ts";
 export { MersenneTwister } from "./lowshot/mersenne_twister.ts";
 export { type NamedImages, rowsOfList } from "./lowshot/subset_list.ts";
 export { accuracy, type VoteOptions, voteOfNeighbours } from "./neighbours/knn.ts";
 export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./neighbours/knn_device.ts";
-export { type BlockAccuracies, type KnnOfBlocksOptions, knnOfBlocks } from "./neighbours/knn_of_blocks.ts";
+export {
+  type BlockAccuracies,
+  type EncodedSides,
+  encodeSides,
+  type KnnOfBlocksOptions,
+  knnOfBlocks,
+  knnOfFeatures,
+} from "./neighbours/knn_of_blocks.ts";
 export { NeighbourBank, type Neighbours } from "./neighbours/neighbour_bank.ts";
 export {
   type LinearProbeOptions,
@@ -122,6 +136,22 @@ export type { SegmentationHeadResult, SegmentationResult } from "./segmentation/
 export { type SegmentationOptions, segmentationProbe } from "./segmentation/segmentation_probe.ts";
 export type { SegmentationScores } from "./segmentation/segmentation_scores.ts";
 export type { SegmentedImage } from "./segmentation/window_test.ts";
+export { type ClusterSensitivityOptions, clusterSensitivity } from "./sensitivity/cluster_sensitivity.ts";
+export {
+  encodingOfChanges,
+  type FeatureChange,
+  type FeatureChoice,
+  featureChanges,
+  featuresOf,
+} from "./sensitivity/feature_choices.ts";
+export {
+  type KnnSensitivityBase,
+  type KnnSensitivityOptions,
+  knnSensitivity,
+} from "./sensitivity/knn_sensitivity.ts";
+export { type LowShotSensitivityOptions, lowShotSensitivity } from "./sensitivity/low_shot_sensitivity.ts";
+export { probeSensitivity } from "./sensitivity/probe_sensitivity.ts";
+export type { Sensitivity, SensitivityVariant } from "./sensitivity/sensitivity.ts";
 export {
   adjustedMutualInformation,
   adjustedRandIndex,

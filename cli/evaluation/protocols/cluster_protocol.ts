@@ -1,27 +1,42 @@
-import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
-import { type ImageSource, occurringClasses } from "../../../refiner/data/index.ts";
+import { occurringClasses } from "../../../refiner/data/index.ts";
 import {
   type BlockFeatures,
   type ClusterCurvePoint,
   clusterAgreement,
   clusterCurve,
+  clusterSensitivity,
   defaultPooling,
+  type FeatureChoice,
   type FeatureMatrix,
   type GroupSeparation,
   groupSeparation,
   type KMeans,
   kMeans,
-  unitRows,
+  type Sensitivity,
 } from "../../../refiner/evaluation/index.ts";
 import { Progress } from "../../output/progress.ts";
 import { numberList, wholeNumber } from "../../program/parsers.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { checkTouchedPaths } from "../../program/touched_paths.ts";
 import { UsageError } from "../../program/usage_error.ts";
-import { type BlockOptions, chosenBlock, encodedFeatures } from "../encoded_features.ts";
+import {
+  type Clustered,
+  clusteredImages,
+  clusterPredictions,
+  joinedRows,
+  writeAssignments,
+} from "../clustered_images.ts";
+import {
+  type BlockOptions,
+  chosenBlock,
+  encodedFeatures,
+  encodingFor,
+  featureChoice,
+  narrowed,
+} from "../encoded_features.ts";
 import type { Score } from "../evaluation_line.ts";
-import { writeTable } from "../prediction_files.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { withVariantProgress } from "../sensitivity_table.ts";
 
 interface ClusterOptions extends BlockOptions {
   readonly clusters?: readonly number[];
@@ -31,17 +46,8 @@ interface ClusterOptions extends BlockOptions {
   readonly assignments?: string;
 }
 
-/** The features that are clustered, their classes, and the names of their images. */
-interface Clustered {
-  readonly x: FeatureMatrix;
-  /** -1 where there is none. */
-  readonly labels: Int32Array;
-  /** By label. */
-  readonly classes: ReadonlyMap<number, string>;
-  readonly names: readonly string[];
-  /** Places in their source. */
-  readonly indices: Uint32Array;
-}
+/** Starts of each variant of `--sensitivity`, and of what they are compared with. */
+const variantStarts = 2;
 
 /** `mimrefine evaluate cluster` */
 export const clusterProtocol: Protocol<ClusterOptions> = {
@@ -52,6 +58,11 @@ export const clusterProtocol: Protocol<ClusterOptions> = {
   example:
     "mimrefine evaluate cluster --weights encoder.safetensors --images val/\nmimrefine evaluate cluster --weights encoder.safetensors --images photos/ --clusters 2,5,10,20",
   isResumable: false,
+  // The paper's script is not published: these are what its table is read as.
+  presets: {
+    paper: { restarts: 10, maxIterations: 300, unitLength: true },
+    small: { restarts: 50, maxIterations: 300, unitLength: true },
+  },
   addOptions(command) {
     command
       .option(
@@ -64,9 +75,12 @@ export const clusterProtocol: Protocol<ClusterOptions> = {
       .option("--no-unit-length", "cluster features as they are, not scaled to length 1")
       .option("--assignments <file>", "CSV to write with the path and the cluster of every image")
       .addOption(sharedOption("block", { more: "default: the last block's raw output" }))
-      .addOption(sharedOption("pool", { more: "default: cls where there is one" }));
+      .addOption(sharedOption("pool", { more: "default: cls where there is one" }))
+      .addOption(sharedOption("sensitivity", { more: `${variantStarts} starts each`, default: false }));
   },
-  async check({ assignments, clusters, predictions, confusion, test, force }) {
+  async check({ assignments, clusters, predictions, confusion, test, force, sensitivity }) {
+    if (clusters !== undefined && clusters.length > 1 && sensitivity)
+      throw new UsageError("evaluate cluster: --sensitivity is of one number of clusters; give one for --clusters");
     if (clusters !== undefined && clusters.length > 1 && [assignments, predictions, confusion].some(Boolean))
       throw new UsageError("evaluate cluster: a list of numbers leaves no clusters to write; give one for --clusters");
     if (test === undefined && (predictions !== undefined || confusion !== undefined))
@@ -80,8 +94,10 @@ async function evaluateCluster(run: ProtocolRun, options: ClusterOptions): Promi
   const block = chosenBlock("cluster", run, options);
   const sources = options.test === undefined ? [run.train, run.test] : [run.test];
   const classes = new Map(sources.flatMap((source) => [...occurringClasses(source)]));
-  const encoded = await encodedFeatures(run, sources, block, options);
-  const clustered = joined(encoded, sources, classes, options);
+  const choice = featureChoice(run, block, options);
+  const encoded = await encodedFeatures(run, sources, encodingFor(run, choice, options), options);
+  const own = options.sensitivity ? encoded.map((part) => narrowed(part, [block], choice, run)) : encoded;
+  const clustered = clusteredImages(own, sources, classes, options.unitLength);
   const settings = {
     clusters: options.clusters ?? "as many as classes",
     restarts: options.restarts,
@@ -91,35 +107,36 @@ async function evaluateCluster(run: ProtocolRun, options: ClusterOptions): Promi
     pool: options.pool ?? defaultPooling(run.model.config),
     imageSize: options.imageSize ?? "its own",
   };
-  return { settings, selection: selectionOf(options), ...(await measured(run, clustered, options)) };
+  const found = await measured(run, clustered, options);
+  const sensitivity = await sensitivityOf(run, encoded, choice, classes.size, options);
+  return { settings, selection: selectionOf(options), ...found, sensitivity };
+}
+
+/** @param classes - their number */
+async function sensitivityOf(
+  { device, model, output, signal }: ProtocolRun,
+  encoded: readonly BlockFeatures[],
+  choice: FeatureChoice,
+  classes: number,
+  { sensitivity, clusters, restarts, maxIterations, unitLength, seed }: ClusterOptions,
+): Promise<Sensitivity | undefined> {
+  if (!sensitivity) return undefined;
+  if (classes === 0)
+    throw new UsageError("evaluate cluster: --sensitivity compares accuracies, but the images have no labels; drop it");
+  const [all] = encoded;
+  if (!all) throw new RangeError("evaluate cluster: nothing was encoded");
+  const whole = {
+    ...all,
+    features: all.features.map((_, i) => joinedRows(encoded.flatMap(({ features }) => features[i] ?? []))),
+    labels: Int32Array.from(encoded.flatMap(({ labels }) => [...labels])),
+  };
+  const starts = { restarts: Math.min(restarts, variantStarts), maxIterations, seed, unitLength, signal };
+  return withVariantProgress(output, (onRun) =>
+    clusterSensitivity(device, model.config, whole, choice, { ...starts, clusters: clusters?.[0] ?? classes, onRun }),
+  );
 }
 
 type Measured = Omit<ProtocolResult, "settings" | "selection">;
-
-function joined(
-  encoded: readonly BlockFeatures[],
-  sources: readonly ImageSource[],
-  classes: ReadonlyMap<number, string>,
-  { unitLength }: ClusterOptions,
-): Clustered {
-  const parts = encoded.flatMap(({ features }) => features.slice(0, 1));
-  const [{ columns } = { columns: 0 }] = parts;
-  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-  const data = new Float32Array(rows * columns);
-  let at = 0;
-  for (const part of parts) {
-    data.set(part.data, at);
-    at += part.data.length;
-  }
-  const x = { rows, columns, data };
-  return {
-    x: unitLength ? unitRows(x) : x,
-    labels: Int32Array.from(encoded.flatMap(({ labels }) => [...labels])),
-    classes,
-    indices: Uint32Array.from(encoded.flatMap(({ indices }) => [...indices])),
-    names: encoded.flatMap(({ indices }, i) => Array.from(indices, (index) => sources[i]?.name(index) ?? "")),
-  };
-}
 
 async function measured(run: ProtocolRun, clustered: Clustered, options: ClusterOptions): Promise<Measured> {
   const counts = options.clusters ?? (clustered.classes.size > 0 ? [clustered.classes.size] : undefined);
@@ -187,7 +204,7 @@ function measuredOnce(
     remarks: remarksOf(found, restarts),
     table: [["score", "value"], ...[main, ...others].map(({ name, value }) => [name, value.toPrecision(5)])],
     ...(agreement && options.test !== undefined
-      ? { predictions: predictionsOf(labels, classes, found, agreement.classOfCluster, indices) }
+      ? { predictions: clusterPredictions(labels, classes, found, agreement.classOfCluster, indices) }
       : {}),
   };
 }
@@ -206,24 +223,6 @@ function separationScores(
 
 function withoutClasses({ accuracy, nmi, ami, ari }: ReturnType<typeof clusterAgreement>) {
   return { accuracy, nmi, ami, ari };
-}
-
-/** Every labelled image as of the class that its cluster is matched to. */
-function predictionsOf(
-  labels: Int32Array,
-  classes: ReadonlyMap<number, string>,
-  { assignment }: KMeans,
-  classOfCluster: Int32Array,
-  indices: Uint32Array,
-): NonNullable<ProtocolResult["predictions"]> {
-  const rows = Array.from(labels.keys()).filter((row) => (labels[row] ?? -1) >= 0);
-  const most = Math.max(...classes.keys());
-  return {
-    indices: Uint32Array.from(rows, (row) => indices[row] ?? 0),
-    labels: rows.map((row) => labels[row] ?? -1),
-    predicted: rows.map((row) => classOfCluster[assignment[row] ?? 0] ?? -1),
-    classNames: Array.from({ length: most + 1 }, (_, label) => classes.get(label) ?? String(label)),
-  };
 }
 
 async function curveOf(
@@ -260,11 +259,6 @@ async function curveOf(
 
 function curveRow({ clusters, inertia, silhouette }: ClusterCurvePoint): string[] {
   return [String(clusters), inertia.toPrecision(6), silhouette?.toFixed(4) ?? "-"];
-}
-
-async function writeAssignments(path: string, { names }: Clustered, { assignment }: KMeans): Promise<void> {
-  const rows = names.map((name, row) => [name, assignment[row] ?? 0]);
-  await writeFileAtomic(path, (sink) => writeTable(sink, [["path", "cluster"], ...rows]), { overwrite: true });
 }
 
 function selectionOf({ restarts }: ClusterOptions): ProtocolResult["selection"] {

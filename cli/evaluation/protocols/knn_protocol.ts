@@ -1,10 +1,21 @@
-import { accuracyOf, defaultPooling, type FeatureBlock, labelledImages } from "../../../refiner/evaluation/index.ts";
+import {
+  accuracyOf,
+  type BlockAccuracies,
+  defaultPooling,
+  type FeatureBlock,
+  knnOfFeatures,
+  knnSensitivity,
+  labelledImages,
+  type Sensitivity,
+} from "../../../refiner/evaluation/index.ts";
 import { blockTable, numbered } from "../../output/knn_table.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { UsageError } from "../../program/usage_error.ts";
-import { addKnnOptions, type EvaluationOptions, measureBlocks } from "../evaluation_job.ts";
+import { encodingFor, featureChoice, narrowed } from "../encoded_features.ts";
+import { addKnnOptions, type EvaluationOptions, encodedSides, measureBlocks, voteOptions } from "../evaluation_job.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { withVariantProgress } from "../sensitivity_table.ts";
 
 interface KnnProtocolOptions extends ProtocolOptions, EvaluationOptions {
   readonly maxBad: number;
@@ -20,9 +31,11 @@ export const knnProtocol: Protocol<KnnProtocolOptions> = {
   example:
     "mimrefine evaluate knn --weights encoder.safetensors --images train/ --test val/\nmimrefine evaluate knn --weights before.safetensors --compare after.safetensors --images train/ --test val/",
   isResumable: false,
+  // MIM-Refiner's curves per block (arXiv 2402.10093); fewer neighbours where classes have few images.
+  presets: { paper: { k: 10, kTemperature: 0.07, standardise: true }, small: { k: 5 } },
   addOptions(command) {
     command.addOption(sharedOption("block", { more: "default: all of them" }));
-    addKnnOptions(command);
+    addKnnOptions(command).addOption(sharedOption("sensitivity", { default: false }));
   },
   evaluate: evaluateKnn,
 };
@@ -35,7 +48,7 @@ async function evaluateKnn(run: ProtocolRun, options: KnnProtocolOptions): Promi
   const labelled = labelledImages("k-NN", run.train, run.test);
   for (const text of labelled.notices) run.output.notice(text);
   const job = { ...run, train: labelled.train, test: labelled.test };
-  const found = await measureBlocks(job, options, run.output, block === undefined ? "all" : [block]);
+  const { found, sensitivity } = await measured(job, options);
   const predictionsOf = (i: number) => ({
     indices: Uint32Array.from(found.testIndices, (index) => labelled.testIndices[index] ?? 0),
     labels: found.testLabels,
@@ -67,5 +80,29 @@ async function evaluateKnn(run: ProtocolRun, options: KnnProtocolOptions): Promi
     details: { blocks: found.blocks, accuracy: found.accuracy },
     table: blockTable(shown, { accuracy: found.accuracy }),
     predictions: predictionsOf(found.blocks.length - 1),
+    sensitivity,
   };
+}
+
+/** Accuracies of the blocks, and with `--sensitivity` of what the last of them is compared with, encoded together. */
+async function measured(
+  run: ProtocolRun,
+  options: KnnProtocolOptions,
+): Promise<{ readonly found: BlockAccuracies; readonly sensitivity?: Sensitivity }> {
+  const { device, model, output, signal } = run;
+  const { block } = options;
+  const shown: readonly FeatureBlock[] =
+    block === undefined ? [...Array(model.config.blocks - 1).keys(), "last"] : [block];
+  if (!options.sensitivity) return { found: await measureBlocks(run, options, output, shown) };
+  const choice = featureChoice(run, block ?? "last", options);
+  const { blocks, pooling } = encodingFor(run, choice, options);
+  const encoding = { blocks: [...new Set([...shown, ...blocks])], pooling };
+  const { bank, queries } = await encodedSides(run, options, output, encoding);
+  const sides = { bank: narrowed(bank, shown, choice, run), queries: narrowed(queries, shown, choice, run) };
+  const found = await knnOfFeatures(device, sides, voteOptions(options));
+  const base = { features: choice, ...voteOptions(options) };
+  const sensitivity = await withVariantProgress(output, (onSearch) =>
+    knnSensitivity(device, model.config, { bank, queries }, base, { signal, onSearch }),
+  );
+  return { found, sensitivity };
 }

@@ -14,6 +14,7 @@ import {
   type ProbeResult,
   probePreset,
   probePresets,
+  probeSensitivity,
 } from "../../../refiner/evaluation/index.ts";
 import { parseConfig } from "../../../refiner/methods/setting_errors.ts";
 import { RunFolder } from "../../../refiner/training/run_folder_node.ts";
@@ -22,8 +23,9 @@ import type { Output } from "../../output/streams.ts";
 import { addSettings, checkedSettings, givenSettings } from "../../program/settings.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { UsageError } from "../../program/usage_error.ts";
-import type { Selection } from "../evaluation_line.ts";
+import type { Selection, UsedPreset } from "../evaluation_line.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { usedPresetText } from "../protocol_presets.ts";
 
 interface LinearProtocolOptions extends ProtocolOptions {
   readonly preset?: string;
@@ -88,7 +90,8 @@ function probeOf(
       const more = "what stands beside the two joined; default: cls where there is one";
       command
         .addOption(sharedOption("preset", { more: `${presetNames} (default: ${defaultPreset})` }))
-        .addOption(sharedOption("pool", { more }));
+        .addOption(sharedOption("pool", { more }))
+        .addOption(sharedOption("sensitivity", { more: "heads of the grid tell it", default: false }));
       addSettings(command, ownSettings);
     },
     async check(options, command) {
@@ -104,22 +107,22 @@ async function configOf(
   options: LinearProtocolOptions,
   command: Command,
   trainImages: number,
-): Promise<{ readonly preset: ProbePreset; readonly config: LinearProbeConfig }> {
+): Promise<{ readonly preset: UsedPreset; readonly config: LinearProbeConfig }> {
   const given = await givenSettings(command, ownSettings, options.config);
   const preset = probePresets.find((name) => name === options.preset);
   if (options.preset !== undefined && preset === undefined)
     throw new UsageError(`evaluate ${kind.name}: there is no preset ${options.preset}; choose from ${presetNames}`);
   const used = preset ?? kind.preset(trainImages);
+  const sets = { ...kind.base, ...probePreset(used, trainImages) };
   const settings = {
-    ...kind.base,
-    ...probePreset(used, trainImages),
+    ...sets,
     ...given.values,
     ...(options.pool === undefined ? {} : { pooling: options.pool }),
     seed: options.seed,
     maxBad: options.maxBad,
   };
   return {
-    preset: used,
+    preset: { name: used, sets },
     config: checkedSettings(() => parseConfig(linearProbeSchema, settings, `evaluate ${kind.name}`), given),
   };
 }
@@ -131,8 +134,7 @@ async function evaluateProbe(
   command: Command,
 ): Promise<ProtocolResult | undefined> {
   const { preset, config } = await configOf(kind, options, command, run.train.length);
-  if (options.preset === undefined)
-    run.output.notice(`settings of the preset ${preset}: batch ${config.batch}, ${config.epochs} epochs`);
+  run.output.notice(usedPresetText(preset));
   const found = await followed(run, options, config);
   const { chosen, lastEpoch, testMaximum, predictions } = found;
   if (!found.finished || !chosen || !lastEpoch || !testMaximum || !predictions) return undefined;
@@ -174,6 +176,8 @@ async function evaluateProbe(
       ]),
     ],
     predictions,
+    preset,
+    sensitivity: options.sensitivity ? probeSensitivity(found, select) : undefined,
   };
 }
 

@@ -5,6 +5,7 @@ import { type ImageSource, subset } from "../../../refiner/data/index.ts";
 import {
   type BlockFeatures,
   defaultPooling,
+  type FeatureChoice,
   fewShotSubset,
   type LowShotRun,
   type LowShotSubset,
@@ -12,21 +13,37 @@ import {
   labelledImages,
   lowShotOfSubsets,
   lowShotPenalty,
+  lowShotSensitivity,
   rowsOfList,
+  type Sensitivity,
 } from "../../../refiner/evaluation/index.ts";
+import { finetunePresets } from "../../../refiner/index.ts";
 import { Progress } from "../../output/progress.ts";
 import { numberList, wholeNumber } from "../../program/parsers.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { UsageError } from "../../program/usage_error.ts";
-import { type BlockOptions, chosenBlock, encodedFeatures } from "../encoded_features.ts";
+import {
+  type BlockOptions,
+  chosenBlock,
+  encodedFeatures,
+  encodingFor,
+  featureChoice,
+  narrowed,
+} from "../encoded_features.ts";
 import type { Score } from "../evaluation_line.ts";
+import { checkFineTuning, defaultRecipe, fineTunedShots } from "../fine_tuned_shots.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { withVariantProgress } from "../sensitivity_table.ts";
 
 interface LowShotOptions extends BlockOptions {
   readonly shots: readonly number[];
   readonly splits: number;
   readonly subset?: readonly string[];
   readonly penalty: number;
+  /** A recipe, or true for the default one. */
+  readonly finetune?: string | boolean;
+  readonly preset?: string;
+  readonly config?: string;
 }
 
 /** `mimrefine evaluate lowshot` */
@@ -34,10 +51,15 @@ export const lowShotProtocol: Protocol<LowShotOptions> = {
   name: "lowshot",
   summary: "logistic regression on few labelled images per class",
   description:
-    "Draws a few training images per class (1, 2 and 5, three times each, by the published generator: split s has the seed --seed + s), fits logistic regression without intercept to its exact minimum on their features, and tests on all test images. Nothing is chosen. --subset takes published lists of files instead. Only the drawn images are encoded.",
+    "Draws a few training images per class (1, 2 and 5, three times each, by the published generator: split s has the seed --seed + s), fits logistic regression without intercept to its exact minimum on their features, and tests on all test images. Nothing is chosen. --subset takes published lists of files instead. Only the drawn images are encoded. --finetune trains the whole encoder on each draw instead, and tests after the last epoch.",
   example:
-    "mimrefine evaluate lowshot --weights encoder.safetensors --images train/ --test val/\nmimrefine evaluate lowshot --weights encoder.safetensors --images train/ --test val/ --subset 1imgs_class1.txt 1imgs_class2.txt",
-  isResumable: false,
+    "mimrefine evaluate lowshot --weights encoder.safetensors --images train/ --test val/\nmimrefine evaluate lowshot --weights encoder.safetensors --images train/ --test val/ --subset 1imgs_class1.txt 1imgs_class2.txt\nmimrefine evaluate lowshot --weights encoder.safetensors --images train/ --test val/ --subset 1percent.txt --finetune paper_1percent --out runs/x",
+  isResumable: true,
+  // More draws for small sets: they cost little there, and differ more.
+  presets: {
+    paper: { shots: [1, 2, 5], splits: 3, penalty: lowShotPenalty },
+    small: { shots: [1, 2, 5], splits: 10, penalty: lowShotPenalty },
+  },
   addOptions(command) {
     command
       .option("--shots <numbers>", "images per class, a list such as 1,2,5", numberList, [1, 2, 5])
@@ -45,9 +67,16 @@ export const lowShotProtocol: Protocol<LowShotOptions> = {
       .option("--subset <files...>", "lists of the training images to take, one file name per line, instead of draws")
       .addOption(sharedOption("penalty", { default: lowShotPenalty }))
       .addOption(sharedOption("block", { more: "default: the last block's raw output" }))
-      .addOption(sharedOption("pool", { more: "default: cls where there is one" }));
+      .addOption(sharedOption("pool", { more: "default: cls where there is one" }))
+      .addOption(sharedOption("sensitivity", { more: "on the first draw", default: false }))
+      .option(
+        "--finetune [recipe]",
+        `fine-tune on each draw: ${finetunePresets.join(", ")} (default: ${defaultRecipe("paper")} with --preset paper, else ${defaultRecipe(undefined)})`,
+      )
+      .option("--config <file>", "settings in a YAML file; those of finetune, with --finetune");
   },
   async check(options) {
+    checkFineTuning(options);
     const runs = options.subset?.length ?? options.shots.length * options.splits;
     if (runs > 1 && (options.predictions !== undefined || options.confusion !== undefined))
       throw new UsageError(
@@ -57,23 +86,47 @@ export const lowShotProtocol: Protocol<LowShotOptions> = {
   evaluate: evaluateLowShot,
 };
 
-async function evaluateLowShot(run: ProtocolRun, options: LowShotOptions): Promise<ProtocolResult> {
+async function evaluateLowShot(run: ProtocolRun, options: LowShotOptions): Promise<ProtocolResult | undefined> {
   const block = chosenBlock("lowshot", run, options);
   const labelled = labelledImages("low-shot", run.train, run.test);
   for (const text of labelled.notices) run.output.notice(text);
   const drawn = await subsetsOf(run, labelled.train, options);
+  if (options.finetune) {
+    const lists = options.subset ? { subset: drawn.map(listed) } : { shots: options.shots, splits: options.splits };
+    return fineTunedShots(run, labelled, drawn, lists, options);
+  }
   // Rows of the subsets among those images that are in any of them: the others are not encoded.
   const used = Uint32Array.from(new Set(drawn.flatMap(({ rows }) => Array.from(rows)))).sort();
-  const encoded = await encodedFeatures(run, [subset(labelled.train, used), labelled.test], block, options);
+  const choice = featureChoice(run, block, options);
+  const sources = [subset(labelled.train, used), labelled.test];
+  const encoded = await encodedFeatures(run, sources, encodingFor(run, choice, options), options);
   const [train, test] = encoded;
   if (!train || !test) throw new RangeError("evaluate lowshot: a set of images was not encoded");
   const subsets = rowsAmong(drawn, used, train);
-  const found = await fitted(run, train, test, subsets, options);
-  return resultOf(run, { ...options, lists: options.subset && drawn.map(listed) }, block, found, {
+  const own = (all: BlockFeatures) => (options.sensitivity ? narrowed(all, [block], choice, run) : all);
+  const found = await fitted(run, own(train), own(test), subsets, options);
+  const lists = options.subset && drawn.map(listed);
+  const result = resultOf(run, { ...options, lists }, block, found, {
     indices: Uint32Array.from(test.indices, (index) => labelled.testIndices[index] ?? 0),
     labels: test.labels,
     classNames: labelled.classNames,
   });
+  return { ...result, sensitivity: await sensitivityOf(run, { train, test }, choice, subsets[0], options) };
+}
+
+/** Of one draw: a regression for each variant. */
+async function sensitivityOf(
+  { device, model, output, signal }: ProtocolRun,
+  encoded: { readonly train: BlockFeatures; readonly test: BlockFeatures },
+  choice: FeatureChoice,
+  drawn: LowShotSubset | undefined,
+  { sensitivity, penalty }: LowShotOptions,
+): Promise<Sensitivity | undefined> {
+  if (!sensitivity || !drawn) return undefined;
+  const named = { ...drawn, split: basename(drawn.split) };
+  return withVariantProgress(output, (onRun) =>
+    lowShotSensitivity(device, model.config, encoded, choice, named, { penalty, signal, onRun }),
+  );
 }
 
 /** What a list stands for in a receipt: a file of the same name may hold other images. */

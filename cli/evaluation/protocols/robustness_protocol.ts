@@ -1,45 +1,43 @@
 import { createHash } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  type Corruption,
-  corruptedImages,
-  corruptions,
-  type ImageSource,
-  isCorruption,
-  withLabelsOf,
-} from "../../../refiner/data/index.ts";
+import { Option } from "commander";
+import { loadClassifier } from "../../../models/checkpoints/index.ts";
+import { type Corruption, corruptedImages, corruptions, isCorruption } from "../../../refiner/data/index.ts";
 import { jpegCodec, openImages } from "../../../refiner/data/index_node.ts";
 import {
   accuracyOf,
-  type BlockFeatures,
   type CorruptionAccuracy,
   type CorruptionMean,
-  centredUnitRows,
   corruptionMean,
   corruptionSeverities,
   defaultPooling,
   type FeatureBlock,
-  fitLogisticRegression,
-  type LogisticRegression,
-  labelledImages,
-  linearPredictions,
   lowShotPenalty,
+  type TestPredictions,
 } from "../../../refiner/evaluation/index.ts";
 import { imageChannels } from "../../checkpoints/image_channels.ts";
+import { withCheckpoint } from "../../checkpoints/with_checkpoint.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { checkTouchedPaths } from "../../program/touched_paths.ts";
 import { UsageError } from "../../program/usage_error.ts";
 import { fingerprintOf } from "../../runs/fingerprint.ts";
-import { type BlockOptions, chosenBlock, encodedFeatures } from "../encoded_features.ts";
+import { chosenBlock } from "../encoded_features.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import {
+  ClassifierTester,
+  classLists,
+  LinearTester,
+  type RobustnessTester,
+  type TesterOptions,
+} from "../robustness_testers.ts";
 
-interface RobustnessOptions extends BlockOptions {
+interface RobustnessOptions extends TesterOptions {
   readonly corrupted?: string;
   readonly make?: readonly string[];
-  readonly testedClasses: boolean;
-  readonly penalty: number;
+  readonly classifier?: string;
+  readonly preset?: string;
 }
 
 /** A folder of corrupted test images. */
@@ -49,17 +47,17 @@ interface CorruptedFolder {
   readonly path: string;
 }
 
-type Predictions = NonNullable<ProtocolResult["predictions"]>;
-
 /** `mimrefine evaluate robustness` */
 export const robustnessProtocol: Protocol<RobustnessOptions> = {
   name: "robustness",
   summary: "accuracy on corrupted and unusual images",
   description:
-    "Fits a linear classifier (logistic regression, to its minimum) on the frozen encoder's features of --images, and tests it on --test and on every folder CORRUPTION/SEVERITY/CLASS of --corrupted, as ImageNet-C is laid out: the number is the plain mean over these folders. --tested-classes lets it choose only among the classes that the test images have, as ImageNet-A and ImageNet-R are judged.",
+    "Fits a linear classifier (logistic regression, to its minimum) on the frozen encoder's features of --images, and tests it on --test and on every folder CORRUPTION/SEVERITY/CLASS of --corrupted, as ImageNet-C is laid out: the number is the plain mean over these folders. --tested-classes lets it choose only among the classes that the test images have; --class-list does so by the published lists of ImageNet-A and ImageNet-R. --classifier judges a fine-tuned classifier instead, as the paper does: it needs neither --weights nor training images.",
   example:
-    "mimrefine evaluate robustness --weights encoder.safetensors --images train/ --test val/ --corrupted imagenet-c/\nmimrefine evaluate robustness --weights encoder.safetensors --images train/ --test imagenet-r/ --tested-classes",
+    "mimrefine evaluate robustness --weights encoder.safetensors --images train/ --test val/ --corrupted imagenet-c/\nmimrefine evaluate robustness --weights encoder.safetensors --images train/ --test imagenet-r/ --tested-classes\nmimrefine evaluate robustness --classifier runs/y/classifier.safetensors --test val/ --corrupted imagenet-c/",
   isResumable: false,
+  // The paper judges a fine-tuned classifier on the published images.
+  presets: { paper: { testedClasses: false }, small: { make: ["all"], penalty: lowShotPenalty } },
   addOptions(command) {
     command
       .option("--corrupted <folder>", "folder of CORRUPTION/SEVERITY/CLASS with corrupted test images")
@@ -67,112 +65,107 @@ export const robustnessProtocol: Protocol<RobustnessOptions> = {
         "--make <names...>",
         `corrupt the test images here, at five severities each: an approximation of ImageNet-C; all, or some of ${corruptions.join(", ")}`,
       )
+      .option(
+        "--classifier <file>",
+        "a classifier.safetensors of finetune to judge, instead of a linear one on --weights",
+      )
+      .addOption(
+        new Option(
+          "--class-list <name>",
+          "classes of the test images among ImageNet's 1000, counted along a published list",
+        ).choices(Object.keys(classLists)),
+      )
       .option("--tested-classes", "choose among the classes of the test images only", false)
       .addOption(sharedOption("penalty", { default: lowShotPenalty }))
       .addOption(sharedOption("block", { more: "default: the last block's raw output" }))
       .addOption(sharedOption("pool", { more: "default: cls where there is one" }));
   },
-  async check({ corrupted, make }) {
+  complete: completed,
+  async check({ corrupted, make, classList, testedClasses, classifier, preset }) {
     madeCorruptions(make);
+    if (preset === "paper" && (classifier === undefined || corrupted === undefined || make !== undefined))
+      throw new UsageError(
+        "evaluate robustness: --preset paper is a fine-tuned classifier on the published images: give --classifier and --corrupted, and no --make",
+      );
+    if (classList !== undefined && classifier === undefined)
+      throw new UsageError(
+        "evaluate robustness: --class-list is for the 1000 classes of a classifier; give --classifier, or use --tested-classes",
+      );
+    if (classList !== undefined && testedClasses)
+      throw new UsageError("evaluate robustness: --class-list and --tested-classes both choose classes; give one");
     await checkTouchedPaths("evaluate robustness", { reads: { "--corrupted": corrupted } });
     if (corrupted !== undefined) await corruptedFolders(corrupted);
   },
   evaluate: evaluateRobustness,
 };
 
-async function evaluateRobustness(run: ProtocolRun, options: RobustnessOptions): Promise<ProtocolResult> {
-  const block = chosenBlock("robustness", run, options);
-  const labelled = labelledImages("robustness", run.train, run.test);
-  for (const text of labelled.notices) run.output.notice(text);
-  const [train, clean] = await encodedFeatures(run, [labelled.train, labelled.test], block, options);
-  if (!train || !clean) throw new RangeError("evaluate robustness: a set of images was not encoded");
-  const tester = await LinearTester.fit(run, train, labelled.classNames, options, block);
-  const test = await tester.predict(clean);
-  const corrupted: (CorruptionAccuracy & { readonly digest?: object })[] = [];
-  for (const folder of options.corrupted === undefined ? [] : await corruptedFolders(options.corrupted)) {
-    corrupted.push(await tester.testFolder(folder, labelled.train));
-  }
-  for (const corruption of madeCorruptions(options.make)) {
-    for (const severity of corruptionSeverities)
-      corrupted.push(await tester.testMade(labelled.test, corruption, severity));
-  }
-  return resultOf(run, options, block, tester.classifier, corrupted, {
-    ...test,
-    indices: Uint32Array.from(clean.indices, (index) => labelled.testIndices[index] ?? 0),
-  });
+/** A classifier brings its encoder, and needs no training images. @throws UsageError for both */
+function completed(options: RobustnessOptions): RobustnessOptions {
+  const { classifier, weights, images, test = images } = options;
+  if (classifier === undefined) return options;
+  if (weights !== undefined && weights !== classifier)
+    throw new UsageError("evaluate robustness: --classifier holds its own encoder; drop --weights");
+  return { ...options, weights: classifier, images: test ?? images, ...(test === undefined ? {} : { test }) };
 }
 
-/** A linear classifier on an encoder, and what it says of images. */
-class LinearTester {
-  private constructor(
-    readonly run: ProtocolRun,
-    readonly options: RobustnessOptions,
-    readonly block: FeatureBlock,
-    readonly classNames: readonly string[],
-    readonly classifier: LogisticRegression,
-  ) {}
-
-  static async fit(
-    run: ProtocolRun,
-    { features: [features], labels }: BlockFeatures,
-    classNames: readonly string[],
-    options: RobustnessOptions,
-    block: FeatureBlock,
-  ): Promise<LinearTester> {
-    if (!features) throw new RangeError("evaluate robustness: no block was encoded");
-    const classifier = await fitLogisticRegression(run.device, centredUnitRows(features), labels, {
-      l2: options.penalty / features.rows,
-      bias: "none",
-      classes: classNames.length,
-      signal: run.signal,
-    });
-    return new LinearTester(run, options, block, classNames, classifier);
-  }
-
-  async predict({ features: [features], labels, indices }: BlockFeatures): Promise<Predictions> {
-    if (!features) throw new RangeError("evaluate robustness: no block was encoded");
-    const { classifier, classNames, options } = this;
-    const x = centredUnitRows(features);
-    const classes = [...classNames.keys()];
-    const allowed = options.testedClasses ? classes.filter((label) => labels.includes(label)) : classes;
-    const { columns, data } = classifier.weight;
-    const weight = new Float64Array(allowed.length * columns);
-    for (const [place, label] of allowed.entries())
-      weight.set(data.subarray(label * columns, (label + 1) * columns), place * columns);
-    const among = { weight: { rows: allowed.length, columns, data: weight }, bias: new Float64Array(allowed.length) };
-    const predicted = (await linearPredictions(this.run.device, among, x)).map((place) => allowed[place] ?? -1);
-    return { indices, labels, predicted, classNames };
-  }
-
-  /** The amounts of corruptions belong to images of the model's size, to which photographs are reduced first. */
-  async testMade(test: ImageSource, corruption: Corruption, severity: number): Promise<CorruptionAccuracy> {
-    const { run, options, block } = this;
-    const { heightPixels, widthPixels } = run.model.config;
-    const sidePixels = Math.round(((options.imageSize ?? Math.min(heightPixels, widthPixels)) * 256) / 224);
-    const made = corruptedImages(test, { corruption, severity, seed: options.seed, jpeg: jpegCodec, sidePixels });
-    const [encoded] = await encodedFeatures(run, [made], block, options);
-    if (!encoded) throw new RangeError(`evaluate robustness: no image of ${corruption} was encoded`);
-    return { corruption, severity, accuracy: accuracyOf(await this.predict(encoded)).value };
-  }
-
-  /** With what tells the folder's images from others, for the receipt. */
-  async testFolder(
-    { corruption, severity, path }: CorruptedFolder,
-    train: ImageSource,
-  ): Promise<CorruptionAccuracy & { readonly digest: object }> {
-    const { run, options, block } = this;
-    const channels = imageChannels(run.model.config, options.weights);
-    const source = await openImages(path, { channels, workers: options.workers, imageKey: options.imageKey });
-    try {
-      const named = { ...train, classNames: this.classNames };
-      const test = labelledImages("robustness", named, withLabelsOf(source, named)).test;
-      const [encoded] = await encodedFeatures(run, [test], block, options);
-      if (!encoded) throw new RangeError(`evaluate robustness: the images of ${path} were not encoded`);
-      const { images: digest } = await fingerprintOf({ images: { path, source } });
-      return { corruption, severity, accuracy: accuracyOf(await this.predict(encoded)).value, digest };
-    } finally {
-      await source.close?.();
+async function evaluateRobustness(run: ProtocolRun, options: RobustnessOptions): Promise<ProtocolResult> {
+  const block = chosenBlock("robustness", run, options);
+  const { tester, test } =
+    options.classifier === undefined ? await LinearTester.fit(run, options, block) : await fineTuned(run, options);
+  try {
+    const corrupted: (CorruptionAccuracy & { readonly digest?: object })[] = [];
+    for (const folder of options.corrupted === undefined ? [] : await corruptedFolders(options.corrupted))
+      corrupted.push(await testFolder(run, options, tester, folder));
+    for (const corruption of madeCorruptions(options.make)) {
+      for (const severity of corruptionSeverities)
+        corrupted.push(await testMade(run, options, tester, corruption, severity));
     }
+    return resultOf(run, options, block, tester, corrupted, test);
+  } finally {
+    tester.destroy();
+  }
+}
+
+/** The classifier in the file of weights: with `--compare`, this is the second one's in its turn. */
+async function fineTuned(
+  run: ProtocolRun,
+  options: RobustnessOptions,
+): Promise<{ readonly tester: RobustnessTester; readonly test: TestPredictions }> {
+  const { weights } = options;
+  const { model, report } = await withCheckpoint(weights, (file) => loadClassifier(run.device, file, weights));
+  for (const warning of report.warnings) run.output.warning(warning);
+  const tester = new ClassifierTester(run, model, options);
+  return { tester, test: await tester.predict(run.test) };
+}
+
+/** The amounts of corruptions belong to images of the model's size, to which photographs are reduced first. */
+async function testMade(
+  run: ProtocolRun,
+  options: RobustnessOptions,
+  tester: RobustnessTester,
+  corruption: Corruption,
+  severity: number,
+): Promise<CorruptionAccuracy> {
+  const { heightPixels, widthPixels } = run.model.config;
+  const sidePixels = Math.round(((options.imageSize ?? Math.min(heightPixels, widthPixels)) * 256) / 224);
+  const made = corruptedImages(run.test, { corruption, severity, seed: options.seed, jpeg: jpegCodec, sidePixels });
+  return { corruption, severity, accuracy: accuracyOf(await tester.predict(made)).value };
+}
+
+/** With what tells the folder's images from others, for the receipt. */
+async function testFolder(
+  run: ProtocolRun,
+  options: RobustnessOptions,
+  tester: RobustnessTester,
+  { corruption, severity, path }: CorruptedFolder,
+): Promise<CorruptionAccuracy & { readonly digest: object }> {
+  const channels = imageChannels(run.model.config, options.weights);
+  const source = await openImages(path, { channels, workers: options.workers, imageKey: options.imageKey });
+  try {
+    const { images: digest } = await fingerprintOf({ images: { path, source } });
+    return { corruption, severity, accuracy: accuracyOf(await tester.predict(source)).value, digest };
+  } finally {
+    await source.close?.();
   }
 }
 
@@ -218,9 +211,9 @@ function resultOf(
   run: ProtocolRun,
   options: RobustnessOptions,
   block: FeatureBlock,
-  { objective, gap, converged }: LogisticRegression,
+  tester: RobustnessTester,
   found: readonly (CorruptionAccuracy & { readonly digest?: object })[],
-  predictions: Predictions,
+  predictions: TestPredictions,
 ): ProtocolResult {
   const { value, standardError, images } = accuracyOf(predictions);
   const corrupted = found.map(({ corruption, severity, accuracy }) => ({ corruption, severity, accuracy }));
@@ -236,14 +229,21 @@ function resultOf(
       corrupted: options.corrupted === undefined ? null : { folders: digests.length, digest: sha256Of(digests) },
       make: options.make?.join(",") ?? null,
       testedClasses: options.testedClasses,
-      penalty: options.penalty,
-      block,
-      pool: options.pool ?? defaultPooling(run.model.config),
+      classList: options.classList ?? null,
+      ...(options.classifier === undefined
+        ? { penalty: options.penalty, block, pool: options.pool ?? defaultPooling(run.model.config) }
+        : { classifier: "fine-tuned" }),
       imageSize: options.imageSize ?? "its own",
     },
-    selection: { on: "nothing", text: "nothing was chosen: the classifier stands at its minimum" },
+    selection: {
+      on: "nothing",
+      text:
+        options.classifier === undefined
+          ? "nothing was chosen: the classifier stands at its minimum"
+          : "nothing was chosen here: the classifier is judged as it is; whether its training was stopped by these test images, its own run tells",
+    },
     scores: [main, ...others],
-    details: { classifier: { objective, gap, converged }, corrupted, perCorruption: mean?.perCorruption ?? [] },
+    details: { classifier: tester.facts, corrupted, perCorruption: mean?.perCorruption ?? [] },
     remarks: remarksOf(options, mean),
     table: [
       ["images", "accuracy"],
@@ -255,9 +255,17 @@ function resultOf(
   };
 }
 
-function remarksOf({ testedClasses, make }: RobustnessOptions, mean: CorruptionMean | undefined): string[] {
+function remarksOf(
+  { testedClasses, make, classifier, classList }: RobustnessOptions,
+  mean: CorruptionMean | undefined,
+): string[] {
   return [
-    "a linear classifier on the frozen encoder; the paper's numbers are those of a fully fine-tuned model",
+    ...(classifier === undefined
+      ? ["a linear classifier on the frozen encoder; the paper's numbers are those of a fully fine-tuned model"]
+      : []),
+    ...(classList === undefined
+      ? []
+      : [`only the ${classLists[classList].length} classes of ${classList} could be chosen`]),
     ...(mean && !mean.isComplete
       ? ["not all 19 corruptions of ImageNet-C at 5 severities are there: the mean is not comparable with its figure"]
       : []),

@@ -3,7 +3,6 @@ import { type Command, Option } from "commander";
 import {
   defaultSegmentationPreset,
   type SegmentationConfig,
-  type SegmentationPreset,
   segmentationPreset,
   segmentationPresets,
   segmentationSchema,
@@ -14,6 +13,7 @@ import { addSettings, checkedSettings, givenSettings } from "../../program/setti
 import { sharedOption } from "../../program/shared_options.ts";
 import { checkTouchedPaths } from "../../program/touched_paths.ts";
 import { UsageError } from "../../program/usage_error.ts";
+import type { UsedPreset } from "../evaluation_line.ts";
 import type { ProtocolOptions } from "../protocol.ts";
 
 export interface SegmentOptions extends ProtocolOptions {
@@ -116,20 +116,21 @@ export async function segmentConfig(
   options: SegmentOptions,
   command: Command,
   trainImages: number,
-): Promise<{ readonly preset: SegmentationPreset; readonly config: SegmentationConfig }> {
+): Promise<{ readonly preset: UsedPreset; readonly config: SegmentationConfig }> {
   const given = await givenSettings(command, ownSettings, options.config);
   const preset = segmentationPresets.find((name) => name === options.preset);
   if (options.preset !== undefined && preset === undefined)
     throw new UsageError(`evaluate segment: there is no preset ${options.preset}; choose from ${presetNames}`);
   const used = preset ?? defaultSegmentationPreset(trainImages);
+  const sets = segmentationPreset(used, trainImages);
   const settings = {
-    ...segmentationPreset(used, trainImages),
+    ...sets,
     ...given.values,
     seed: options.seed,
     maxBad: options.maxBad,
   };
   return {
-    preset: used,
+    preset: { name: used, sets },
     config: checkedSettings(() => parseConfig(segmentationSchema, settings, "evaluate segment"), given),
   };
 }

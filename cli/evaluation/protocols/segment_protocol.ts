@@ -11,6 +11,7 @@ import { Progress } from "../../output/progress.ts";
 import type { Selection } from "../evaluation_line.ts";
 import { maskDigest } from "../mask_digest.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { usedPresetText } from "../protocol_presets.ts";
 import { writePerClass, writeSegmented } from "../segmentation_files.ts";
 import {
   addSegmentOptions,
@@ -58,8 +59,7 @@ async function evaluateSegment(
 ): Promise<ProtocolResult | undefined> {
   const sides = await paired(run, options);
   const { preset, config } = await segmentConfig(options, command, sides.train.images.length);
-  if (options.preset === undefined)
-    run.output.notice(`settings of the preset ${preset}: batch ${config.batch}, ${config.epochs} epochs`);
+  run.output.notice(usedPresetText(preset));
   const found = await followed(run, options, config, sides);
   const { chosen, lastEpoch, testMaximum, test } = found;
   if (!found.finished || !chosen || !lastEpoch || !testMaximum || !test) return undefined;
@@ -96,6 +96,7 @@ async function evaluateSegment(
       blocks: segmentationBlocks(run.model.config),
       images: found.images,
     },
+    preset,
     remarks: [
       `trained on ${found.images.train} images, tested on ${found.images.test}; mean over the classes that occur in labels or predictions of the test images`,
     ],

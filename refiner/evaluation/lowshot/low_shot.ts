@@ -3,6 +3,7 @@ import { EvaluationError } from "../core/errors.ts";
 import { checkLabels, checkMatrix, classCount, type FeatureMatrix } from "../core/feature_matrix.ts";
 import { accuracy } from "../neighbours/knn.ts";
 import type { LabelledFeatures } from "../neighbours/knn_device.ts";
+import { unitRows } from "../statistics/standardise.ts";
 import { centredUnitRows } from "./centred_unit_rows.ts";
 import {
   fitLogisticRegression,
@@ -18,6 +19,8 @@ export interface LowShotOptions
   extends Pick<LogisticRegressionOptions, "maxIterations" | "tolerance" | "signal" | "onEvaluation"> {
   /** λ times the number of training images; default 0.00025. */
   readonly penalty?: number;
+  /** Whether each vector's own mean is taken off before it is scaled to length 1, as published; default true. */
+  readonly centre?: boolean;
 }
 
 export interface LowShotResult {
@@ -31,7 +34,7 @@ export interface LowShotResult {
   readonly classes: readonly number[];
   /** Classes that only test rows have. */
   readonly withoutTraining: readonly number[];
-  /** On {@link centredUnitRows}. */
+  /** On {@link centredUnitRows}, or without centring on `unitRows`. */
   readonly regression: LogisticRegression;
 }
 
@@ -48,7 +51,8 @@ export async function lowShot(
   test: LabelledFeatures,
   options: LowShotOptions = {},
 ): Promise<LowShotResult> {
-  const { penalty = lowShotPenalty, ...rest } = options;
+  const { penalty = lowShotPenalty, centre = true, ...rest } = options;
+  const prepared = centre ? centredUnitRows : unitRows;
   if (!(penalty > 0))
     throw new EvaluationError(`low-shot: the penalty is ${penalty}; give one above 0, such as 0.00025`);
   const { features, labels } = labelledRows(train, "training");
@@ -66,11 +70,11 @@ export async function lowShot(
   const places = new Map(classes.map((label, place) => [label, place]));
   const regression = await fitLogisticRegression(
     device,
-    centredUnitRows(features),
+    prepared(features),
     Int32Array.from(labels, (label) => places.get(label) ?? 0),
     { ...rest, l2: penalty / features.rows, bias: "none", classes: classes.length },
   );
-  const found = await linearPredictions(device, regression, centredUnitRows(test.features));
+  const found = await linearPredictions(device, regression, prepared(test.features));
   const predicted = found.map((place) => classes[place] ?? -1);
   return {
     accuracy: accuracy(predicted, test.labels),
@@ -123,11 +127,11 @@ export async function lowShotOfSubsets(
     runs.push(run);
     onRun?.(run);
   }
-  return { runs, summary: summaryOf(runs) };
+  return { runs, summary: lowShotSummary(runs) };
 }
 
 /** Mean and spread per number of shots, in the order in which they occur. */
-function summaryOf(runs: readonly LowShotRun[]): LowShotSummary[] {
+export function lowShotSummary(runs: readonly Pick<LowShotRun, "shots" | "accuracy">[]): LowShotSummary[] {
   return [...new Set(runs.map(({ shots }) => shots))].map((shots) => {
     const values = runs.filter((run) => run.shots === shots).map((run) => run.accuracy);
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -2,7 +2,7 @@ import type { Device } from "../../../engine/index.ts";
 import type { VisionTransformer } from "../../../models/index.ts";
 import { BrokenImages } from "../../data/decoding/broken_images.ts";
 import type { ImageSource } from "../../data/image_source.ts";
-import { collectFeatures, type EncodeOptions } from "../features/encode_features.ts";
+import { type BlockFeatures, collectFeatures, type EncodeOptions } from "../features/encode_features.ts";
 import type { FeatureBlock } from "../features/feature_blocks.ts";
 import { FeatureExtractor } from "../features/feature_extractor.ts";
 import { accuracy } from "./knn.ts";
@@ -31,6 +31,12 @@ export interface BlockAccuracies {
   readonly testIndices: Uint32Array;
 }
 
+/** Training and test images, encoded. */
+export interface EncodedSides {
+  readonly bank: BlockFeatures;
+  readonly queries: BlockFeatures;
+}
+
 /**
  * k-NN accuracy of every block (or of the chosen ones), first to last, which is the encoder's final output: training images are the bank, test images the queries.
  *
@@ -47,7 +53,21 @@ export async function knnOfBlocks(
   test: ImageSource,
   options: KnnOfBlocksOptions = {},
 ): Promise<BlockAccuracies> {
-  const { onProgress, onSmallBank, k: wanted = 20, ...rest } = options;
+  return knnOfFeatures(device, await encodeSides(model, train, test, options), options);
+}
+
+/**
+ * Features of training and test images.
+ *
+ * @throws TooManyBrokenImagesError, NonFiniteFeaturesError as {@link knnOfBlocks}
+ */
+export async function encodeSides(
+  model: VisionTransformer,
+  train: ImageSource,
+  test: ImageSource,
+  options: Omit<KnnOfBlocksOptions, keyof KnnOptions | "onSmallBank"> = {},
+): Promise<EncodedSides> {
+  const { onProgress, ...rest } = options;
   const total = train.length + test.length;
   const broken = new BrokenImages(total, { ...rest, lookOn: true });
   const extractor = new FeatureExtractor(model, rest);
@@ -58,8 +78,22 @@ export async function knnOfBlocks(
       onProgress: (done) => onProgress?.(first + done, total),
     });
   const sides = async () => ({ bank: await encoded(train, 0), queries: await encoded(test, train.length) });
-  const { bank, queries } = await sides().finally(() => extractor.destroy());
+  const found = await sides().finally(() => extractor.destroy());
   broken.check();
+  return found;
+}
+
+/**
+ * k-NN accuracy of every block that was encoded.
+ *
+ * @throws EvaluationError if there are no labels or fewer training images than neighbours
+ */
+export async function knnOfFeatures(
+  device: Device,
+  { bank, queries }: EncodedSides,
+  options: KnnOptions & Pick<KnnOfBlocksOptions, "onSmallBank"> = {},
+): Promise<BlockAccuracies> {
+  const { onSmallBank, k: wanted = 20, ...rest } = options;
   const k = onSmallBank ? Math.min(wanted, bank.labels.length) : wanted;
   if (k < wanted) onSmallBank?.(k);
   const given = { labels: bank.labels };

@@ -11,6 +11,7 @@ import { labelledImages } from "../core/labelled_images.ts";
 import { stratifiedSplit } from "../core/stratified_split.ts";
 import { FeatureExtractor } from "../features/feature_extractor.ts";
 import { matchChannels } from "../features/match_channels.ts";
+import { RandomViews } from "../features/random_views.ts";
 import { type LabelledRows, LinearProbeMethod, type ProbeEvent, requireBatch } from "./linear_probe_method.ts";
 import { PlainFeatures } from "./plain_features.ts";
 import type { LinearProbeConfig } from "./probe_config.ts";
@@ -18,7 +19,6 @@ import { probeBlocks, probeGrid, probePooling } from "./probe_grid.ts";
 import { ProbeHeads } from "./probe_heads.ts";
 import { type EndedProbe, type LinearProbeResult, outcome } from "./probe_outcome.ts";
 import { ProbeLayout } from "./probe_rows.ts";
-import { ProbeViews } from "./probe_views.ts";
 
 export interface LinearProbeOptions {
   readonly device: Device;
@@ -104,10 +104,12 @@ async function prepare(options: LinearProbeOptions): Promise<Prepared> {
     const cached = config.cache ? await plain.encode(train, "train") : undefined;
     extractor.destroy();
     const matched = matchChannels(train, extractor.channels);
-    const views = cached ? undefined : new ProbeViews(model, matched, extractor, layout);
+    const views = cached ? undefined : new RandomViews(model, matched, extractor);
     const images = cached ? withoutPixels(cached) : matched;
     const featuresOf = async (batch: ImageBatch, { epoch }: UpdatePlace) =>
-      cached ? cached.rows.gather(batch.indices) : ((await views?.rows(batch, config.seed, epoch)) ?? new Map());
+      cached
+        ? cached.rows.gather(batch.indices)
+        : layout.arrange((await views?.rows(batch, config.seed, epoch)) ?? [], batch.images.length);
     requireBatch(images.length, config.batch); // broken ones are left out by now
     const heads = new ProbeHeads(device, grid, labelled.classNames.length);
     const data = { images: images.length, featuresOf, heldOut: held, test };

@@ -129,6 +129,11 @@ const recipes: Readonly<Record<string, Recipe>> = {
     all: { ...unmixed, erase: 0, dropPath: 0, batch: 512, learningRate: 3e-5 },
     sizes: { h14: largeTenPercent, twob14: { ...largeTenPercent, frozenShare: 0.25 } },
   },
+  /** 1, 2 or 5 images of each class. */
+  paper_lowshot: {
+    all: { ...plainViews, dropPath: 0, batch: 125, learningRate: 1e-4 },
+    sizes: { l16: { batch: 250 }, twob14: { frozenShare: 0.25 } },
+  },
   /** 5 or 10 images of each class. */
   paper_shots: { all: { ...plainViews, dropPath: 0, batch: 256 }, sizes: { twob14: { frozenShare: 0.25 } } },
   small: {

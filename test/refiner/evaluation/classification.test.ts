@@ -3,8 +3,10 @@ import { recordProgram } from "../../../engine/index.ts";
 import { maxError, valuesOf } from "../../../engine/testing/index.ts";
 import { Classifier, vitConfig } from "../../../models/index.ts";
 import {
+  accuracyOnClasses,
   type ClassPrediction,
   classifierAccuracy,
+  classifierPredictions,
   classifyImages,
   EvaluationError,
   imagesInMemory,
@@ -113,5 +115,35 @@ describe("accuracy", () => {
 
   it("is refused without labels", async () => {
     await expect(classifierAccuracy(await classifier(), source())).rejects.toThrow(EvaluationError);
+  });
+});
+
+describe("classifierPredictions", () => {
+  it("are of the largest logit among the classes that may be chosen", { timeout: 60_000 }, async () => {
+    const model = await classifier();
+    const logits = await directLogits(model);
+    const data = Float32Array.from(logits.flat());
+    const labels = samples.map((_, image) => (image % 5 === 4 ? -1 : image % 2));
+    for (const among of [undefined, [3, 1]]) {
+      const chosen = among ?? [0, 1, 2, 3];
+      const stated = source((image) => (image % 5 === 4 ? undefined : (chosen[image % 2] ?? 0)));
+      const found = await classifierPredictions(model, stated, among ? { among } : {});
+      const expected = accuracyOnClasses({ rows: samples.length, columns: 4, data }, labels, chosen);
+      expect([...found.predicted]).toEqual([...expected.predicted].map((place) => chosen[place]));
+      expect([...found.indices]).toEqual([...samples.keys()]);
+      const counted = [...found.labels.keys()].filter((row) => (found.labels[row] ?? -1) >= 0);
+      const hits = counted.filter((row) => found.labels[row] === found.predicted[row]).length;
+      expect(hits / counted.length).toBeCloseTo(expected.accuracy, 12);
+    }
+    model.destroy();
+  });
+
+  it("refuse classes that the classifier does not have, or none", async () => {
+    const model = await classifier();
+    const among = (list: readonly number[]) => classifierPredictions(model, source(), { among: list });
+    await expect(among([])).rejects.toThrow(/the list of classes is empty/);
+    await expect(among([4])).rejects.toThrow(/class 4 is not one of the classifier's; give each of 0 … 3/);
+    await expect(among([1, 1])).rejects.toThrow(/class 1 is listed twice/);
+    model.destroy();
   });
 });

@@ -1,8 +1,18 @@
 import { describe, expect, it } from "vitest";
-import { lidar, neighbourAgreement, rankMe } from "../../../refiner/evaluation/index.ts";
+import { vitConfig } from "../../../models/index.ts";
+import { imagesInMemory } from "../../../refiner/data/index.ts";
+import { RandomViews } from "../../../refiner/evaluation/features/random_views.ts";
+import {
+  FeatureExtractor,
+  labelFreeScores,
+  lidar,
+  neighbourAgreement,
+  rankMe,
+} from "../../../refiner/evaluation/index.ts";
 import { symmetricEigenvalues } from "../../../refiner/evaluation/label_free/symmetric_eigenvalues.ts";
 import { symmetricEigen } from "../../../refiner/evaluation/statistics/symmetric_eigen.ts";
 import { testDevice } from "../../device.ts";
+import { randomEncoder } from "../../models/random_encoder.ts";
 import { scatteredRows } from "./scattered_rows.ts";
 
 /** exp of the entropy of shares, with the published floor. */
@@ -186,5 +196,63 @@ describe("neighbourAgreement", async () => {
   it("refuses views of other sizes, and too many neighbours", async () => {
     await expect(neighbourAgreement(device, x, scatteredRows(59, 5, 1))).rejects.toThrow(/60 × 5 and 59 × 5/);
     await expect(neighbourAgreement(device, x, x, 60)).rejects.toThrow(/k is 60 for 60 images/);
+  });
+});
+
+describe("labelFreeScores", () => {
+  const sizes = { patchPixels: 4, width: 8, blocks: 2, heads: 2, channels: 1, heightPixels: 8, widthPixels: 8 };
+  const images = Array.from({ length: 9 }, (_, i) =>
+    Uint8Array.from(scatteredRows(16, 16, i + 1).data, (value) => Math.round(127 * (value + 1))),
+  );
+  const source = imagesInMemory(images.map((data) => ({ width: 16, height: 16, channels: 1 as const, data })));
+
+  it("are those of the views' features, block by block, however images are grouped", { timeout: 120_000 }, async () => {
+    const device = await testDevice();
+    const model = randomEncoder(device, vitConfig(sizes));
+    const options = { views: 3, neighbours: 2, seed: 5 };
+    const found = await labelFreeScores(device, model, source, options);
+    expect(found).toMatchObject({ blocks: [0, "last"], images: 9 });
+    expect(await labelFreeScores(device, model, source, { ...options, batch: 4 })).toEqual(found);
+
+    const like = new FeatureExtractor(model);
+    const random = new RandomViews(model, source, like);
+    const loaded = await Promise.all(images.map((_, i) => source.load(i)));
+    const places = Uint32Array.from(images.keys());
+    const batch = { number: 0, images: loaded, indices: places, labels: new Int32Array(9).fill(-1) };
+    const views = [await random.rows(batch, 5, 0), await random.rows(batch, 5, 1), await random.rows(batch, 5, 2)];
+    for (const block of [0, 1]) {
+      const of = (view: number) => views[view]?.[block] ?? new Float32Array();
+      const data = Float32Array.from(
+        images.flatMap((_, i) => [0, 1, 2].flatMap((view) => [...of(view).subarray(8 * i, 8 * i + 8)])),
+      );
+      const x = { rows: 27, columns: 8, data };
+      const groups = Array.from({ length: 27 }, (_, row) => Math.floor(row / 3));
+      expect(found.rankMe[block]).toBe(rankMe(x));
+      expect(found.lidar[block]).toBe(lidar(x, groups));
+      const [first, second] = [0, 1].map((view) => ({ rows: 9, columns: 8, data: of(view) }));
+      if (first && second)
+        expect(found.neighbourAgreement[block]).toBe(await neighbourAgreement(device, first, second, 2));
+    }
+    random.destroy();
+    like.destroy();
+  });
+
+  it("look at some images, spread evenly, and refuse too few", { timeout: 60_000 }, async () => {
+    const device = await testDevice();
+    const model = randomEncoder(device, vitConfig(sizes));
+    const seen: number[] = [];
+    const watched = {
+      ...source,
+      label: () => undefined,
+      name: (index: number) => source.name(index),
+      load: (index: number) => {
+        seen.push(index);
+        return source.load(index);
+      },
+    };
+    expect((await labelFreeScores(device, model, watched, { images: 3, views: 2 })).images).toBe(3);
+    expect(seen.sort()).toEqual([1, 4, 7]);
+    await expect(labelFreeScores(device, model, source, { images: 1 })).rejects.toThrow(/1 images could be read/);
+    await expect(labelFreeScores(device, model, source, { views: 1 })).rejects.toThrow(/1 views of each image; give 2/);
   });
 });

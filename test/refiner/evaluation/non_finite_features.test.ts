@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { vitConfig } from "../../../models/index.ts";
 import * as evaluation from "../../../refiner/evaluation/index.ts";
-import { EvaluationError, type FeatureMatrix } from "../../../refiner/evaluation/index.ts";
+import {
+  type BlockFeatures,
+  EvaluationError,
+  type FeatureChoice,
+  type FeatureMatrix,
+} from "../../../refiner/evaluation/index.ts";
 import { testDevice } from "../../device.ts";
 
 const device = await testDevice();
@@ -15,6 +21,16 @@ const good: FeatureMatrix = {
 const spoilt = (value: number): FeatureMatrix => ({ ...good, data: good.data.with(13, value) });
 
 const everyRow = { shots: 3, split: "1", rows: Array.from({ length: good.rows }, (_, row) => row) };
+
+/** One block of an encoder without class token, in post-norm form: nothing else could be chosen. */
+const vit = vitConfig({ patchPixels: 4, width: 4, blocks: 1, heads: 1, classTokens: 0, kind: "postnorm" });
+const whole: FeatureChoice = { blocks: ["last"], pooling: "avg" };
+const encoded = (x: FeatureMatrix): BlockFeatures => ({
+  blocks: ["last"],
+  features: [x],
+  labels: Int32Array.from(labels),
+  indices: Uint32Array.from(labels.keys()),
+});
 
 /** What is called with a matrix that may hold what is not finite; a name may stand for several arguments. */
 const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = {
@@ -64,6 +80,19 @@ const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = 
       x,
     ),
   rankMe: evaluation.rankMe,
+  featuresOf: (x) => evaluation.featuresOf(encoded(x), whole, "avg"),
+  knnOfFeatures: (x) => evaluation.knnOfFeatures(device, { bank: encoded(x), queries: encoded(good) }, { k: 1 }),
+  knnSensitivity: (x) =>
+    evaluation.knnSensitivity(
+      device,
+      vit,
+      { bank: encoded(x), queries: encoded(good) },
+      { features: whole, k: 1, temperature: 1, standardise: false },
+    ),
+  lowShotSensitivity: (x) =>
+    evaluation.lowShotSensitivity(device, vit, { train: encoded(x), test: encoded(good) }, whole, everyRow),
+  clusterSensitivity: (x) =>
+    evaluation.clusterSensitivity(device, vit, encoded(x), whole, { clusters: 2, seed: 0, unitLength: true }),
   silhouetteSamplesOnDevice: (x) => evaluation.silhouetteSamplesOnDevice(device, x, labels),
 };
 
@@ -79,6 +108,11 @@ const takingNumbers: Readonly<Record<string, () => unknown>> = {
 /** What takes no features of the caller. */
 const others: readonly string[] = [
   "EvaluationError",
+  "encodeSides",
+  "encodingOfChanges",
+  "featureChanges",
+  "labelFreeScores",
+  "probeSensitivity",
   "classifyImages",
   "defaultSegmentationPreset",
   "frequencyGroups",
@@ -92,6 +126,8 @@ const others: readonly string[] = [
   "MersenneTwister",
   "NonFiniteFeaturesError",
   "classifierAccuracy",
+  "classifierPredictions",
+  "lowShotSummary",
   "clusterAgreement",
   "corruptionMean",
   "corruptionSeverities",

@@ -58,6 +58,14 @@ describe("the settings of fine-tuning", () => {
       frozenShare: 0.25,
       batch: 256,
     });
+    expect(ofSize("paper_lowshot", "l16")).toMatchObject({
+      batch: 250,
+      learningRate: 1e-4,
+      dropPath: 0,
+      randAugment: 0,
+    });
+    expect(ofSize("paper_lowshot", "h14")).toMatchObject({ batch: 125, learningRate: 1e-4, epochs: 50, warmup: 5 });
+    expect(ofSize("paper_lowshot", "twob14")).toMatchObject({ batch: 125, frozenShare: 0.25, mixup: 0, erase: 0 });
     expect(ofSize("paper_shots", "twob14")).toMatchObject({ frozenShare: 0.25, batch: 256, cutmix: 0 });
     for (const preset of finetunePresets) for (const size of ["ti16", "b16", "twob14"] as const) ofSize(preset, size);
   });

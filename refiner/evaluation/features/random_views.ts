@@ -4,14 +4,13 @@ import type { ImageBatch } from "../../data/batches/batches.ts";
 import type { ImageSource } from "../../data/image_source.ts";
 import { probeViews } from "../../data/views/index.ts";
 import { bytesPerImage, ViewInputs } from "../../data/views/view_inputs.ts";
-import { type FeatureExtractor, pooledBlocks } from "../features/feature_extractor.ts";
-import type { ProbeLayout, SourceRows } from "./probe_rows.ts";
+import { type FeatureExtractor, type FeatureRows, pooledBlocks } from "./feature_extractor.ts";
 
 /** Decoded images keep this many times the pixels of a view's side, so that a crop of 8 % is not enlarged by much. */
 const decodedSides = 2;
 
 /** Features of fresh views: random crops of 8 to 100 % of the area, mirrored or not, through the encoder as it is. */
-export class ProbeViews {
+export class RandomViews {
   /** Pixels of the shorter side that images are decoded to. */
   readonly resizeTo: number;
   readonly #inputs: ViewInputs;
@@ -23,7 +22,6 @@ export class ProbeViews {
     readonly model: VisionTransformer,
     images: ImageSource,
     readonly like: FeatureExtractor,
-    readonly layout: ProbeLayout,
   ) {
     const { patchPixels } = model.config;
     const { grid, blocks, pooling, channels } = like;
@@ -38,11 +36,11 @@ export class ProbeViews {
       model.device,
       (p) => {
         const [views] = this.#inputs.record(p);
-        if (!views) throw new RangeError("linear probe: the views recorded nothing");
+        if (!views) throw new RangeError("features: the views recorded nothing");
         const pooled = pooledBlocks(p, model, views, { blocks, pooling });
         return Object.fromEntries(pooled.map((values, i) => [String(i), values]));
       },
-      { inference: true, name: "linear probe views" },
+      { inference: true, name: "features of random views" },
     );
   }
 
@@ -52,19 +50,19 @@ export class ProbeViews {
     return plannedPeakBytes + inputBytes;
   }
 
-  /** Features of one view of every image; views depend on seed, epoch and the image's place in the data set. */
-  async rows(batch: ImageBatch, seed: number, epoch: number): Promise<SourceRows> {
+  /** Per block `[images, width]` of one view of every image, not checked for finite values; views depend on seed, epoch and the image's place in the data set. */
+  async rows(batch: ImageBatch, seed: number, epoch: number): Promise<FeatureRows> {
     const names = Object.keys(this.#program.outputs);
     const images = batch.images.length;
-    const blocks = names.map(() => new Float32Array(images * this.layout.blockWidth));
+    const blocks = names.map(() => new Float32Array(images * this.like.width));
     const parts: { readonly first: number; readonly read: () => Promise<Record<string, ArrayLike<number>>> }[] = [];
     const collect = async (left: number): Promise<void> => {
       for (const { first, read } of parts.splice(0, Math.max(0, parts.length - left))) {
         const values = await read();
         const count = Math.min(this.#batch, images - first);
         names.forEach((name, i) => {
-          const part = Float32Array.from(values[name] ?? []).subarray(0, count * this.layout.blockWidth);
-          blocks[i]?.set(part, first * this.layout.blockWidth);
+          const part = Float32Array.from(values[name] ?? []).subarray(0, count * this.like.width);
+          blocks[i]?.set(part, first * this.like.width);
         });
       }
     };
@@ -77,7 +75,7 @@ export class ProbeViews {
       await collect(1); // one part is computed while the next one is packed
     }
     await collect(0);
-    return this.layout.arrange(blocks, images);
+    return blocks;
   }
 
   destroy(): void {

@@ -1,0 +1,227 @@
+import { basename } from "node:path";
+import { z } from "zod";
+import { type ImageSource, subset } from "../../refiner/data/index.ts";
+import {
+  type ClassifierPredictions,
+  classifierPredictions,
+  type LabelledImages,
+  type LowShotSubset,
+  lowShotSummary,
+} from "../../refiner/evaluation/index.ts";
+import {
+  type FinetuneConfig,
+  finetune,
+  finetuneConfig,
+  finetunePreset,
+  finetunePresets,
+  finetuneSchema,
+  MemoryRunStore,
+} from "../../refiner/index.ts";
+import { Progress } from "../output/progress.ts";
+import { checkedSettings, readSettings } from "../program/settings.ts";
+import { UsageError } from "../program/usage_error.ts";
+import type { Score } from "./evaluation_line.ts";
+import type { ProtocolOptions, ProtocolResult, ProtocolRun } from "./protocol.ts";
+
+interface FineTuningOptions extends ProtocolOptions {
+  readonly finetune?: string | boolean;
+  readonly preset?: string;
+  readonly config?: string;
+  readonly sensitivity?: boolean;
+}
+
+/** What one draw gave; a line of the file that an interrupted evaluation goes on from. */
+const shotRunSchema = z.strictObject({
+  shots: z.int(),
+  split: z.string(),
+  images: z.int(),
+  batch: z.int(),
+  updates: z.int(),
+  /** On the test images after the last epoch. */
+  accuracy: z.number(),
+});
+type ShotRun = z.output<typeof shotRunSchema>;
+
+/** Finished draws, in the folder of the evaluation. */
+const runsFile = "finetuned.jsonl";
+/** No checkpoints: what is interrupted begins its draw again. */
+const never = 1e9;
+
+/** The recipe where none is named. */
+export function defaultRecipe(preset: string | undefined): string {
+  return preset === "paper" ? "paper_lowshot" : "small";
+}
+
+/** @throws UsageError for an unknown recipe, or options that go with the other classifier */
+export function checkFineTuning({ finetune: recipe, config, sensitivity }: FineTuningOptions): void {
+  if (!recipe) {
+    if (config !== undefined)
+      throw new UsageError("evaluate lowshot: --config holds settings of fine-tuning; give --finetune with it");
+    return;
+  }
+  if (typeof recipe === "string" && !finetunePresets.includes(recipe))
+    throw new UsageError(`evaluate lowshot: there is no recipe ${recipe}; choose from ${finetunePresets.join(", ")}`);
+  if (sensitivity)
+    throw new UsageError("evaluate lowshot: --sensitivity scores cached features, but --finetune has none; drop one");
+}
+
+/**
+ * Fine-tunes the whole encoder on each draw and tests it after the last epoch.
+ *
+ * @param lists - what the receipt says of the draws
+ * @returns undefined if it was interrupted; finished draws are kept
+ */
+export async function fineTunedShots(
+  run: ProtocolRun,
+  labelled: LabelledImages,
+  draws: readonly LowShotSubset[],
+  lists: Readonly<Record<string, unknown>>,
+  options: FineTuningOptions,
+): Promise<ProtocolResult | undefined> {
+  const recipe = typeof options.finetune === "string" ? options.finetune : defaultRecipe(options.preset);
+  const config = await recipeConfig(run, recipe, options);
+  const { store, output } = run;
+  if (!run.resume) await store.remove(runsFile);
+  const known = draws.length > 1 ? finishedRuns(await store.readText(runsFile)) : [];
+  const progress = new Progress(output, draws.length, "fine-tunings", known.length);
+  const runs: ShotRun[] = [];
+  let last: ClassifierPredictions | undefined;
+  try {
+    for (const [i, draw] of draws.entries()) {
+      const before = known[i];
+      const found = before ? { run: before, predicted: undefined } : await fineTunedOnce(run, labelled, draw, config);
+      if (!found) return undefined;
+      runs.push(found.run);
+      last = found.predicted;
+      if (!before && draws.length > 1) await store.appendLine(runsFile, JSON.stringify(found.run));
+      progress.update(runs.length);
+    }
+  } finally {
+    progress.end();
+  }
+  const testIndices = (rows: Uint32Array) => rows.map((row) => labelled.testIndices[row] ?? 0);
+  return {
+    ...resultOf(runs, labelled, config),
+    settings: {
+      ...lists,
+      classifier: "fine-tuning",
+      recipe,
+      imageSize: options.imageSize ?? "its own",
+      ...shown(config),
+    },
+    ...(last && draws.length === 1
+      ? { predictions: { ...last, indices: testIndices(last.indices), classNames: labelled.classNames } }
+      : {}),
+  };
+}
+
+/** Settings of the recipe for the size of the encoder, and of the file. */
+async function recipeConfig(run: ProtocolRun, recipe: string, options: FineTuningOptions): Promise<FinetuneConfig> {
+  const given = options.config === undefined ? undefined : await readSettings(options.config, finetuneSchema);
+  const settings = {
+    ...finetunePreset(recipe, run.model.config),
+    ...(options.imageSize === undefined ? {} : { pixels: options.imageSize }),
+    enlarge: true,
+    ...given?.values,
+    seed: options.seed,
+    maxBad: options.maxBad,
+    testEvery: 0,
+    checkpointEvery: never,
+    checkpointMinutes: never,
+  };
+  return checkedSettings(() => finetuneConfig(settings), given);
+}
+
+/** @returns undefined if it was interrupted */
+async function fineTunedOnce(
+  { device, model, signal, output }: ProtocolRun,
+  { train, test, classNames }: LabelledImages,
+  { shots, split, rows }: LowShotSubset,
+  config: FinetuneConfig,
+): Promise<{ readonly run: ShotRun; readonly predicted: ClassifierPredictions } | undefined> {
+  const images: ImageSource = { ...subset(train, rows), classNames };
+  const batch = fittingBatch(config, images.length);
+  const training = finetune({
+    encoder: model,
+    images,
+    config: { ...config, batch },
+    store: new MemoryRunStore(),
+    signal,
+  });
+  for (;;) {
+    const next = await training.next();
+    if (!next.done) {
+      if (next.value.kind === "broken") output.warning(`left out: ${next.value.text}`);
+      continue;
+    }
+    const { finished, updates, model: classifier } = next.value;
+    try {
+      if (!finished) return undefined;
+      if (classifier.device !== device) throw new RangeError("evaluate lowshot: the classifier is on another device");
+      const predicted = await classifierPredictions(classifier, test, { signal, maxBad: config.maxBad });
+      const accuracy = shareOfRight(predicted);
+      return { run: { shots, split: basename(split), images: images.length, batch, updates, accuracy }, predicted };
+    } finally {
+      classifier.destroy();
+    }
+  }
+}
+
+/** All images where there are fewer than a batch; an even number where pairs are mixed. */
+function fittingBatch({ batch, mixup, cutmix }: FinetuneConfig, images: number): number {
+  const most = Math.min(batch, images);
+  return mixup > 0 || cutmix > 0 ? most - (most % 2) : most;
+}
+
+function shareOfRight({ labels, predicted }: ClassifierPredictions): number {
+  return predicted.filter((label, row) => label === labels[row]).length / labels.length;
+}
+
+function finishedRuns(text: string | undefined): ShotRun[] {
+  return (text ?? "")
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => shotRunSchema.parse(JSON.parse(line)));
+}
+
+/** Settings that the numbers depend on. */
+function shown(config: FinetuneConfig): Record<string, unknown> {
+  const { workers, prefetch, checkpointEvery, checkpointMinutes, testEvery, seed, maxBad, ...rest } = config;
+  return rest;
+}
+
+function resultOf(
+  runs: readonly ShotRun[],
+  { test }: LabelledImages,
+  { batch }: FinetuneConfig,
+): Omit<ProtocolResult, "settings"> {
+  const summary = lowShotSummary(runs);
+  const images = test.length;
+  const [main, ...others] = summary.map(({ shots, mean }): Score => {
+    const standardError = Math.sqrt((mean * (1 - mean)) / images);
+    return { name: `accuracy, ${shots} per class`, value: mean, standardError, images };
+  });
+  if (!main) throw new UsageError("evaluate lowshot: there is nothing to train on; give --shots or --subset");
+  const smaller = runs.filter((one) => one.batch < batch).length;
+  return {
+    selection: {
+      on: "nothing",
+      text: "nothing was chosen: the recipe was given, and each fine-tuning was tested once, after its last epoch",
+    },
+    scores: [main, ...others],
+    details: { summary, runs },
+    remarks:
+      smaller > 0
+        ? [`${smaller} of ${runs.length} draws have fewer images than a batch of ${batch}: all of them made a batch`]
+        : [],
+    table: [
+      ["images per class", "splits", "accuracy", "deviation"],
+      ...summary.map(({ shots, splits, mean, deviation }) => [
+        String(shots),
+        String(splits),
+        mean.toFixed(4),
+        splits > 1 ? deviation.toFixed(4) : "-",
+      ]),
+    ],
+  };
+}
