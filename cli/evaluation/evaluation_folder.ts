@@ -25,7 +25,7 @@ export interface EvaluationFolder {
   readonly release: () => Promise<void>;
 }
 
-const nowhere: EvaluationFolder = { folder: undefined, stored: undefined, release: async () => undefined };
+export const nowhere: EvaluationFolder = { folder: undefined, stored: undefined, release: async () => undefined };
 
 /**
  * Opens the folder of `--out` or `--resume`, if there is one; an evaluation that goes on gets the options that it began with.

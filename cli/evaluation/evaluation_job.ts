@@ -77,16 +77,28 @@ export interface EvaluationJob {
   readonly test: ImageSource;
 }
 
-/**
- * Opens images, device and weights, does the work, and closes everything.
- *
- * @param openDevice - default: as the options say
- */
+/** How the images of an encoder are read. */
+export type JobDecoding = Parameters<typeof openCommandImages>[1];
+
+/** Training and test images. */
+export interface JobImages {
+  readonly train: ImageSource;
+  readonly test: ImageSource;
+}
+
+/** How a job opens what it works with, where it is not by its options alone. */
+export interface JobDoors {
+  readonly openDevice?: () => Promise<Device>;
+  /** Adds what it opened to `open`. */
+  readonly openImages?: (decoding: JobDecoding, open: { close?(): Promise<void> }[]) => Promise<JobImages>;
+}
+
+/** Opens images, device and weights, does the work, and closes everything. */
 export async function withEvaluationJob<T>(
   options: JobOptions,
   output: Output,
   work: (job: EvaluationJob) => Promise<T>,
-  openDevice: () => Promise<Device> = () => openCommandDevice(options, output),
+  { openDevice = () => openCommandDevice(options, output), openImages }: JobDoors = {},
 ): Promise<T> {
   const { weights } = options;
   const checkpoint = await openCheckpoint(await fileSource(weights));
@@ -98,10 +110,9 @@ export async function withEvaluationJob<T>(
       workers: options.workers,
       imageKey: options.imageKey,
     };
-    const images = await openCommandImages(options.images, decoding, output);
-    open.push(images);
-    const { train, test } =
-      options.test === undefined ? heldOut(images) : await apart(images, options.test, decoding, open, output);
+    const { train, test } = await (openImages
+      ? openImages(decoding, open)
+      : openedImages(options, decoding, open, output));
     const device = await openDevice();
     try {
       const { model, report } = await loadEncoder(device, checkpoint, encoderOptions(options), weights);
@@ -116,14 +127,17 @@ export async function withEvaluationJob<T>(
   }
 }
 
-async function apart(
-  train: ImageSource,
-  path: string,
-  decoding: Parameters<typeof openCommandImages>[1],
+/** The images of `--images` and `--test`, or every fifth of the former as test images. */
+async function openedImages(
+  { images, test: testPath }: JobOptions,
+  decoding: JobDecoding,
   open: { close?(): Promise<void> }[],
   output: Output,
-): Promise<{ train: ImageSource; test: ImageSource }> {
-  const test = await openTestImages(path, train, decoding, output);
+): Promise<JobImages> {
+  const train = await openCommandImages(images, decoding, output);
+  open.push(train);
+  if (testPath === undefined) return heldOut(train);
+  const test = await openTestImages(testPath, train, decoding, output);
   open.push(test);
   return { train, test };
 }

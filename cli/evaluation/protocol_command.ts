@@ -13,10 +13,11 @@ import {
   comparedFolder,
   type EvaluationFolder,
   isResumed,
+  nowhere,
   openEvaluationDevice,
   openEvaluationFolder,
 } from "./evaluation_folder.ts";
-import { withEvaluationJob } from "./evaluation_job.ts";
+import { type JobDoors, withEvaluationJob } from "./evaluation_job.ts";
 import type { Evaluation, EvaluationLine } from "./evaluation_line.ts";
 import { checkPredictionFiles, writeConfusion, writePredictions } from "./prediction_files.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult } from "./protocol.ts";
@@ -58,7 +59,7 @@ async function evaluate<Options extends ProtocolOptions>(
 ): Promise<void> {
   const given = command.opts<Options>();
   const output = outputOf(context, given);
-  const where = await openEvaluationFolder(protocol.name, command, given);
+  const where = given.dryRun ? nowhere : await openEvaluationFolder(protocol.name, command, given);
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
     const options = command.opts<Options>(); // with what a run that goes on remembers
@@ -143,15 +144,22 @@ async function evaluateOne<Options extends ProtocolOptions>(
   where: EvaluationFolder,
 ): Promise<Evaluated | undefined> {
   const startMs = performance.now();
-  const openDevice = () => openEvaluationDevice(where, options, output);
+  const { openImages } = protocol;
+  const doors = {
+    openDevice: () => openEvaluationDevice(where, options, output),
+    ...(openImages ? { openImages: (...given: OpenImages) => openImages(options, ...given) } : {}),
+  };
   return withEvaluationJob(
     options,
     output,
     async (job) => {
+      const resume = where.stored !== undefined;
+      const isWanted = (await protocol.plan?.({ ...job, output, resume }, options, command)) ?? true;
+      if (!isWanted) return undefined;
       const inputs = await receiptInputs(job, options);
       await beginEvaluation(where, { protocol: protocol.name, device: job.device, command, inputs, output });
       const store = where.folder ?? new MemoryRunStore();
-      const run = { ...job, store, resume: where.stored !== undefined, signal, output };
+      const run = { ...job, store, resume, signal, output };
       const result = await protocol.evaluate(run, options, command);
       if (!result) return undefined;
       const receipt = receiptOf(protocol.name, result, inputs, job, options.seed);
@@ -160,15 +168,21 @@ async function evaluateOne<Options extends ProtocolOptions>(
       const seconds = (performance.now() - startMs) / 1000;
       return { result, evaluation: { receipt, details: { ...result.details }, seconds } };
     },
-    openDevice,
+    doors,
   );
 }
 
+type OpenImages = Parameters<NonNullable<JobDoors["openImages"]>>;
+
 async function writeFiles(
-  { predictions }: ProtocolResult,
+  { predictions, writePredictions: writeOwn }: ProtocolResult,
   options: ProtocolOptions,
   test: Parameters<typeof writePredictions>[2],
 ): Promise<void> {
+  if (writeOwn) {
+    if (options.predictions !== undefined) await writeOwn(options.predictions);
+    return;
+  }
   if (!predictions) {
     if (options.predictions === undefined && options.confusion === undefined) return;
     throw new UsageError("evaluate: this protocol predicts no classes; drop --predictions and --confusion");
