@@ -5,8 +5,7 @@ import { type FinetunePlan, planFinetuning } from "../methods/finetune/dry_run.t
 import type { FinetuneConfig } from "../methods/finetune/finetune_config.ts";
 import { FinetuneMethod } from "../methods/finetune/finetune_method.ts";
 import { type VtabConfig, vtabFinetuning } from "./vtab_config.ts";
-import type { VtabRunName } from "./vtab_results.ts";
-import { classesOfTask, finalRuns, imagesOfRun, searchRuns, sideOf, updatesOfRun } from "./vtab_schedule.ts";
+import { classesOfTask, finalRuns, searchRuns, sideOf, sizeOfRun, type VtabRunSize } from "./vtab_schedule.ts";
 import type { VtabTask } from "./vtab_tasks.ts";
 
 /** What is planned. */
@@ -103,22 +102,11 @@ export async function timeVtab(
   }
 }
 
-/** Size of a run. */
-export interface VtabRunSize {
-  readonly updates: number;
-  readonly testedImages: number;
-}
-
 /** The runs of a task, whichever rate is chosen. */
 function runsOf(task: VtabTask, config: VtabConfig): VtabRunSize[] {
   return [...searchRuns(task.name, config), ...finalRuns(task.name, config, config.rates[0] ?? 0)].map((run) =>
     sizeOfRun(task, config, run),
   );
-}
-
-export function sizeOfRun(task: VtabTask, config: VtabConfig, { stage }: Pick<VtabRunName, "stage">): VtabRunSize {
-  const { train, test } = imagesOfRun(task, stage);
-  return { updates: updatesOfRun(config, train.length), testedImages: test.length };
 }
 
 function largestRun({ encoder, tasks, config, imagePixels }: PlannedVtab): {

@@ -7,7 +7,7 @@ import { CollapseError } from "../training/collapse_error.ts";
 import { type VtabConfig, vtabFinetuning } from "./vtab_config.ts";
 import type { VtabEvent } from "./vtab_events.ts";
 import type { VtabResults, VtabRun, VtabRunName } from "./vtab_results.ts";
-import { imagesOfRun, type PreparedTask, updatesOfRun } from "./vtab_schedule.ts";
+import { imagesOfRun, type PreparedTask, sizeOfRun } from "./vtab_schedule.ts";
 import { forgetfulStore, type WorkingStore } from "./working_store.ts";
 
 /** A run, and all that it needs. */
@@ -27,13 +27,13 @@ export interface VtabJob {
 /** Takes a run's result from the store, or makes the run and keeps it. @returns undefined where the signal ended it */
 export async function* runOf(job: VtabJob): AsyncGenerator<VtabEvent, VtabRun | undefined> {
   const { name, results, working } = job;
+  const { updates } = sizeOfRun(job.task, job.config, name);
   const settings = vtabFinetuning(job.config, { ...name, pixels: job.sidePixels });
   const kept = await results?.read(name, settings);
   const run = kept ?? (yield* finetuned(job, settings));
   if (!run) return undefined;
   if (!kept) await results?.write(run, settings);
   await working?.clear();
-  const updates = updatesOfRun(job.config, imagesOfRun(job.task, name.stage).train.length);
   yield { kind: "run", run, updates, wasKept: kept !== undefined };
   return run;
 }

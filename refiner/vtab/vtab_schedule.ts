@@ -1,7 +1,7 @@
 import { OptionError } from "../../engine/index.ts";
 import type { VisionTransformer } from "../../models/index.ts";
 import { DataFormatError, type ImageSource } from "../data/index.ts";
-import { matchChannels } from "../evaluation/index.ts";
+import { EvaluationError, matchChannels } from "../evaluation/index.ts";
 import { squashedImages } from "./squashed_images.ts";
 import type { VtabConfig } from "./vtab_config.ts";
 import type { VtabRunName } from "./vtab_results.ts";
@@ -106,7 +106,22 @@ export function imagesOfRun(
     : { train: task.train800val200, test: task.test };
 }
 
-/** Updates of a run. */
-export function updatesOfRun({ batch, epochs }: VtabConfig, images: number): number {
-  return epochs * Math.floor(images / batch);
+/** Size of a run. */
+export interface VtabRunSize {
+  readonly updates: number;
+  readonly testedImages: number;
+}
+
+/** @throws EvaluationError for a training list of less than a batch */
+export function sizeOfRun(
+  task: VtabTask,
+  { batch, epochs }: VtabConfig,
+  { stage }: Pick<VtabRunName, "stage">,
+): VtabRunSize {
+  const { train, test } = imagesOfRun(task, stage);
+  const updates = epochs * Math.floor(train.length / batch);
+  if (updates > 0) return { updates, testedImages: test.length };
+  throw new EvaluationError(
+    `vtab: ${stage === "search" ? "train800" : "train800val200"} of ${task.name} has ${train.length} images, less than one batch of ${batch}; use a batch of at most ${train.length} (--batch, --preset small)`,
+  );
 }
