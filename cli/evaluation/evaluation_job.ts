@@ -24,6 +24,7 @@ import {
   openCommandDevice,
 } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
+import { onDevices, type RecoverableRun } from "../runs/recovery.ts";
 
 /** What a command that evaluates an encoder opens. */
 export interface JobOptions extends CommonOptions, EncoderCommandOptions, ImageOptions {
@@ -89,16 +90,18 @@ export interface JobImages {
 /** How a job opens what it works with, where it is not by its options alone. */
 export interface JobDoors {
   readonly openDevice?: () => Promise<Device>;
+  /** Where a new device goes on if one is lost, and what ends that. */
+  readonly recovery?: Pick<RecoverableRun, "store" | "signal">;
   /** Adds what it opened to `open`. */
   readonly openImages?: (decoding: JobDecoding, open: { close?(): Promise<void> }[]) => Promise<JobImages>;
 }
 
-/** Opens images, device and weights, does the work, and closes everything. */
+/** Opens images, device and weights, does the work (again on a new device, if one is lost), and closes everything. */
 export async function withEvaluationJob<T>(
   options: JobOptions,
   output: Output,
   work: (job: EvaluationJob) => Promise<T>,
-  { openDevice = () => openCommandDevice(options, output), openImages }: JobDoors = {},
+  { openDevice = () => openCommandDevice(options, output), openImages, recovery = {} }: JobDoors = {},
 ): Promise<T> {
   const { weights } = options;
   const checkpoint = await openCheckpoint(await fileSource(weights));
@@ -113,15 +116,12 @@ export async function withEvaluationJob<T>(
     const { train, test } = await (openImages
       ? openImages(decoding, open)
       : openedImages(options, decoding, open, output));
-    const device = await openDevice();
-    try {
+    return await onDevices({ ...recovery, output, open: openDevice }, async (device) => {
       const { model, report } = await loadEncoder(device, checkpoint, encoderOptions(options), weights);
       for (const line of formatReport({ ...report, warnings: [] })) output.notice(line);
       for (const warning of report.warnings) output.warning(warning);
-      return await work({ device, model, train, test });
-    } finally {
-      device.close();
-    }
+      return work({ device, model, train, test });
+    });
   } finally {
     for (const one of open.reverse()) await one.close?.();
   }

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { Device } from "../../engine/index.ts";
 import { MemoryRunStore } from "../../refiner/index.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
@@ -17,11 +18,11 @@ import {
   openEvaluationDevice,
   openEvaluationFolder,
 } from "./evaluation_folder.ts";
-import { type JobDoors, withEvaluationJob } from "./evaluation_job.ts";
+import { type EvaluationJob, type JobDoors, withEvaluationJob } from "./evaluation_job.ts";
 import type { Evaluation, EvaluationLine } from "./evaluation_line.ts";
 import { checkPredictionFiles, writeConfusion, writePredictions } from "./prediction_files.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult } from "./protocol.ts";
-import { receiptFile, receiptInputs, receiptOf, requireSameProtocol } from "./receipt.ts";
+import { type ReceiptInputs, receiptFile, receiptInputs, receiptOf, requireSameProtocol } from "./receipt.ts";
 
 /** `mimrefine evaluate NAME`: what all protocols share around what one does. */
 export function protocolCommand<Options extends ProtocolOptions>(
@@ -141,35 +142,54 @@ interface Evaluated {
 async function evaluateOne<Options extends ProtocolOptions>(
   { protocol, command, output, signal }: Session<Options>,
   options: Options,
-  where: EvaluationFolder,
+  given: EvaluationFolder,
 ): Promise<Evaluated | undefined> {
   const startMs = performance.now();
   const { openImages } = protocol;
-  const doors = {
-    openDevice: () => openEvaluationDevice(where, options, output),
-    ...(openImages ? { openImages: (...given: OpenImages) => openImages(options, ...given) } : {}),
+  const store = given.folder ?? new MemoryRunStore();
+  let where = given;
+  let begun: Begun | undefined; // by an attempt whose device was lost
+  const openDevice = async (): Promise<Device> => {
+    const device = await openEvaluationDevice(where, options, output);
+    if (begun) device.tuning.load(begun.tuning);
+    return device;
+  };
+  const begin = async (job: EvaluationJob): Promise<Begun | undefined> => {
+    const planned = { ...job, output, resume: where.stored !== undefined };
+    if ((await protocol.plan?.(planned, options, command)) === false) return undefined;
+    const inputs = await receiptInputs(job, options);
+    const { device } = job;
+    where = await beginEvaluation(where, { protocol: protocol.name, device, command, inputs, output });
+    return { inputs, tuning: device.tuning.entries() };
   };
   return withEvaluationJob(
     options,
     output,
     async (job) => {
-      const resume = where.stored !== undefined;
-      const isWanted = (await protocol.plan?.({ ...job, output, resume }, options, command)) ?? true;
-      if (!isWanted) return undefined;
-      const inputs = await receiptInputs(job, options);
-      await beginEvaluation(where, { protocol: protocol.name, device: job.device, command, inputs, output });
-      const store = where.folder ?? new MemoryRunStore();
-      const run = { ...job, store, resume, signal, output };
-      const result = await protocol.evaluate(run, options, command);
+      const resume = begun ? protocol.isResumable : where.stored !== undefined;
+      begun ??= await begin(job);
+      if (!begun) return undefined;
+      const result = await protocol.evaluate({ ...job, store, resume, signal, output }, options, command);
       if (!result) return undefined;
-      const receipt = receiptOf(protocol.name, result, inputs, job, options.seed);
+      const receipt = receiptOf(protocol.name, result, begun.inputs, job, options.seed);
       await writeFiles(result, options, job.test);
       await where.folder?.writeText(receiptFile, `${JSON.stringify(receipt, null, 2)}\n`);
       const seconds = (performance.now() - startMs) / 1000;
       return { result, evaluation: { receipt, details: { ...result.details }, seconds } };
     },
-    doors,
+    {
+      openDevice,
+      recovery: { store, signal },
+      ...(openImages ? { openImages: (...given: OpenImages) => openImages(options, ...given) } : {}),
+    },
   );
+}
+
+/** What stays of an attempt for the next one. */
+interface Begun {
+  readonly inputs: ReceiptInputs;
+  /** Kernel variants of its device. */
+  readonly tuning: ReturnType<Device["tuning"]["entries"]>;
 }
 
 type OpenImages = Parameters<NonNullable<JobDoors["openImages"]>>;

@@ -73,6 +73,11 @@ export class VtabResults {
     await this.store.writeText(this.#file(run), `${JSON.stringify(value)}\n`);
   }
 
+  /** Finished runs, of whatever settings. */
+  async count(): Promise<number> {
+    return (await this.store.list(folder)).filter((file) => file.endsWith(".json")).length;
+  }
+
   /** Removes the results of earlier runs. */
   async clear(): Promise<void> {
     for (const file of await this.store.list(folder)) await this.store.remove(`${folder}/${file}`);
