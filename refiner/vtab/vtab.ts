@@ -93,7 +93,7 @@ class Runner {
     this.#told.clear();
     const search = yield* this.#runs(task, searchRuns(task.name, config), sidePixels);
     if (!search) return undefined;
-    const rate = search.length > 0 ? chosenRate(search) : (config.rates[0] ?? Number.NaN);
+    const rate = search.length > 0 ? chosenRate(search) : (config.learningRates[0] ?? Number.NaN);
     const final = yield* this.#runs(task, finalRuns(task.name, config, rate), sidePixels);
     return final && summaryOfTask(search, final, labelsOf(task, "test"));
   }

@@ -10,13 +10,13 @@ const { frozenShare, layerDecay, weightDecay, microBatch, recompute, precision, 
 
 /** Every setting of VTAB-1k. Defaults are those of vtab1k-pytorch, as MIM-Refiner (arXiv 2402.10093) is evaluated. */
 export const vtabSchema = z.strictObject({
-  rates: z
+  learningRates: z
     .array(z.number().gt(0))
     .min(1)
     .describe("learning rates that are searched; not scaled with the batch")
     .default([1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4]),
   seeds: count.describe("runs per learning rate, and of the chosen one; their mean counts").default(5),
-  epochs: count.describe("passes over the training images").default(50),
+  epochs: count.describe("passes over the images").default(50),
   batch: count.describe("images per update").default(64),
   layerDecay,
   weightDecay,
@@ -40,7 +40,7 @@ export type VtabPreset = (typeof vtabPresets)[number];
  * a task instead of 30, for a first look and for lists that are shorter than the published ones.
  */
 export function vtabPreset(name: VtabPreset, { width, blocks, patchPixels }: VitConfig): Partial<VtabConfig> {
-  if (name === "small") return { rates: [1e-3, 2.5e-4], seeds: 2, epochs: 20, batch: 16 };
+  if (name === "small") return { learningRates: [1e-3, 2.5e-4], seeds: 2, epochs: 20, batch: 16 };
   const { twob14 } = vitPresets;
   const isLargest = width === twob14.width && blocks === twob14.blocks && patchPixels === twob14.patchPixels;
   return isLargest ? { frozenShare: 0.25 } : {};
@@ -53,9 +53,10 @@ export function vtabPreset(name: VtabPreset, { width, blocks, patchPixels }: Vit
  */
 export function vtabConfig(settings: Readonly<Record<string, unknown>> = {}): VtabConfig {
   const config = parseConfig(vtabSchema, settings, "vtab");
-  const twice = config.rates.find((rate, i) => config.rates.indexOf(rate) !== i);
+  const { learningRates: rates } = config;
+  const twice = rates.find((rate, i) => rates.indexOf(rate) !== i);
   if (twice !== undefined)
-    throw new OptionError(`vtab: the rate ${twice} is given twice; each is searched once, so give it once`);
+    throw new OptionError(`vtab: the learning rate ${twice} is given twice; each is searched once, so give it once`);
   return config;
 }
 
@@ -64,7 +65,7 @@ export function vtabFinetuning(
   config: VtabConfig,
   { rate, seed, pixels }: { readonly rate: number; readonly seed: number; readonly pixels: number },
 ): FinetuneConfig {
-  const { rates: _, seeds: __, batch, epochs, ...shared } = config;
+  const { learningRates: _, seeds: __, batch, epochs, ...shared } = config;
   return finetuneConfig({
     ...shared,
     ...{ batch, epochs, seed, pixels },

@@ -104,7 +104,7 @@ export async function timeVtab(
 
 /** The runs of a task, whichever rate is chosen. */
 function runsOf(task: VtabTask, config: VtabConfig): VtabRunSize[] {
-  return [...searchRuns(task.name, config), ...finalRuns(task.name, config, config.rates[0] ?? 0)].map((run) =>
+  return [...searchRuns(task.name, config), ...finalRuns(task.name, config, config.learningRates[0] ?? 0)].map((run) =>
     sizeOfRun(task, config, run),
   );
 }

@@ -84,9 +84,9 @@ export function labelsOf(task: VtabTask, list: (typeof vtabLists)[number]): Int3
 }
 
 /** The runs that search a task's rate: none where there is only one. */
-export function searchRuns(task: string, { rates, seeds, seed }: VtabConfig): VtabRunName[] {
-  if (rates.length === 1) return [];
-  return rates.flatMap((rate) =>
+export function searchRuns(task: string, { learningRates, seeds, seed }: VtabConfig): VtabRunName[] {
+  if (learningRates.length === 1) return [];
+  return learningRates.flatMap((rate) =>
     Array.from({ length: seeds }, (_, i): VtabRunName => ({ task, stage: "search", rate, seed: seed + i })),
   );
 }

@@ -148,11 +148,11 @@ async function evaluateVtab(
   const found = await followVtab(run, { config, tasks, imagePixels: options.imageSize });
   if (!found.finished) return undefined;
   await run.store.writeText("table.csv", vtabCsv(found.tasks, found.groups));
-  const { rates, seeds, epochs, batch, layerDecay, weightDecay, frozenShare, precision } = config;
+  const { learningRates, seeds, epochs, batch, layerDecay, weightDecay, frozenShare, precision } = config;
   return {
     settings: {
       ...{ tasks: tasks.map(({ name }) => name), lists },
-      ...{ rates, seeds, epochs, batch, layerDecay, weightDecay, frozenShare, precision },
+      ...{ learningRates, seeds, epochs, batch, layerDecay, weightDecay, frozenShare, precision },
       fit: "squash",
       imageSize: options.imageSize ?? "its own",
     },
@@ -168,7 +168,7 @@ async function evaluateVtab(
   };
 }
 
-function selectionOf({ rates }: VtabConfig): Selection {
+function selectionOf({ learningRates: rates }: VtabConfig): Selection {
   if (rates.length === 1)
     return { on: "nothing", text: `nothing was chosen: the learning rate is ${rates[0]} on every task` };
   return {

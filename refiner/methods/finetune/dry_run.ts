@@ -6,7 +6,7 @@ import { decodedSide } from "./finetune_views.ts";
 import type { FinetuneRules } from "./parameter_groups.ts";
 
 /** What a fine-tuning is planned for. */
-export interface PlannedData {
+export interface FinetunePlanData {
   /** Number of training images. */
   readonly images: number;
   readonly classes: number;
@@ -45,7 +45,7 @@ export function planFinetuning(
   device: Device,
   vit: VitConfig,
   config: FinetuneConfig,
-  data: PlannedData,
+  data: FinetunePlanData,
 ): FinetunePlan {
   const encoder = new VisionTransformer(device, vit);
   const side = decodedSide(config, vit);
@@ -79,7 +79,7 @@ export function fittingMicroBatch(
   device: Device,
   vit: VitConfig,
   config: FinetuneConfig,
-  data: PlannedData,
+  data: FinetunePlanData,
   memoryBytes: number,
 ): { readonly microBatch: number; readonly recompute: boolean } | undefined {
   for (const recompute of config.recompute ? [true] : [false, true]) {
@@ -92,7 +92,7 @@ export function fittingMicroBatch(
 }
 
 /** Infinite where a tensor is over the limits of the device. */
-function plannedBytes(device: Device, vit: VitConfig, config: FinetuneConfig, data: PlannedData): number {
+function plannedBytes(device: Device, vit: VitConfig, config: FinetuneConfig, data: FinetunePlanData): number {
   try {
     return planFinetuning(device, vit, config, data).memory.total;
   } catch (error) {

@@ -38,7 +38,7 @@ beforeAll(async () => {
 });
 
 const short = ["--epochs", "2", "--batch", "16", "--rates", "0.1,1"];
-const vtab = ["--tasks", "svhn", "--rates", "0.01,0.001", "--seeds", "1", "--epochs", "4", "--batch", "8"];
+const vtab = ["--tasks", "svhn", "--learning-rates", "0.01,0.001", "--seeds", "1", "--epochs", "4", "--batch", "8"];
 
 describe("an evaluation whose device is lost", () => {
   it.each([

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type EvaluationLine, evaluationLineSchema, receiptSchema } from "../../../cli/evaluation/evaluation_line.ts";
@@ -52,7 +53,7 @@ beforeAll(async () => {
 const inputs = () => ["--weights", at("weights.safetensors"), "--images", at("tasks"), "--workers", "0"];
 const tasks = ["--tasks", "svhn,kitti"];
 /** 2 rates with 2 seeds, and 2 final runs, on each task: 12 runs of 4 epochs of 3 or 4 updates. */
-const small = ["--preset", "small", "--rates", "0.02,0.00001", "--epochs", "4", "--batch", "8", "--seed", "5"];
+const small = ["--preset", "small", "--learning-rates", "0.02,0.00001", "--epochs", "4", "--batch", "8", "--seed", "5"];
 
 async function evaluate(...args: readonly string[]) {
   const { code, out, err } = await start("evaluate", "vtab", ...args).ended;
@@ -120,7 +121,8 @@ print(json.dumps({"table": table, "runs": {" ".join(k): sum(v) / len(v) for k, v
   });
 
   it("gives the same bytes when it is killed in a search and in a final run", { timeout: 180_000 }, async () => {
-    const options = [...inputs(), ...tasks, ...small, "--seeds", "1", "--checkpoint-minutes", "0.00001"];
+    const long = ["--preset", "small", "--seeds", "1", "--epochs", "8", "--batch", "8"];
+    const options = [...inputs(), ...tasks, ...long, "--checkpoint-minutes", "0.00001"];
     const begin = (out: string) => start("evaluate", "vtab", ...options, "--out", out);
     const killed = at("killed");
     const finished = async () => (await readdir(join(killed, "runs")).catch(() => [])).length;
@@ -133,7 +135,8 @@ print(json.dumps({"table": table, "runs": {" ".join(k): sum(v) / len(v) for k, v
       await ended;
     }
     expect(await finished()).toBe(5); // of 6
-    expect((await evaluate("--resume", killed)).err).toContain("run 6 of 6: kitti, final");
+    const { err } = await evaluate("--resume", killed);
+    expect(err).toMatch(/resumed from checkpoints\/.*run 6 of 6: kitti, final/s);
     const straight = at("straight");
     expect((await begin(straight).ended).code).toBe(0);
     expect(await filesOf(killed)).toEqual(await filesOf(straight));
@@ -153,11 +156,15 @@ print(json.dumps({"table": table, "runs": {" ".join(k): sum(v) / len(v) for k, v
 
   it("sets two encoders side by side, and keeps them apart", { timeout: 120_000 }, async () => {
     await cp(at("weights.safetensors"), at("same.safetensors"));
-    const short = [...tasks, "--rates", "0.02", "--seeds", "1", "--epochs", "1", "--batch", "8"];
-    const out = ["--out", at("both"), "--compare", at("same.safetensors")];
+    const short = [...tasks, "--learning-rates", "0.02", "--seeds", "1", "--epochs", "1", "--batch", "8"];
+    const predicted = ["--predictions", at("both.parquet")];
+    const out = ["--out", at("both"), "--compare", at("same.safetensors"), ...predicted];
     const line = await lineOf(...inputs(), ...short, ...out);
     expect(line.receipt.selection.on).toBe("nothing"); // one rate: nothing to search
     expect(line.compared?.differences.map(({ difference }) => difference)).toEqual([0, 0, 0, 0, 0]);
+    const rows = await parquetReadObjects({ file: await asyncBufferFromFile(at("both.parquet")) });
+    expect(rows).toHaveLength(2 * 18);
+    expect(rows[0]).toMatchObject({ task: "svhn", seed: 0, path: at("tasks/svhn/images/000033.png"), label: "0" });
     expect(await readdir(at("both/runs"))).toEqual(["kitti.final.0.02.seed0.json", "svhn.final.0.02.seed0.json"]);
     expect(await readdir(at("both/compared/runs"))).toEqual(await readdir(at("both/runs")));
     await lineOf(...inputs(), ...short, "--layer-decay", "0.5", "--out", at("other"));
@@ -180,7 +187,9 @@ print(json.dumps({"table": table, "runs": {" ".join(k): sum(v) / len(v) for k, v
     expect(await failing("tasks", ...tasks, "--test", at("tasks"))).toMatch(/^2 .*--test has no meaning here/s);
     expect(await failing("tasks", ...tasks, "--confusion", at("x.csv"))).toMatch(/^2 .*take --predictions/s);
     expect(await failing("tasks", ...tasks, "--preset", "large")).toMatch(/^2 .*choose from paper, small/s);
-    expect(await failing("tasks", ...tasks, "--rates", "0.1,0.1")).toMatch(/^2 .*the rate 0.1 is given twice/s);
+    expect(await failing("tasks", ...tasks, "--learning-rates", "0.1,0.1")).toMatch(
+      /^2 .*the learning rate 0.1 is given twice/s,
+    );
     expect(await failing("tasks", ...tasks)).toMatch(
       /^1 .*train800 of svhn has 24 images, less than one batch of 64; use/s,
     );

@@ -45,7 +45,7 @@ function task(name: string, classes = 2): VtabTask {
   };
 }
 
-const config = vtabConfig({ rates: [0.02, 1e-7], seeds: 2, epochs: 3, batch: 8 });
+const config = vtabConfig({ learningRates: [0.02, 1e-7], seeds: 2, epochs: 3, batch: 8 });
 
 async function outcomeOf(events: ReturnType<typeof vtab>) {
   const told = [];
@@ -104,11 +104,11 @@ describe("vtab", () => {
 
   it("counts a rate that diverges as wrong everywhere, in the search only", { timeout: 120_000 }, async () => {
     const encoder = smallEncoder(device);
-    const wild = vtabConfig({ rates: [1e30, 0.02], seeds: 1, epochs: 3, batch: 8 });
+    const wild = vtabConfig({ learningRates: [1e30, 0.02], seeds: 1, epochs: 3, batch: 8 });
     const { result, told } = await outcomeOf(vtab({ encoder, tasks: [task("dtd")], config: wild }));
     expect(result.tasks[0]).toMatchObject({ rate: 0.02, search: [{ rate: 1e30, accuracy: 0 }, { rate: 0.02 }] });
     expect(told).toContainEqual({ kind: "notice", text: expect.stringMatching(/^rate 1e\+30 diverges on dtd/) });
-    const alone = vtab({ encoder, tasks: [task("dtd")], config: { ...wild, rates: [1e30] } });
+    const alone = vtab({ encoder, tasks: [task("dtd")], config: { ...wild, learningRates: [1e30] } });
     await expect(outcomeOf(alone)).rejects.toThrow(/the loss is NaN/);
   });
 
@@ -134,7 +134,7 @@ describe("vtab", () => {
 
 describe("the rules of VTAB-1k", () => {
   it("are the published ones by default, with 2B/14 partly frozen", () => {
-    const { rates, seeds, epochs, batch, layerDecay, weightDecay, frozenShare } = vtabConfig();
+    const { learningRates: rates, seeds, epochs, batch, layerDecay, weightDecay, frozenShare } = vtabConfig();
     expect([rates, seeds, epochs, batch]).toEqual([[1e-3, 7.5e-4, 5e-4, 2.5e-4, 1e-4], 5, 50, 64]);
     expect([layerDecay, weightDecay, frozenShare]).toEqual([0.75, 0.05, 0]);
     const twob14 = { patchPixels: 14, width: 2560, blocks: 24, heads: 32, channels: 3, heightPixels: 224 };
