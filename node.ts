@@ -3,3 +3,11 @@ export { fileSource, writeBytesAtomic, writeFileAtomic } from "./engine/platform
 export { type DecoderOptions, type OpenImagesOptions, openDecoder, openImages } from "./refiner/data/index_node.ts";
 export { RunFolderError } from "./refiner/training/run_folder_error.ts";
 export { RunFolder } from "./refiner/training/run_folder_node.ts";
+export {
+  openVtabImages,
+  readVtabFolder,
+  type VtabFolder,
+  type VtabImage,
+  type VtabListFile,
+  vtabTasksOf,
+} from "./refiner/vtab/vtab_folder_node.ts";

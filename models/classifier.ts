@@ -15,6 +15,11 @@ export interface ClassifierDescription {
   /** Normalisation of the pixels, per channel, on the scale 0 … 1. */
   readonly mean: readonly number[];
   readonly deviation: readonly number[];
+  /**
+   * False: the head reads an encoder in post-norm form as it ends, as VTAB-1k's fine-tuning does. Default: such an encoder gets a norm of
+   * the head; the others have their last one in either case.
+   */
+  readonly headNorm?: boolean;
 }
 
 /** What a classifier's forward pass takes of an encoder's. */
@@ -24,13 +29,17 @@ export type ClassifierForwardOptions = Pick<ForwardOptions, "keep" | "recompute"
 export const trainedPositions = "pos_embed.embed";
 
 /** Parameters of a classifier: the encoder's, its positions, a norm of the head where the encoder ends without one, the head. */
-export function classifierParameters(config: VitConfig, classes: number): ParameterEntry[] {
+export function classifierParameters(
+  config: VitConfig,
+  classes: number,
+  { headNorm = true }: Pick<ClassifierDescription, "headNorm"> = {},
+): ParameterEntry[] {
   const { width, blocks, kind, heightPixels, widthPixels } = config;
   const [rows, columns] = gridOf(config, heightPixels, widthPixels);
   return [
     ...vitParameters(config),
     { name: trainedPositions, shape: [1, rows, columns, width], initialization: "zeros", depth: 0 },
-    ...(kind === "postnorm" ? normParameters("head_norm", width, blocks + 1) : []),
+    ...(kind === "postnorm" && headNorm ? normParameters("head_norm", width, blocks + 1) : []),
     ...linearParameters("head", width, classes, blocks + 1, "head"),
   ];
 }
@@ -58,7 +67,8 @@ export class Classifier {
     if (classNames.length === 0) throw new OptionError("classifier: there are no classes; give at least 2");
     if (pooling === "cls" && config.classTokens === 0)
       throw new OptionError("classifier: the encoder has no class token to pool; use avg");
-    this.parameters = parameters ?? new Arena(device, "classifier", classifierParameters(config, classNames.length));
+    this.parameters =
+      parameters ?? new Arena(device, "classifier", classifierParameters(config, classNames.length, description));
     this.encoder = new VisionTransformer(device, config, this.parameters, this.parameters.get(trainedPositions));
   }
 
@@ -77,7 +87,7 @@ export class Classifier {
 
   /** Depth of a parameter for layer-wise decay: 0 embedding and positions, j + 1 block j, blocks + 1 last norm and head. */
   depthOf(name: string): number {
-    const entries = classifierParameters(this.config, this.description.classNames.length);
+    const entries = classifierParameters(this.config, this.description.classNames.length, this.description);
     const entry = entries.find((parameter) => parameter.name === name);
     if (!entry) throw new OptionError(`classifier: no parameter named ${name}`);
     return entry.depth;
@@ -104,7 +114,8 @@ export class Classifier {
    */
   head(pooled: Tensor): Tensor {
     const { config, parameters } = this;
-    const normed = norm(parameters, config.kind === "prenorm" ? "norm" : "head_norm", pooled, config.epsilon);
+    const name = config.kind === "prenorm" ? "norm" : "head_norm";
+    const normed = parameters.has(`${name}.weight`) ? norm(parameters, name, pooled, config.epsilon) : pooled;
     const { weight, bias } = dense(parameters, "head");
     return linear(normed, weight, { bias });
   }

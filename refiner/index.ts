@@ -33,3 +33,18 @@ export { workersSchema } from "./methods/workers_setting.ts";
 export { CollapseError } from "./training/collapse_error.ts";
 export { MemoryRunStore, type RunStore } from "./training/run_store.ts";
 export { learningRateAt, peakLearningRate, type Schedule } from "./training/schedule.ts";
+export { type VtabOptions, type VtabResult, vtab } from "./vtab/vtab.ts";
+export {
+  type VtabConfig,
+  type VtabPreset,
+  vtabConfig,
+  vtabPreset,
+  vtabPresets,
+  vtabSchema,
+} from "./vtab/vtab_config.ts";
+export type { VtabEvent } from "./vtab/vtab_events.ts";
+export { parseVtabList, type VtabLine } from "./vtab/vtab_lists.ts";
+export { type PlannedVtab, planVtab, timeVtab, type VtabPlan, type VtabTime } from "./vtab/vtab_plan.ts";
+export type { VtabRun, VtabRunName } from "./vtab/vtab_results.ts";
+export type { VtabGroupResult, VtabMean, VtabTaskResult } from "./vtab/vtab_summary.ts";
+export { type VtabGroup, type VtabList, type VtabTask, type VtabTaskName, vtabTasks } from "./vtab/vtab_tasks.ts";

@@ -207,6 +207,20 @@ export const refinerRooms = [
     ],
   },
   {
+    room: "refiner/vtab",
+    holds: "VTAB-1k: fine-tuning as a measurement",
+    imports: [
+      ...publicBelow,
+      ...data,
+      "refiner/data/index",
+      "refiner/data/masks",
+      "refiner/training",
+      "refiner/evaluation",
+      "refiner/methods",
+      "refiner/methods/finetune",
+    ],
+  },
+  {
     room: "refiner/conformance",
     holds: "fixtures against the functions that the commands use",
     imports: ["engine/*", "models/*", "refiner/*"],

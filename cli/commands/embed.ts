@@ -20,6 +20,7 @@ import {
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { onDevices } from "../runs/recovery.ts";
 
 interface EmbedOptions extends CommonOptions, EncoderCommandOptions, ImageOptions {
   readonly weights?: string;
@@ -84,8 +85,8 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
     output,
   );
   try {
-    const device = await openCommandDevice(options, output);
-    try {
+    const open = () => openCommandDevice(options, output);
+    await onDevices({ output, open }, async (device) => {
       const { model, place } = await loadModel(device, weights, options, output);
       const { config } = model;
       const extractor = new FeatureExtractor(model, featureOptions(config, options));
@@ -95,9 +96,7 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
       const making = { weights, config, place, classPosition, block, pooling, ...side };
       await embedImages({ extractor, source, out, format, making }, options, output);
       extractor.destroy();
-    } finally {
-      device.close();
-    }
+    });
   } finally {
     await source.close?.();
   }

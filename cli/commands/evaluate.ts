@@ -8,6 +8,7 @@ import { linearProtocol, transferProtocol } from "../evaluation/protocols/linear
 import { lowShotProtocol } from "../evaluation/protocols/lowshot_protocol.ts";
 import { robustnessProtocol } from "../evaluation/protocols/robustness_protocol.ts";
 import { segmentProtocol } from "../evaluation/protocols/segment_protocol.ts";
+import { vtabProtocol } from "../evaluation/protocols/vtab_protocol.ts";
 import type { CommandContext } from "../program/context.ts";
 
 /** `mimrefine evaluate PROTOCOL` */
@@ -25,6 +26,7 @@ export function evaluateCommand(context: CommandContext): Command {
   command.addCommand(protocolCommand(context, clusterProtocol));
   command.addCommand(protocolCommand(context, robustnessProtocol));
   command.addCommand(protocolCommand(context, labelFreeProtocol));
+  command.addCommand(protocolCommand(context, vtabProtocol));
   command.addCommand(compareCommand(context));
   return command;
 }

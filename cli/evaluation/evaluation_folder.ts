@@ -25,7 +25,7 @@ export interface EvaluationFolder {
   readonly release: () => Promise<void>;
 }
 
-const nowhere: EvaluationFolder = { folder: undefined, stored: undefined, release: async () => undefined };
+export const nowhere: EvaluationFolder = { folder: undefined, stored: undefined, release: async () => undefined };
 
 /**
  * Opens the folder of `--out` or `--resume`, if there is one; an evaluation that goes on gets the options that it began with.
@@ -87,26 +87,29 @@ export async function openEvaluationDevice(
  * Called before an evaluation writes anything: removes what it replaces, and writes what it was asked for. One that goes on is
  * compared with what it began with.
  *
+ * @returns where it goes on if its device is lost
  * @throws UsageError if its images or weights are others by now, unless overriding
  */
 export async function beginEvaluation(
-  { folder, stored }: EvaluationFolder,
+  where: EvaluationFolder,
   { protocol, device, command, inputs, output }: BegunEvaluation,
-): Promise<void> {
-  if (!folder) return;
+): Promise<EvaluationFolder> {
+  const { folder, stored } = where;
+  if (!folder) return where;
   const options = givenOptions(command);
   const { encoder, train, test } = inputs;
   const fingerprint = { images: train.digest, test: test.digest, weights: encoder.digest };
   if (stored) {
     const isOverride = command.getOptionValue("override") === true;
     checkSameData(stored, train.images, fingerprint, { isOverride, output });
-    return;
+    return where;
   }
   await removeOldRun(folder);
   await writeStoredRun(folder, "evaluate", device, {
     ...{ images: train.path, imageCount: train.images, fingerprint },
     settings: { protocol, options },
   });
+  return { ...where, stored: await readStoredRun(folder, "evaluate") };
 }
 
 /** What an evaluation says about itself. */

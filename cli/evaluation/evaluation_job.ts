@@ -27,6 +27,7 @@ import {
   openCommandDevice,
 } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
+import { onDevices, type RecoverableRun } from "../runs/recovery.ts";
 
 /** What a command that evaluates an encoder opens. */
 export interface JobOptions extends CommonOptions, EncoderCommandOptions, ImageOptions {
@@ -80,16 +81,30 @@ export interface EvaluationJob {
   readonly test: ImageSource;
 }
 
-/**
- * Opens images, device and weights, does the work, and closes everything.
- *
- * @param openDevice - default: as the options say
- */
+/** How the images of an encoder are read. */
+export type JobDecoding = Parameters<typeof openCommandImages>[1];
+
+/** Training and test images. */
+export interface JobImages {
+  readonly train: ImageSource;
+  readonly test: ImageSource;
+}
+
+/** How a job opens what it works with, where it is not by its options alone. */
+export interface JobDoors {
+  readonly openDevice?: () => Promise<Device>;
+  /** Where a new device goes on if one is lost, and what ends that. */
+  readonly recovery?: Pick<RecoverableRun, "store" | "signal">;
+  /** Adds what it opened to `open`. */
+  readonly openImages?: (decoding: JobDecoding, open: { close?(): Promise<void> }[]) => Promise<JobImages>;
+}
+
+/** Opens images, device and weights, does the work (again on a new device, if one is lost), and closes everything. */
 export async function withEvaluationJob<T>(
   options: JobOptions,
   output: Output,
   work: (job: EvaluationJob) => Promise<T>,
-  openDevice: () => Promise<Device> = () => openCommandDevice(options, output),
+  { openDevice = () => openCommandDevice(options, output), openImages, recovery = {} }: JobDoors = {},
 ): Promise<T> {
   const { weights } = options;
   const checkpoint = await openCheckpoint(await fileSource(weights));
@@ -101,32 +116,31 @@ export async function withEvaluationJob<T>(
       workers: options.workers,
       imageKey: options.imageKey,
     };
-    const images = await openCommandImages(options.images, decoding, output);
-    open.push(images);
-    const { train, test } =
-      options.test === undefined ? heldOut(images) : await apart(images, options.test, decoding, open, output);
-    const device = await openDevice();
-    try {
+    const { train, test } = await (openImages
+      ? openImages(decoding, open)
+      : openedImages(options, decoding, open, output));
+    return await onDevices({ ...recovery, output, open: openDevice }, async (device) => {
       const { model, report } = await loadEncoder(device, checkpoint, encoderOptions(options), weights);
       for (const line of formatReport({ ...report, warnings: [] })) output.notice(line);
       for (const warning of report.warnings) output.warning(warning);
-      return await work({ device, model, train, test });
-    } finally {
-      device.close();
-    }
+      return work({ device, model, train, test });
+    });
   } finally {
     for (const one of open.reverse()) await one.close?.();
   }
 }
 
-async function apart(
-  train: ImageSource,
-  path: string,
-  decoding: Parameters<typeof openCommandImages>[1],
+/** The images of `--images` and `--test`, or every fifth of the former as test images. */
+async function openedImages(
+  { images, test: testPath }: JobOptions,
+  decoding: JobDecoding,
   open: { close?(): Promise<void> }[],
   output: Output,
-): Promise<{ train: ImageSource; test: ImageSource }> {
-  const test = await openTestImages(path, train, decoding, output);
+): Promise<JobImages> {
+  const train = await openCommandImages(images, decoding, output);
+  open.push(train);
+  if (testPath === undefined) return heldOut(train);
+  const test = await openTestImages(testPath, train, decoding, output);
   open.push(test);
   return { train, test };
 }

@@ -40,14 +40,38 @@ function rowsOf(
 /** Writes path, label, prediction and probability of every test image. */
 export async function writePredictions(path: string, predictions: TestPredictions, test: ImageSource): Promise<void> {
   const rows = rowsOf(predictions, test);
-  const write = (sink: ByteSink) => (/\.parquet$/i.test(path) ? writeParquet(sink, rows) : writeCsv(sink, rows));
-  await writeFileAtomic(path, write, { overwrite: true });
+  await writePredictionTable(
+    path,
+    columns,
+    rows.map((row) => columns.map(({ name }) => row[name])),
+  );
 }
 
-const columns = ["path", "label", "prediction", "probability"] as const;
+const columns = [
+  { name: "path", kind: "text" },
+  { name: "label", kind: "text" },
+  { name: "prediction", kind: "optional text" },
+  { name: "probability", kind: "optional number" },
+] as const satisfies readonly PredictionColumn[];
 
-function writeCsv(sink: ByteSink, rows: readonly PredictionRow[]): Promise<void> {
-  return writeTable(sink, [columns, ...rows.map((row) => columns.map((column) => row[column]))]);
+/** A column of predictions. */
+export interface PredictionColumn {
+  readonly name: string;
+  readonly kind: "text" | "optional text" | "whole number" | "optional number";
+}
+
+type Cell = string | number | null;
+
+/** Writes a table of predictions as its name ends: .csv or .parquet. */
+export async function writePredictionTable(
+  path: string,
+  table: readonly PredictionColumn[],
+  rows: readonly (readonly Cell[])[],
+): Promise<void> {
+  const names = table.map(({ name }) => name);
+  const write = (sink: ByteSink) =>
+    /\.parquet$/i.test(path) ? writeParquet(sink, table, rows) : writeTable(sink, [names, ...rows]);
+  await writeFileAtomic(path, write, { overwrite: true });
 }
 
 /** Writes rows as CSV. */
@@ -59,21 +83,29 @@ export async function writeTable(
   await sink.write(new TextEncoder().encode(text));
 }
 
-async function writeParquet(sink: ByteSink, rows: readonly PredictionRow[]): Promise<void> {
+const parquetTypes = {
+  text: { type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "REQUIRED" },
+  "optional text": { type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "OPTIONAL" },
+  "whole number": { type: "INT32", repetition_type: "REQUIRED" },
+  "optional number": { type: "FLOAT", repetition_type: "OPTIONAL" },
+} as const;
+
+async function writeParquet(
+  sink: ByteSink,
+  table: readonly PredictionColumn[],
+  rows: readonly (readonly Cell[])[],
+): Promise<void> {
   const writer = new ByteWriter();
-  const table = new ParquetWriter({
+  const parquet = new ParquetWriter({
     writer,
     createdBy: "mimrefine",
     schema: [
-      { name: "root", num_children: columns.length },
-      { name: "path", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "REQUIRED" },
-      { name: "label", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "REQUIRED" },
-      { name: "prediction", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "OPTIONAL" },
-      { name: "probability", type: "FLOAT", repetition_type: "OPTIONAL" },
+      { name: "root", num_children: table.length },
+      ...table.map(({ name, kind }) => ({ name, ...parquetTypes[kind] })),
     ],
   });
-  await table.write({ columnData: columns.map((name) => ({ name, data: rows.map((row) => row[name]) })) });
-  await table.finish();
+  await parquet.write({ columnData: table.map(({ name }, i) => ({ name, data: rows.map((row) => row[i]) })) });
+  await parquet.finish();
   await sink.write(new Uint8Array(writer.buffer, 0, writer.index));
 }
 

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { Sensitivity, TestPredictions } from "../../refiner/evaluation/index.ts";
 import type { RunStore } from "../../refiner/index.ts";
 import type { Output } from "../output/streams.ts";
-import type { EvaluationJob, JobOptions } from "./evaluation_job.ts";
+import type { EvaluationJob, JobDecoding, JobImages, JobOptions } from "./evaluation_job.ts";
 import type { Score, Selection, UsedPreset } from "./evaluation_line.ts";
 import type { ProtocolPresets } from "./protocol_presets.ts";
 
@@ -20,6 +20,8 @@ export interface ProtocolOptions extends JobOptions {
   readonly compare?: string;
   /** Where the protocol has variants to score. */
   readonly sensitivity?: boolean;
+  /** Where the protocol plans. */
+  readonly dryRun?: boolean;
 }
 
 /** What a protocol works with: one encoder and its images. */
@@ -52,7 +54,12 @@ export interface ProtocolResult {
   readonly sensitivity?: Sensitivity | undefined;
   /** Where the protocol chose one by itself. */
   readonly preset?: UsedPreset | undefined;
+  /** Writes `--predictions` where an image has more than one. */
+  readonly writePredictions?: (path: string) => Promise<void>;
 }
+
+/** What a protocol plans for. */
+export type PlannedProtocolRun = EvaluationJob & Pick<ProtocolRun, "output" | "resume">;
 
 /**
  * A way to judge an encoder: `mimrefine evaluate NAME`. All protocols share their inputs, outputs, receipts and comparisons
@@ -78,6 +85,10 @@ export interface Protocol<Options extends ProtocolOptions> {
    * @throws UsageError
    */
   check?(options: Options, command: Command): Promise<void>;
+  /** Opens its images where they are no set; default: those of `--images` and `--test`. Adds what it opened to `open`. */
+  openImages?(options: Options, decoding: JobDecoding, open: { close?(): Promise<void> }[]): Promise<JobImages>;
+  /** Tells what it will take, before anything is written. @returns whether it is to be done */
+  plan?(run: PlannedProtocolRun, options: Options, command: Command): Promise<boolean>;
   /** @returns undefined if the signal ended it early */
   evaluate(run: ProtocolRun, options: Options, command: Command): Promise<ProtocolResult | undefined>;
 }

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { Device } from "../../engine/index.ts";
 import { MemoryRunStore } from "../../refiner/index.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
@@ -13,15 +14,16 @@ import {
   comparedFolder,
   type EvaluationFolder,
   isResumed,
+  nowhere,
   openEvaluationDevice,
   openEvaluationFolder,
 } from "./evaluation_folder.ts";
-import { withEvaluationJob } from "./evaluation_job.ts";
+import { type EvaluationJob, type JobDoors, withEvaluationJob } from "./evaluation_job.ts";
 import type { Evaluation, EvaluationLine, UsedPreset } from "./evaluation_line.ts";
 import { checkPredictionFiles, writeConfusion, writePredictions } from "./prediction_files.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult } from "./protocol.ts";
 import { applyPreset, usedPresetText } from "./protocol_presets.ts";
-import { receiptFile, receiptInputs, receiptOf, requireSameProtocol } from "./receipt.ts";
+import { type ReceiptInputs, receiptFile, receiptInputs, receiptOf, requireSameProtocol } from "./receipt.ts";
 import { sensitivityTable } from "./sensitivity_table.ts";
 
 /** `mimrefine evaluate NAME`: what all protocols share around what one does. */
@@ -61,7 +63,7 @@ async function evaluate<Options extends ProtocolOptions>(
 ): Promise<void> {
   const given = command.opts<Options>();
   const output = outputOf(context, given);
-  const where = await openEvaluationFolder(protocol.name, command, given);
+  const where = given.dryRun ? nowhere : await openEvaluationFolder(protocol.name, command, given);
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
     const preset = applyPreset(protocol, command);
@@ -147,36 +149,68 @@ interface Evaluated {
 async function evaluateOne<Options extends ProtocolOptions>(
   { protocol, command, output, signal, preset }: Session<Options>,
   options: Options,
-  where: EvaluationFolder,
+  given: EvaluationFolder,
 ): Promise<Evaluated | undefined> {
   const startMs = performance.now();
-  const openDevice = () => openEvaluationDevice(where, options, output);
+  const { openImages } = protocol;
+  const store = given.folder ?? new MemoryRunStore();
+  let where = given;
+  let begun: Begun | undefined; // by an attempt whose device was lost
+  const openDevice = async (): Promise<Device> => {
+    const device = await openEvaluationDevice(where, options, output);
+    if (begun) device.tuning.load(begun.tuning);
+    return device;
+  };
+  const begin = async (job: EvaluationJob): Promise<Begun | undefined> => {
+    const planned = { ...job, output, resume: where.stored !== undefined };
+    if ((await protocol.plan?.(planned, options, command)) === false) return undefined;
+    const inputs = await receiptInputs(job, options);
+    const { device } = job;
+    where = await beginEvaluation(where, { protocol: protocol.name, device, command, inputs, output });
+    return { inputs, tuning: device.tuning.entries() };
+  };
   return withEvaluationJob(
     options,
     output,
     async (job) => {
-      const inputs = await receiptInputs(job, options);
-      await beginEvaluation(where, { protocol: protocol.name, device: job.device, command, inputs, output });
-      const store = where.folder ?? new MemoryRunStore();
-      const run = { ...job, store, resume: where.stored !== undefined, signal, output };
-      const found = await protocol.evaluate(run, options, command);
+      const resume = begun ? protocol.isResumable : where.stored !== undefined;
+      begun ??= await begin(job);
+      if (!begun) return undefined;
+      const found = await protocol.evaluate({ ...job, store, resume, signal, output }, options, command);
       if (!found) return undefined;
       const result = { preset, ...found };
-      const receipt = receiptOf(protocol.name, result, inputs, job, options.seed);
+      const receipt = receiptOf(protocol.name, result, begun.inputs, job, options.seed);
       await writeFiles(result, options, job.test);
       await where.folder?.writeText(receiptFile, `${JSON.stringify(receipt, null, 2)}\n`);
       const seconds = (performance.now() - startMs) / 1000;
       return { result, evaluation: { receipt, details: { ...result.details }, seconds } };
     },
-    openDevice,
+    {
+      openDevice,
+      recovery: { store, signal },
+      ...(openImages ? { openImages: (...given: OpenImages) => openImages(options, ...given) } : {}),
+    },
   );
 }
 
+/** What stays of an attempt for the next one. */
+interface Begun {
+  readonly inputs: ReceiptInputs;
+  /** Kernel variants of its device. */
+  readonly tuning: ReturnType<Device["tuning"]["entries"]>;
+}
+
+type OpenImages = Parameters<NonNullable<JobDoors["openImages"]>>;
+
 async function writeFiles(
-  { predictions }: ProtocolResult,
+  { predictions, writePredictions: writeOwn }: ProtocolResult,
   options: ProtocolOptions,
   test: Parameters<typeof writePredictions>[2],
 ): Promise<void> {
+  if (writeOwn) {
+    if (options.predictions !== undefined) await writeOwn(options.predictions);
+    return;
+  }
   if (!predictions) {
     if (options.predictions === undefined && options.confusion === undefined) return;
     throw new UsageError("evaluate: this protocol predicts no classes; drop --predictions and --confusion");

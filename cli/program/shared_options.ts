@@ -38,7 +38,7 @@ const shared = {
     flags: "--override",
     description: "with --resume, force settings that differ from those of the run",
   },
-  dryRun: { flags: "--dry-run", description: "print the memory that a run would take; computes nothing" },
+  dryRun: { flags: "--dry-run", description: "print what a run would take, and end" },
   preset: { flags: "--preset <name>", description: "settings to begin with" },
   predictions: {
     flags: "--predictions <file>",

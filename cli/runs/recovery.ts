@@ -1,27 +1,29 @@
 import { setTimeout } from "node:timers/promises";
 import { type Device, DeviceLostError } from "../../engine/index.ts";
 import { runCheckpointFiles } from "../../refiner/training/run_checkpoint.ts";
-import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
+import type { RunStore } from "../../refiner/training/run_store.ts";
+import { vtabProgress } from "../../refiner/vtab/vtab_progress.ts";
 import type { Output } from "../output/streams.ts";
 
-/** Tries on new devices that bring no new checkpoint before a run gives up. */
+/** Tries on new devices that bring no progress before a run gives up. */
 const triesWithoutProgress = 3;
 /** A driver that was reset takes a moment until it opens devices again. */
 const pauseMs = 500;
 
-/** A run that goes on by itself when its device is lost. */
+/** Work that goes on by itself when its device is lost. */
 export interface RecoverableRun {
-  readonly store: RunFolder;
+  /** Where checkpoints and results tell progress; without, every try begins at the beginning. */
+  readonly store?: RunStore;
   readonly output: Output;
   /** A run that was interrupted is not gone on with. */
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal;
   readonly open: () => Promise<Device>;
 }
 
 /**
- * Runs on a device, and again on a new one if it is lost: an attempt goes on from the last checkpoint by itself.
+ * Works on a device, and again on a new one if it is lost: an attempt goes on from the last checkpoint by itself, if there is one.
  *
- * @throws DeviceLostError after some losses without a new checkpoint between them; what an attempt throws
+ * @throws DeviceLostError after some losses without progress between them; what an attempt throws
  */
 export async function onDevices<Result>(
   run: RecoverableRun,
@@ -33,28 +35,28 @@ export async function onDevices<Result>(
     try {
       return await onDevice(run, attempt);
     } catch (error) {
-      if (!(error instanceof DeviceLostError) || run.signal.aborted) throw error;
+      if (!(error instanceof DeviceLostError) || run.signal?.aborted) throw error;
       await losses.count(error);
     }
   }
 }
 
-/** Devices that were lost since the last new checkpoint. */
+/** Devices that were lost since the last progress. */
 class Losses {
-  #checkpoint: string | undefined;
+  #progress: string | undefined;
   #count = 0;
 
   constructor(readonly run: RecoverableRun) {}
 
   async begin(): Promise<void> {
-    this.#checkpoint = await newestCheckpoint(this.run.store);
+    this.#progress = await progressOf(this.run.store);
   }
 
   /** Tells a loss, and waits a moment. @throws the error of a loss that is one too many */
   async count(error: DeviceLostError): Promise<void> {
-    const now = await newestCheckpoint(this.run.store);
-    this.#count = now === this.#checkpoint ? this.#count + 1 : 1;
-    this.#checkpoint = now;
+    const now = await progressOf(this.run.store);
+    this.#count = now === this.#progress ? this.#count + 1 : 1;
+    this.#progress = now;
     if (this.#count > triesWithoutProgress) throw error;
     const from = now === undefined ? "from the beginning" : `from ${now}`;
     const text = `${firstPart(error.message)}; going on ${from} on a new device`;
@@ -88,6 +90,12 @@ function firstPart(message: string): string {
   return message.split(";")[0] ?? message;
 }
 
-async function newestCheckpoint(store: RunFolder): Promise<string | undefined> {
-  return (await runCheckpointFiles(store)).at(-1);
+/** What the next attempt goes on from: the newest checkpoint, and what an evaluation of many runs has behind it. */
+async function progressOf(store: RunStore | undefined): Promise<string | undefined> {
+  if (!store) return undefined;
+  const newest = (await runCheckpointFiles(store)).at(-1);
+  const { runs, checkpoint } = await vtabProgress(store);
+  const parts = [...(newest === undefined ? [] : [newest]), ...(runs > 0 ? [`${runs} finished runs`] : [])];
+  const all = checkpoint === undefined ? parts : [...parts, checkpoint];
+  return all.length === 0 ? undefined : all.join(" and ");
 }

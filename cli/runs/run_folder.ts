@@ -11,6 +11,7 @@ const runFiles = [
   "mae.safetensors",
   "head.safetensors",
   "receipt.json",
+  "table.csv",
   "classifier.safetensors",
   "report.html",
   reportDataFile,

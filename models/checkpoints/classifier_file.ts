@@ -84,7 +84,7 @@ function readDescription(checkpoint: Checkpoint, file: string): ClassifierDescri
       `${file}: the file says nothing of classes (${classifierKey}); give the classifier.safetensors of mimrefine finetune`,
     );
   const value = parsed(json);
-  const { classNames, pooling, pixels, mean, deviation } = value ?? {};
+  const { classNames, pooling, pixels, mean, deviation, headNorm } = value ?? {};
   const isWhole =
     isListOf(classNames, (name) => typeof name === "string") &&
     (pooling === "cls" || pooling === "avg") &&
@@ -98,7 +98,7 @@ function readDescription(checkpoint: Checkpoint, file: string): ClassifierDescri
     throw new OptionError(
       `${file}: the metadata ${classifierKey} does not name classNames, pooling, pixels, mean and deviation; it was damaged: fine-tune again`,
     );
-  return { classNames, pooling, pixels, mean, deviation };
+  return { classNames, pooling, pixels, mean, deviation, ...(headNorm === false ? { headNorm } : {}) };
 }
 
 function parsed(json: string): Readonly<Record<string, unknown>> | undefined {

@@ -3,6 +3,16 @@ import { countParameters, VisionTransformer, type VitConfig } from "../../../mod
 import type { FinetuneConfig } from "./finetune_config.ts";
 import { FinetuneMethod } from "./finetune_method.ts";
 import { decodedSide } from "./finetune_views.ts";
+import type { FinetuneRules } from "./parameter_groups.ts";
+
+/** What a fine-tuning is planned for. */
+export interface FinetunePlanData {
+  /** Number of training images. */
+  readonly images: number;
+  readonly classes: number;
+  /** Whose rules hold beside the settings; default `fine-tuning`. */
+  readonly rules?: FinetuneRules;
+}
 
 /** What a fine-tuning would take. */
 export interface FinetunePlan {
@@ -29,19 +39,18 @@ export interface FinetunePlan {
 /**
  * Plans a fine-tuning without allocating what it plans.
  *
- * @param data - number of the images and of their classes
  * @throws OverLimitError if a tensor is over the limits of the device, OptionError
  */
 export function planFinetuning(
   device: Device,
   vit: VitConfig,
   config: FinetuneConfig,
-  data: { readonly images: number; readonly classes: number },
+  data: FinetunePlanData,
 ): FinetunePlan {
   const encoder = new VisionTransformer(device, vit);
   const side = decodedSide(config, vit);
   const classNames = Array.from({ length: data.classes }, (_, label) => String(label));
-  const task = { images: data.images, imageBytes: 2 * side * side * vit.channels, classNames };
+  const task = { images: data.images, rules: data.rules, imageBytes: 2 * side * side * vit.channels, classNames };
   const method = new FinetuneMethod(encoder, config, task);
   const { arenaBytes, inputBytes, flops } = method.plan;
   const { model, result } = method;
@@ -70,7 +79,7 @@ export function fittingMicroBatch(
   device: Device,
   vit: VitConfig,
   config: FinetuneConfig,
-  data: { readonly images: number; readonly classes: number },
+  data: FinetunePlanData,
   memoryBytes: number,
 ): { readonly microBatch: number; readonly recompute: boolean } | undefined {
   for (const recompute of config.recompute ? [true] : [false, true]) {
@@ -83,12 +92,7 @@ export function fittingMicroBatch(
 }
 
 /** Infinite where a tensor is over the limits of the device. */
-function plannedBytes(
-  device: Device,
-  vit: VitConfig,
-  config: FinetuneConfig,
-  data: { readonly images: number; readonly classes: number },
-): number {
+function plannedBytes(device: Device, vit: VitConfig, config: FinetuneConfig, data: FinetunePlanData): number {
   try {
     return planFinetuning(device, vit, config, data).memory.total;
   } catch (error) {

@@ -11,9 +11,11 @@ import type { FinetuneConfig } from "./finetune_config.ts";
 import type { EpochAccuracy, FinetuneEvent } from "./finetune_events.ts";
 import { type AccuracyTest, FinetuneMethod } from "./finetune_method.ts";
 import { decodedSide, imagePixels } from "./finetune_views.ts";
+import type { FinetuneRules } from "./parameter_groups.ts";
 
 export type { EpochAccuracy, FinetuneEvent, FinetuneUpdate, TestAccuracy } from "./finetune_events.ts";
 export type { AccuracyTest } from "./finetune_method.ts";
+export type { FinetuneRules } from "./parameter_groups.ts";
 
 export interface FinetuneOptions {
   /** What is fine-tuned; it stays as it is, the classifier has a copy. */
@@ -38,6 +40,8 @@ export interface FinetuneOptions {
   readonly tune?: (record: () => void) => Promise<unknown>;
   /** Accuracy on test images, such as `classifierAccuracy`; called every `testEvery` epochs, and in the end. */
   readonly test?: AccuracyTest;
+  /** Whose rules hold beside the settings; default `fine-tuning`. */
+  readonly rules?: FinetuneRules;
 }
 
 export interface FinetuneResult {
@@ -59,7 +63,7 @@ export interface FinetuneResult {
  *   device without it
  */
 export async function* finetune(options: FinetuneOptions): AsyncGenerator<FinetuneEvent, FinetuneResult> {
-  const { encoder, config, store, resume, signal, hostBytes, origin, test, tune } = options;
+  const { encoder, config, store, resume, signal, hostBytes, origin, test, tune, rules } = options;
   const given = await asImageSource(options.images);
   const { images, notices } = labelledImages(given);
   const { classNames, notices: ofClasses } = classesOf(images);
@@ -70,7 +74,7 @@ export async function* finetune(options: FinetuneOptions): AsyncGenerator<Finetu
   const resizeTo = decodedSide(config, encoder.config);
   const viewPixels = imagePixels(config, encoder.config);
   if (!config.enlarge) await refuseSmallImages("finetune", images, { viewPixels, resizeTo });
-  const task = { images: images.length, imageBytes: bytesPerImage(images, resizeTo), classNames, test };
+  const task = { images: images.length, imageBytes: bytesPerImage(images, resizeTo), classNames, test, rules };
   if (tune && !resume) await tune(() => new FinetuneMethod(encoder, config, task).destroy());
   const method = new FinetuneMethod(encoder, config, task);
   try {

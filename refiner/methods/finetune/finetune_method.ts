@@ -16,7 +16,6 @@ import { LossScaling } from "../../training/loss_scaling.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
 import type { RunCheckpointMetadata, RunState } from "../../training/run_state.ts";
 import type { RunStore } from "../../training/run_store.ts";
-import { learningRateAt, peakLearningRate, type Schedule } from "../../training/schedule.ts";
 import type {
   EvaluationMoment,
   ScaledUpdates,
@@ -32,7 +31,7 @@ import { type FinetuneConfig, mixesPairs } from "./finetune_config.ts";
 import type { EpochAccuracy, FinetuneEvent, FinetuneUpdate, TestAccuracy } from "./finetune_events.ts";
 import { FinetuneStep, type HostInputs, type StepPlan } from "./finetune_step.ts";
 import { finetuneViews, imagePixels } from "./finetune_views.ts";
-import { finetuneGroups } from "./parameter_groups.ts";
+import { type FinetuneRules, finetuneGroups, finetuneRates } from "./parameter_groups.ts";
 
 /** Accuracy of a classifier on test images. */
 export type AccuracyTest = (model: Classifier) => Promise<TestAccuracy>;
@@ -45,6 +44,8 @@ export interface FinetuneTask {
   readonly imageBytes: number;
   readonly classNames: readonly string[];
   readonly test?: AccuracyTest | undefined;
+  /** Default `fine-tuning`. */
+  readonly rules?: FinetuneRules | undefined;
 }
 
 /** Supervised fine-tuning of a whole encoder (arXiv 2111.06377, § 5 and table 9; arXiv 2402.10093, appendix B), in one stage. */
@@ -57,7 +58,8 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
   readonly result: Classifier;
   /** Of this run and of what it went on from, in order. */
   readonly tests: EpochAccuracy[] = [];
-  readonly #schedule: Schedule;
+  readonly #rules: FinetuneRules;
+  readonly #rateAt: (update: number) => number;
   readonly #optimizer: ArenaOptimizer;
   readonly #lossScaling: LossScaling | undefined;
   readonly #dropPath: DropPath;
@@ -75,7 +77,10 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
   ) {
     const { device } = encoder;
     if (config.precision === "f16") device.requireFeature("finetune: precision f16", "shader-f16");
-    this.stages = [planFinetune(config, task.images)];
+    const stage = planFinetune(config, task.images);
+    this.stages = [stage];
+    this.#rules = task.rules ?? "fine-tuning";
+    this.#rateAt = finetuneRates(config, stage, this.#rules);
     const vit = encoder.config;
     const views = finetuneViews(config, vit);
     const description: ClassifierDescription = {
@@ -84,21 +89,15 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
       pixels: imagePixels(config, vit),
       mean: views.mean,
       deviation: views.deviation,
+      ...(this.#rules === "vtab" ? { headNorm: false } : {}),
     };
     this.model = new Classifier(device, vit, description);
     this.result =
       config.ema > 0
         ? new Classifier(device, vit, description, this.model.parameters.like("moving average"))
         : this.model;
-    const [stage] = this.stages;
-    this.#schedule = {
-      peak: peakLearningRate(config.learningRate, config.batch),
-      warmupUpdates: Math.min(Math.round(config.warmup * (stage?.updatesPerEpoch ?? 0)), stage?.updates ?? 0),
-      totalUpdates: stage?.updates ?? 0,
-      end: config.endLearningRate,
-    };
     const { layerDecay, weightDecay, frozenShare } = config;
-    const groups = finetuneGroups(this.model, { layerDecay, weightDecay, frozenShare, protocol: "fine-tuning" });
+    const groups = finetuneGroups(this.model, { layerDecay, weightDecay, frozenShare, protocol: this.#rules });
     this.#optimizer = new ArenaOptimizer(this.model.parameters, groups);
     this.#lossScaling = config.precision === "f16" ? new LossScaling(device) : undefined;
     const { batch } = config;
@@ -154,9 +153,8 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
 
   async initialize(): Promise<void> {
     const { model, encoder, config } = this;
-    const heads = classifierParameters(model.config, this.task.classNames.length).filter(
-      ({ name }) => !encoder.parameters.has(name),
-    );
+    const all = classifierParameters(model.config, this.task.classNames.length, model.description);
+    const heads = all.filter(({ name }) => !encoder.parameters.has(name));
     initializeParameters(model.parameters, heads, config.seed);
     await model.copyEncoder(encoder);
     if (this.result === model) return;
@@ -177,7 +175,7 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
     const { config } = this;
     const { seed, beta1, beta2, adamEpsilon: epsilon } = config;
     const batch = reordered(given, this.#order);
-    const learningRate = learningRateAt(this.#schedule, update);
+    const learningRate = this.#rateAt(update);
     const readback = await this.#step.run({
       parts: this.#partsOf(batch, { seed, update, epoch }),
       scalars: stepScalars({ learningRate, step: update + 1, beta1, beta2, epsilon, averageFactor: config.ema }),
@@ -263,6 +261,7 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
   }
 
   async writeResult(store: RunStore): Promise<void> {
+    if (this.#rules === "vtab") return; // the number is the result
     const { ema, epochs } = this.config;
     const method = `fine-tuning of ${epochs} epochs${ema > 0 ? ", moving average" : ""}`;
     await store.write("classifier.safetensors", (sink) => saveClassifier(sink, this.result, { method }));

@@ -1,7 +1,16 @@
 import type { Classifier } from "../../../models/index.ts";
 import { trainedPositions } from "../../../models/index.ts";
 import type { GroupOptions } from "../../training/optimizer.ts";
-import { layerDecayFactor } from "../../training/schedule.ts";
+import { layerDecayFactor, learningRateAt, peakLearningRate, vtabLearningRateFactor } from "../../training/schedule.ts";
+import type { TrainingStage } from "../../training/training_method.ts";
+import type { FinetuneConfig } from "./finetune_config.ts";
+
+/**
+ * Whose rules a fine-tuning follows beside its settings. Fine-tuning as MAE's (`main_finetune.py`) trains the positions and decays
+ * neither them nor the class token. VTAB-1k's (vtab1k-pytorch) leaves the positions, decays the class token, has a warm-up of a tenth
+ * of all updates whatever `warmup` says, gives a post-norm encoder no norm of the head, and leaves no classifier file.
+ */
+export type FinetuneRules = "fine-tuning" | "vtab";
 
 /** What decides over the learning rate and the weight decay of each parameter. */
 export interface FinetuneGroupOptions {
@@ -9,11 +18,7 @@ export interface FinetuneGroupOptions {
   readonly weightDecay: number;
   /** Share of the first blocks that stays as it is, with patch embedding, class token and positions. */
   readonly frozenShare: number;
-  /**
-   * Fine-tuning as MAE's (`main_finetune.py`) trains the positions and decays neither them nor the class token; VTAB-1K's
-   * (vtab1k-pytorch) leaves the positions and decays the class token.
-   */
-  readonly protocol: "fine-tuning" | "vtab";
+  readonly protocol: FinetuneRules;
 }
 
 /** Blocks that a share freezes. */
@@ -37,4 +42,17 @@ export function finetuneGroups(model: Classifier, options: FinetuneGroupOptions)
       return layerDecayFactor(layerDecay, depth, blocks);
     },
   };
+}
+
+/** Learning rate of the head, by the number of completed updates. */
+export function finetuneRates(
+  { learningRate, batch, warmup, endLearningRate }: FinetuneConfig,
+  { updates, updatesPerEpoch }: TrainingStage,
+  rules: FinetuneRules,
+): (update: number) => number {
+  const peak = peakLearningRate(learningRate, batch);
+  if (rules === "vtab") return (update) => peak * vtabLearningRateFactor(update, updates);
+  const warmupUpdates = Math.min(Math.round(warmup * updatesPerEpoch), updates);
+  const schedule = { peak, warmupUpdates, totalUpdates: updates, end: endLearningRate };
+  return (update) => learningRateAt(schedule, update);
 }

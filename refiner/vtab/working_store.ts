@@ -1,0 +1,71 @@
+import type { ByteSink, ByteSource } from "../../engine/files/index.ts";
+import { memorySource } from "../../engine/files/index.ts";
+import { runCheckpointFiles } from "../training/run_checkpoint.ts";
+import type { RunStore } from "../training/run_store.ts";
+
+const folder = "working";
+/** Says which run the others belong to. */
+const ownerFile = "run.txt";
+
+/** The part of a store that the run of the moment works in: what it leaves there is gone when it is finished. */
+export class WorkingStore implements RunStore {
+  constructor(readonly store: RunStore) {}
+
+  get name(): string {
+    return `${this.store.name}/${folder}`;
+  }
+
+  /** Makes the store the run's own. @returns whether it holds a checkpoint of this run */
+  async begin(run: string): Promise<boolean> {
+    if ((await this.readText(ownerFile)) === run) return (await runCheckpointFiles(this)).length > 0;
+    await this.clear();
+    await this.writeText(ownerFile, run);
+    return false;
+  }
+
+  /** Removes everything, also what a killed process left half-written. */
+  async clear(): Promise<void> {
+    for (const file of await this.list("checkpoints")) await this.remove(`checkpoints/${file}`);
+    for (const file of await this.store.list(folder)) if (!file.startsWith("checkpoints")) await this.remove(file);
+  }
+
+  readText(file: string): Promise<string | undefined> {
+    return this.store.readText(`${folder}/${file}`);
+  }
+
+  writeText(file: string, text: string): Promise<void> {
+    return this.store.writeText(`${folder}/${file}`, text);
+  }
+
+  appendLine(file: string, line: string): Promise<void> {
+    return this.store.appendLine(`${folder}/${file}`, line);
+  }
+
+  write(file: string, content: (sink: ByteSink) => Promise<void>): Promise<void> {
+    return this.store.write(`${folder}/${file}`, content);
+  }
+
+  open(file: string): Promise<ByteSource> {
+    return this.store.open(`${folder}/${file}`);
+  }
+
+  list(inner: string): Promise<string[]> {
+    return this.store.list(`${folder}/${inner}`);
+  }
+
+  remove(file: string): Promise<void> {
+    return this.store.remove(`${folder}/${file}`);
+  }
+}
+
+/** A store that keeps nothing, for runs that need not be gone on with. */
+export const forgetfulStore: RunStore = {
+  name: "nowhere",
+  readText: async () => undefined,
+  writeText: async () => undefined,
+  appendLine: async () => undefined,
+  write: async () => undefined,
+  open: async (file) => memorySource(new Uint8Array(), file),
+  list: async () => [],
+  remove: async () => undefined,
+};

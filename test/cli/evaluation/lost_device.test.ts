@@ -1,0 +1,88 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import process from "node:process";
+import sharp from "sharp";
+import { beforeAll, describe, expect, it } from "vitest";
+import { cli, smallFolder, start, startProgram } from "../small_run.ts";
+
+const at = await smallFolder();
+const inputs = (images = "images-idx3-ubyte") => [
+  "--weights",
+  at("weights.safetensors"),
+  "--images",
+  at(images),
+  "--workers",
+  "0",
+];
+
+/** The command with all devices destroyed at some of its submits. */
+function losing(submits: string, ...args: readonly string[]) {
+  const preload = new URL("../lose_devices.mjs", import.meta.url);
+  preload.search = new URLSearchParams({ at: submits }).toString();
+  return startProgram(process.execPath, ["--import", preload.href, cli, ...args]).ended;
+}
+
+beforeAll(async () => {
+  await mkdir(at("tasks/svhn"), { recursive: true });
+  const lines = { train800: [0, 16], val200: [16, 20], train800val200: [0, 20], test: [20, 28] } as const;
+  const pixels = await readFile(at("images-idx3-ubyte"));
+  for (let i = 0; i < 28; i++) {
+    const picture = sharp(pixels.subarray(16 + 144 * i, 160 + 144 * i), {
+      raw: { width: 12, height: 12, channels: 1 },
+    });
+    await picture.png().toFile(at(`tasks/svhn/${i}.png`));
+  }
+  for (const [list, [from, end]] of Object.entries(lines)) {
+    const images = Array.from({ length: end - from }, (_, i) => `${from + i}.png ${i % 2}\n`);
+    await writeFile(at(`tasks/svhn/${list}.txt`), images.join(""));
+  }
+});
+
+const short = ["--epochs", "2", "--batch", "16", "--rates", "0.1,1"];
+const vtab = ["--tasks", "svhn", "--learning-rates", "0.01,0.001", "--seeds", "1", "--epochs", "4", "--batch", "8"];
+
+describe("an evaluation whose device is lost", () => {
+  it.each([
+    { name: "knn", submits: "2", args: ["-k", "3"] },
+    { name: "linear", submits: "14", args: [...short, "--checkpoint-minutes", "0.00001"] },
+    { name: "transfer", submits: "6", args: [...short, "--cache"] },
+    { name: "lowshot", submits: "2", args: ["--shots", "2", "--splits", "2"] },
+    { name: "cluster", submits: "2", args: [] },
+    { name: "robustness", submits: "3", args: ["--make", "brightness"] },
+  ])("$name goes on to the same bytes", { timeout: 120_000 }, async ({ name, submits, args }) => {
+    await goesOn(name, submits, [...inputs(), ...args]);
+  });
+
+  it("vtab goes on from its finished runs to the same bytes", { timeout: 120_000 }, async () => {
+    const err = await goesOn("vtab", "170", [...inputs("tasks"), ...vtab]);
+    expect(err).toMatch(/going on from [12] finished runs.* on a new device/);
+  });
+
+  it("embed writes the same bytes", { timeout: 120_000 }, async () => {
+    const embedded = (out: string) => ["embed", ...inputs(), "--out", at(out)];
+    const lost = await losing("2", ...embedded("lost.npy"));
+    expect([lost.code, lost.err]).toEqual([0, expect.stringContaining("going on from the beginning on a new device")]);
+    expect((await start(...embedded("straight.npy")).ended).code).toBe(0);
+    for (const file of [".npy", ".npy.files.tsv"])
+      expect(await readFile(at(`lost${file}`), "base64")).toBe(await readFile(at(`straight${file}`), "base64"));
+  });
+
+  it("gives up after three tries without progress", { timeout: 120_000 }, async () => {
+    const { code, err } = await losing("1,2,3,4", "evaluate", "knn", ...inputs(), "-k", "3");
+    expect([code, err.match(/\(try \d of 3\)/g)]).toEqual([1, ["(try 1 of 3)", "(try 2 of 3)", "(try 3 of 3)"]]);
+    expect(err).toMatch(/error: .*device .* was lost/);
+  });
+});
+
+/** @returns what the evaluation that lost its device said */
+async function goesOn(name: string, submits: string, args: readonly string[]): Promise<string> {
+  const evaluated = (out: string) => ["evaluate", name, ...args, "--out", at(`${name}-${out}`)];
+  const lost = await losing(submits, ...evaluated("lost"));
+  expect([lost.code, lost.code === 0 ? "" : lost.err]).toEqual([0, ""]);
+  expect(lost.err).toMatch(/was lost .*; going on from .* on a new device \(try 1 of 3\)/);
+  const straight = await start(...evaluated("straight")).ended;
+  expect(straight.code).toBe(0);
+  const receipt = (out: string) => readFile(at(`${name}-${out}/receipt.json`), "utf8");
+  expect(await receipt("lost")).toBe(await receipt("straight"));
+  expect(lost.out).toBe(straight.out);
+  return lost.err;
+}
