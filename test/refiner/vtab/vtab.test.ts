@@ -89,7 +89,11 @@ describe("vtab", () => {
     const store = new MemoryRunStore();
     const controller = new AbortController();
     const begun = vtab({ ...given, store, signal: controller.signal });
-    for (let runs = 0; runs < 4; ) if ((await begun.next()).value.kind === "run") runs++;
+    for (let runs = 0; runs < 4; ) {
+      const next = await begun.next();
+      expect(next.done).toBe(false);
+      if (!next.done && next.value.kind === "run") runs++;
+    }
     controller.abort();
     const stopped = await outcomeOf(begun);
     expect(stopped.result).toMatchObject({ finished: false, groups: [] });
