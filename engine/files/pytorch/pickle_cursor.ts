@@ -13,13 +13,31 @@ export function exactInteger(value: bigint): number | bigint {
   return Number.isSafeInteger(asNumber) ? asNumber : value;
 }
 
-/** Text of UTF-8 bytes. @throws CorruptFileError */
+/**
+ * Text of UTF-8 bytes. Python writes halves of surrogate pairs, too, which names of files that are no UTF-8 become in it; each is read
+ * as a replacement character.
+ *
+ * @throws CorruptFileError
+ */
 export function decodeUtf8(bytes: Uint8Array): string {
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return decoder.decode(withoutSurrogates(bytes));
   } catch (cause) {
     throw new CorruptFileError("unpickle: text is not UTF-8; the file is damaged", { cause });
   }
+}
+
+/** With U+FFFD, which takes as many bytes, in the place of every half of a surrogate pair (ED A0 80 … ED BF BF). */
+function withoutSurrogates(bytes: Uint8Array): Uint8Array {
+  let clean = bytes;
+  for (let at = bytes.indexOf(0xed); at >= 0; at = bytes.indexOf(0xed, at + 1)) {
+    const [second = 0, third = 0] = [bytes[at + 1], bytes[at + 2]];
+    if (second < 0xa0 || second > 0xbf || third < 0x80 || third > 0xbf) continue;
+    if (clean === bytes) clean = bytes.slice();
+    clean.set([0xef, 0xbf, 0xbd], at);
+  }
+  return clean;
 }
 
 /** Reads the operands of a pickle front to back. */

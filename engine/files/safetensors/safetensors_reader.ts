@@ -21,6 +21,14 @@ export const safetensorsDTypes: ReadonlyMap<string, FileDType> = new Map([
   ["BOOL", "bool"],
 ] as const);
 
+/** Bits of an element of the types that the reference reader knows and this one does not read. */
+const foreignBits: ReadonlyMap<string, number> = new Map([
+  ["C64", 64],
+  ...["F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"].map((name) => [name, 8] as const),
+  ...["F6_E2M3", "F6_E3M2"].map((name) => [name, 6] as const),
+  ["F4", 4],
+]);
+
 // The reference reader refuses longer headers, too.
 const longestHeaderBytes = 100_000_000;
 
@@ -28,6 +36,8 @@ const longestHeaderBytes = 100_000_000;
 export interface SafetensorsContent {
   readonly metadata: ReadonlyMap<string, string>;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** What tensors of types that are not read are, by name. */
+  readonly unreadable: ReadonlyMap<string, string>;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
@@ -95,7 +105,9 @@ function readMetadata(name: string, value: unknown): Map<string, string> {
 }
 
 interface Placed {
-  readonly tensor: StoredTensor;
+  /** Undefined where its elements are of a type that is not read. */
+  readonly tensor: StoredTensor | undefined;
+  readonly dtype: string;
   readonly from: number;
   readonly to: number;
 }
@@ -106,7 +118,8 @@ function readEntry(source: ByteSource, dataStart: number, name: string, entry: u
   const { dtype: dtypeName, shape, data_offsets: offsets } = entry;
   if (typeof dtypeName !== "string") throw new CorruptFileError(`${what} has no dtype`);
   const dtype = safetensorsDTypes.get(dtypeName);
-  if (!dtype) {
+  const bits = dtype ? 8 * elementBytes(dtype) : foreignBits.get(dtypeName);
+  if (bits === undefined) {
     throw new ForeignFileError(
       `${what} has dtype ${JSON.stringify(dtypeName)}, supported are ${[...safetensorsDTypes.keys()].join(" ")}; convert it first`,
     );
@@ -114,18 +127,14 @@ function readEntry(source: ByteSource, dataStart: number, name: string, entry: u
   if (!isNumbers(shape) || !isNumbers(offsets)) throw new CorruptFileError(`${what} lacks shape or data_offsets`);
   const [from = -1, to = -1] = offsets;
   const count = countElements(shape);
-  if (
-    offsets.length !== 2 ||
-    !Number.isSafeInteger(from) ||
-    from < 0 ||
-    to - from !== (count ?? -1) * elementBytes(dtype)
-  ) {
+  if (offsets.length !== 2 || !Number.isSafeInteger(from) || from < 0 || 8 * (to - from) !== (count ?? -1) * bits) {
     throw new CorruptFileError(
       `${what} of shape [${shape.slice(0, 8)}] and dtype ${dtypeName} does not fit its offsets [${offsets.slice(0, 4)}]`,
     );
   }
   const place = { source, offsetBytes: dataStart + from };
-  return { tensor: new StoredTensor({ dtype, shape, strides: rowMajorStrides(shape) }, async () => place), from, to };
+  const layout = dtype && { dtype, shape, strides: rowMajorStrides(shape) };
+  return { tensor: layout && new StoredTensor(layout, async () => place), dtype: dtypeName, from, to };
 }
 
 /** Tensors must fill the data part in some order, without gap or overlap. */
@@ -168,5 +177,8 @@ export async function openSafetensors(source: ByteSource): Promise<SafetensorsCo
     dataStart,
     placed.map(([, item]) => item),
   );
-  return { metadata, tensors: new Map(placed.map(([name, item]) => [name, item.tensor])) };
+  const tensors = new Map(placed.flatMap(([name, { tensor }]) => (tensor ? [[name, tensor]] : [])));
+  const foreign = placed.filter(([, { tensor }]) => !tensor);
+  const unreadable = new Map(foreign.map(([name, { dtype }]) => [name, `a tensor of ${dtype}`]));
+  return { metadata, tensors, unreadable };
 }

@@ -76,6 +76,11 @@ describe("damaged pickles give a typed error", () => {
     });
   }
 
+  test("halves of surrogate pairs, as Python writes them, are replacement characters", () => {
+    expect(load("X", 5, 0, 0, 0, 0x61, 0xed, 0xb3, 0xbf, 0x62)).toBe("a\ufffdb");
+    expect(() => load("X", 3, 0, 0, 0, 0xed, 0xb3, 0x61)).toThrow("not UTF-8");
+  });
+
   test("NumPy scalars of other types or byte order are records that nothing is made of", () => {
     const scalar = (code: string, ...state: string[]): unknown =>
       load(
