@@ -61,7 +61,7 @@ async function judged() {
   const wanted = values.only?.split(",") ?? experiments[name];
   const rows = [];
   for (const protocol of wanted.filter((one) => one !== "choice")) rows.push(...(await protocols[protocol]()));
-  const sections = [measuredTable("%", encoders, rows)];
+  const sections = rows.length > 0 ? [measuredTable("%", encoders, rows)] : [];
   if (wanted.includes("robustness"))
     sections.push(measuredTable("mean over five severities, %", encoders, await protocols.corruptions()));
   if (wanted.includes("choice")) sections.push(await choiceTable(encoders, { images, train, test }));
