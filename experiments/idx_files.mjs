@@ -4,6 +4,9 @@ import { basename } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { idxImages } from "mimrefine/refiner";
 
+/** First byte of a gzip file; an IDX file starts with 0. */
+const gzipStart = 0x1f;
+
 /** The labels of `X-images-idx3-ubyte` stand in `X-labels-idx1-ubyte`. */
 export function labelsOf(images) {
   return images.replace("-images-idx3-", "-labels-idx1-");
@@ -15,9 +18,10 @@ export async function openIdx(images) {
   return idxImages(await named(images), await named(labelsOf(images)));
 }
 
-/** Writes the first entries of a compressed IDX file to another one, plain. */
+/** Writes the first entries of an IDX file, compressed or not, to another one, plain. */
 export async function firstEntries(from, to, count) {
-  const bytes = gunzipSync(await readFile(from));
+  const stored = await readFile(from);
+  const bytes = stored[0] === gzipStart ? gunzipSync(stored) : stored;
   const dimensions = bytes[3] ?? 0;
   const sizes = Array.from({ length: dimensions }, (_, i) => bytes.readUInt32BE(4 + 4 * i));
   const entry = sizes.slice(1).reduce((product, size) => product * size, 1);

@@ -1,4 +1,5 @@
 // The protocols of `mimrefine evaluate` and `finetune` on the encoders of an experiment, with an error beside each number.
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { binomialError, confusionsOf, hitsOf, iouSpread, meanOf } from "./errors_of_means.mjs";
 import { firstLabelled } from "./idx_files.mjs";
@@ -175,6 +176,7 @@ export class Protocols {
     if (count === undefined || images.endsWith(".jsonl")) return images;
     const file = join(this.folder, `${name}-images-idx3-ubyte`);
     await this.steps.once(`${name}_images`, async () => {
+      await mkdir(this.folder, { recursive: true });
       await firstLabelled(images, file, count);
       return { count };
     });
