@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { Output } from "../../cli/output/streams.ts";
-import { followRun } from "../../cli/runs/follow_run.ts";
-import type { PretrainEvent } from "../../refiner/index.ts";
+import { Output } from "../../../cli/output/streams.ts";
+import { followRun } from "../../../cli/runs/follow_run.ts";
+import type { PretrainEvent } from "../../../refiner/index.ts";
 
 it("lets a run give free what it holds when what begins it fails", async () => {
   let isHeld = true;

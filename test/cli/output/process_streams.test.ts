@@ -1,6 +1,6 @@
 import { Writable } from "node:stream";
 import { expect, it } from "vitest";
-import { ProcessStreams } from "../../cli/output/process_streams.ts";
+import { ProcessStreams } from "../../../cli/output/process_streams.ts";
 
 /** A stream whose reader takes a piece every so many milliseconds. */
 function readBy(pauseMs: number): { readonly stream: Writable; readonly taken: () => string } {

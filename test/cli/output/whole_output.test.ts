@@ -3,9 +3,9 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { hostTensor, TensorItem, writeSafetensors } from "../../engine/files/index.ts";
-import { writeFileAtomic } from "../../engine/platform/files_node.ts";
-import { cli, smallFolder } from "./small_run.ts";
+import { hostTensor, TensorItem, writeSafetensors } from "../../../engine/files/index.ts";
+import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
+import { cli, smallFolder } from "../small_run.ts";
 
 const at = await smallFolder();
 const minute = 60_000;

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { Output } from "../../cli/output/streams.ts";
-import { shown, shownText } from "../../engine/core/shown.ts";
+import { Output } from "../../../cli/output/streams.ts";
+import { shown, shownText } from "../../../engine/core/shown.ts";
 
 const name = "a\u001b[2J\u0007\u009b\u202eb\tc\nd\u007f";
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { formatSeconds, Progress } from "../../cli/output/progress.ts";
-import { Output } from "../../cli/output/streams.ts";
-import { runCli } from "../../cli/run_cli.ts";
+import { formatSeconds, Progress } from "../../../cli/output/progress.ts";
+import { Output } from "../../../cli/output/streams.ts";
+import { runCli } from "../../../cli/run_cli.ts";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
 afterEach(() => void vi.useRealTimers());
