@@ -117,6 +117,17 @@ export const refinerRooms = [
   { room: "refiner/evaluation/robustness", holds: "class subsets and corruptions", imports: measuring },
   { room: "refiner/evaluation/label_free", holds: "scores that need no labels", imports: measuring },
   {
+    room: "refiner/evaluation/maps",
+    holds: "where the class token looks, and patch features as colours",
+    imports: [
+      ...publicBelow,
+      "refiner/data",
+      "refiner/evaluation/core",
+      "refiner/evaluation/statistics",
+      "refiner/evaluation/features",
+    ],
+  },
+  {
     room: "refiner/evaluation/classification",
     holds: "classes of images by a trained classifier",
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/core", "refiner/evaluation/features"],

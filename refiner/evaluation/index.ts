@@ -78,6 +78,9 @@ export {
 } from "./lowshot/low_shot.ts";
 export { MersenneTwister } from "./lowshot/mersenne_twister.ts";
 export { type NamedImages, rowsOfList } from "./lowshot/subset_list.ts";
+export { type AttentionMap, type AttentionMapOptions, attentionMaps } from "./maps/attention_maps.ts";
+export { enlargedMap, greyLevels, type PictureSize } from "./maps/map_pictures.ts";
+export { type PrincipalMapOptions, principalMaps } from "./maps/principal_maps.ts";
 export { accuracy, type VoteOptions, voteOfNeighbours } from "./neighbours/knn.ts";
 export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./neighbours/knn_device.ts";
 export { type BlockAccuracies, type KnnOfBlocksOptions, knnOfBlocks } from "./neighbours/knn_of_blocks.ts";

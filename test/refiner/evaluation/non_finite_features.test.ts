@@ -69,6 +69,7 @@ const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = 
 
 /** What refuses NaN alone, in its row; infinities have a meaning there, or cannot arise. */
 const takingNumbers: Readonly<Record<string, () => unknown>> = {
+  greyLevels: () => evaluation.greyLevels([0, 0, 1, 1, Number.NaN], { rows: 5, columns: 1 }, { width: 2, height: 5 }),
   mostProbable: () => evaluation.mostProbable(spoilt(Number.NaN)),
   negativeLogLikelihood: () => evaluation.negativeLogLikelihood(spoilt(Number.NaN), labels),
   recommendedBlocks: () => evaluation.recommendedBlocks([0.5, 0.6, 0.5, 0.4, Number.NaN]),
@@ -79,6 +80,7 @@ const takingNumbers: Readonly<Record<string, () => unknown>> = {
 /** What takes no features of the caller. */
 const others: readonly string[] = [
   "EvaluationError",
+  "attentionMaps",
   "classifyImages",
   "defaultSegmentationPreset",
   "frequencyGroups",
@@ -117,6 +119,7 @@ const others: readonly string[] = [
   "defaultPooling",
   "defaultProbePreset",
   "encodeFeatures",
+  "enlargedMap",
   "entropy",
   "homogeneity",
   "knnOfBlocks",
@@ -130,6 +133,7 @@ const others: readonly string[] = [
   "accuracyOf",
   "confusionTable",
   "pairedDifference",
+  "principalMaps",
   "probeGrid",
   "probePreset",
   "probePresets",
