@@ -1,3 +1,4 @@
+export { type AttentionReport, attentionPage } from "./attention_page.ts";
 export { ReportError } from "./errors.ts";
 export { type EvaluationReport, evaluationPage, type ReportedShare } from "./evaluation_page.ts";
 export {

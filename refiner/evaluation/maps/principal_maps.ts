@@ -29,7 +29,10 @@ export async function principalMaps(
 ): Promise<RgbImage[]> {
   const extractor = new FeatureExtractor(model, { ...view, blocks: [block], pooling: "patches" });
   const { rows, columns } = extractor.grid;
-  const reading = { maxBad: 0, ...(signal ? { signal } : {}) };
+  const onBroken = (error: Error): void => {
+    throw error; // every image given is to be shown
+  };
+  const reading = { maxBad: 0, onBroken, ...(signal ? { signal } : {}) };
   const { features } = await collectFeatures(extractor, source, reading).finally(() => extractor.destroy());
   const [data = new Float32Array()] = features.map((matrix) => matrix.data);
   const patches = rows * columns;
