@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { TestPredictions } from "../../refiner/evaluation/index.ts";
 import type { RunStore } from "../../refiner/index.ts";
+import type { EvaluationData } from "../../refiner/report/index.ts";
 import type { Output } from "../output/streams.ts";
 import type { EvaluationJob, JobOptions } from "./evaluation_job.ts";
 import type { Score, Selection } from "./evaluation_line.ts";
@@ -25,6 +26,8 @@ export interface ProtocolRun extends EvaluationJob {
   readonly store: RunStore;
   /** Whether the store holds a run of the same settings to go on with. */
   readonly resume: boolean;
+  /** Whether there will be a page, so that pictures for it are wanted. */
+  readonly hasPage: boolean;
   /** Tells that the user wants the command to end. */
   readonly signal: AbortSignal;
   readonly output: Output;
@@ -45,6 +48,8 @@ export interface ProtocolResult {
   readonly table: readonly (readonly string[])[];
   /** What the main number says of every test image, where it does. */
   readonly predictions?: TestPredictions;
+  /** For the page, where the run has one. */
+  readonly shown?: Partial<EvaluationData>;
 }
 
 /**

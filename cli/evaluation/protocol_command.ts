@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { Command } from "commander";
 import { MemoryRunStore } from "../../refiner/index.ts";
 import type { Output } from "../output/streams.ts";
@@ -17,7 +18,8 @@ import {
   openEvaluationFolder,
 } from "./evaluation_folder.ts";
 import { withEvaluationJob } from "./evaluation_job.ts";
-import type { Evaluation, EvaluationLine } from "./evaluation_line.ts";
+import type { Difference, Evaluation, EvaluationLine } from "./evaluation_line.ts";
+import { evaluationDataFile, writeEvaluationReport } from "./evaluation_report.ts";
 import { checkPredictionFiles, writeConfusion, writePredictions } from "./prediction_files.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult } from "./protocol.ts";
 import { receiptFile, receiptInputs, receiptOf, requireSameProtocol } from "./receipt.ts";
@@ -41,7 +43,7 @@ export function protocolCommand<Options extends ProtocolOptions>(
     .addOption(sharedOption("compare", { more: "a second encoder, which is evaluated in the same way" }))
     .addOption(sharedOption("predictions"))
     .addOption(sharedOption("confusion"))
-    .addOption(sharedOption("runFolder", { more: "takes receipt.json and what the protocol leaves" }))
+    .addOption(sharedOption("runFolder", { more: "takes receipt.json, report.html and what the protocol leaves" }))
     .addOption(sharedOption("force", { default: false }));
   if (protocol.isResumable)
     command
@@ -111,6 +113,7 @@ async function evaluateAll<Options extends ProtocolOptions>(
   if (!first) return false;
   const { compare } = options;
   if (compare === undefined) {
+    await writePage(where, first.result, [], output);
     show(first, output);
     output.result({ ...first.evaluation } satisfies EvaluationLine);
     return true;
@@ -122,6 +125,7 @@ async function evaluateAll<Options extends ProtocolOptions>(
   show(first, output);
   show(second, output);
   const differences = differencesOf(first.result, second.result);
+  await writePage(where, first.result, differences, output);
   for (const row of comparisonTable(first.result, second.result, differences)) output.line(row.join("\t"));
   output.result({
     ...first.evaluation,
@@ -151,7 +155,8 @@ async function evaluateOne<Options extends ProtocolOptions>(
       const inputs = await receiptInputs(job, options);
       await beginEvaluation(where, { protocol: protocol.name, device: job.device, command, inputs, output });
       const store = where.folder ?? new MemoryRunStore();
-      const run = { ...job, store, resume: where.stored !== undefined, signal, output };
+      const { hasPage } = where;
+      const run = { ...job, store, hasPage, resume: where.stored !== undefined, signal, output };
       const result = await protocol.evaluate(run, options, command);
       if (!result) return undefined;
       const receipt = receiptOf(protocol.name, result, inputs, job, options.seed);
@@ -162,6 +167,20 @@ async function evaluateOne<Options extends ProtocolOptions>(
     },
     openDevice,
   );
+}
+
+/** Leaves report.html and what it is made from, so that `mimrefine report` makes it again. */
+async function writePage(
+  { folder }: EvaluationFolder,
+  { shown }: ProtocolResult,
+  differences: readonly Difference[],
+  output: Output,
+): Promise<void> {
+  if (!folder) return;
+  await folder.writeText(evaluationDataFile, `${JSON.stringify({ ...shown, differences })}\n`);
+  const path = join(folder.name, "report.html");
+  await writeEvaluationReport(folder.name, path);
+  output.notice(`page: ${path}`);
 }
 
 async function writeFiles(

@@ -13,6 +13,7 @@ const runFiles = [
   "receipt.json",
   "classifier.safetensors",
   "report.html",
+  "evaluation_data.json",
   reportDataFile,
 ];
 

@@ -21,6 +21,7 @@ export {
   KMeansSearch,
   kMeans,
 } from "./clustering/kmeans.ts";
+export { nearestMembers } from "./clustering/nearest_members.ts";
 export { type DeviceSilhouetteOptions, silhouetteSamplesOnDevice } from "./clustering/silhouette_device.ts";
 export { EvaluationError } from "./core/errors.ts";
 export type { FeatureMatrix } from "./core/feature_matrix.ts";

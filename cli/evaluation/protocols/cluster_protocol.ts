@@ -22,6 +22,7 @@ import { type BlockOptions, chosenBlock, encodedFeatures } from "../encoded_feat
 import type { Score } from "../evaluation_line.ts";
 import { writeTable } from "../prediction_files.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { contactSheets, type ImagePlace, type PicturedClusters } from "./cluster_pictures.ts";
 
 interface ClusterOptions extends BlockOptions {
   readonly clusters?: readonly number[];
@@ -31,18 +32,6 @@ interface ClusterOptions extends BlockOptions {
   readonly assignments?: string;
 }
 
-/** The features that are clustered, their classes, and the names of their images. */
-interface Clustered {
-  readonly x: FeatureMatrix;
-  /** -1 where there is none. */
-  readonly labels: Int32Array;
-  /** By label. */
-  readonly classes: ReadonlyMap<number, string>;
-  readonly names: readonly string[];
-  /** Places in their source. */
-  readonly indices: Uint32Array;
-}
-
 /** `mimrefine evaluate cluster` */
 export const clusterProtocol: Protocol<ClusterOptions> = {
   name: "cluster",
@@ -50,13 +39,13 @@ export const clusterProtocol: Protocol<ClusterOptions> = {
   description:
     "Clusters the features of --test, or of all --images where no --test is given, with k-means (k-means++, the best of some restarts by inertia) into as many clusters as there are classes, and measures how the clusters agree with the classes (accuracy under the best matching, NMI, AMI, ARI) and how far clusters and classes stand apart (silhouette, Davies–Bouldin, Caliński–Harabasz). Labels have no part in the clustering. With a list of numbers for --clusters, or images without labels, it prints inertia and silhouette for each number instead.",
   example:
-    "mimrefine evaluate cluster --weights encoder.safetensors --images val/\nmimrefine evaluate cluster --weights encoder.safetensors --images photos/ --clusters 2,5,10,20",
+    "mimrefine evaluate cluster --weights encoder.safetensors --images val/\nmimrefine evaluate cluster --weights encoder.safetensors --images photos/ --clusters 2..20 --out runs/curve",
   isResumable: false,
   addOptions(command) {
     command
       .option(
         "--clusters <numbers>",
-        "number of clusters (default: that of the classes), or a list of them",
+        "number of clusters (default: that of the classes), or a list of them, such as 2,5,10 or 2..20",
         numberList,
       )
       .option("--restarts <number>", "starts, of which the one of least inertia counts", wholeNumber(1, 10_000), 10)
@@ -101,7 +90,7 @@ function joined(
   sources: readonly ImageSource[],
   classes: ReadonlyMap<number, string>,
   { unitLength }: ClusterOptions,
-): Clustered {
+): PicturedClusters {
   const parts = encoded.flatMap(({ features }) => features.slice(0, 1));
   const [{ columns } = { columns: 0 }] = parts;
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
@@ -116,12 +105,14 @@ function joined(
     x: unitLength ? unitRows(x) : x,
     labels: Int32Array.from(encoded.flatMap(({ labels }) => [...labels])),
     classes,
-    indices: Uint32Array.from(encoded.flatMap(({ indices }) => [...indices])),
-    names: encoded.flatMap(({ indices }, i) => Array.from(indices, (index) => sources[i]?.name(index) ?? "")),
+    places: encoded.flatMap(({ indices }, i) => {
+      const source = sources[i];
+      return source ? Array.from(indices, (index) => ({ source, index })) : [];
+    }),
   };
 }
 
-async function measured(run: ProtocolRun, clustered: Clustered, options: ClusterOptions): Promise<Measured> {
+async function measured(run: ProtocolRun, clustered: PicturedClusters, options: ClusterOptions): Promise<Measured> {
   const counts = options.clusters ?? (clustered.classes.size > 0 ? [clustered.classes.size] : undefined);
   if (!counts)
     throw new UsageError(
@@ -143,7 +134,8 @@ async function measured(run: ProtocolRun, clustered: Clustered, options: Cluster
   const ofClusters = await separationOf(run, clustered.x, found.assignment);
   const isLabelled = clustered.classes.size > 0;
   const ofClasses = isLabelled ? await separationOf(run, clustered.x, clustered.labels) : undefined;
-  return measuredOnce(clustered, found, ofClusters, ofClasses, options);
+  const once = measuredOnce(clustered, found, ofClusters, ofClasses, options);
+  return run.hasPage ? { ...once, shown: await contactSheets(clustered, found) } : once;
 }
 
 /** With progress on stderr: all pairs of images are measured. */
@@ -158,7 +150,7 @@ async function separationOf(
 }
 
 function measuredOnce(
-  { x, labels, classes, indices }: Clustered,
+  { x, labels, classes, places }: PicturedClusters,
   found: KMeans,
   ofClusters: GroupSeparation,
   ofClasses: GroupSeparation | undefined,
@@ -187,7 +179,7 @@ function measuredOnce(
     remarks: remarksOf(found, restarts),
     table: [["score", "value"], ...[main, ...others].map(({ name, value }) => [name, value.toPrecision(5)])],
     ...(agreement && options.test !== undefined
-      ? { predictions: predictionsOf(labels, classes, found, agreement.classOfCluster, indices) }
+      ? { predictions: predictionsOf(labels, classes, found, agreement.classOfCluster, places) }
       : {}),
   };
 }
@@ -214,12 +206,12 @@ function predictionsOf(
   classes: ReadonlyMap<number, string>,
   { assignment }: KMeans,
   classOfCluster: Int32Array,
-  indices: Uint32Array,
+  places: readonly ImagePlace[],
 ): NonNullable<ProtocolResult["predictions"]> {
   const rows = Array.from(labels.keys()).filter((row) => (labels[row] ?? -1) >= 0);
   const most = Math.max(...classes.keys());
   return {
-    indices: Uint32Array.from(rows, (row) => indices[row] ?? 0),
+    indices: Uint32Array.from(rows, (row) => places[row]?.index ?? 0),
     labels: rows.map((row) => labels[row] ?? -1),
     predicted: rows.map((row) => classOfCluster[assignment[row] ?? 0] ?? -1),
     classNames: Array.from({ length: most + 1 }, (_, label) => classes.get(label) ?? String(label)),
@@ -228,7 +220,7 @@ function predictionsOf(
 
 async function curveOf(
   { device, output, signal }: ProtocolRun,
-  { x }: Clustered,
+  { x }: PicturedClusters,
   counts: readonly number[],
   { seed, restarts, maxIterations }: ClusterOptions,
 ): Promise<Measured> {
@@ -253,6 +245,12 @@ async function curveOf(
   return {
     scores: [main, ...others],
     details: { curve: points },
+    shown: {
+      curve: points.map(({ silhouette, ...point }) => ({
+        ...point,
+        ...(silhouette === undefined ? {} : { silhouette }),
+      })),
+    },
     remarks: [`the silhouette is highest for ${best.clusters} of these numbers of clusters`],
     table: [["clusters", "inertia", "silhouette"], ...points.map(curveRow)],
   };
@@ -262,8 +260,8 @@ function curveRow({ clusters, inertia, silhouette }: ClusterCurvePoint): string[
   return [String(clusters), inertia.toPrecision(6), silhouette?.toFixed(4) ?? "-"];
 }
 
-async function writeAssignments(path: string, { names }: Clustered, { assignment }: KMeans): Promise<void> {
-  const rows = names.map((name, row) => [name, assignment[row] ?? 0]);
+async function writeAssignments(path: string, { places }: PicturedClusters, { assignment }: KMeans): Promise<void> {
+  const rows = places.map(({ source, index }, row) => [source.name(index), assignment[row] ?? 0]);
   await writeFileAtomic(path, (sink) => writeTable(sink, [["path", "cluster"], ...rows]), { overwrite: true });
 }
 

@@ -40,6 +40,9 @@ const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = 
     ),
   nearestCentroids: (x) => evaluation.nearestCentroids(x, good),
   "nearestCentroids, centroids": (x) => evaluation.nearestCentroids(good, x),
+  nearestMembers: (x) =>
+    evaluation.nearestMembers(x, { centroids: { ...good, rows: 1 }, assignment: new Int32Array(6) }, 2),
+  "nearestMembers, centres": (x) => evaluation.nearestMembers(good, { centroids: x, assignment: new Int32Array(6) }, 2),
   principalComponents: (x) => evaluation.principalComponents(x, 2),
   silhouette: (x) => evaluation.silhouette(x, labels),
   silhouetteSamples: (x) => evaluation.silhouetteSamples(x, labels, "cosine"),
