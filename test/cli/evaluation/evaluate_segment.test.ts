@@ -129,7 +129,7 @@ describe("evaluate segment", () => {
         .raw()
         .toBuffer();
     const [over, plain] = [await raw(truth.src), await raw(image.src)];
-    const mask = readPngIndices(Uint8Array.from(await readFile(at(`test-masks/${names[0]}`))), names[0] ?? "");
+    const mask = await readPngIndices(Uint8Array.from(await readFile(at(`test-masks/${names[0]}`))), names[0] ?? "");
     const wrong = Array.from(over).filter((value, i) => {
       const number = mask.data[Math.floor(i / 3)] ?? 0;
       const colour = number === 0 ? "#000000" : (shown.classes[number - 1]?.colour ?? "");
