@@ -19,10 +19,10 @@ import {
   writePrincipal,
 } from "../evaluation/map_files.ts";
 import { type MapPageImage, mostShown, pageImage, sharesOnPatches } from "../evaluation/map_page.ts";
+import { openAllImages } from "../evaluation/open_all_images.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
-import { openAllImages } from "../program/open_all_images.ts";
 import {
   addEncoderOptions,
   type CommonOptions,

@@ -2,7 +2,7 @@ import type { ImageSource } from "../../refiner/data/index.ts";
 import type { OpenImagesOptions } from "../../refiner/data/index_node.ts";
 import { matchChannels } from "../../refiner/evaluation/index.ts";
 import type { Output } from "../output/streams.ts";
-import { type ImageOptions, openCommandImages } from "./open_images.ts";
+import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
 
 /**
  * Opens several paths as one source, without labels: their images in turn, in the channels that the options say.
