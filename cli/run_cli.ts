@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { shownText } from "../engine/core/shown.ts";
 import packageJson from "../package.json" with { type: "json" };
+import { attentionCommand } from "./commands/attention.ts";
 import { benchCommand } from "./commands/bench.ts";
 import { configCommand } from "./commands/config.ts";
 import { convertCommand } from "./commands/convert.ts";
@@ -32,6 +33,7 @@ const commands: readonly ((context: CommandContext) => Command)[] = [
   evaluateCommand,
   finetuneCommand,
   predictCommand,
+  attentionCommand,
   knnCommand,
   layersCommand,
   searchCommand,

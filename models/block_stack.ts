@@ -3,14 +3,14 @@ import type { Arena, Tensor } from "../engine/index.ts";
 import { type BlockOptions, type BranchKeep, transformerBlock } from "./layers.ts";
 import type { VitConfig } from "./vit_config.ts";
 
-export interface BlockStackOptions extends Omit<BlockOptions, "keep" | "onAttention"> {
+export interface BlockStackOptions extends Omit<BlockOptions, "keep" | "onQueries" | "onAttention"> {
   /** How many blocks there are. */
   readonly blocks: number;
   /** Drop path: factors per block; undefined for one that drops nothing. */
   readonly keep?: readonly (BranchKeep | undefined)[];
   /** Recompute the inside of every block in the backward pass instead of keeping it. */
   readonly recompute?: boolean;
-  /** Receives the output of every block and of its attention module. */
+  /** Receives the output of every block, and its attention module's packed queries, keys and values and output. */
   readonly observe?: (name: string, value: Tensor) => void;
 }
 
@@ -31,7 +31,12 @@ export function blockStack(parameters: Arena, prefix: string, rows: Tensor, opti
       transformerBlock(parameters, name, value, {
         ...shared,
         ...(keep ? { keep } : {}),
-        ...(observe ? { onAttention: (output: Tensor) => observe(`block.${j}.attn`, output) } : {}),
+        ...(observe
+          ? {
+              onQueries: (qkv: Tensor) => observe(`block.${j}.qkv`, qkv),
+              onAttention: (output: Tensor) => observe(`block.${j}.attn`, output),
+            }
+          : {}),
       });
     x = recompute ? checkpoint(x.program, block, x, parametersOf(parameters, name)) : block(x);
     observe?.(`block.${j}`, x);

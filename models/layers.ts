@@ -33,6 +33,8 @@ export interface BlockOptions {
   readonly segments: readonly AttentionSegment[];
   /** Drop path: what each sample's residual branches are multiplied with, 0 or what keeps the mean. Default: nothing is dropped. */
   readonly keep?: BranchKeep;
+  /** Receives queries, keys and values as the attention module takes them: rows of q, k and v, in each the heads in turn. */
+  readonly onQueries?: (qkv: Tensor) => void;
   /** Receives the output of the attention module, before the residual sum. */
   readonly onAttention?: (output: Tensor) => void;
 }
@@ -64,7 +66,8 @@ function selfAttention(
   residual: Tensor,
   options: BlockOptions,
 ): Tensor {
-  const { heads, segments, keep, layerScale, onAttention } = options;
+  const { heads, segments, keep, layerScale, onQueries, onAttention } = options;
+  onQueries?.(qkv);
   const project = dense(parameters, `${prefix}.attn.proj`);
   const mixed = attention(qkv, { heads, segments });
   if (onAttention) onAttention(linear(mixed, project.weight, { bias: project.bias }));

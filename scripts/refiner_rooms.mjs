@@ -121,6 +121,17 @@ export const refinerRooms = [
     imports: [...measuring, ...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/features"],
   },
   {
+    room: "refiner/evaluation/maps",
+    holds: "where the class token looks, and patch features as colours",
+    imports: [
+      ...publicBelow,
+      "refiner/data",
+      "refiner/evaluation/core",
+      "refiner/evaluation/statistics",
+      "refiner/evaluation/features",
+    ],
+  },
+  {
     room: "refiner/evaluation/classification",
     holds: "classes of images by a trained classifier",
     imports: [...publicBelow, ...data, "refiner/data/index", "refiner/evaluation/core", "refiner/evaluation/features"],

@@ -9,16 +9,21 @@ import {
 } from "../../refiner/evaluation/index.ts";
 import { writeTable } from "./prediction_files.ts";
 
-/** The features that are clustered, their classes, and the names of their images. */
+/** The features that are clustered, their classes, and where their images are. */
 export interface Clustered {
   readonly x: FeatureMatrix;
   /** -1 where there is none. */
   readonly labels: Int32Array;
   /** By label. */
   readonly classes: ReadonlyMap<number, string>;
-  readonly names: readonly string[];
-  /** Places in their source. */
-  readonly indices: Uint32Array;
+  /** Per row. */
+  readonly places: readonly ImagePlace[];
+}
+
+/** Where a row of the features comes from. */
+export interface ImagePlace {
+  readonly source: ImageSource;
+  readonly index: number;
 }
 
 /** Features of one block of several sets of images, one below the other. */
@@ -33,8 +38,10 @@ export function clusteredImages(
     x: unitLength ? unitRows(x) : x,
     labels: Int32Array.from(encoded.flatMap(({ labels }) => [...labels])),
     classes,
-    indices: Uint32Array.from(encoded.flatMap(({ indices }) => [...indices])),
-    names: encoded.flatMap(({ indices }, i) => Array.from(indices, (index) => sources[i]?.name(index) ?? "")),
+    places: encoded.flatMap(({ indices }, i) => {
+      const source = sources[i];
+      return source ? Array.from(indices, (index) => ({ source, index })) : [];
+    }),
   };
 }
 
@@ -57,12 +64,12 @@ export function clusterPredictions(
   classes: ReadonlyMap<number, string>,
   { assignment }: KMeans,
   classOfCluster: Int32Array,
-  indices: Uint32Array,
+  places: readonly ImagePlace[],
 ): TestPredictions {
   const rows = Array.from(labels.keys()).filter((row) => (labels[row] ?? -1) >= 0);
   const most = Math.max(...classes.keys());
   return {
-    indices: Uint32Array.from(rows, (row) => indices[row] ?? 0),
+    indices: Uint32Array.from(rows, (row) => places[row]?.index ?? 0),
     labels: rows.map((row) => labels[row] ?? -1),
     predicted: rows.map((row) => classOfCluster[assignment[row] ?? 0] ?? -1),
     classNames: Array.from({ length: most + 1 }, (_, label) => classes.get(label) ?? String(label)),
@@ -70,7 +77,7 @@ export function clusterPredictions(
 }
 
 /** Writes the path and the cluster of every image. */
-export async function writeAssignments(path: string, { names }: Clustered, { assignment }: KMeans): Promise<void> {
-  const rows = names.map((name, row) => [name, assignment[row] ?? 0]);
+export async function writeAssignments(path: string, { places }: Clustered, { assignment }: KMeans): Promise<void> {
+  const rows = places.map(({ source, index }, row) => [source.name(index), assignment[row] ?? 0]);
   await writeFileAtomic(path, (sink) => writeTable(sink, [["path", "cluster"], ...rows]), { overwrite: true });
 }

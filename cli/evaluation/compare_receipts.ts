@@ -1,8 +1,6 @@
-import { readFile, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
 import { Command } from "commander";
-import { refuseSpecialFile, writeBytesAtomic } from "../../engine/platform/files_node.ts";
-import { type EvaluationReport, evaluationPage } from "../../refiner/report/index.ts";
+import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
+import { evaluationPage } from "../../refiner/report/index.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import type { CommonOptions } from "../program/options.ts";
@@ -10,15 +8,16 @@ import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { differencesOf } from "./comparison.ts";
-import { type Receipt, receiptSchema } from "./evaluation_line.ts";
-import { receiptFile, requireSameProtocol } from "./receipt.ts";
+import type { Receipt } from "./evaluation_line.ts";
+import { readReceipt, reportOf } from "./evaluation_report.ts";
+import { requireSameProtocol } from "./receipt.ts";
 
 /** `mimrefine evaluate compare` */
 export function compareCommand(context: CommandContext): Command {
   const command = new Command("compare")
     .summary("set receipts of earlier evaluations side by side")
     .description(
-      "Prints the scores of several evaluations beside each other, with the difference to the first and its standard error (from both standard errors, which is too large where the test images are the same; --compare of a protocol pairs them image by image). Receipts of unequal protocols, settings or images are refused, and what differs is named.",
+      "Prints the scores of several evaluations beside each other, with the difference to the first and its standard error (from both standard errors, which is too large where the test images are the same; --compare of a protocol pairs them image by image). Receipts of several protocols make a table each; those of one protocol with unequal settings or images are refused, and what differs is named.",
     )
     .argument("<receipts...>", "receipt.json files, or folders that hold one")
     .addOption(sharedOption("outFile", { more: "a page with the same tables, .html" }))
@@ -26,7 +25,7 @@ export function compareCommand(context: CommandContext): Command {
     .action((paths: string[], options: CompareOptions) => compare(paths, options, outputOf(context, options)));
   return finishCommand(
     command,
-    "mimrefine evaluate compare runs/before runs/after\nmimrefine evaluate compare runs/before runs/after --out comparison.html",
+    "mimrefine evaluate compare runs/before runs/after\nmimrefine evaluate compare knn/before knn/after cluster/before cluster/after --out comparison.html",
   );
 }
 
@@ -35,65 +34,62 @@ interface CompareOptions extends CommonOptions {
   readonly force: boolean;
 }
 
+/** Receipts of one protocol; the first is what the others are compared with. */
+interface Group {
+  readonly receipts: readonly [Receipt, ...Receipt[]];
+  /** Per other receipt. */
+  readonly differences: readonly ReturnType<typeof differencesOf>[];
+}
+
 async function compare(paths: readonly string[], options: CompareOptions, output: Output): Promise<void> {
   const { out, force } = options;
   await checkTouchedPaths("evaluate compare", { writes: { "--out": out }, overwrite: force });
   if (paths.length < 2) throw new UsageError("evaluate compare: one receipt alone; give two or more");
   const receipts: Receipt[] = [];
-  for (const path of paths) receipts.push(await readReceipt(path));
-  const [first, ...others] = receipts;
-  if (!first) return;
-  for (const other of others) {
-    requireSameProtocol(first, other);
-    warnOfMachines(first, other, output);
-  }
-  const differences = others.map((other) => differencesOf(first, other));
-  output.line(
-    ["", ...receipts.flatMap(({ encoder }, i) => [encoder.weights, ...(i === 0 ? [] : ["difference"])])].join("\t"),
-  );
-  for (const { name } of first.scores) output.line([name, ...cellsOf(name, receipts, differences)].join("\t"));
-  output.line(first.selection.text);
+  for (const path of paths) receipts.push(await readReceipt("evaluate compare", path));
+  const groups = groupsOf(receipts, output);
+  for (const group of groups) show(group, output);
   if (out !== undefined) {
-    const text = evaluationPage(reportOf([first, ...others], differences));
+    const text = evaluationPage(groups.map((group) => reportOf(group.receipts, group.differences)));
     await writeBytesAtomic(out, new TextEncoder().encode(text), { overwrite: force });
     output.line(`page: ${out}`);
   }
-  output.result({ receipts, differences });
+  output.result({
+    receipts: groups.flatMap((group) => group.receipts),
+    differences: groups.flatMap((group) => group.differences),
+  });
 }
 
-/** What the page shows. */
-function reportOf(
-  receipts: readonly [Receipt, ...Receipt[]],
-  differences: readonly ReturnType<typeof differencesOf>[],
-): EvaluationReport {
+/**
+ * Receipts by protocol, in the order in which they came.
+ *
+ * @throws UsageError where receipts of one protocol are unequal in anything else, or no two are of one protocol
+ */
+function groupsOf(receipts: readonly Receipt[], output: Output): Group[] {
+  const groups = [...new Set(receipts.map(({ protocol }) => protocol))].flatMap((protocol): Group[] => {
+    const [first, ...others] = receipts.filter((receipt) => receipt.protocol === protocol);
+    if (!first) return [];
+    for (const other of others) {
+      requireSameProtocol(first, other);
+      warnOfMachines(first, other, output);
+    }
+    return [{ receipts: [first, ...others], differences: others.map((other) => differencesOf(first, other)) }];
+  });
+  const [first, second] = receipts;
+  if (first && second && groups.every((group) => group.differences.length === 0)) requireSameProtocol(first, second);
+  return groups;
+}
+
+function show({ receipts, differences }: Group, output: Output): void {
   const [first] = receipts;
-  return {
-    protocol: first.protocol,
-    selection: first.selection.text,
-    encoders: receipts.map(({ encoder, version, adapter }) => ({
-      name: basename(encoder.weights),
-      facts: { file: encoder.weights, digest: encoder.digest.contents ?? "", version, adapter: adapter.name },
-    })),
-    scores: first.scores.map(({ name }) => ({
-      name,
-      values: receipts.map(({ scores }) => scores.find((score) => score.name === name)),
-      differences: differences.map((list) => {
-        const found = list.find((one) => one.name === name);
-        return found && { value: found.difference, standardError: found.standardError };
-      }),
-    })),
-    shared: {
-      ...Object.fromEntries(Object.entries(first.settings).map(([key, value]) => [key, settingText(value)])),
-      seed: String(first.seed),
-      "training images": `${first.train.images} of ${first.train.path}`,
-      "test images": `${first.test.images} of ${first.test.path}`,
-    },
-  };
-}
-
-function settingText(value: unknown): string {
-  if (Array.isArray(value)) return value.map(settingText).join(", ");
-  return typeof value === "string" ? value : JSON.stringify(value);
+  output.line(
+    [
+      first.protocol,
+      ...receipts.flatMap(({ encoder }, i) => [encoder.weights, ...(i === 0 ? [] : ["difference"])]),
+    ].join("\t"),
+  );
+  for (const { name } of first.scores) output.line([name, ...cellsOf(name, receipts, differences)].join("\t"));
+  output.line(first.selection.text);
 }
 
 function cellsOf(
@@ -121,31 +117,4 @@ function warnOfMachines(first: Receipt, other: Receipt, output: Output): void {
     ["adapter", first.adapter.name, other.adapter.name],
   ] as const)
     if (one !== another) output.warning(`${what}: ${one} and ${another}`);
-}
-
-/** @throws UsageError for a file that is no receipt */
-async function readReceipt(path: string): Promise<Receipt> {
-  const file = await stat(path).then(
-    (found) => (found.isDirectory() ? join(path, receiptFile) : path),
-    () => path,
-  );
-  await refuseSpecialFile(file);
-  const text = await readFile(file, "utf8").catch(() => {
-    throw new UsageError(
-      `evaluate compare: ${file} cannot be read; give a receipt.json, or the folder of an evaluation that is finished`,
-    );
-  });
-  const { data, error } = receiptSchema.safeParse(parsed(text));
-  if (data) return data;
-  throw new UsageError(
-    `evaluate compare: ${file} is no receipt (${error.issues[0]?.path.join(".") || "not JSON"}); give one that evaluate --out wrote`,
-  );
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

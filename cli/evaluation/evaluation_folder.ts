@@ -22,10 +22,17 @@ import { givenOptions, recallOptions } from "./remembered_options.ts";
 export interface EvaluationFolder {
   readonly folder: RunFolder | undefined;
   readonly stored: StoredRun | undefined;
+  /** Whether it gets a page: that of the second encoder of a comparison is the first's. */
+  readonly hasPage: boolean;
   readonly release: () => Promise<void>;
 }
 
-export const nowhere: EvaluationFolder = { folder: undefined, stored: undefined, release: async () => undefined };
+export const nowhere: EvaluationFolder = {
+  folder: undefined,
+  stored: undefined,
+  hasPage: false,
+  release: async () => undefined,
+};
 
 /**
  * Opens the folder of `--out` or `--resume`, if there is one; an evaluation that goes on gets the options that it began with.
@@ -46,7 +53,7 @@ export async function openEvaluationFolder(
   const reads = { "--weights": options.weights, "--compare": options.compare };
   const { store, release } = await openRunFolder("evaluate", path, { resume: goesOn, force: options.force, reads });
   try {
-    if (!goesOn) return { folder: store, stored: undefined, release };
+    if (!goesOn) return { folder: store, stored: undefined, hasPage: true, release };
     const stored = await readStoredRun(store, "evaluate");
     const { protocol: began, options: remembered } = stored.settings;
     if (began !== protocol)
@@ -54,7 +61,7 @@ export async function openEvaluationFolder(
         `${path}: the run was begun by evaluate ${began}; go on with: mimrefine evaluate ${began} --resume ${path}`,
       );
     recallOptions(command, isRecord(remembered) ? remembered : {}, options.override === true);
-    return { folder: store, stored, release };
+    return { folder: store, stored, hasPage: true, release };
   } catch (error) {
     await release();
     throw error;

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { Sensitivity, TestPredictions } from "../../refiner/evaluation/index.ts";
 import type { RunStore } from "../../refiner/index.ts";
+import type { EvaluationData } from "../../refiner/report/index.ts";
 import type { Output } from "../output/streams.ts";
 import type { EvaluationJob, JobDecoding, JobImages, JobOptions } from "./evaluation_job.ts";
 import type { Score, Selection, UsedPreset } from "./evaluation_line.ts";
@@ -30,6 +31,8 @@ export interface ProtocolRun extends EvaluationJob {
   readonly store: RunStore;
   /** Whether the store holds a run of the same settings to go on with. */
   readonly resume: boolean;
+  /** Whether there will be a page, so that pictures for it are wanted. */
+  readonly hasPage: boolean;
   /** Tells that the user wants the command to end. */
   readonly signal: AbortSignal;
   readonly output: Output;
@@ -56,6 +59,8 @@ export interface ProtocolResult {
   readonly preset?: UsedPreset | undefined;
   /** Writes `--predictions` where an image has more than one. */
   readonly writePredictions?: (path: string) => Promise<void>;
+  /** For the page, where the run has one. */
+  readonly shown?: Partial<EvaluationData>;
 }
 
 /** What a protocol plans for. */

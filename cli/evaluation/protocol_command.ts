@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
 import { MemoryRunStore } from "../../refiner/index.ts";
@@ -19,7 +20,8 @@ import {
   openEvaluationFolder,
 } from "./evaluation_folder.ts";
 import { type EvaluationJob, type JobDoors, withEvaluationJob } from "./evaluation_job.ts";
-import type { Evaluation, EvaluationLine, UsedPreset } from "./evaluation_line.ts";
+import type { Difference, Evaluation, EvaluationLine, UsedPreset } from "./evaluation_line.ts";
+import { evaluationDataFile, writeEvaluationReport } from "./evaluation_report.ts";
 import { checkPredictionFiles, writeConfusion, writePredictions } from "./prediction_files.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult } from "./protocol.ts";
 import { applyPreset, usedPresetText } from "./protocol_presets.ts";
@@ -46,7 +48,7 @@ export function protocolCommand<Options extends ProtocolOptions>(
     .addOption(sharedOption("compare", { more: "a second encoder, which is evaluated in the same way" }))
     .addOption(sharedOption("predictions"))
     .addOption(sharedOption("confusion"))
-    .addOption(sharedOption("runFolder", { more: "takes receipt.json and what the protocol leaves" }))
+    .addOption(sharedOption("runFolder", { more: "takes receipt.json, report.html and what the protocol leaves" }))
     .addOption(sharedOption("force", { default: false }));
   if (protocol.isResumable)
     command
@@ -120,6 +122,7 @@ async function evaluateAll<Options extends ProtocolOptions>(
   if (!first) return false;
   const { compare } = options;
   if (compare === undefined) {
+    await writePage(where, first.result, [], output);
     show(first, output);
     output.result({ ...first.evaluation } satisfies EvaluationLine);
     return true;
@@ -131,6 +134,7 @@ async function evaluateAll<Options extends ProtocolOptions>(
   show(first, output);
   show(second, output);
   const differences = differencesOf(first.result, second.result);
+  await writePage(where, first.result, differences, output);
   for (const row of comparisonTable(first.result, second.result, differences)) output.line(row.join("\t"));
   output.result({
     ...first.evaluation,
@@ -176,7 +180,8 @@ async function evaluateOne<Options extends ProtocolOptions>(
       const resume = begun ? protocol.isResumable : where.stored !== undefined;
       begun ??= await begin(job);
       if (!begun) return undefined;
-      const found = await protocol.evaluate({ ...job, store, resume, signal, output }, options, command);
+      const run = { ...job, store, hasPage: where.hasPage, resume, signal, output };
+      const found = await protocol.evaluate(run, options, command);
       if (!found) return undefined;
       const result = { preset, ...found };
       const receipt = receiptOf(protocol.name, result, begun.inputs, job, options.seed);
@@ -201,6 +206,20 @@ interface Begun {
 }
 
 type OpenImages = Parameters<NonNullable<JobDoors["openImages"]>>;
+
+/** Leaves report.html and what it is made from, so that `mimrefine report` makes it again. */
+async function writePage(
+  { folder }: EvaluationFolder,
+  { shown }: ProtocolResult,
+  differences: readonly Difference[],
+  output: Output,
+): Promise<void> {
+  if (!folder) return;
+  await folder.writeText(evaluationDataFile, `${JSON.stringify({ ...shown, differences })}\n`);
+  const path = join(folder.name, "report.html");
+  await writeEvaluationReport(folder.name, path);
+  output.notice(`page: ${path}`);
+}
 
 async function writeFiles(
   { predictions, writePredictions: writeOwn }: ProtocolResult,

@@ -50,30 +50,47 @@ const colours = Uint8Array.from({ length: 3 * paletteColours }, (_, i) => {
   return value;
 });
 
-function overlaid({ data, channels }: SegmentedImage["image"], predicted: Uint32Array): Uint8Array {
-  return Uint8Array.from({ length: 3 * predicted.length }, (_, i) => {
+/** An image as RGB with the colours of classes over it; what has no class (below 0) is dark. */
+export function overlaid({ data, channels }: SegmentedImage["image"], classes: ArrayLike<number>): Uint8Array {
+  return Uint8Array.from({ length: 3 * classes.length }, (_, i) => {
     const pixel = Math.floor(i / 3);
     const sample = data[channels === 3 ? i : pixel] ?? 0;
-    const number = ((predicted[pixel] ?? 0) + 1) % paletteColours; // black, the first colour, would hide nothing
-    return (sample + (colours[3 * number + (i % 3)] ?? 0)) >> 1;
+    return (sample + (colours[3 * colourOf(classes[pixel] ?? -1) + (i % 3)] ?? 0)) >> 1;
   });
+}
+
+/** The colour of a class in overlays, as CSS has it. */
+export function classColour(c: number): string {
+  const channels = colours.subarray(3 * colourOf(c), 3 * colourOf(c) + 3);
+  return `#${[...channels].map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+}
+
+/** Black, the first colour, would hide nothing: it stands for no class. */
+function colourOf(c: number): number {
+  return c < 0 ? 0 : 1 + (c % (paletteColours - 1));
+}
+
+/** Pixels of a class: labelled as it, predicted as it, and both. */
+export function classCounts({ classes, counts }: PixelConfusion, c: number) {
+  let [labelled, predicted] = [0, 0];
+  for (let other = 0; other < classes; other++) {
+    labelled += counts[c * classes + other] ?? 0;
+    predicted += counts[other * classes + c] ?? 0;
+  }
+  return { labelled, predicted, right: counts[c * classes + c] ?? 0 };
 }
 
 /** Writes a row per class: its stored number, intersection over union (empty where it occurs nowhere), and pixels. */
 export async function writePerClass(
   path: string,
   { perClass }: IntersectionScores,
-  { classes, counts }: PixelConfusion,
+  table: PixelConfusion,
   offset: number,
   overwrite: boolean,
 ): Promise<void> {
   const rows = perClass.map((value, c) => {
-    let [labelled, predicted] = [0, 0];
-    for (let other = 0; other < classes; other++) {
-      labelled += counts[c * classes + other] ?? 0;
-      predicted += counts[other * classes + c] ?? 0;
-    }
-    return [c, c - offset, value ?? "", labelled, predicted, counts[c * classes + c] ?? 0].join(",");
+    const { labelled, predicted, right } = classCounts(table, c);
+    return [c, c - offset, value ?? "", labelled, predicted, right].join(",");
   });
   const text = ["class,stored,iou,labelled,predicted,right", ...rows].map((row) => `${row}\n`).join("");
   await writeBytesAtomic(path, new TextEncoder().encode(text), { overwrite });

@@ -12,11 +12,23 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (tex
   };
 }
 
-/** Parses different whole numbers from 1 on with commas. */
+/** Numbers of a list at most. */
+const longestList = 1000;
+
+/** Parses different whole numbers from 1 on with commas; 2..5 stands for 2,3,4,5. */
 export function numberList(text: string): number[] {
-  const values = text.split(",").map(Number);
-  if (!/^\d+(,\d+)*$/.test(text) || values.some((value) => value < 1) || new Set(values).size < values.length)
-    throw new InvalidArgumentError("expected different whole numbers from 1 on with commas, such as 1,2,5.");
+  const parts = text.split(",").map((part) => part.split("..").map(Number));
+  const isList = /^\d+(\.\.\d+)?(,\d+(\.\.\d+)?)*$/.test(text);
+  const lengths = parts.map(([first = 0, last = first]) => last - first + 1);
+  const length = lengths.reduce((sum, one) => sum + one, 0);
+  const isFit = isList && lengths.every((one) => one > 0) && length <= longestList;
+  const values = isFit
+    ? parts.flatMap(([first = 0], i) => Array.from({ length: lengths[i] ?? 0 }, (_, step) => first + step))
+    : [];
+  if (!isFit || values.some((value) => value < 1) || new Set(values).size < values.length)
+    throw new InvalidArgumentError(
+      `expected up to ${longestList} different whole numbers from 1 on with commas, such as 1,2,5 or 2..20.`,
+    );
   return values;
 }
 

@@ -14,6 +14,7 @@ const runFiles = [
   "table.csv",
   "classifier.safetensors",
   "report.html",
+  "evaluation_data.json",
   reportDataFile,
 ];
 

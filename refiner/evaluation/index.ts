@@ -26,6 +26,7 @@ export {
   KMeansSearch,
   kMeans,
 } from "./clustering/kmeans.ts";
+export { nearestMembers } from "./clustering/nearest_members.ts";
 export { type DeviceSilhouetteOptions, silhouetteSamplesOnDevice } from "./clustering/silhouette_device.ts";
 export { EvaluationError } from "./core/errors.ts";
 export type { FeatureMatrix } from "./core/feature_matrix.ts";
@@ -85,6 +86,9 @@ export {
 } from "./lowshot/low_shot.ts";
 export { MersenneTwister } from "./lowshot/mersenne_twister.ts";
 export { type NamedImages, rowsOfList } from "./lowshot/subset_list.ts";
+export { type AttentionMap, type AttentionMapOptions, attentionMaps } from "./maps/attention_maps.ts";
+export { enlargedMap, greyLevels, type PictureSize } from "./maps/map_pictures.ts";
+export { type PrincipalMapOptions, principalMaps } from "./maps/principal_maps.ts";
 export { accuracy, type VoteOptions, voteOfNeighbours } from "./neighbours/knn.ts";
 export { type KnnOptions, knnAccuracy, knnPredictions, type LabelledFeatures } from "./neighbours/knn_device.ts";
 export {

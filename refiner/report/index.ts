@@ -1,4 +1,6 @@
+export { type AttentionReport, attentionPage } from "./attention_page.ts";
 export { ReportError } from "./errors.ts";
+export { type EvaluationData, evaluationDataSchema } from "./evaluation_data.ts";
 export { type EvaluationReport, evaluationPage, type ReportedShare } from "./evaluation_page.ts";
 export {
   type Gallery,

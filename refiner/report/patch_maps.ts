@@ -2,14 +2,7 @@ import { type Device, DeviceMixError } from "../../engine/index.ts";
 import type { VisionTransformer } from "../../models/index.ts";
 import type { ImageSource, RgbImage } from "../data/image_source.ts";
 import { subset } from "../data/sources/derived_sources.ts";
-import {
-  collectFeatures,
-  colourMap,
-  componentScores,
-  FeatureExtractor,
-  matchChannels,
-  principalComponents,
-} from "../evaluation/index.ts";
+import { EvaluationInputs, matchChannels, principalMaps } from "../evaluation/index.ts";
 
 /** Patch features of one image as colours, before and after; one pixel per patch. */
 export interface PatchMap {
@@ -34,37 +27,18 @@ export async function patchMaps(
   const before = await mapsOf(device, models.before, shown);
   const after = await mapsOf(device, models.after, shown);
   const pictures = matchChannels(shown, models.before.config.channels === 1 ? 1 : 3);
+  const { shorterSidePixels } = new EvaluationInputs(device, models.before.config, 1, {});
   return Promise.all(
-    before.maps.map(async (map, i) => ({
-      image: await pictures.load(i, { resizeTo: before.sidePixels }),
+    before.map(async (map, i) => ({
+      image: await pictures.load(i, { resizeTo: shorterSidePixels }),
       before: map,
-      after: after.maps[i] ?? map,
+      after: after[i] ?? map,
     })),
   );
 }
 
-async function mapsOf(
-  device: Device,
-  model: VisionTransformer,
-  source: ImageSource,
-): Promise<{ readonly maps: readonly RgbImage[]; readonly sidePixels: number }> {
+async function mapsOf(device: Device, model: VisionTransformer, source: ImageSource): Promise<RgbImage[]> {
   if (model.device !== device)
     throw new DeviceMixError("patchMaps: a model lives on another device; give the device that both were loaded on");
-  const extractor = new FeatureExtractor(model, { blocks: ["last"], pooling: "patches" });
-  const { grid, shorterSidePixels } = extractor;
-  const { features } = await collectFeatures(extractor, source, { maxBad: 0 }).finally(() => extractor.destroy());
-  const [data = new Float32Array()] = features.map((matrix) => matrix.data);
-  const patches = grid.rows * grid.columns;
-  const tokens = { rows: source.length * patches, columns: model.config.width, data };
-  const colours = colourMap(componentScores(tokens, principalComponents(tokens, 3)));
-  const maps = Array.from(
-    { length: source.length },
-    (_, i): RgbImage => ({
-      width: grid.columns,
-      height: grid.rows,
-      channels: 3,
-      data: colours.slice(3 * i * patches, 3 * (i + 1) * patches),
-    }),
-  );
-  return { maps, sidePixels: shorterSidePixels };
+  return principalMaps(model, source);
 }

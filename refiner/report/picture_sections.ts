@@ -31,12 +31,14 @@ export function patchMapSection({ patchMaps }: ReportData): string {
   return `<p class="soft">The three leading principal components of the patch features as red, green and blue: patches of like colour look alike to the encoder. Colours of before and after are independent of each other.</p><div class="maps">${rows}</div>`;
 }
 
-function strip(pictures: readonly ReportPicture[], label: string): string {
+/** Pictures in a row that scrolls sideways by itself. */
+export function strip(pictures: readonly ReportPicture[], label: string): string {
   const items = pictures.map((one) => `<li>${picture(one)}</li>`).join("");
   return `<ol class="strip" tabindex="0" aria-label="${escapeHtml(label)}">${items}</ol>`;
 }
 
-function picture({ src, label, similarity, sameClass }: ReportPicture, alternative = label): string {
+/** A picture with its label below. @param alternative - for those who do not see it */
+export function picture({ src, label, similarity, sameClass }: ReportPicture, alternative = label): string {
   const mark = sameClass ? " ✓" : "";
   const text = `${label}${mark}${similarity === undefined ? "" : `, ${similarity.toFixed(2)}`}`;
   return `<figure class="picture${sameClass ? " same" : ""}"><img src="${escapeHtml(src)}" alt="${escapeHtml(alternative)}"><figcaption>${escapeHtml(text)}</figcaption></figure>`;

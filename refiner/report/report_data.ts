@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { RunMetrics } from "./run_metrics.ts";
 
-const pictureSchema = z.object({
+export const pictureSchema = z.object({
   /** PNG, JPEG or WebP as a data URL: a report loads nothing from elsewhere. */
   src: z
     .string()

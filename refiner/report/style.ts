@@ -54,6 +54,8 @@ figure.picture{margin:0;width:76px;font-size:.75rem;line-height:1.25}
 figure.picture img{display:block;width:76px;height:76px;object-fit:contain;image-rendering:pixelated;border-radius:6px;border:2px solid var(--line);background:var(--page)}
 figure.picture.same img{border-color:var(--good)}
 figure.picture figcaption{font-weight:400;color:var(--soft);overflow-wrap:anywhere;margin-top:3px}
+.large figure.picture,.large figure.picture img{width:168px}
+.large figure.picture img{height:auto}
 .state{font-size:.85rem;font-weight:600;color:var(--soft);margin:0}
 .maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:16px}
 .maps .card{display:flex;gap:10px}

@@ -37,6 +37,7 @@ import {
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
 import { withVariantProgress } from "../sensitivity_table.ts";
+import { contactSheets } from "./cluster_pictures.ts";
 
 interface ClusterOptions extends BlockOptions {
   readonly clusters?: readonly number[];
@@ -56,7 +57,7 @@ export const clusterProtocol: Protocol<ClusterOptions> = {
   description:
     "Clusters the features of --test, or of all --images where no --test is given, with k-means (k-means++, the best of some restarts by inertia) into as many clusters as there are classes, and measures how the clusters agree with the classes (accuracy under the best matching, NMI, AMI, ARI) and how far clusters and classes stand apart (silhouette, Davies–Bouldin, Caliński–Harabasz). Labels have no part in the clustering. With a list of numbers for --clusters, or images without labels, it prints inertia and silhouette for each number instead.",
   example:
-    "mimrefine evaluate cluster --weights encoder.safetensors --images val/\nmimrefine evaluate cluster --weights encoder.safetensors --images photos/ --clusters 2,5,10,20",
+    "mimrefine evaluate cluster --weights encoder.safetensors --images val/\nmimrefine evaluate cluster --weights encoder.safetensors --images photos/ --clusters 2..20 --out runs/curve",
   isResumable: false,
   // The paper's script is not published: these are what its table is read as.
   presets: {
@@ -67,7 +68,7 @@ export const clusterProtocol: Protocol<ClusterOptions> = {
     command
       .option(
         "--clusters <numbers>",
-        "number of clusters (default: that of the classes), or a list of them",
+        "number of clusters (default: that of the classes), or a list of them, such as 2,5,10 or 2..20",
         numberList,
       )
       .option("--restarts <number>", "starts, of which the one of least inertia counts", wholeNumber(1, 10_000), 10)
@@ -160,7 +161,8 @@ async function measured(run: ProtocolRun, clustered: Clustered, options: Cluster
   const ofClusters = await separationOf(run, clustered.x, found.assignment);
   const isLabelled = clustered.classes.size > 0;
   const ofClasses = isLabelled ? await separationOf(run, clustered.x, clustered.labels) : undefined;
-  return measuredOnce(clustered, found, ofClusters, ofClasses, options);
+  const once = measuredOnce(clustered, found, ofClusters, ofClasses, options);
+  return run.hasPage ? { ...once, shown: await contactSheets(clustered, found) } : once;
 }
 
 /** With progress on stderr: all pairs of images are measured. */
@@ -175,7 +177,7 @@ async function separationOf(
 }
 
 function measuredOnce(
-  { x, labels, classes, indices }: Clustered,
+  { x, labels, classes, places }: Clustered,
   found: KMeans,
   ofClusters: GroupSeparation,
   ofClasses: GroupSeparation | undefined,
@@ -204,7 +206,7 @@ function measuredOnce(
     remarks: remarksOf(found, restarts),
     table: [["score", "value"], ...[main, ...others].map(({ name, value }) => [name, value.toPrecision(5)])],
     ...(agreement && options.test !== undefined
-      ? { predictions: clusterPredictions(labels, classes, found, agreement.classOfCluster, indices) }
+      ? { predictions: clusterPredictions(labels, classes, found, agreement.classOfCluster, places) }
       : {}),
   };
 }
@@ -252,6 +254,12 @@ async function curveOf(
   return {
     scores: [main, ...others],
     details: { curve: points },
+    shown: {
+      curve: points.map(({ silhouette, ...point }) => ({
+        ...point,
+        ...(silhouette === undefined ? {} : { silhouette }),
+      })),
+    },
     remarks: [`the silhouette is highest for ${best.clusters} of these numbers of clusters`],
     table: [["clusters", "inertia", "silhouette"], ...points.map(curveRow)],
   };

@@ -20,6 +20,7 @@ import {
   type SegmentOptions,
   segmentConfig,
 } from "./segment_options.ts";
+import { classRows, OverlayPictures } from "./segment_pictures.ts";
 
 /** `mimrefine evaluate segment` */
 export const segmentProtocol: Protocol<SegmentOptions> = {
@@ -60,7 +61,8 @@ async function evaluateSegment(
   const sides = await paired(run, options);
   const { preset, config } = await segmentConfig(options, command, sides.train.images.length);
   run.output.notice(usedPresetText(preset));
-  const found = await followed(run, options, config, sides);
+  const pictures = run.hasPage ? new OverlayPictures(sides.test.images.length, sides.test.masks) : undefined;
+  const found = await followed(run, options, config, sides, pictures);
   const { chosen, lastEpoch, testMaximum, test } = found;
   if (!found.finished || !chosen || !lastEpoch || !testMaximum || !test) return undefined;
   const { labelOffset, ignoreIndex, perClass, imageSize } = options;
@@ -106,6 +108,7 @@ async function evaluateSegment(
       tableRow("last epoch", lastEpoch),
       tableRow("largest on test images", testMaximum),
     ],
+    ...(pictures ? { shown: { overlays: pictures.overlays, classes: classRows(test, labelOffset) } } : {}),
   };
 }
 
@@ -115,6 +118,7 @@ async function followed(
   options: SegmentOptions,
   config: SegmentationConfig,
   { train, test, testFolder }: Paired,
+  pictures: OverlayPictures | undefined,
 ): Promise<SegmentationResult> {
   const { device, model, store, resume, signal, output } = run;
   const { predictedMasks, overlays, labelOffset: offset, ignoreIndex: ignore, classes } = options;
@@ -144,7 +148,14 @@ async function followed(
       testing.progress.update(done);
       if (done === total) testing.progress.end();
     },
-    ...(isSecond(options) ? {} : { onImage: (segmented) => writeSegmented(segmented, test.masks, folders) }),
+    ...(isSecond(options)
+      ? {}
+      : {
+          onImage: async (segmented) => {
+            await writeSegmented(segmented, test.masks, folders);
+            await pictures?.add(segmented);
+          },
+        }),
   });
   for (;;) {
     const next = await events.next();

@@ -7,6 +7,7 @@ import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
 import { saveEncoder } from "../../../models/checkpoints/index.ts";
 import { vitConfig } from "../../../models/index.ts";
 import { encodePng, readPngIndices } from "../../../refiner/data/index.ts";
+import { evaluationDataSchema } from "../../../refiner/report/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
 import { temporaryFolder } from "../run_command.ts";
@@ -110,6 +111,32 @@ describe("evaluate segment", () => {
     );
     const { width, height, channels } = await sharp(at(`out/seen/${names[4]}`)).metadata();
     expect([width, height, channels]).toEqual([29, 32, 3]);
+
+    // The page: five overlays of predictions and truths, and a row per class.
+    const shown = evaluationDataSchema.parse(JSON.parse(await readFile(at("run/evaluation_data.json"), "utf8")));
+    expect(shown.overlays.map(({ image }) => image.label)).toEqual(names);
+    expect(shown.classes.map(({ stored, iou, labelled }) => [stored, iou, labelled])).toEqual(
+      counts.map(({ labelled }, c) => [c + 1, shares[c], labelled]),
+    );
+    const html = await readFile(at("run/report.html"), "utf8");
+    expect(html.match(/<img /g)).toHaveLength(15);
+    for (const { colour } of shown.classes) expect(html).toContain(colour);
+    const [{ truth, image }] = shown.overlays as [(typeof shown.overlays)[number]];
+    const raw = async (src: string) =>
+      sharp(Buffer.from(src.split(",")[1] ?? "", "base64"))
+        .removeAlpha()
+        .toColourspace("srgb")
+        .raw()
+        .toBuffer();
+    const [over, plain] = [await raw(truth.src), await raw(image.src)];
+    const mask = await readPngIndices(Uint8Array.from(await readFile(at(`test-masks/${names[0]}`))), names[0] ?? "");
+    const wrong = Array.from(over).filter((value, i) => {
+      const number = mask.data[Math.floor(i / 3)] ?? 0;
+      const colour = number === 0 ? "#000000" : (shown.classes[number - 1]?.colour ?? "");
+      const channel = Number.parseInt(colour.slice(1 + 2 * (i % 3), 3 + 2 * (i % 3)), 16);
+      return value !== ((plain[i] ?? 0) + channel) >> 1;
+    });
+    expect(wrong).toEqual([]);
 
     // A palette that Pillow reads as the same numbers.
     const script = `from PIL import Image; im = Image.open(${JSON.stringify(at(`out/masks/${names[0]}`))}); print(im.mode, sorted(set(im.getdata())))`;

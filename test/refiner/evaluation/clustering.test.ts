@@ -160,3 +160,20 @@ describe("groupMeans", () => {
     });
   });
 });
+
+describe("members nearest to their centre", () => {
+  const points = { rows: 7, columns: 1, data: Float64Array.from([0, 1, 2, 3, 10, 11, 30]) };
+  const centroids = { rows: 4, columns: 1, data: Float64Array.from([1.5, 10.5, 20, 30]) };
+
+  it("are in the order of their distance, of equals the first row, and none for an empty cluster", () => {
+    const clusters = Int32Array.from([0, 0, 0, 0, 1, 1, 3]);
+    const found = evaluation.nearestMembers(points, { centroids, assignment: clusters }, 3);
+    expect(found.map((rows) => [...rows])).toEqual([[1, 2, 0], [4, 5], [], [6]]);
+  });
+
+  it("refuse centres of other features", () => {
+    expect(() => evaluation.nearestMembers(points, { centroids, assignment: new Int32Array(6) }, 3)).toThrow(
+      /6 rows were clustered .* the features are \[7, 1\]/,
+    );
+  });
+});

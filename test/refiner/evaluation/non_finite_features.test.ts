@@ -56,6 +56,9 @@ const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = 
     ),
   nearestCentroids: (x) => evaluation.nearestCentroids(x, good),
   "nearestCentroids, centroids": (x) => evaluation.nearestCentroids(good, x),
+  nearestMembers: (x) =>
+    evaluation.nearestMembers(x, { centroids: { ...good, rows: 1 }, assignment: new Int32Array(6) }, 2),
+  "nearestMembers, centres": (x) => evaluation.nearestMembers(good, { centroids: x, assignment: new Int32Array(6) }, 2),
   principalComponents: (x) => evaluation.principalComponents(x, 2),
   silhouette: (x) => evaluation.silhouette(x, labels),
   silhouetteSamples: (x) => evaluation.silhouetteSamples(x, labels, "cosine"),
@@ -98,6 +101,7 @@ const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = 
 
 /** What refuses NaN alone, in its row; infinities have a meaning there, or cannot arise. */
 const takingNumbers: Readonly<Record<string, () => unknown>> = {
+  greyLevels: () => evaluation.greyLevels([0, 0, 1, 1, Number.NaN], { rows: 5, columns: 1 }, { width: 2, height: 5 }),
   mostProbable: () => evaluation.mostProbable(spoilt(Number.NaN)),
   negativeLogLikelihood: () => evaluation.negativeLogLikelihood(spoilt(Number.NaN), labels),
   recommendedBlocks: () => evaluation.recommendedBlocks([0.5, 0.6, 0.5, 0.4, Number.NaN]),
@@ -113,6 +117,7 @@ const others: readonly string[] = [
   "featureChanges",
   "labelFreeScores",
   "probeSensitivity",
+  "attentionMaps",
   "classifyImages",
   "defaultSegmentationPreset",
   "frequencyGroups",
@@ -153,6 +158,7 @@ const others: readonly string[] = [
   "defaultPooling",
   "defaultProbePreset",
   "encodeFeatures",
+  "enlargedMap",
   "entropy",
   "homogeneity",
   "knnOfBlocks",
@@ -166,6 +172,7 @@ const others: readonly string[] = [
   "accuracyOf",
   "confusionTable",
   "pairedDifference",
+  "principalMaps",
   "probeGrid",
   "probePreset",
   "probePresets",

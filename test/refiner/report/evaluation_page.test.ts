@@ -1,0 +1,97 @@
+import { describe, expect, it } from "vitest";
+import { type EvaluationReport, evaluationDataSchema, evaluationPage } from "../../../refiner/report/index.ts";
+
+const src = "data:image/png;base64,AAAA";
+const foreign = `<img src=x onerror="alert('1')">`;
+
+function report(protocol: string, encoders: readonly string[]): EvaluationReport {
+  return {
+    protocol,
+    selection: `nothing was chosen by ${protocol}`,
+    encoders: encoders.map((name) => ({ name, facts: { file: name } })),
+    scores: [
+      {
+        name: "accuracy",
+        values: encoders.map((_, i) => ({ value: 0.5 + 0.1 * i, standardError: 0.02 })),
+        differences: encoders.slice(1).map((_, i) => ({ value: 0.1 * (i + 1), standardError: 0.03 })),
+      },
+      {
+        name: "inertia",
+        kind: "number",
+        values: encoders.map(() => ({ value: 1234.5, standardError: null })),
+        differences: encoders.slice(1).map(() => ({ value: -2.5, standardError: null })),
+      },
+    ],
+    shared: { k: "20" },
+  };
+}
+
+/** Cells of the table with that caption's heading, row by row. */
+function rowsOf(html: string, section: string): string[][] {
+  const [, body = ""] = html.split(`<section id="${section}"`);
+  const [own = ""] = body.split("</section>");
+  return [...own.matchAll(/<tr>(.*?)<\/tr>/g)].map(([, row = ""]) =>
+    [...row.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/g)].map(([, cell = ""]) => cell),
+  );
+}
+
+describe("the page of evaluations", () => {
+  it("sets encoders in columns with differences, and keeps plain numbers from becoming per cent", () => {
+    const html = evaluationPage([report("knn", ["before", "after"])]);
+    expect(rowsOf(html, "scores")).toEqual([
+      ["", "before", "after", "difference"],
+      ["accuracy", "50.00 % ± 2.00", "60.00 % ± 2.00", "+10.00 points ± 3.00"],
+      ["inertia", "1235", "1235", "-2.5"],
+    ]);
+    expect(html).toContain("nothing was chosen by knn");
+    expect(html).toContain("<h1>knn: 2 encoders side by side</h1>");
+  });
+
+  it("gives every protocol its tables", () => {
+    const html = evaluationPage([report("knn", ["before", "after"]), report("linear", ["before"])]);
+    expect(rowsOf(html, "scores-0")[0]).toEqual(["", "before", "after", "difference"]);
+    expect(rowsOf(html, "scores-1")[0]).toEqual(["", "before"]);
+    expect(html).toContain("nothing was chosen by linear");
+    expect(new Set([...html.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id)).size).toBe(html.match(/ id="/g)?.length);
+  });
+
+  it("shows sheets, curves, overlays and classes, and escapes foreign names", () => {
+    const picture = { src, label: foreign };
+    const shown = evaluationDataSchema.parse({
+      sheets: [{ cluster: 3, images: 7, most: { label: foreign, share: 0.75 }, pictures: [picture, picture] }],
+      clustersLeftOut: 2,
+      curve: [
+        { clusters: 3, inertia: 5, silhouette: 0.4 },
+        { clusters: 1, inertia: 9 },
+        { clusters: 2, inertia: 6, silhouette: 0.6 },
+      ],
+      overlays: [{ image: picture, predicted: picture, truth: picture }],
+      classes: [
+        { stored: 1, iou: 0.25, labelled: 10, predicted: 12, colour: "#800000" },
+        { stored: 2, iou: null, labelled: 0, predicted: 0, colour: "#008000" },
+      ],
+    });
+    const html = evaluationPage([report(foreign, [foreign])], shown);
+    expect(html).not.toContain("<img src=x");
+    expect(html).toContain("Cluster 3: 7 images; most frequent: &lt;img");
+    expect(html).toContain("(75 %)");
+    expect(html).toContain("2 smaller clusters are not shown");
+    expect(html).toContain("Highest for 2 clusters: 0.6.");
+    expect(html.match(/<img /g)).toHaveLength(5);
+    expect(rowsOf(html, "classes").slice(1)).toEqual([
+      ["1", "25.00 %", "10", "12"],
+      ["2", "–", "0", "0"],
+    ]);
+    expect(html).toContain('fill="#800000"');
+    expect(html).not.toMatch(/<script|https?:/);
+  });
+
+  it("takes no picture from elsewhere and no colour that is none", () => {
+    const picture = { src: "https://example.org/x.png", label: "x" };
+    expect(evaluationDataSchema.safeParse({ sheets: [{ cluster: 0, images: 1, pictures: [picture] }] }).success).toBe(
+      false,
+    );
+    const one = { stored: 1, iou: 0.5, labelled: 1, predicted: 1, colour: '"/><script>' };
+    expect(evaluationDataSchema.safeParse({ classes: [one] }).success).toBe(false);
+  });
+});
