@@ -21,6 +21,7 @@ import { UsageError } from "../../program/usage_error.ts";
 import type { Score, Selection } from "../evaluation_line.ts";
 import { followVtab } from "../follow_vtab.ts";
 import type { PlannedProtocolRun, Protocol, ProtocolOptions, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { usedPresetText } from "../protocol_presets.ts";
 import { vtabCsv, vtabTable, writeVtabPredictions } from "../vtab_files.ts";
 
 interface VtabProtocolOptions extends ProtocolOptions {
@@ -144,6 +145,9 @@ async function evaluateVtab(
   command: Command,
 ): Promise<ProtocolResult | undefined> {
   const config = await configOf(options, command, run.model);
+  const name = presetOf(options);
+  const preset = { name, sets: { ...vtabPreset(name, run.model.config) } };
+  run.output.notice(usedPresetText(preset));
   const { tasks, lists } = await tasksOf(options, run);
   const found = await followVtab(run, { config, tasks, imagePixels: options.imageSize });
   if (!found.finished) return undefined;
@@ -157,6 +161,7 @@ async function evaluateVtab(
       imageSize: options.imageSize ?? "its own",
     },
     selection: selectionOf(config),
+    preset,
     scores: scoresOf(found),
     details: {
       tasks: found.tasks.map(({ predicted: _, ...task }) => task),
