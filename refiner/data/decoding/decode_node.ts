@@ -97,7 +97,10 @@ async function wideSamples(
     throw new Error(
       `its ${width} × ${height} pixels have ${depth} samples, too many to scale; save it with 8 or 16 bits`,
     );
-  const { data, info } = await sharp(input, decoding).autoOrient().raw({ depth: "double" }).toBuffer(withInfo);
+  const stored = sharp(input, decoding).autoOrient();
+  // libvips takes floats of three channels for light, and would put sRGB's curve on them; those of one channel stay as they are.
+  const samplesOfFile = space === "scrgb" ? stored.pipelineColourspace(space).toColourspace(space) : stored;
+  const { data, info } = await samplesOfFile.raw({ depth: "double" }).toBuffer(withInfo);
   const samples = new Float64Array(data.buffer.slice(data.byteOffset, data.byteOffset + data.length));
   const file = typeof input === "string" ? await readFile(input) : input;
   const isFloat = depth === "float" || depth === "double";

@@ -89,6 +89,20 @@ describe("decodeImage", () => {
     expect([...declared.data]).toEqual([0, 64, 255, 128]);
   });
 
+  it("scales floats of three channels as they are, without the curve of sRGB", async () => {
+    const samples = Float32Array.of(0, 0.5, 1, 0.2, 0.2, 0.2);
+    const tags: TiffTag[] = [
+      [258, 3, 32],
+      [262, 3, 2],
+      [277, 3, 3],
+      [279, 4, 24],
+      [284, 3, 1],
+      [339, 3, 3],
+    ];
+    const image = await decodeImage({ bytes: tiff(2, 1, tags, new Uint8Array(samples.buffer)) }, { channels: 3 });
+    expect([...image.data]).toEqual([0, 128, 255, 51, 51, 51]);
+  });
+
   it("refuses floats of a range that nobody knows, and samples that are no numbers", async () => {
     await expect(decodeImage({ bytes: floatTiff([0, 0.5, 1.5, 0]) }, { channels: 3 })).rejects.toThrow(
       /samples from 0 to 1.5.*scale it to 0 … 1/,
