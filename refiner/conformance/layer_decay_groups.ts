@@ -29,7 +29,14 @@ function checkModel(golden: GoldenCase, entry: Json, protocol: "fine-tuning" | "
   // Of the least width: only names and numbers of axes matter.
   const vit = vitConfig({ kind, blocks, patchPixels: 4, width: 4, heads: 1, heightPixels: 16, widthPixels: 16 });
   const headNorm = protocol === "fine-tuning";
-  const description = { classNames: ["a", "b"], pooling: "cls", pixels: 16, mean: [0], deviation: [1], headNorm } as const;
+  const description = {
+    classNames: ["a", "b"],
+    pooling: "cls",
+    pixels: 16,
+    mean: [0],
+    deviation: [1],
+    headNorm,
+  } as const;
   const model = new Classifier(golden.device, vit, description);
   const options = {
     layerDecay: entry.get("decay").number(),

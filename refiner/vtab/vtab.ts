@@ -72,6 +72,7 @@ export async function* vtab(options: VtabOptions): AsyncGenerator<VtabEvent, Vta
     if (!summary) return { finished: false, tasks: summaries, groups: [] };
     summaries.push(summary);
   }
+  await working?.clear(); // of a run that was finished when its process was killed
   return { finished: true, tasks: summaries, groups: summaryOfGroups(summaries) };
 }
 

@@ -32,8 +32,10 @@ export async function* runOf(job: VtabJob): AsyncGenerator<VtabEvent, VtabRun | 
   const kept = await results?.read(name, settings);
   const run = kept ?? (yield* finetuned(job, settings));
   if (!run) return undefined;
-  if (!kept) await results?.write(run, settings);
-  await working?.clear();
+  if (!kept) {
+    await results?.write(run, settings);
+    await working?.clear();
+  }
   yield { kind: "run", run, updates, wasKept: kept !== undefined };
   return run;
 }
