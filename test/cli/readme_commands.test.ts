@@ -1,4 +1,4 @@
-import { cp, mkdir, readFile } from "node:fs/promises";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -9,6 +9,7 @@ import { createProgram } from "../../cli/run_cli.ts";
 import { hostUniform } from "../../engine/index.ts";
 import { writeFileAtomic } from "../../engine/platform/files_node.ts";
 import { saveEncoder, vitConfig } from "../../models/index.ts";
+import { vtabTasks } from "../../refiner/index.ts";
 import { testDevice } from "../device.ts";
 import { randomEncoder } from "../models/random_encoder.ts";
 import { run, temporaryFolder } from "./run_command.ts";
@@ -32,6 +33,8 @@ const cheaper: readonly (readonly [string, string])[] = [
   ["refine --weights", `--batch 16 ${tinyHeads} ${tinyStages} --k 3`],
   ["evaluate linear", "--epochs 1 --rates 0.1,1 --batch 8"],
   ["evaluate transfer", "--epochs 1 --rates 0.1,1 --batch 8"],
+  ["evaluate vtab", "--preset small --batch 4"],
+  ["evaluate labelfree", "--k 3"],
   ["evaluate segment", "--epochs 1 --rates 0.5 --batch 8"],
   ["evaluate lowshot", "--splits 1"],
   ["evaluate cluster", "--restarts 2"],
@@ -114,6 +117,7 @@ beforeAll(async () => {
     for (const kind of ["asters", "roses"])
       for (let i = 0; i < count; i++) await picture(`${folder}/${kind}/${i}.png`, i);
   for (const i of [0, 1]) await picture(`photos/${i}.png`, i);
+  for (const { name } of vtabTasks) await vtabTask(`vtab-1k/${name}`);
   for (const [masks, folder, count] of [
     ["masks", "train", 8],
     ["val-masks", "val", 3],
@@ -134,6 +138,15 @@ beforeAll(async () => {
   for (const name of ["schedule.json", "few-shot-subsets.json"])
     await cp(fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url)), at(`test/fixtures/${name}`));
 }, 5 * minute);
+
+/** Four images of two classes, which all lists share. */
+async function vtabTask(folder: string): Promise<void> {
+  const numbers = [0, 1, 2, 3];
+  for (const i of numbers) await picture(`${folder}/images/${i}.png`, i);
+  const lines = numbers.map((i) => `images/${i}.png ${i % 2}\n`).join("");
+  for (const list of ["train800", "val200", "train800val200", "test"])
+    await writeFile(at(`${folder}/${list}.txt`), lines);
+}
 
 async function picture(path: string, index: number): Promise<void> {
   await mkdir(dirname(at(path)), { recursive: true });
