@@ -57,7 +57,11 @@ const takingFeatures: Readonly<Record<string, (x: FeatureMatrix) => unknown>> = 
   nearestCentroids: (x) => evaluation.nearestCentroids(x, good),
   "nearestCentroids, centroids": (x) => evaluation.nearestCentroids(good, x),
   nearestMembers: (x) =>
-    evaluation.nearestMembers(x, { centroids: { ...good, rows: 1 }, assignment: new Int32Array(6) }, 2),
+    evaluation.nearestMembers(
+      x,
+      { centroids: { ...good, rows: 1, data: good.data.slice(0, good.columns) }, assignment: new Int32Array(6) },
+      2,
+    ),
   "nearestMembers, centres": (x) => evaluation.nearestMembers(good, { centroids: x, assignment: new Int32Array(6) }, 2),
   principalComponents: (x) => evaluation.principalComponents(x, 2),
   silhouette: (x) => evaluation.silhouette(x, labels),
