@@ -24,7 +24,9 @@ export class TableChecksum {
   sign(footer: Uint8Array): void {
     this.add(footer);
     const bytes = Buffer.from(footer.buffer, footer.byteOffset, footer.byteLength);
-    bytes.write(this.#hash.digest("hex"), bytes.lastIndexOf(marker) + marker.length, "latin1");
+    const at = bytes.lastIndexOf(marker);
+    if (at < 0) throw new RangeError("embed: the writer of parquet left no room for the table's checksum");
+    bytes.write(this.#hash.digest("hex"), at + marker.length, "latin1");
   }
 }
 

@@ -8,6 +8,7 @@ const notRemembered = new Set(["resume", "override", "force", "json", "quiet", "
 const paths = new Set([
   ...["weights", "images", "test", "compare", "predictions", "confusion", "config"],
   ...["masks", "testMasks", "predictedMasks", "overlays", "perClass"],
+  ...["subset", "assignments", "corrupted", "classifier", "checkpoints"],
 ]);
 
 /** Options of the command line that a run remembers, with whole paths. */
@@ -15,9 +16,13 @@ export function givenOptions(command: Command): Record<string, unknown> {
   const given = Object.entries(command.opts<Record<string, unknown>>()).filter(
     ([name]) => command.getOptionValueSource(name) === "cli" && !notRemembered.has(name),
   );
-  return Object.fromEntries(
-    given.map(([name, value]) => [name, paths.has(name) && typeof value === "string" ? resolve(value) : value]),
-  );
+  return Object.fromEntries(given.map(([name, value]) => [name, paths.has(name) ? whole(value) : value]));
+}
+
+/** One path or several, wherever the run is gone on with. */
+function whole(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(whole);
+  return typeof value === "string" ? resolve(value) : value;
 }
 
 /**

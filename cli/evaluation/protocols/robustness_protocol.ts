@@ -87,6 +87,10 @@ export const robustnessProtocol: Protocol<RobustnessOptions> = {
       throw new UsageError(
         "evaluate robustness: --preset paper is a fine-tuned classifier on the published images: give --classifier and --corrupted, and no --make",
       );
+    if (preset === "small" && corrupted !== undefined)
+      throw new UsageError(
+        "evaluate robustness: --preset small makes its corruptions, and the number would be a mean over them and --corrupted; drop one",
+      );
     if (classList !== undefined && classifier === undefined)
       throw new UsageError(
         "evaluate robustness: --class-list is for the 1000 classes of a classifier; give --classifier, or use --tested-classes",
