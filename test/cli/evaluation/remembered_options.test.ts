@@ -32,6 +32,8 @@ it("remembers every path whole, so that a run goes on from any folder", () => {
 
 it("a preset that makes corruptions does not mix them with a folder's", async () => {
   const options = { preset: "small", corrupted: "imagenet-c", make: ["all"] };
-  const checked = Promise.resolve(robustnessProtocol.check?.(Object.assign(Object.create(null), options)));
+  const checked = Promise.resolve(
+    robustnessProtocol.check?.(Object.assign(Object.create(null), options), new Command()),
+  );
   await expect(checked).rejects.toThrow("--preset small makes its corruptions");
 });
