@@ -33,9 +33,16 @@ export function checkedReader(checkpoint: Checkpoint, warnings: string[]): ReadF
   };
 }
 
+/** Zero times a value is zero only if it is finite, so that blocks of finite values need one sum: files have billions of them. */
 function countNonFinite(values: Float32Array): number {
+  const block = 4096;
   let bad = 0;
-  for (const value of values) if (!Number.isFinite(value)) bad++;
+  for (let start = 0; start < values.length; start += block) {
+    const end = Math.min(values.length, start + block);
+    let sum = 0;
+    for (let i = start; i < end; i++) sum += 0 * (values[i] ?? 0);
+    if (sum !== 0) bad += values.subarray(start, end).filter((value) => !Number.isFinite(value)).length;
+  }
   return bad;
 }
 
