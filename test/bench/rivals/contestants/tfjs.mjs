@@ -1,9 +1,13 @@
 import { adamW, images, layerNormEpsilon, parameters, tinyShape, trainBatch, trainShape } from "../work/vit.mjs";
-import { finished, openTfjs } from "./tfjs_device.mjs";
+import { finished, openTfjs, openTfjsWasm } from "./tfjs_device.mjs";
 
-/** TensorFlow.js on its WebGPU backend. */
-export async function open() {
-  const { tf, adapter, errors } = await openTfjs();
+/**
+ * TensorFlow.js.
+ *
+ * @param {"webgpu" | "wasm"} backend - WebAssembly computes on the processor itself, in one thread of Node
+ */
+export async function open(backend) {
+  const { tf, adapter, errors } = backend === "wasm" ? await openTfjsWasm() : await openTfjs();
   return { adapter, errors, prepare: (row) => kinds[row.kind](tf, row) };
 }
 

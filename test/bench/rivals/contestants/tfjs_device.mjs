@@ -15,8 +15,20 @@ export async function openTfjs() {
   return { tf, adapter, errors };
 }
 
-/** tfjs collects dispatches and submits 15 at a time, so the rest is submitted before the wait, as its own read-back does. */
+/** TensorFlow.js with its WebAssembly backend. */
+export async function openTfjsWasm() {
+  const tf = await import("@tensorflow/tfjs");
+  await import("@tensorflow/tfjs-backend-wasm");
+  if (!(await tf.setBackend("wasm"))) throw new Error("tfjs cannot start its WebAssembly backend");
+  return { tf, adapter: undefined, errors: [] };
+}
+
+/**
+ * Waits until everything that was asked for is computed. tfjs on WebGPU collects dispatches and submits 15 at a time, so the rest is
+ * submitted before the wait, as its own read-back does; on WebAssembly an operation has ended when it returns.
+ */
 export async function finished(tf) {
+  if (tf.getBackend() === "wasm") return;
   const backend = tf.backend();
   backend.ensureCommandEncoderReady();
   backend.endComputePassEncoder();
