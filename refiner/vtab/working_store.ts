@@ -1,5 +1,6 @@
 import type { ByteSink, ByteSource } from "../../engine/files/index.ts";
 import { memorySource } from "../../engine/files/index.ts";
+import { laneChecksum } from "../training/lane_checksum.ts";
 import { runCheckpointFiles } from "../training/run_checkpoint.ts";
 import type { RunStore } from "../training/run_store.ts";
 
@@ -15,11 +16,12 @@ export class WorkingStore implements RunStore {
     return `${this.store.name}/${folder}`;
   }
 
-  /** Makes the store the run's own. @returns whether it holds a checkpoint of this run */
-  async begin(run: string): Promise<boolean> {
-    if ((await this.readText(ownerFile)) === run) return (await runCheckpointFiles(this)).length > 0;
+  /** Makes the store the run's own. @returns whether it holds a checkpoint of this run, with these settings */
+  async begin(run: string, settings: object): Promise<boolean> {
+    const owner = `${run} ${laneChecksum(new TextEncoder().encode(JSON.stringify(settings)))}`;
+    if ((await this.readText(ownerFile)) === owner) return (await runCheckpointFiles(this)).length > 0;
     await this.clear();
-    await this.writeText(ownerFile, run);
+    await this.writeText(ownerFile, owner);
     return false;
   }
 
