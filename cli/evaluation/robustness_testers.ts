@@ -33,6 +33,8 @@ export interface RobustnessTester {
   readonly classNames: readonly string[];
   /** What made it, for the details of the result. */
   readonly facts: Readonly<Record<string, unknown>>;
+  /** For people: what its numbers must be read with. */
+  readonly remarks: readonly string[];
   /** @param source - with labels of its own */
   predict(source: ImageSource): Promise<TestPredictions>;
   destroy(): void;
@@ -112,6 +114,8 @@ function listedPlaces(
 
 /** A fine-tuned classifier. */
 export class ClassifierTester implements RobustnessTester {
+  readonly remarks: readonly string[] = [];
+
   constructor(
     readonly run: Pick<ProtocolRun, "output" | "signal">,
     readonly model: Classifier,
@@ -184,6 +188,12 @@ export class LinearTester implements RobustnessTester {
   get facts(): Readonly<Record<string, unknown>> {
     const { objective, gap, converged } = this.classifier;
     return { objective, gap, converged };
+  }
+
+  get remarks(): readonly string[] {
+    return this.classifier.converged
+      ? []
+      : ["the linear classifier did not reach its minimum (details: gap); its numbers may move"];
   }
 
   async predict(source: ImageSource): Promise<TestPredictions> {
