@@ -47,6 +47,21 @@ interface KnownImages {
   readonly indices: Uint32Array;
   /** Classes that may be chosen. */
   readonly among: readonly number[];
+  /** That some images are left out, in words. */
+  readonly notice: string | undefined;
+}
+
+/** Tells a notice once, however many folders of images it is about. */
+class ToldOnce {
+  readonly #told = new Set<string>();
+
+  constructor(readonly output: ProtocolRun["output"]) {}
+
+  tell({ notice }: KnownImages): void {
+    if (notice === undefined || this.#told.has(notice)) return;
+    this.#told.add(notice);
+    this.output.notice(notice);
+  }
 }
 
 /**
@@ -72,6 +87,7 @@ function knownImages(
     throw new UsageError(
       `evaluate robustness: no test image is of a class of the classifier, such as ${classNames.slice(0, 3).join(", ")}; name classes alike in both`,
     );
+  const leftOut = source.length - indices.length;
   const tested = new Set(places);
   const all = [...classNames.keys()];
   return {
@@ -84,6 +100,10 @@ function knownImages(
       load: (index, loading) => source.load(indices[index] ?? 0, loading),
     },
     indices,
+    notice:
+      leftOut > 0
+        ? `${leftOut} of ${source.length} test images are of no class of the classifier and are left out`
+        : undefined,
     among: list ?? (testedClasses ? all.filter((place) => tested.has(place)) : all),
   };
 }
@@ -115,12 +135,15 @@ function listedPlaces(
 /** A fine-tuned classifier. */
 export class ClassifierTester implements RobustnessTester {
   readonly remarks: readonly string[] = [];
+  readonly #told: ToldOnce;
 
   constructor(
     readonly run: Pick<ProtocolRun, "output" | "signal">,
     readonly model: Classifier,
     readonly options: Pick<TesterOptions, "testedClasses" | "classList" | "maxBad">,
-  ) {}
+  ) {
+    this.#told = new ToldOnce(run.output);
+  }
 
   get classNames(): readonly string[] {
     return this.model.description.classNames;
@@ -133,7 +156,9 @@ export class ClassifierTester implements RobustnessTester {
 
   async predict(source: ImageSource): Promise<TestPredictions> {
     const { output, signal } = this.run;
-    const { images, indices, among } = knownImages(source, this.classNames, this.options);
+    const known = knownImages(source, this.classNames, this.options);
+    const { images, indices, among } = known;
+    this.#told.tell(known);
     const progress = new Progress(output, images.length, "images");
     const found = await classifierPredictions(this.model, images, {
       among,
@@ -153,13 +178,17 @@ export class ClassifierTester implements RobustnessTester {
 
 /** A linear classifier on the features of an encoder. */
 export class LinearTester implements RobustnessTester {
+  readonly #told: ToldOnce;
+
   private constructor(
     readonly run: ProtocolRun,
     readonly options: TesterOptions,
     readonly block: FeatureBlock,
     readonly classNames: readonly string[],
     readonly classifier: LogisticRegression,
-  ) {}
+  ) {
+    this.#told = new ToldOnce(run.output);
+  }
 
   /** Fits it to the training images; these and the test images are encoded together. */
   static async fit(
@@ -199,6 +228,7 @@ export class LinearTester implements RobustnessTester {
   async predict(source: ImageSource): Promise<TestPredictions> {
     const { run, options, block, classNames } = this;
     const known = knownImages(source, classNames, options);
+    this.#told.tell(known);
     const [encoded] = await encodedFeatures(run, [known.images], featureChoice(run, block, options), options);
     if (!encoded) throw new RangeError("evaluate robustness: a set of images was not encoded");
     return this.#predictions(encoded, known);

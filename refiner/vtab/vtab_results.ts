@@ -25,6 +25,9 @@ export interface VtabRun extends VtabRunName {
 }
 
 const folder = "runs";
+/** Whether a file is one of these: a folder of that name may hold what is not ours. */
+const isResult = (file: string): boolean => /\.(search|final)\.[^/]+\.seed\d+\.json$/.test(file);
+const isUnfinished = (file: string): boolean => /^\..*\.seed\d+\.json\..*part$/.test(file);
 
 /** Settings that change what a run finds; the others are about time and memory. */
 function decisive({ workers, prefetch, maxBad, checkpointEvery, checkpointMinutes, ...others }: FinetuneConfig) {
@@ -90,18 +93,19 @@ export class VtabResults {
 
   /** Finished runs, of whatever settings. */
   async count(): Promise<number> {
-    return (await this.store.list(folder)).filter((file) => file.endsWith(".json")).length;
+    return (await this.store.list(folder)).filter(isResult).length;
   }
 
   /** Removes the results of earlier runs. */
   async clear(): Promise<void> {
-    for (const file of await this.store.list(folder)) await this.store.remove(`${folder}/${file}`);
+    for (const file of await this.store.list(folder))
+      if (isResult(file) || isUnfinished(file)) await this.store.remove(`${folder}/${file}`);
   }
 
   /** Removes what a killed process left half-written. */
   async removeUnfinished(): Promise<void> {
     for (const file of await this.store.list(folder))
-      if (file.endsWith(".part")) await this.store.remove(`${folder}/${file}`);
+      if (isUnfinished(file)) await this.store.remove(`${folder}/${file}`);
   }
 }
 

@@ -7,6 +7,8 @@ import type { RunStore } from "../training/run_store.ts";
 const folder = "working";
 /** Says which run the others belong to. */
 const ownerFile = "run.txt";
+/** What runs leave here, whole or half-written: a folder of that name may hold what is not ours. */
+const isOwn = (file: string): boolean => /^(run\.txt|metrics\.jsonl|\d+\.safetensors|\..*\.part)$/.test(file);
 
 /** The part of a store that the run of the moment works in: what it leaves there is gone when it is finished. */
 export class WorkingStore implements RunStore {
@@ -27,8 +29,8 @@ export class WorkingStore implements RunStore {
 
   /** Removes everything, also what a killed process left half-written. */
   async clear(): Promise<void> {
-    for (const file of await this.list("checkpoints")) await this.remove(`checkpoints/${file}`);
-    for (const file of await this.store.list(folder)) if (!file.startsWith("checkpoints")) await this.remove(file);
+    for (const file of await this.list("checkpoints")) if (isOwn(file)) await this.remove(`checkpoints/${file}`);
+    for (const file of await this.store.list(folder)) if (isOwn(file)) await this.remove(file);
   }
 
   readText(file: string): Promise<string | undefined> {

@@ -81,7 +81,7 @@ async function evaluateSegment(
   if (!found.finished || !chosen || !lastEpoch || !testMaximum || !test) return undefined;
   const { labelOffset, ignoreIndex, perClass, imageSize } = options;
   if (perClass !== undefined && !run.isSecond)
-    await writePerClass(perClass, test.scores, test.table, labelOffset, isReplacing(options));
+    await writePerClass(perClass, test.scores, test.table, labelOffset, isReplacing(options) || run.resume);
   const { batch, epochs, rates, select, holdOut, testEvery, stride } = config;
   const score = (name: string, value: number) => ({ name, value, standardError: null, images: null });
   return {
@@ -141,7 +141,7 @@ async function followed(
     ...(overlays === undefined ? {} : { overlays }),
     masksFolder: testFolder,
     offset,
-    overwrite: isReplacing(options),
+    overwrite: isReplacing(options) || resume, // after a lost device some are there
   };
   let progress: Progress | undefined;
   const testing = { progress: new Progress(output, test.images.length, "images tested") };

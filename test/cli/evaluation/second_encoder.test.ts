@@ -1,4 +1,5 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
+import process from "node:process";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
@@ -7,11 +8,13 @@ import { encodePng } from "../../../refiner/data/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
 import { run } from "../run_command.ts";
-import { smallFolder } from "../small_run.ts";
+import { cli, smallFolder, start, startProgram } from "../small_run.ts";
 
 const at = await smallFolder();
 const device = await testDevice();
 const side = 12;
+/** A submit among the last of a segmentation: some masks are written by then, not all. */
+const lostAt = "20";
 
 beforeAll(async () => {
   const size = { channels: 1, heightPixels: side, widthPixels: side };
@@ -81,6 +84,21 @@ describe("files that an evaluation writes", () => {
 });
 
 describe("an evaluation that goes on", () => {
+  it("replaces the masks that it had written when its device was lost", { timeout: 120_000 }, async () => {
+    const preload = new URL("../lose_devices.mjs", import.meta.url);
+    const settings = ["--batch", "2", "--epochs", "1", "--rates", "0.5", "--masks", at("masks")];
+    const given = inputs().map((text) => (text === at("images-idx3-ubyte") ? at("pictures") : text));
+    const written = (name: string) => ["--predicted-masks", at(`${name}-masks`), "--per-class", at(`${name}.csv`)];
+    const segment = (name: string) => ["evaluate", "segment", ...given, ...settings, ...written(name)];
+    const straight = await start(...segment("straight")).ended;
+    expect([straight.code, straight.code === 0 ? "" : straight.err]).toEqual([0, ""]);
+    preload.search = new URLSearchParams({ at: lostAt }).toString();
+    const lost = await startProgram(process.execPath, ["--import", preload.href, cli, ...segment("lost")]).ended;
+    expect([lost.code, lost.err]).toEqual([0, expect.stringMatching(/going on from .* on a new device/)]);
+    for (const file of ["-masks/0.png", "-masks/5.png", ".csv"])
+      expect(await readFile(at(`lost${file}`), "base64")).toBe(await readFile(at(`straight${file}`), "base64"));
+  });
+
   it("refuses masks of other numbers", { timeout: 120_000 }, async () => {
     const settings = ["--batch", "2", "--epochs", "1", "--rates", "0.5", "--masks", at("masks"), "--out", at("masked")];
     const given = inputs().map((text) => (text === at("images-idx3-ubyte") ? at("pictures") : text));
@@ -88,7 +106,10 @@ describe("an evaluation that goes on", () => {
     await done("segment", "--resume", at("masked"));
     await writeMask(3, (pixel) => (pixel % side < 4 ? 1 : 0)); // of the same size
     const { code, err } = await run("evaluate", "segment", "--resume", at("masked"));
-    expect([code, err]).toEqual([2, expect.stringMatching(/the (test masks|masks \(--masks\)) differ from those of the run/)]);
+    expect([code, err]).toEqual([
+      2,
+      expect.stringMatching(/the (test masks|masks \(--masks\)) differ from those of the run/),
+    ]);
   });
 
   it("refuses a list or a settings file that names other ones", { timeout: 120_000 }, async () => {

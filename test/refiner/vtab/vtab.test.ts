@@ -129,6 +129,10 @@ describe("vtab", () => {
       expect(notices).toEqual([`${first} is damaged, or the file of another run; the run is made again`]);
       expect(await store.readText(first)).toBe(whole);
     }
+    for (const file of ["runs/notes.txt", "runs/x.json", "working/paper.pdf"]) await store.writeText(file, "mine");
+    await outcomeOf(vtab({ ...given, store })); // from the beginning
+    for (const file of ["runs/notes.txt", "runs/x.json", "working/paper.pdf"])
+      expect(await store.readText(file)).toBe("mine");
   });
 
   it("counts a rate that diverges as wrong everywhere, in the search only", { timeout: 120_000 }, async () => {
