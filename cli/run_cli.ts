@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { DeviceLostError } from "../engine/core/errors.ts";
 import { shownText } from "../engine/core/shown.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { attentionCommand } from "./commands/attention.ts";
@@ -119,7 +120,7 @@ export async function runCli(args: readonly string[], streams: Streams, isDebug 
 }
 
 const intact = "what was written before is intact";
-const again = "start again (refine, pretrain and finetune go on with --resume)";
+const again = "start again (refine, pretrain, finetune and many evaluations go on with --resume)";
 
 const systemReasons: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file or folder; check the path",
@@ -142,5 +143,7 @@ function systemReason(error: Error & { readonly code?: unknown; readonly path?: 
 function messageOf(error: unknown, isDebug: boolean): string {
   if (!(error instanceof Error)) return `error: ${String(error)}`;
   if (isDebug && error.stack) return error.stack;
+  if (error instanceof DeviceLostError)
+    return `error: ${error.message.split(";")[0]}; ${again}, or choose another adapter with --adapter`;
   return `error: ${systemReason(error) ?? error.message.replace(/\s*\n\s*/g, " ")}`;
 }

@@ -53,7 +53,9 @@ fn soft_cross_entropy(
       mass += targets[i];
       distance += targets[i] * (largest - logits[i]);
     }
-    let level = log(row_sum(sum, lane));
+    // The largest logit makes it 1 at least: below there is none, above exp(NaN) was infinite.
+    let powers = row_sum(sum, lane);
+    let level = select(log(powers), bitcast<f32>(params.rows | 0x7fc00000u), !(powers > 0.5 && powers < 1e30));
     let total = row_sum(mass, lane);
     let whole = row_sum(distance, lane);
     if (lane == 0u) {

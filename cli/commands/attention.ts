@@ -34,6 +34,7 @@ import { wholeNumber } from "../program/parsers.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { onDevices } from "../runs/recovery.ts";
 
 interface AttentionOptions extends CommonOptions, EncoderCommandOptions {
   readonly weights: string;
@@ -91,8 +92,8 @@ async function drawMaps(paths: readonly string[], options: AttentionOptions, out
   const channels = imageChannels(config, weights);
   const source = await openAllImages(paths, { channels, workers: options.workers, imageKey: options.imageKey }, output);
   try {
-    const device = await openCommandDevice(options, output);
-    try {
+    let isAgain = false; // after a lost device: what was written is replaced
+    await onDevices({ output, open: () => openCommandDevice(options, output) }, async (device) => {
       const { model, report } = await withCheckpoint(weights, (file) =>
         loadEncoder(device, file, encoderOptions(options), weights),
       );
@@ -101,11 +102,11 @@ async function drawMaps(paths: readonly string[], options: AttentionOptions, out
       const plan = planOf(source, model.config, options);
       const files = plan.flatMap(({ files }) => pathsOf(files));
       await checkTouchedPaths("attention", { reads, folder: { path: out, files: plan.flatMap(namesIn(out)) } });
-      await checkNewFiles([...files, join(out, pageFile)], force);
-      await drawn({ model, source, plan, options, output });
-    } finally {
-      device.close();
-    }
+      if (!isAgain) await checkNewFiles([...files, join(out, pageFile)], force);
+      const job = { model, source, plan, options: { ...options, force: force || isAgain }, output };
+      isAgain = true;
+      await drawn(job);
+    });
   } finally {
     await source.close?.();
   }
@@ -155,7 +156,8 @@ async function drawn({ model, source, plan, options, output }: MapJob): Promise<
     ...(block === undefined ? {} : { block }),
     ...(imageSize === undefined ? {} : { imagePixels: imageSize }),
   };
-  const principal = maps === "attention" ? [] : await principalMaps(model, source, view);
+  const onNotice = (text: string): void => output.warning(text);
+  const principal = maps === "attention" ? [] : await principalMaps(model, source, { ...view, onNotice });
   const attention = maps === "pca" ? undefined : attentionMaps(model, source, view);
   const progress = new Progress(output, plan.length, "images");
   const shown: MapPageImage[] = [];

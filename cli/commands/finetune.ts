@@ -49,7 +49,7 @@ import {
 } from "../runs/opened_run.ts";
 import { Origin } from "../runs/origin.ts";
 import { onDevices } from "../runs/recovery.ts";
-import { checkSameData, type RunInputs } from "../runs/stored_run.ts";
+import { checkSameData, type RunInputs, resumedInputs } from "../runs/stored_run.ts";
 
 interface FinetuneCommandOptions extends RunOptions, EncoderCommandOptions, ImageOptions {
   readonly weights?: string;
@@ -116,7 +116,11 @@ async function runFinetune(context: CommandContext, command: Command, options: F
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
   const run = await openRun("finetune", options, { settings, parse: finetuneConfig, reads });
   try {
-    await finetuneHeld(run, requireFiles({ ...run.stored, ...inputs }), { context, options, output });
+    await finetuneHeld(run, requireFiles(resumedInputs(run.stored, inputs, options.override)), {
+      context,
+      options,
+      output,
+    });
   } finally {
     await run.release();
   }
@@ -183,12 +187,14 @@ async function finetuneHeld(
   const evaluate = options.evaluate && stored?.evaluate !== false;
   const images = await openFinetuneImages(source, { test: files.test, evaluate, decoding }, output);
   try {
-    const read = { images: { path: files.images, source }, test: images.placedTest, weights: files.weights };
+    // Those that are trained on: --test and --no-evaluate decide which they are.
+    const { train } = images;
+    const read = { images: { path: files.images, source: train }, test: images.placedTest, weights: files.weights };
     const fingerprint = await fingerprintOf(read);
     const isOverride = options.override;
-    if (stored) checkSameData(stored, source.length, fingerprint, { isOverride, output });
+    if (stored) checkSameData(stored, train.length, fingerprint, { isOverride, output });
     if (stored) origin.check(store, isOverride);
-    const inputs = { ...files, imageCount: source.length, fingerprint, evaluate };
+    const inputs = { ...files, imageCount: train.length, fingerprint, evaluate };
     const parts = { context, options, output, inputs, images, origin, interruption };
     let run = opened; // goes on where its device is lost
     const begun = (next: OpenedRun<FinetuneConfig>): void => {

@@ -16,6 +16,7 @@ import { wholeNumber } from "../program/parsers.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { onDevices } from "../runs/recovery.ts";
 
 type PredictionFormat = "csv" | "jsonl";
 
@@ -70,17 +71,15 @@ async function predict(images: string, options: PredictCommandOptions, output: O
   const decoding = { channels, workers: options.workers, imageKey: options.imageKey };
   const source = await openCommandImages(images, decoding, output);
   try {
-    const device = await openCommandDevice(options, output);
-    try {
+    const shown = new Lines(output);
+    await onDevices({ output, open: () => openCommandDevice(options, output) }, async (device) => {
       const { model, report } = await withCheckpoint(weights, (file) => loadClassifier(device, file, weights));
       for (const line of formatReport({ ...report, warnings: [] })) output.notice(line);
       for (const warning of report.warnings) output.warning(warning);
       const job = { model, source, options, format };
-      const tally = out === undefined ? await printed(job, output) : await written(job, out, output);
+      const tally = out === undefined ? await classified(job, output, shown.again()) : await written(job, out, output);
       tell(tally, output, out);
-    } finally {
-      device.close();
-    }
+    });
   } finally {
     await source.close?.();
   }
@@ -116,8 +115,21 @@ interface Tally {
   hits: number;
 }
 
-async function printed(job: PredictJob, output: Output): Promise<Tally> {
-  return classified(job, output, async (line) => output.line(line));
+/** Lines that are printed once each, also where the work begins again on a new device. */
+class Lines {
+  #printed = 0;
+
+  constructor(readonly output: Output) {}
+
+  /** @returns takes all lines, from the first on */
+  again(): (line: string) => Promise<void> {
+    let given = 0;
+    return async (line) => {
+      if (given++ < this.#printed) return;
+      this.#printed = given;
+      this.output.line(line);
+    };
+  }
 }
 
 async function written(job: PredictJob, out: string, output: Output): Promise<Tally> {

@@ -53,7 +53,7 @@ import { type FilledInputs, requireFiles, storedInputs } from "../runs/refine_in
 import { fewUpdatesText, followRefinement } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
 import { firstOf } from "../runs/report_pictures.ts";
-import { checkSameData, type RunInputs } from "../runs/stored_run.ts";
+import { checkSameData, type RunInputs, resumedInputs } from "../runs/stored_run.ts";
 
 interface RefineCommandOptions extends RunOptions, EncoderCommandOptions, ImageOptions {
   readonly weights?: string;
@@ -105,7 +105,11 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
   const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads });
   try {
-    await refineHeld(run, requireFiles({ ...run.stored, ...given.inputs }), { context, options, output });
+    await refineHeld(run, requireFiles(resumedInputs(run.stored, given.inputs, options.override)), {
+      context,
+      options,
+      output,
+    });
   } finally {
     await run.release();
   }

@@ -67,7 +67,7 @@ export function clusterPredictions(
   places: readonly ImagePlace[],
 ): TestPredictions {
   const rows = Array.from(labels.keys()).filter((row) => (labels[row] ?? -1) >= 0);
-  const most = Math.max(...classes.keys());
+  const most = [...classes.keys()].reduce((largest, label) => Math.max(largest, label), -1);
   return {
     indices: Uint32Array.from(rows, (row) => places[row]?.index ?? 0),
     labels: rows.map((row) => labels[row] ?? -1),

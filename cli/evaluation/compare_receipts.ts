@@ -1,7 +1,8 @@
 import { Command } from "commander";
+import { shown as escaped } from "../../engine/core/shown.ts";
 import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import { evaluationPage } from "../../refiner/report/index.ts";
-import type { Output } from "../output/streams.ts";
+import { type Output, tableLine } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import type { CommonOptions } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
@@ -82,14 +83,10 @@ function groupsOf(receipts: readonly Receipt[], output: Output): Group[] {
 
 function show({ receipts, differences }: Group, output: Output): void {
   const [first] = receipts;
-  output.line(
-    [
-      first.protocol,
-      ...receipts.flatMap(({ encoder }, i) => [encoder.weights, ...(i === 0 ? [] : ["difference"])]),
-    ].join("\t"),
-  );
-  for (const { name } of first.scores) output.line([name, ...cellsOf(name, receipts, differences)].join("\t"));
-  output.line(first.selection.text);
+  const names = receipts.flatMap(({ encoder }, i) => [encoder.weights, ...(i === 0 ? [] : ["difference"])]);
+  output.line(tableLine([first.protocol, ...names]));
+  for (const { name } of first.scores) output.line(tableLine([name, ...cellsOf(name, receipts, differences)]));
+  output.line(escaped(first.selection.text));
 }
 
 function cellsOf(

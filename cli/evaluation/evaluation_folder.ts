@@ -1,11 +1,10 @@
-import { join } from "node:path";
 import type { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
-import { RunFolder } from "../../refiner/training/run_folder_node.ts";
+import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { UsageError } from "../program/usage_error.ts";
-import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
+import { comparedPart, openRunFolder, removeOldRun } from "../runs/run_folder.ts";
 import {
   checkSameData,
   configFile,
@@ -54,7 +53,7 @@ export async function openEvaluationFolder(
   const { store, release } = await openRunFolder("evaluate", path, { resume: goesOn, force: options.force, reads });
   try {
     if (!goesOn) return { folder: store, stored: undefined, hasPage: true, release };
-    const stored = await readStoredRun(store, "evaluate");
+    const stored = await readStoredRun(store, "evaluate", options.override);
     const { protocol: began, options: remembered } = stored.settings;
     if (began !== protocol)
       throw new UsageError(
@@ -99,13 +98,13 @@ export async function openEvaluationDevice(
  */
 export async function beginEvaluation(
   where: EvaluationFolder,
-  { protocol, device, command, inputs, output }: BegunEvaluation,
+  { protocol, device, command, inputs, others, output }: BegunEvaluation,
 ): Promise<EvaluationFolder> {
   const { folder, stored } = where;
   if (!folder) return where;
   const options = givenOptions(command);
   const { encoder, train, test } = inputs;
-  const fingerprint = { images: train.digest, test: test.digest, weights: encoder.digest };
+  const fingerprint = { images: train.digest, test: test.digest, weights: encoder.digest, others };
   if (stored) {
     const isOverride = command.getOptionValue("override") === true;
     checkSameData(stored, train.images, fingerprint, { isOverride, output });
@@ -125,13 +124,15 @@ export interface BegunEvaluation {
   readonly device: Device;
   readonly command: Command;
   readonly inputs: ReceiptInputs;
+  /** Digests of what else it reads, by what that is called. */
+  readonly others: Readonly<Record<string, string>>;
   readonly output: Output;
 }
 
 /** The folder of the second encoder of a comparison, inside that of the first. */
 export async function comparedFolder({ folder, stored }: EvaluationFolder): Promise<EvaluationFolder> {
   if (!folder) return nowhere;
-  const inside = new RunFolder(join(folder.name, "compared"));
+  const inside = folder.part(comparedPart);
   const isBegun = stored !== undefined && (await inside.readText(configFile)) !== undefined;
   return { ...nowhere, folder: inside, stored: isBegun ? await readStoredRun(inside, "evaluate") : undefined };
 }

@@ -1,5 +1,4 @@
 import { basename } from "node:path";
-import { z } from "zod";
 import { type ImageSource, subset } from "../../refiner/data/index.ts";
 import {
   type ClassifierPredictions,
@@ -7,6 +6,7 @@ import {
   type LabelledImages,
   type LowShotSubset,
   lowShotSummary,
+  type TestPredictions,
 } from "../../refiner/evaluation/index.ts";
 import {
   type FinetuneConfig,
@@ -21,6 +21,7 @@ import { Progress } from "../output/progress.ts";
 import { checkedSettings, readSettings } from "../program/settings.ts";
 import { UsageError } from "../program/usage_error.ts";
 import type { Score } from "./evaluation_line.ts";
+import { drawDigest, FinishedShots, type ShotRun } from "./finished_shots.ts";
 import type { ProtocolOptions, ProtocolResult, ProtocolRun } from "./protocol.ts";
 
 interface FineTuningOptions extends ProtocolOptions {
@@ -30,26 +31,16 @@ interface FineTuningOptions extends ProtocolOptions {
   readonly sensitivity?: boolean;
 }
 
-/** What one draw gave; a line of the file that an interrupted evaluation goes on from. */
-const shotRunSchema = z.strictObject({
-  shots: z.int(),
-  split: z.string(),
-  images: z.int(),
-  batch: z.int(),
-  updates: z.int(),
-  /** On the test images after the last epoch. */
-  accuracy: z.number(),
-});
-type ShotRun = z.output<typeof shotRunSchema>;
-
-/** Finished draws, in the folder of the evaluation. */
-const runsFile = "finetuned.jsonl";
 /** No checkpoints: what is interrupted begins its draw again. */
 const never = 1e9;
 
 /** The recipe where none is named. */
 export function defaultRecipe(preset: string | undefined): string {
   return preset === "paper" ? "paper_lowshot" : "small";
+}
+
+function recipeOf({ finetune, preset }: FineTuningOptions): string {
+  return typeof finetune === "string" ? finetune : defaultRecipe(preset);
 }
 
 /** @throws UsageError for an unknown recipe, or options that go with the other classifier */
@@ -78,28 +69,30 @@ export async function fineTunedShots(
   lists: Readonly<Record<string, unknown>>,
   options: FineTuningOptions,
 ): Promise<ProtocolResult | undefined> {
-  const recipe = typeof options.finetune === "string" ? options.finetune : defaultRecipe(options.preset);
+  const recipe = recipeOf(options);
   const config = await recipeConfig(run, recipe, options);
   const { store, output } = run;
-  if (!run.resume) await store.remove(runsFile);
-  const known = draws.length > 1 ? finishedRuns(await store.readText(runsFile)) : [];
-  const progress = new Progress(output, draws.length, "fine-tunings", known.length);
+  const of = draws.map(({ rows }) => drawDigest(rows, shown(config)));
+  const isKept = draws.length > 1; // a single draw is made again, for its predictions
+  const finished = await (run.resume && isKept
+    ? FinishedShots.resume(store, of, (text) => output.notice(text))
+    : FinishedShots.begin(store));
+  const progress = new Progress(output, draws.length, "fine-tunings", finished.size);
   const runs: ShotRun[] = [];
   let last: ClassifierPredictions | undefined;
   try {
     for (const [i, draw] of draws.entries()) {
-      const before = known[i];
+      const before = finished.get(i);
       const found = before ? { run: before, predicted: undefined } : await fineTunedOnce(run, labelled, draw, config);
       if (!found) return undefined;
       runs.push(found.run);
       last = found.predicted;
-      if (!before && draws.length > 1) await store.appendLine(runsFile, JSON.stringify(found.run));
+      if (found.predicted && isKept) await finished.add(i, of[i] ?? "", found.run);
       progress.update(runs.length);
     }
   } finally {
     progress.end();
   }
-  const testIndices = (rows: Uint32Array) => rows.map((row) => labelled.testIndices[row] ?? 0);
   return {
     ...resultOf(runs, labelled, config),
     settings: {
@@ -109,10 +102,13 @@ export async function fineTunedShots(
       imageSize: options.imageSize ?? "its own",
       ...shown(config),
     },
-    ...(last && draws.length === 1
-      ? { predictions: { ...last, indices: testIndices(last.indices), classNames: labelled.classNames } }
-      : {}),
+    ...(last && !isKept ? { predictions: amongGiven(last, labelled) } : {}),
   };
+}
+
+/** Predictions by the places of the test images that were given. */
+function amongGiven(found: ClassifierPredictions, { testIndices, classNames }: LabelledImages): TestPredictions {
+  return { ...found, indices: found.indices.map((row) => testIndices[row] ?? 0), classNames };
 }
 
 /** Settings of the recipe for the size of the encoder, and of the file. */
@@ -175,13 +171,6 @@ function fittingBatch({ batch, mixup, cutmix }: FinetuneConfig, images: number):
 
 function shareOfRight({ labels, predicted }: ClassifierPredictions): number {
   return predicted.filter((label, row) => label === labels[row]).length / labels.length;
-}
-
-function finishedRuns(text: string | undefined): ShotRun[] {
-  return (text ?? "")
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => shotRunSchema.parse(JSON.parse(line)));
 }
 
 /** Settings that the numbers depend on. */

@@ -3,6 +3,7 @@ import type { Sensitivity, TestPredictions } from "../../refiner/evaluation/inde
 import type { RunStore } from "../../refiner/index.ts";
 import type { EvaluationData } from "../../refiner/report/index.ts";
 import type { Output } from "../output/streams.ts";
+import type { TouchedPaths } from "../program/touched_paths.ts";
 import type { EvaluationJob, JobDecoding, JobImages, JobOptions } from "./evaluation_job.ts";
 import type { Score, Selection, UsedPreset } from "./evaluation_line.ts";
 import type { ProtocolPresets } from "./protocol_presets.ts";
@@ -19,6 +20,8 @@ export interface ProtocolOptions extends JobOptions {
   readonly predictions?: string;
   readonly confusion?: string;
   readonly compare?: string;
+  /** Where the protocol takes settings from a file. */
+  readonly config?: string;
   /** Where the protocol has variants to score. */
   readonly sensitivity?: boolean;
   /** Where the protocol plans. */
@@ -33,6 +36,8 @@ export interface ProtocolRun extends EvaluationJob {
   readonly resume: boolean;
   /** Whether there will be a page, so that pictures for it are wanted. */
   readonly hasPage: boolean;
+  /** Whether this is the second encoder of a comparison: files that options name are those of the first. */
+  readonly isSecond: boolean;
   /** Tells that the user wants the command to end. */
   readonly signal: AbortSignal;
   readonly output: Output;
@@ -82,6 +87,8 @@ export interface Protocol<Options extends ProtocolOptions> {
   readonly presets?: ProtocolPresets;
   /** Its own options. Names that other commands have come from `sharedOption`. */
   addOptions(command: Command): void;
+  /** What it reads and writes beside what all protocols do, by the options that name it; checked before anything is opened. */
+  touched?(options: Options): Pick<TouchedPaths, "reads" | "writes">;
   /** Fills in what follows from other options, and is called for each encoder of a comparison alike. @throws UsageError */
   complete?(options: Options): Options;
   /**
@@ -92,6 +99,11 @@ export interface Protocol<Options extends ProtocolOptions> {
   check?(options: Options, command: Command): Promise<void>;
   /** Opens its images where they are no set; default: those of `--images` and `--test`. Adds what it opened to `open`. */
   openImages?(options: Options, decoding: JobDecoding, open: { close?(): Promise<void> }[]): Promise<JobImages>;
+  /**
+   * Digests of what it reads beside images, weights and settings files, by words for messages: a run that goes on is compared with what
+   * it began with.
+   */
+  digests?(job: EvaluationJob, options: Options): Promise<Readonly<Record<string, string>>>;
   /** Tells what it will take, before anything is written. @returns whether it is to be done */
   plan?(run: PlannedProtocolRun, options: Options, command: Command): Promise<boolean>;
   /** @returns undefined if the signal ended it early */

@@ -1,14 +1,17 @@
 import { join } from "node:path";
 import { Command } from "commander";
+import { shown } from "../../engine/core/shown.ts";
 import type { Device } from "../../engine/index.ts";
 import { MemoryRunStore } from "../../refiner/index.ts";
-import type { Output } from "../output/streams.ts";
+import { type Output, tableLine } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { type Interruption, listenForInterruption } from "../program/interrupt.ts";
 import { addEncoderOptions } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { fileDigest } from "../runs/fingerprint.ts";
+import { runFiles } from "../runs/run_folder.ts";
 import { comparisonTable, differencesOf } from "./comparison.ts";
 import {
   beginEvaluation,
@@ -90,13 +93,16 @@ async function checkOptions<Options extends ProtocolOptions>(
   options: Options,
   command: Command,
 ): Promise<void> {
-  const { weights, images, test, compare, predictions, confusion, force } = options;
+  const { weights, images, test, compare, predictions, confusion, force, config, out } = options;
   if (weights === undefined || images === undefined)
     throw new UsageError(`evaluate ${protocol.name}: --weights and --images are needed`);
   checkPredictionFiles(options);
+  const own = protocol.touched?.(options) ?? {};
+  const reads = { "--weights": weights, "--images": images, "--test": test, "--compare": compare, "--config": config };
   await checkTouchedPaths(`evaluate ${protocol.name}`, {
-    reads: { "--weights": weights, "--images": images, "--test": test, "--compare": compare },
-    writes: { "--predictions": predictions, "--confusion": confusion },
+    reads: { ...reads, ...own.reads },
+    writes: { "--predictions": predictions, "--confusion": confusion, ...own.writes },
+    ...(out === undefined ? {} : { folder: { path: out, files: runFiles } }),
     overwrite: force || isResumed(options),
   });
   await protocol.check?.(options, command);
@@ -128,14 +134,14 @@ async function evaluateAll<Options extends ProtocolOptions>(
     return true;
   }
   const other = { ...options, weights: compare, predictions: undefined, confusion: undefined };
-  const second = await evaluateOne(session, other, await comparedFolder(where));
+  const second = await evaluateOne(session, other, await comparedFolder(where), true);
   if (!second) return false;
   requireSameProtocol(first.evaluation.receipt, second.evaluation.receipt);
   show(first, output);
   show(second, output);
   const differences = differencesOf(first.result, second.result);
   await writePage(where, first.result, differences, output);
-  for (const row of comparisonTable(first.result, second.result, differences)) output.line(row.join("\t"));
+  for (const row of comparisonTable(first.result, second.result, differences)) output.line(tableLine(row));
   output.result({
     ...first.evaluation,
     compared: { ...second.evaluation, differences },
@@ -154,6 +160,7 @@ async function evaluateOne<Options extends ProtocolOptions>(
   { protocol, command, output, signal, preset }: Session<Options>,
   options: Options,
   given: EvaluationFolder,
+  isSecond = false,
 ): Promise<Evaluated | undefined> {
   const startMs = performance.now();
   const { openImages } = protocol;
@@ -170,7 +177,8 @@ async function evaluateOne<Options extends ProtocolOptions>(
     if ((await protocol.plan?.(planned, options, command)) === false) return undefined;
     const inputs = await receiptInputs(job, options);
     const { device } = job;
-    where = await beginEvaluation(where, { protocol: protocol.name, device, command, inputs, output });
+    const others = where.folder ? await otherDigests(protocol, job, options) : {};
+    where = await beginEvaluation(where, { protocol: protocol.name, device, command, inputs, others, output });
     return { inputs, tuning: device.tuning.entries() };
   };
   return withEvaluationJob(
@@ -180,7 +188,7 @@ async function evaluateOne<Options extends ProtocolOptions>(
       const resume = begun ? protocol.isResumable : where.stored !== undefined;
       begun ??= await begin(job);
       if (!begun) return undefined;
-      const run = { ...job, store, hasPage: where.hasPage, resume, signal, output };
+      const run = { ...job, store, hasPage: where.hasPage, isSecond, resume, signal, output };
       const found = await protocol.evaluate(run, options, command);
       if (!found) return undefined;
       const result = { preset, ...found };
@@ -196,6 +204,18 @@ async function evaluateOne<Options extends ProtocolOptions>(
       ...(openImages ? { openImages: (...given: OpenImages) => openImages(options, ...given) } : {}),
     },
   );
+}
+
+async function otherDigests<Options extends ProtocolOptions>(
+  protocol: Protocol<Options>,
+  job: EvaluationJob,
+  options: Options,
+): Promise<Readonly<Record<string, string>>> {
+  const { config } = options;
+  return {
+    ...(config === undefined ? {} : { "the settings file (--config)": await fileDigest(config) }),
+    ...(await protocol.digests?.(job, options)),
+  };
 }
 
 /** What stays of an attempt for the next one. */
@@ -240,9 +260,9 @@ async function writeFiles(
 
 function show({ result, evaluation }: Evaluated, output: Output): void {
   const { receipt, seconds } = evaluation;
-  for (const row of result.table) output.line(row.join("\t"));
-  for (const text of [result.selection.text, ...(result.remarks ?? [])]) output.line(text);
-  for (const row of sensitivityTable(result.sensitivity)) output.line(row.join("\t"));
+  for (const row of result.table) output.line(tableLine(row));
+  for (const text of [result.selection.text, ...(result.remarks ?? [])]) output.line(shown(text));
+  for (const row of sensitivityTable(result.sensitivity)) output.line(tableLine(row));
   output.notice(
     `${receipt.encoder.weights}: ${receipt.test.images} test and ${receipt.train.images} training images in ${seconds.toFixed(1)} s`,
   );

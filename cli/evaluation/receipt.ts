@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import { EvaluationError, type SensitivityVariant } from "../../refiner/evaluation/index.ts";
 import { encoderInputs } from "../program/options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { fingerprintOf, type PlacedImages } from "../runs/fingerprint.ts";
@@ -42,6 +43,11 @@ export function receiptOf(
   job: EvaluationJob,
   seed: number,
 ): Receipt {
+  for (const { name, value } of [...scores, ...(sensitivity?.variants.map(scored) ?? [])])
+    if (!Number.isFinite(value))
+      throw new EvaluationError(
+        `evaluate ${protocol}: ${name} is ${value}, which is no result; look at the images and the weights`,
+      );
   const { name, type, backend, driver } = job.device.info;
   return {
     format: 1,
@@ -56,6 +62,10 @@ export function receiptOf(
     scores: [...scores],
     ...(sensitivity ? { sensitivity: { ...sensitivity, variants: [...sensitivity.variants] } } : {}),
   };
+}
+
+function scored({ setting, value, score }: SensitivityVariant): { readonly name: string; readonly value: number } {
+  return { name: `the score with ${setting} ${value}`, value: score };
 }
 
 /** Parts that two receipts must share for their numbers to be about the same question. */

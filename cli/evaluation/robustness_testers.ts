@@ -33,6 +33,8 @@ export interface RobustnessTester {
   readonly classNames: readonly string[];
   /** What made it, for the details of the result. */
   readonly facts: Readonly<Record<string, unknown>>;
+  /** For people: what its numbers must be read with. */
+  readonly remarks: readonly string[];
   /** @param source - with labels of its own */
   predict(source: ImageSource): Promise<TestPredictions>;
   destroy(): void;
@@ -45,6 +47,21 @@ interface KnownImages {
   readonly indices: Uint32Array;
   /** Classes that may be chosen. */
   readonly among: readonly number[];
+  /** That some images are left out, in words. */
+  readonly notice: string | undefined;
+}
+
+/** Tells a notice once, however many folders of images it is about. */
+class ToldOnce {
+  readonly #told = new Set<string>();
+
+  constructor(readonly output: ProtocolRun["output"]) {}
+
+  tell({ notice }: KnownImages): void {
+    if (notice === undefined || this.#told.has(notice)) return;
+    this.#told.add(notice);
+    this.output.notice(notice);
+  }
 }
 
 /**
@@ -70,6 +87,7 @@ function knownImages(
     throw new UsageError(
       `evaluate robustness: no test image is of a class of the classifier, such as ${classNames.slice(0, 3).join(", ")}; name classes alike in both`,
     );
+  const leftOut = source.length - indices.length;
   const tested = new Set(places);
   const all = [...classNames.keys()];
   return {
@@ -82,6 +100,10 @@ function knownImages(
       load: (index, loading) => source.load(indices[index] ?? 0, loading),
     },
     indices,
+    notice:
+      leftOut > 0
+        ? `${leftOut} of ${source.length} test images are of no class of the classifier and are left out`
+        : undefined,
     among: list ?? (testedClasses ? all.filter((place) => tested.has(place)) : all),
   };
 }
@@ -112,11 +134,16 @@ function listedPlaces(
 
 /** A fine-tuned classifier. */
 export class ClassifierTester implements RobustnessTester {
+  readonly remarks: readonly string[] = [];
+  readonly #told: ToldOnce;
+
   constructor(
     readonly run: Pick<ProtocolRun, "output" | "signal">,
     readonly model: Classifier,
     readonly options: Pick<TesterOptions, "testedClasses" | "classList" | "maxBad">,
-  ) {}
+  ) {
+    this.#told = new ToldOnce(run.output);
+  }
 
   get classNames(): readonly string[] {
     return this.model.description.classNames;
@@ -129,7 +156,9 @@ export class ClassifierTester implements RobustnessTester {
 
   async predict(source: ImageSource): Promise<TestPredictions> {
     const { output, signal } = this.run;
-    const { images, indices, among } = knownImages(source, this.classNames, this.options);
+    const known = knownImages(source, this.classNames, this.options);
+    const { images, indices, among } = known;
+    this.#told.tell(known);
     const progress = new Progress(output, images.length, "images");
     const found = await classifierPredictions(this.model, images, {
       among,
@@ -149,13 +178,17 @@ export class ClassifierTester implements RobustnessTester {
 
 /** A linear classifier on the features of an encoder. */
 export class LinearTester implements RobustnessTester {
+  readonly #told: ToldOnce;
+
   private constructor(
     readonly run: ProtocolRun,
     readonly options: TesterOptions,
     readonly block: FeatureBlock,
     readonly classNames: readonly string[],
     readonly classifier: LogisticRegression,
-  ) {}
+  ) {
+    this.#told = new ToldOnce(run.output);
+  }
 
   /** Fits it to the training images; these and the test images are encoded together. */
   static async fit(
@@ -186,9 +219,16 @@ export class LinearTester implements RobustnessTester {
     return { objective, gap, converged };
   }
 
+  get remarks(): readonly string[] {
+    return this.classifier.converged
+      ? []
+      : ["the linear classifier did not reach its minimum (details: gap); its numbers may move"];
+  }
+
   async predict(source: ImageSource): Promise<TestPredictions> {
     const { run, options, block, classNames } = this;
     const known = knownImages(source, classNames, options);
+    this.#told.tell(known);
     const [encoded] = await encodedFeatures(run, [known.images], featureChoice(run, block, options), options);
     if (!encoded) throw new RangeError("evaluate robustness: a set of images was not encoded");
     return this.#predictions(encoded, known);

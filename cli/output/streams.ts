@@ -88,6 +88,11 @@ export class Output {
   }
 }
 
+/** A row of a table with tabs: a name with a tab or a line break in it would be several cells or rows. */
+export function tableLine(cells: readonly string[]): string {
+  return cells.map(shown).join("\t");
+}
+
 /** JSON has no infinities: the largest number stands for them, and null for NaN. */
 function finiteNumbers(_key: string, value: unknown): unknown {
   if (value === Number.POSITIVE_INFINITY) return Number.MAX_VALUE;

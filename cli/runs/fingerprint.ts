@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { dirname, resolve, sep } from "node:path";
 import { z } from "zod";
 import type { ImageSource } from "../../refiner/index.ts";
@@ -11,6 +11,8 @@ export const fingerprintSchema = z.object({
   images: digestsSchema,
   test: digestsSchema.optional(),
   weights: digestsSchema.optional(),
+  /** Of what else is read, by what it is called. */
+  others: digestsSchema.optional(),
 });
 export type Fingerprint = z.output<typeof fingerprintSchema>;
 
@@ -43,12 +45,26 @@ export async function fingerprintOf({
 /** What of the data differs, in words, such as `the images (names, sizes)`. */
 export function differingData(before: Fingerprint, now: Fingerprint): string[] {
   const names = { images: "the images", test: "the test images", weights: "the weights" } as const;
-  return (["images", "test", "weights"] as const).flatMap((data) => {
-    const [old, found] = [before[data], now[data]];
-    if (!old || !found) return [];
-    const changed = [...new Set([...Object.keys(old), ...Object.keys(found)])].filter((key) => old[key] !== found[key]);
+  const main = (["images", "test", "weights"] as const).flatMap((data) => {
+    const changed = changedKeys(before[data], now[data]);
     return changed.length === 0 ? [] : [`${names[data]} (${changed.join(", ")})`];
   });
+  return [...main, ...changedKeys(before.others, now.others)];
+}
+
+function changedKeys(
+  old: Readonly<Record<string, string>> | undefined,
+  found: Readonly<Record<string, string>> | undefined,
+): string[] {
+  if (!old || !found) return [];
+  return [...new Set([...Object.keys(old), ...Object.keys(found)])].filter((key) => old[key] !== found[key]);
+}
+
+/** SHA-256 of a file that is read whole, such as a list. */
+export async function fileDigest(path: string): Promise<string> {
+  return createHash("sha256")
+    .update(await readFile(path))
+    .digest("hex");
 }
 
 /** Names count from the folder of the data set on, so that one which was moved is the same. */

@@ -61,7 +61,7 @@ export async function openRun<Config extends object>(
   try {
     const opened = { command, out, store, release };
     if (!isResumed) return { ...opened, config: parse({ ...settings }), stored: undefined };
-    const stored = await readStoredRun(store, command);
+    const stored = await readStoredRun(store, command, options.override);
     const all = resumedSettings(stored.settings, settings, options.override);
     const place = { file: `${out}/${configFile}`, fileKeys: new Set(Object.keys(stored.settings)) };
     return { ...opened, config: checkedSettings(() => parse(all), place), stored };

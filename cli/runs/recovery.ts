@@ -3,6 +3,7 @@ import { type Device, DeviceLostError } from "../../engine/index.ts";
 import { runCheckpointFiles } from "../../refiner/training/run_checkpoint.ts";
 import type { RunStore } from "../../refiner/training/run_store.ts";
 import { vtabProgress } from "../../refiner/vtab/vtab_progress.ts";
+import { finishedShots } from "../evaluation/finished_shots.ts";
 import type { Output } from "../output/streams.ts";
 
 /** Tries on new devices that bring no progress before a run gives up. */
@@ -95,7 +96,8 @@ async function progressOf(store: RunStore | undefined): Promise<string | undefin
   if (!store) return undefined;
   const newest = (await runCheckpointFiles(store)).at(-1);
   const { runs, checkpoint } = await vtabProgress(store);
-  const parts = [...(newest === undefined ? [] : [newest]), ...(runs > 0 ? [`${runs} finished runs`] : [])];
+  const finished = runs + (await finishedShots(store));
+  const parts = [...(newest === undefined ? [] : [newest]), ...(finished > 0 ? [`${finished} finished runs`] : [])];
   const all = checkpoint === undefined ? parts : [...parts, checkpoint];
   return all.length === 0 ? undefined : all.join(" and ");
 }

@@ -4,8 +4,9 @@ import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { configFile } from "./stored_run.ts";
 
-/** Files that a run leaves beside its configuration and its checkpoints. */
-const runFiles = [
+/** Files that a run leaves beside its checkpoints. */
+export const runFiles: readonly string[] = [
+  configFile,
   "metrics.jsonl",
   "encoder.safetensors",
   "mae.safetensors",
@@ -17,6 +18,9 @@ const runFiles = [
   "evaluation_data.json",
   reportDataFile,
 ];
+
+/** Folder of the second encoder of a comparison, within that of the first: an evaluation without one must not find an older one's. */
+export const comparedPart = "compared";
 
 /**
  * The run folder of a command: new, or one to go on with.
@@ -37,7 +41,7 @@ export async function openRunFolder(
 ): Promise<HeldRunFolder> {
   const store = new RunFolder(path);
   const { resume, force, reads = {} } = options;
-  await checkTouchedPaths(command, { reads, folder: { path, files: [...runFiles, configFile] } });
+  await checkTouchedPaths(command, { reads, folder: { path, files: runFiles } });
   const check = async (): Promise<void> => {
     const config = await store.readText(configFile);
     if (resume && config === undefined)
@@ -69,13 +73,16 @@ export interface HeldRunFolder {
 /** Removes the run that a new one replaces; called when the new one begins, so that one which cannot begin costs nothing. */
 export async function removeOldRun(store: RunFolder): Promise<void> {
   if ((await store.readText(configFile)) === undefined) return;
-  for (const file of await store.list("checkpoints")) await store.remove(`checkpoints/${file}`);
-  for (const file of [...runFiles, configFile]) await store.remove(file);
+  for (const part of ["", `${comparedPart}/`]) {
+    for (const file of await store.list(`${part}checkpoints`)) await store.remove(`${part}checkpoints/${file}`);
+    for (const file of runFiles) await store.remove(`${part}${file}`);
+  }
 }
 
 /** Removes what a killed process left half-written beside the files that it was to replace. */
 async function removeUnfinished(store: RunFolder): Promise<void> {
-  for (const folder of ["", "checkpoints", "features"]) {
+  const own = ["", "checkpoints", "features"];
+  for (const folder of [...own, ...own.map((inner) => [comparedPart, inner].filter(Boolean).join("/"))]) {
     for (const file of await store.list(folder)) {
       if (file.startsWith(".") && file.endsWith(".part"))
         await store.remove(folder === "" ? file : `${folder}/${file}`);

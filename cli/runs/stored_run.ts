@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Device } from "../../engine/index.ts";
 import packageJson from "../../package.json" with { type: "json" };
@@ -36,6 +37,8 @@ const storedSchema = z.looseObject({
   adapter: z.looseObject({ name: z.string() }).optional(),
   tuning: z.array(z.tuple([z.string(), z.string()])).default([]),
   settings: z.record(z.string(), z.unknown()),
+  /** Of all the rest; absent where an older version wrote it. */
+  checksum: z.string().optional(),
 });
 
 /** What a run's config.json says about it. */
@@ -64,10 +67,11 @@ export type RunInputs = EncoderCommandOptions &
  * Reads what a run says about itself.
  *
  * @param command - which goes on with the run; `refine` also takes a demo, which is a refinement
- * @throws UsageError for a config.json that this program did not write, or the run of another command
+ * @param isOverride - whether one that was changed since it was written is taken as it is
+ * @throws UsageError for a config.json that this program did not write, or not so, or the run of another command
  */
-export async function readStoredRun(store: RunFolder, command: RunCommand): Promise<StoredRun> {
-  const stored = await parsedRun(store);
+export async function readStoredRun(store: RunFolder, command: RunCommand, isOverride = false): Promise<StoredRun> {
+  const stored = await parsedRun(store, isOverride);
   const began = stored.command === "demo" ? "refine" : (stored.command ?? command);
   if (began === command) return stored;
   throw new UsageError(
@@ -75,14 +79,32 @@ export async function readStoredRun(store: RunFolder, command: RunCommand): Prom
   );
 }
 
-async function parsedRun(store: RunFolder): Promise<StoredRun> {
-  try {
-    return storedSchema.parse(JSON.parse((await store.readText(configFile)) ?? ""));
-  } catch {
+async function parsedRun(store: RunFolder, isOverride: boolean): Promise<StoredRun> {
+  const parsed = parsedObject(await store.readText(configFile));
+  const { data } = storedSchema.safeParse(parsed);
+  if (!data)
     throw new UsageError(
       `${store.name}/${configFile} is no configuration of a run; it was damaged or written by another program: start over with --force`,
     );
+  const { checksum, ...rest } = parsed ?? {};
+  if (checksum === undefined || checksum === checksumOf(rest) || isOverride) return data;
+  throw new UsageError(
+    `${store.name}/${configFile} is not as the run wrote it (its checksum is another): it is damaged, or was edited; put the old one back, take it as it is with --override, or start over with --force`,
+  );
+}
+
+function parsedObject(text: string | undefined): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text ?? "");
+    return typeof value === "object" && value !== null ? { ...value } : undefined;
+  } catch {
+    return undefined; // damaged
   }
+}
+
+/** Independent of how the text is laid out. */
+function checksumOf(value: object): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex");
 }
 
 /** Writes what a run says about itself: package version, command, inputs, adapter, kernel variants and settings. */
@@ -102,7 +124,7 @@ export async function writeStoredRun(
     tuning: device.tuning.entries(),
     settings,
   };
-  await store.writeText(configFile, `${JSON.stringify(value, null, 2)}\n`);
+  await store.writeText(configFile, `${JSON.stringify({ ...value, checksum: checksumOf(value) }, null, 2)}\n`);
 }
 
 /**
@@ -125,17 +147,42 @@ export function checkSameData(
 ): void {
   if (stored.imageCount !== undefined && stored.imageCount !== images && !isOverride)
     throw new UsageError(
-      `resume: the images differ from those of the run: imageCount (was ${stored.imageCount}, now ${images}); give the same --images, or force it with --override`,
+      `resume: the images differ from those of the run: imageCount (was ${stored.imageCount}, now ${images}); give the same --images (and --test, --no-evaluate, which choose among them), or force it with --override`,
     );
+  if (stored.fingerprint && stored.checksum === undefined)
+    output.notice(`${configFile} holds no checksum, as older versions wrote it: it was not verified`);
   if (!stored.fingerprint) {
     output.notice(`${configFile} holds no fingerprint of the data, as older versions wrote it: it was not compared`);
     return;
   }
-  const changed = differingData(stored.fingerprint, found);
+  const isNewTest = stored.test === undefined && !stored.fingerprint.test && found.test !== undefined;
+  const changed = [
+    ...differingData(stored.fingerprint, found),
+    ...(isNewTest ? ["the test images (given now, not when the run began)"] : []),
+  ];
   if (changed.length === 0) return;
   const text = `resume: ${changed.join(" and ")} differ from those of the run`;
-  if (!isOverride) throw new UsageError(`${text}; give the same --images and --weights, or force it with --override`);
+  if (!isOverride) throw new UsageError(`${text}; give the same as when it began, or force it with --override`);
   output.warning(`${text}; going on, since --override was given`);
+}
+
+/** How an encoder is read from its file. Other paths may lead to the same data: these are compared by their fingerprint. */
+const readingOptions = ["attentionHeads", "epsilon", "classPosition", "layerScale", "resolution", "place"] as const;
+
+/**
+ * Inputs of a run: those that it began with, where it goes on, and what was given now.
+ *
+ * @throws UsageError that names each option by which the encoder would be read in another way, unless overriding
+ */
+export function resumedInputs(
+  stored: StoredRun | undefined,
+  given: Partial<RunInputs>,
+  isOverride: boolean,
+): Partial<RunInputs> {
+  if (!stored) return given;
+  const reading = readingOptions.flatMap((key) => (given[key] === undefined ? [] : [[key, given[key]] as const]));
+  resumedSettings(stored, Object.fromEntries(reading), isOverride);
+  return { ...stored, ...given };
 }
 
 /**

@@ -98,6 +98,12 @@ function readDescription(checkpoint: Checkpoint, file: string): ClassifierDescri
     throw new OptionError(
       `${file}: the metadata ${classifierKey} does not name classNames, pooling, pixels, mean and deviation; it was damaged: fine-tune again`,
     );
+  const seen = new Set<string>();
+  const twice = classNames.find((name) => seen.size === seen.add(name).size);
+  if (twice !== undefined)
+    throw new OptionError(
+      `${file}: two classes have the name ${JSON.stringify(twice)}, and nothing could tell which one is meant; fine-tune again`,
+    );
   return { classNames, pooling, pixels, mean, deviation, ...(headNorm === false ? { headNorm } : {}) };
 }
 

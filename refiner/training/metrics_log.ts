@@ -23,18 +23,27 @@ export async function clearMetrics(store: RunStore): Promise<void> {
   await store.writeText(file, "");
 }
 
+/** An evaluation as run checkpoints keep it; undefined for what is none. */
+export function evaluationLine(event: unknown): MetricsLine | undefined {
+  const { data } = lineSchema.safeParse(event);
+  return data && data.kind !== "update" && isEvaluationOrUpdate(data) ? data : undefined;
+}
+
 /**
  * Drops the lines of updates and evaluations that a resumed run makes again. The evaluation at the end of its stage is one of them.
+ * Results may depend on evaluations, and lines of text tell no damage: those that the checkpoint holds take the place of what stands there.
  *
  * @param position - where the run goes on
+ * @param stored - evaluations that had been made when its checkpoint was written; undefined where that does not tell
  */
 export async function rewindMetrics(
   store: RunStore,
   plan: TrainingPlan<TrainingStage>,
   position: RunPosition,
+  stored?: readonly MetricsLine[],
 ): Promise<RewoundMetrics> {
   const text = await store.readText(file);
-  if (text === undefined) return { evaluations: [], dropped: 0 };
+  if (text === undefined) return { evaluations: [...(stored ?? [])], dropped: 0 };
   const lastEpoch = lastEvaluatedEpoch(plan, position);
   const evaluations: MetricsLine[] = [];
   const written = text.split("\n").filter((line) => line !== "");
@@ -50,8 +59,58 @@ export async function rewindMetrics(
     if (!isUpdate) evaluations.push(event);
     return true;
   });
-  await store.writeText(file, kept.map(({ line }) => `${line}\n`).join(""));
-  return { evaluations, dropped: written.length - whole.length };
+  const dropped = written.length - whole.length;
+  const restored =
+    stored && withStored(kept, stored, ({ stage, epoch }) => stage === position.stage && epoch === lastEpoch);
+  const lines = restored?.lines ?? kept.map(({ line }) => line);
+  await store.writeText(file, lines.map((line) => `${line}\n`).join(""));
+  return {
+    evaluations: restored?.evaluations ?? evaluations,
+    dropped: dropped + (restored?.replaced ?? 0),
+  };
+}
+
+interface WrittenLine {
+  readonly line: string;
+  readonly event: MetricsLine;
+}
+
+/**
+ * Lines with the evaluations that a checkpoint holds, in their order.
+ *
+ * @param isLater - whether an evaluation may have been made after the checkpoint was written
+ */
+function withStored(
+  written: readonly WrittenLine[],
+  stored: readonly MetricsLine[],
+  isLater: (event: MetricsLine) => boolean,
+): { readonly lines: string[]; readonly evaluations: MetricsLine[]; readonly replaced: number } {
+  const texts = stored.map((event) => JSON.stringify(event));
+  const keys = new Set(stored.map(keyOf));
+  const later: MetricsLine[] = [];
+  let next = 0; // among the stored ones
+  let replaced = 0;
+  const lines = written.flatMap(({ line, event }) => {
+    if (event.kind === "update") return [line];
+    const place = texts.indexOf(JSON.stringify(event), next);
+    if (place >= 0) {
+      const gone = texts.slice(next, place);
+      next = place + 1;
+      return [...gone, line];
+    }
+    if (isLater(event) && !keys.has(keyOf(event))) {
+      later.push(event);
+      return [line];
+    }
+    replaced++;
+    return [];
+  });
+  return { lines: [...lines, ...texts.slice(next)], evaluations: [...stored, ...later], replaced };
+}
+
+/** Tells evaluations of a run apart. */
+function keyOf({ kind, stage, epoch }: MetricsLine): string {
+  return `${kind} ${stage} ${epoch}`;
 }
 
 /** What stays of the metrics of a run that goes on. */

@@ -1,6 +1,6 @@
 import { CheckpointError, CorruptFileError } from "../../engine/files/index.ts";
 import { EngineError } from "../../engine/index.ts";
-import { clearMetrics, type MetricsLine, rewindMetrics } from "./metrics_log.ts";
+import { clearMetrics, evaluationLine, type MetricsLine, rewindMetrics } from "./metrics_log.ts";
 import { runCheckpointFiles } from "./run_checkpoint.ts";
 import type { RunState } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
@@ -8,6 +8,9 @@ import { StoredCheckpoint } from "./stored_checkpoint.ts";
 import { notice, type TrainingEvent } from "./training_events.ts";
 import type { TrainingStage } from "./training_method.ts";
 import type { RunPosition, TrainingPlan } from "./training_plan.ts";
+
+/** Where a run checkpoint keeps the evaluations that were made before it (JSON). */
+export const evaluationsKey = "evaluations";
 
 /** What a run that goes on needs of its method. */
 export interface ResumedMethod<Stage extends TrainingStage> {
@@ -49,7 +52,7 @@ export async function* resumeRun<Stage extends TrainingStage>(
     if (!restored) continue;
     for (const text of damaged) yield notice(`${text}; going back to ${file}`);
     for (const text of restored.notices) yield notice(text);
-    const { evaluations, dropped } = await rewindMetrics(store, plan, restored.position);
+    const { evaluations, dropped } = await rewindMetrics(store, plan, restored.position, restored.evaluations);
     if (dropped > 0)
       yield notice(`metrics.jsonl: ${dropped} damaged ${dropped === 1 ? "line was" : "lines were"} dropped`);
     yield notice(`resumed from ${file}`);
@@ -70,7 +73,7 @@ async function restoredFrom<Stage extends TrainingStage>(
   store: RunStore,
   file: string,
   { plan, method }: { readonly plan: TrainingPlan<Stage>; readonly method: ResumedMethod<Stage> },
-): Promise<{ readonly position: RunPosition; readonly notices: readonly string[] }> {
+): Promise<Restored> {
   const stored = await StoredCheckpoint.open(store, file);
   try {
     const { stage, update } = placeOf(stored, plan, method.name);
@@ -80,10 +83,25 @@ async function restoredFrom<Stage extends TrainingStage>(
       ...(stored.checksums ? [] : [`${file} holds no checksums, as older versions wrote it: it was not verified`]),
       ...(lossScaleIsMissing ? [`${file} was written in f32 and holds no loss scale: it starts anew`] : []),
     ];
-    return { position: { stage: stage.stage, update }, notices };
+    return { position: { stage: stage.stage, update }, notices, evaluations: evaluationsIn(stored) };
   } finally {
     await stored.close();
   }
+}
+
+/** What a checkpoint brought back. */
+interface Restored {
+  readonly position: RunPosition;
+  readonly notices: readonly string[];
+  /** Undefined where the checkpoint does not hold them, or nothing shows that they are as they were written. */
+  readonly evaluations: readonly MetricsLine[] | undefined;
+}
+
+function evaluationsIn({ checkpoint, checksums }: StoredCheckpoint): readonly MetricsLine[] | undefined {
+  const text = checkpoint.metadata.get(evaluationsKey);
+  if (text === undefined || !checksums) return undefined;
+  const listed: unknown = JSON.parse(text);
+  return Array.isArray(listed) ? listed.flatMap((one) => evaluationLine(one) ?? []) : undefined;
 }
 
 /** @throws CorruptFileError for counters that no run can have; EngineError for those of a run with other settings */

@@ -16,12 +16,21 @@ export class RunFolder implements RunStore {
   #lock: Promise<RunLock> | undefined;
   #holders = 0;
 
-  constructor(readonly name: string) {}
+  /** @param parent - a folder that this one is a part of */
+  constructor(
+    readonly name: string,
+    private readonly parent?: RunFolder,
+  ) {}
+
+  /** A folder within this one; nothing is written into it, either, once this one was deleted or replaced. */
+  part(name: string): RunFolder {
+    return new RunFolder(join(this.name, name), this);
+  }
 
   /** @throws RunFolderError if another process works in the folder */
   async hold(): Promise<() => Promise<void>> {
     this.#holders++;
-    this.#lock ??= RunLock.take(this.name);
+    this.#lock ??= this.#taken();
     let isHeld = true;
     const release = async (): Promise<void> => {
       if (!isHeld) return;
@@ -83,8 +92,19 @@ export class RunFolder implements RunStore {
     await rm(join(this.name, file), { force: true });
   }
 
+  async #taken(): Promise<RunLock> {
+    if (this.parent) await this.parent.#check();
+    return RunLock.take(this.name);
+  }
+
+  /** @throws RunFolderError if the folder is held, and not the one any more that it was */
+  async #check(): Promise<void> {
+    if (this.parent) await this.parent.#check();
+    await (await this.#lock)?.check();
+  }
+
   async #path(file: string): Promise<string> {
-    await (await this.#lock)?.check(); // before a folder that was deleted is made again
+    await this.#check(); // before a folder that was deleted is made again
     const path = join(this.name, file);
     await mkdir(dirname(path), { recursive: true });
     return path;

@@ -1,8 +1,8 @@
 import { DeviceLostError, type LossScale } from "../../engine/index.ts";
 import { BrokenImages, batchesOfEpochs, type ImageBatch, type ImageSource } from "../data/index.ts";
 import { largestArea } from "../data/views/view_inputs.ts";
-import { appendMetrics } from "./metrics_log.ts";
-import { resumeRun } from "./resume.ts";
+import { appendMetrics, evaluationLine, type MetricsLine } from "./metrics_log.ts";
+import { evaluationsKey, resumeRun } from "./resume.ts";
 import { saveRunCheckpoint } from "./run_checkpoint.ts";
 import type { RunStore } from "./run_store.ts";
 import { StepClock } from "./step_clock.ts";
@@ -77,6 +77,8 @@ class TrainingLoop<
   readonly #brokenEvents: TrainingEvent[] = [];
   /** Epochs whose evaluation stands in the metrics already. */
   readonly #evaluated = new Set<number>();
+  /** In order: those of what the run went on from, and its own. */
+  readonly #evaluations: MetricsLine[] = [];
   #updates = 0;
   #skipped = 0;
   #lastSaveMs = performance.now();
@@ -167,6 +169,7 @@ class TrainingLoop<
     for (const line of resumed.evaluations) {
       if (line.stage === resumed.position.stage) this.#evaluated.add(line.epoch);
       method.recall?.(line);
+      this.#evaluations.push(line);
     }
     return resumed.position;
   }
@@ -273,7 +276,10 @@ class TrainingLoop<
   async #save(stage: Stage, update: number): Promise<TrainingEvent> {
     const { method, run } = this;
     const total = this.#updates;
-    const metadata = { ...(await this.#askOrigin()), ...method.checkpointMetadata(stage, { update, total }) };
+    const made: Record<string, string> =
+      this.#evaluations.length > 0 ? { [evaluationsKey]: JSON.stringify(this.#evaluations) } : {};
+    const own = { ...method.checkpointMetadata(stage, { update, total }), ...made };
+    const metadata = { ...(await this.#askOrigin()), ...own };
     const file = await saveRunCheckpoint(run.store, total, method.state(), metadata);
     this.#lastSaveMs = performance.now();
     return { kind: "checkpoint", file };
@@ -295,6 +301,8 @@ class TrainingLoop<
     for (const failure of failures) yield notice(`the evaluation at the end failed, and is left out: ${failure}`);
     if (event === undefined) return;
     await appendMetrics(this.run.store, event);
+    const line = evaluationLine(event);
+    if (line) this.#evaluations.push(line);
     yield event;
   }
 }

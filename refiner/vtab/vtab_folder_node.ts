@@ -153,7 +153,8 @@ interface ReadList {
 }
 
 function refuseUnknownLabels(training: readonly ReadList[], { file, lines }: ReadList): void {
-  const highest = Math.max(...training.map((list) => Math.max(...list.lines.map(({ label }) => label))));
+  const labels = training.flatMap((list) => list.lines.map(({ label }) => label));
+  const highest = labels.reduce((most, label) => Math.max(most, label), -1);
   const beyond = lines.find(({ label }) => label > highest);
   if (beyond)
     throw new DataFormatError(

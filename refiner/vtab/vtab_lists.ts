@@ -36,7 +36,7 @@ function parsedLine(text: string, line: number, name: string): VtabLine {
       `vtab: line ${line} of ${name} has no label (${text}); write file and label, apart by a space`,
     );
   const number = Number(label);
-  if (!/^\d+$/.test(label) || number > highestLabel)
+  if (!/^(0|[1-9]\d*)$/.test(label) || number > highestLabel)
     throw new DataFormatError(
       `vtab: line ${line} of ${name} has the label ${label}, expected a whole number 0 … ${highestLabel}; classes are counted from 0`,
     );

@@ -29,7 +29,9 @@ export async function* runOf(job: VtabJob): AsyncGenerator<VtabEvent, VtabRun | 
   const { name, results, working } = job;
   const { updates } = sizeOfRun(job.task, job.config, name);
   const settings = vtabFinetuning(job.config, { ...name, pixels: job.sidePixels });
-  const kept = await results?.read(name, settings);
+  const damages: string[] = [];
+  const kept = await results?.read(name, settings, (text) => damages.push(text));
+  for (const text of damages) yield { kind: "notice", text };
   const run = kept ?? (yield* finetuned(job, settings));
   if (!run) return undefined;
   if (!kept) {
@@ -49,7 +51,7 @@ async function* finetuned(job: VtabJob, settings: FinetuneConfig): AsyncGenerato
     images: train,
     config: settings,
     store: working ?? forgetfulStore,
-    resume: working !== undefined && (await working.begin(Object.values(name).join(" "))),
+    resume: working !== undefined && (await working.begin(Object.values(name).join(" "), settings)),
     rules: "vtab",
     test: (model) => tester.test(model),
     ...(signal ? { signal } : {}),

@@ -51,7 +51,8 @@ export function preparedTask(
 /** Classes of the head of a task's runs. @throws DataFormatError for an image without a label */
 export function classesOfTask(task: VtabTask): number {
   const training = vtabLists.filter((list) => list !== "test");
-  return 1 + Math.max(...training.map((list) => Math.max(...labelsOf(task, list))));
+  const highest = (labels: Int32Array): number => labels.reduce((most, label) => Math.max(most, label), -1);
+  return 1 + Math.max(...training.map((list) => highest(labelsOf(task, list))));
 }
 
 /**

@@ -1,11 +1,14 @@
 import type { ByteSink, ByteSource } from "../../engine/files/index.ts";
 import { memorySource } from "../../engine/files/index.ts";
+import { laneChecksum } from "../training/lane_checksum.ts";
 import { runCheckpointFiles } from "../training/run_checkpoint.ts";
 import type { RunStore } from "../training/run_store.ts";
 
 const folder = "working";
 /** Says which run the others belong to. */
 const ownerFile = "run.txt";
+/** What runs leave here, whole or half-written: a folder of that name may hold what is not ours. */
+const isOwn = (file: string): boolean => /^(run\.txt|metrics\.jsonl|\d+\.safetensors|\..*\.part)$/.test(file);
 
 /** The part of a store that the run of the moment works in: what it leaves there is gone when it is finished. */
 export class WorkingStore implements RunStore {
@@ -15,18 +18,19 @@ export class WorkingStore implements RunStore {
     return `${this.store.name}/${folder}`;
   }
 
-  /** Makes the store the run's own. @returns whether it holds a checkpoint of this run */
-  async begin(run: string): Promise<boolean> {
-    if ((await this.readText(ownerFile)) === run) return (await runCheckpointFiles(this)).length > 0;
+  /** Makes the store the run's own. @returns whether it holds a checkpoint of this run, with these settings */
+  async begin(run: string, settings: object): Promise<boolean> {
+    const owner = `${run} ${laneChecksum(new TextEncoder().encode(JSON.stringify(settings)))}`;
+    if ((await this.readText(ownerFile)) === owner) return (await runCheckpointFiles(this)).length > 0;
     await this.clear();
-    await this.writeText(ownerFile, run);
+    await this.writeText(ownerFile, owner);
     return false;
   }
 
   /** Removes everything, also what a killed process left half-written. */
   async clear(): Promise<void> {
-    for (const file of await this.list("checkpoints")) await this.remove(`checkpoints/${file}`);
-    for (const file of await this.store.list(folder)) if (!file.startsWith("checkpoints")) await this.remove(file);
+    for (const file of await this.list("checkpoints")) if (isOwn(file)) await this.remove(`checkpoints/${file}`);
+    for (const file of await this.store.list(folder)) if (isOwn(file)) await this.remove(file);
   }
 
   readText(file: string): Promise<string | undefined> {

@@ -147,6 +147,7 @@ describe("a classifier's file", () => {
     "[1]",
     JSON.stringify({ ...description, classNames: [] }),
     JSON.stringify({ ...description, classNames: [1, 2, 3] }),
+    JSON.stringify({ ...description, classNames: ["cat", "dog", "cat"] }),
     JSON.stringify({ ...description, pooling: "max" }),
     JSON.stringify({ ...description, pixels: 0 }),
     JSON.stringify({ ...description, deviation: [0, 1, 1] }),

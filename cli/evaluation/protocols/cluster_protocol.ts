@@ -17,7 +17,6 @@ import {
 import { Progress } from "../../output/progress.ts";
 import { numberList, wholeNumber } from "../../program/parsers.ts";
 import { sharedOption } from "../../program/shared_options.ts";
-import { checkTouchedPaths } from "../../program/touched_paths.ts";
 import { UsageError } from "../../program/usage_error.ts";
 import {
   type Clustered,
@@ -79,14 +78,14 @@ export const clusterProtocol: Protocol<ClusterOptions> = {
       .addOption(sharedOption("pool", { more: "default: cls where there is one" }))
       .addOption(sharedOption("sensitivity", { more: `${variantStarts} starts each`, default: false }));
   },
-  async check({ assignments, clusters, predictions, confusion, test, force, sensitivity }) {
+  touched: ({ assignments }) => ({ writes: { "--assignments": assignments } }),
+  async check({ assignments, clusters, predictions, confusion, test, sensitivity }) {
     if (clusters !== undefined && clusters.length > 1 && sensitivity)
       throw new UsageError("evaluate cluster: --sensitivity is of one number of clusters; give one for --clusters");
     if (clusters !== undefined && clusters.length > 1 && [assignments, predictions, confusion].some(Boolean))
       throw new UsageError("evaluate cluster: a list of numbers leaves no clusters to write; give one for --clusters");
     if (test === undefined && (predictions !== undefined || confusion !== undefined))
       throw new UsageError("evaluate cluster: --predictions and --confusion are about test images; give --test");
-    await checkTouchedPaths("evaluate cluster", { writes: { "--assignments": assignments }, overwrite: force });
   },
   evaluate: evaluateCluster,
 };
@@ -157,7 +156,7 @@ async function measured(run: ProtocolRun, clustered: Clustered, options: Cluster
     signal,
     onIteration: (restart) => progress.update(restart),
   }).finally(() => progress.end());
-  if (options.assignments !== undefined) await writeAssignments(options.assignments, clustered, found);
+  if (options.assignments !== undefined && !run.isSecond) await writeAssignments(options.assignments, clustered, found);
   const ofClusters = await separationOf(run, clustered.x, found.assignment);
   const isLabelled = clustered.classes.size > 0;
   const ofClasses = isLabelled ? await separationOf(run, clustered.x, clustered.labels) : undefined;

@@ -64,7 +64,8 @@ export const labelFreeProtocol: Protocol<LabelFreeProtocolOptions> = {
 };
 
 async function evaluateLabelFree(run: ProtocolRun, options: LabelFreeProtocolOptions): Promise<ProtocolResult> {
-  const files = isSecond(options) ? [] : await checkpointFiles(options.checkpoints ?? []);
+  // The checkpoints belong to the first encoder of a comparison.
+  const files = run.isSecond ? [] : await checkpointFiles(options.checkpoints ?? []);
   const names = shownNames([options.weights, ...files]);
   const first = await scored(run, run.model, names[0] ?? "", options);
   const others: Scored[] = [];
@@ -100,11 +101,6 @@ async function evaluateLabelFree(run: ProtocolRun, options: LabelFreeProtocolOpt
     remarks: choices.map(choiceText),
     table: tableOf(all, choices),
   };
-}
-
-/** Whether this is the second encoder of a comparison: the checkpoints belong to the first. */
-function isSecond({ weights, compare }: LabelFreeProtocolOptions): boolean {
-  return weights === compare;
 }
 
 async function scored(

@@ -22,6 +22,7 @@ import { Progress } from "../../output/progress.ts";
 import { numberList, wholeNumber } from "../../program/parsers.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { UsageError } from "../../program/usage_error.ts";
+import { fileDigest } from "../../runs/fingerprint.ts";
 import {
   type BlockOptions,
   chosenBlock,
@@ -74,6 +75,15 @@ export const lowShotProtocol: Protocol<LowShotOptions> = {
         `fine-tune on each draw: ${finetunePresets.join(", ")} (default: ${defaultRecipe("paper")} with --preset paper, else ${defaultRecipe(undefined)})`,
       )
       .option("--config <file>", "settings in a YAML file; those of finetune, with --finetune");
+  },
+  touched: ({ subset: lists = [] }) => ({
+    reads: Object.fromEntries(lists.map((file, i) => [`list ${i + 1} of --subset`, file])),
+  }),
+  async digests(_, { subset: lists = [] }) {
+    const digests = await Promise.all(lists.map(fileDigest));
+    return Object.fromEntries(
+      lists.map((file, i) => [`list ${i + 1} of --subset (${basename(file)})`, digests[i] ?? ""]),
+    );
   },
   async check(options) {
     checkFineTuning(options);
@@ -154,7 +164,7 @@ async function listedSubset(train: ImageSource, file: string): Promise<LowShotSu
   const rows = rowsOfList(train, await readFile(file, "utf8"), file);
   const counts = new Map<number, number>();
   for (const row of rows) counts.set(train.label(row) ?? -1, (counts.get(train.label(row) ?? -1) ?? 0) + 1);
-  return { shots: Math.max(...counts.values()), split: file, rows };
+  return { shots: [...counts.values()].reduce((most, count) => Math.max(most, count), 0), split: file, rows };
 }
 
 /** The subsets in rows of the features; broken images are in none. */

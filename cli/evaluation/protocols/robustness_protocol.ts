@@ -19,7 +19,6 @@ import {
 import { imageChannels } from "../../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../../checkpoints/with_checkpoint.ts";
 import { sharedOption } from "../../program/shared_options.ts";
-import { checkTouchedPaths } from "../../program/touched_paths.ts";
 import { UsageError } from "../../program/usage_error.ts";
 import { fingerprintOf } from "../../runs/fingerprint.ts";
 import { chosenBlock } from "../encoded_features.ts";
@@ -80,6 +79,7 @@ export const robustnessProtocol: Protocol<RobustnessOptions> = {
       .addOption(sharedOption("block", { more: "default: the last block's raw output" }))
       .addOption(sharedOption("pool", { more: "default: cls where there is one" }));
   },
+  touched: ({ corrupted }) => ({ reads: { "--corrupted": corrupted } }),
   complete: completed,
   async check({ corrupted, make, classList, testedClasses, classifier, preset }) {
     madeCorruptions(make);
@@ -97,7 +97,6 @@ export const robustnessProtocol: Protocol<RobustnessOptions> = {
       );
     if (classList !== undefined && testedClasses)
       throw new UsageError("evaluate robustness: --class-list and --tested-classes both choose classes; give one");
-    await checkTouchedPaths("evaluate robustness", { reads: { "--corrupted": corrupted } });
     if (corrupted !== undefined) await corruptedFolders(corrupted);
   },
   evaluate: evaluateRobustness,
@@ -248,7 +247,7 @@ function resultOf(
     },
     scores: [main, ...others],
     details: { classifier: tester.facts, corrupted, perCorruption: mean?.perCorruption ?? [] },
-    remarks: remarksOf(options, mean),
+    remarks: [...tester.remarks, ...remarksOf(options, mean)],
     table: [
       ["images", "accuracy"],
       ["test", value.toFixed(4)],

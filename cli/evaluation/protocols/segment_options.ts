@@ -11,7 +11,7 @@ import { parseConfig } from "../../../refiner/methods/setting_errors.ts";
 import { wholeNumber } from "../../program/parsers.ts";
 import { addSettings, checkedSettings, givenSettings } from "../../program/settings.ts";
 import { sharedOption } from "../../program/shared_options.ts";
-import { checkTouchedPaths } from "../../program/touched_paths.ts";
+import type { TouchedPaths } from "../../program/touched_paths.ts";
 import { UsageError } from "../../program/usage_error.ts";
 import type { UsedPreset } from "../evaluation_line.ts";
 import type { ProtocolOptions } from "../protocol.ts";
@@ -68,6 +68,11 @@ function offsetNumber(text: string): number {
   return value;
 }
 
+/** What is read and written beside images and weights. */
+export function segmentTouches({ masks, testMasks, perClass }: SegmentOptions): Pick<TouchedPaths, "reads" | "writes"> {
+  return { reads: { "--masks": masks, "--test-masks": testMasks }, writes: { "--per-class": perClass } };
+}
+
 /** Names wrong options before anything is opened. @throws UsageError */
 export async function checkSegmentOptions(options: SegmentOptions, command: Command): Promise<void> {
   const { masks, testMasks, test, predictedMasks, overlays, perClass, images } = options;
@@ -81,11 +86,6 @@ export async function checkSegmentOptions(options: SegmentOptions, command: Comm
     );
   if (perClass !== undefined && !/\.csv$/i.test(perClass))
     throw new UsageError(`evaluate segment: ${perClass} does not end with .csv; choose such a name for --per-class`);
-  await checkTouchedPaths("evaluate segment", {
-    reads: { "--masks": masks, "--test-masks": testMasks },
-    writes: { "--per-class": perClass },
-    overwrite: isReplacing(options),
-  });
   const taken = new Map<string, string>();
   for (const [name, path] of Object.entries({
     "--images": images,

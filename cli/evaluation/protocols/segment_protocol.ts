@@ -19,6 +19,7 @@ import {
   isReplacing,
   type SegmentOptions,
   segmentConfig,
+  segmentTouches,
 } from "./segment_options.ts";
 import { classRows, OverlayPictures } from "./segment_pictures.ts";
 
@@ -32,7 +33,15 @@ export const segmentProtocol: Protocol<SegmentOptions> = {
     "mimrefine evaluate segment --weights encoder.safetensors --images train/ --masks train-masks/ --test val/ --test-masks val-masks/ --out runs/segment\nmimrefine evaluate segment --resume runs/segment\nmimrefine evaluate segment --weights encoder.safetensors --images photos/ --masks masks/ --preset small --overlays looked/",
   isResumable: true,
   addOptions: addSegmentOptions,
+  touched: segmentTouches,
   check: checkSegmentOptions,
+  async digests({ train, test }, options) {
+    const sides = await pairedSides({ train, test }, options);
+    return {
+      "the masks (--masks)": await maskDigest(sides.train.masks),
+      "the test masks": await maskDigest(sides.test.masks),
+    };
+  },
   evaluate: evaluateSegment,
 };
 
@@ -44,12 +53,17 @@ interface Paired {
 }
 
 async function paired(run: ProtocolRun, options: SegmentOptions): Promise<Paired> {
+  const sides = await pairedSides(run, options);
+  const lines = new Set([...sides.train.notices, ...sides.test.notices]);
+  for (const text of lines) run.output.notice(text);
+  return sides;
+}
+
+async function pairedSides(run: Pick<ProtocolRun, "train" | "test">, options: SegmentOptions): Promise<Paired> {
   const { images, masks = "", test: testImages = images, testMasks = masks } = options;
   const isOne = options.test === undefined;
   const train = await pairMasks(run.train, images, masks, isOne ? run.test : undefined);
   const test = await pairMasks(run.test, testImages, testMasks, isOne ? run.train : undefined);
-  const lines = new Set([...train.notices, ...test.notices]);
-  for (const text of lines) run.output.notice(text);
   return { train, test, testFolder: testMasks };
 }
 
@@ -66,8 +80,8 @@ async function evaluateSegment(
   const { chosen, lastEpoch, testMaximum, test } = found;
   if (!found.finished || !chosen || !lastEpoch || !testMaximum || !test) return undefined;
   const { labelOffset, ignoreIndex, perClass, imageSize } = options;
-  if (perClass !== undefined && !isSecond(options))
-    await writePerClass(perClass, test.scores, test.table, labelOffset, isReplacing(options));
+  if (perClass !== undefined && !run.isSecond)
+    await writePerClass(perClass, test.scores, test.table, labelOffset, isReplacing(options) || run.resume);
   const { batch, epochs, rates, select, holdOut, testEvery, stride } = config;
   const score = (name: string, value: number) => ({ name, value, standardError: null, images: null });
   return {
@@ -127,7 +141,7 @@ async function followed(
     ...(overlays === undefined ? {} : { overlays }),
     masksFolder: testFolder,
     offset,
-    overwrite: isReplacing(options),
+    overwrite: isReplacing(options) || resume, // after a lost device some are there
   };
   let progress: Progress | undefined;
   const testing = { progress: new Progress(output, test.images.length, "images tested") };
@@ -148,7 +162,7 @@ async function followed(
       testing.progress.update(done);
       if (done === total) testing.progress.end();
     },
-    ...(isSecond(options)
+    ...(run.isSecond
       ? {}
       : {
           onImage: async (segmented) => {
@@ -171,11 +185,6 @@ async function followed(
     if (event.kind === "broken") output.warning(`left out: ${event.text}`);
     if (event.kind === "notice") output.notice(event.text);
   }
-}
-
-/** Whether this is the second encoder of a comparison: the files are those of the first. */
-function isSecond({ weights, compare }: SegmentOptions): boolean {
-  return weights === compare;
 }
 
 function selectionOf(config: SegmentationConfig, { heads, images, scores }: SegmentationResult): Selection {

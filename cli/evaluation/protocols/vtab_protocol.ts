@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Command } from "commander";
 import type { VisionTransformer } from "../../../models/index.ts";
 import {
@@ -81,6 +82,10 @@ export const vtabProtocol: Protocol<VtabProtocolOptions> = {
     open.push(train, test);
     return { train, test };
   },
+  async digests(run, options) {
+    const { lists } = await tasksOf(options, run);
+    return { "the lists of the tasks": sha256Of(JSON.stringify(lists)) };
+  },
   plan: tellPlan,
   evaluate: evaluateVtab,
 };
@@ -105,6 +110,10 @@ async function configOf(
   const { seed, maxBad } = options;
   const settings = { ...vtabPreset(presetOf(options), config), ...values, seed, maxBad };
   return checkedSettings(() => vtabConfig(settings), given);
+}
+
+function sha256Of(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
 }
 
 /** The tasks on the images that were opened, and what their lists are. */

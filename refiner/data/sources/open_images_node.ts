@@ -4,6 +4,7 @@ import { type DecoderOptions, openDecoder } from "../decoding/decoder_pool_node.
 import { openCifar, openIdx, type Split } from "../decoding/stored_pixels_node.ts";
 import { DataFormatError, NoImagesError } from "../errors.ts";
 import type { ImageDecoder, ImageSource } from "../image_source.ts";
+import { isNoLabel } from "./class_labels.ts";
 import { encodedImages, type ImageRecord } from "./encoded_images.ts";
 import { type FileKind, fileKind, strangerAdvice } from "./file_kind_node.ts";
 import { readable, specialKind, withFile } from "./file_reader_node.ts";
@@ -106,7 +107,7 @@ async function besideShards(folder: string, shards: readonly string[]): Promise<
 async function fileRecords(path: string, kind: FileKind, options: OpenImagesOptions): Promise<Found> {
   if (kind === "image") return { records: [{ name: path, class: undefined, encoded: { path } }] };
   if (kind === "tar") return shardRecords([path], options);
-  if (kind === "list") return { records: await listRecords(path) };
+  if (kind === "list") return listRecords(path);
   if (kind === "packed tar")
     throw new DataFormatError(
       `images: ${path} is a compressed tar archive, which cannot be read by ranges; unpack it first (tar xf) and give the folder, or decompress it (gunzip) and give the .tar`,
@@ -138,12 +139,33 @@ async function shardRecords(
   return { records: tarRecords(images, new Set(options.classNames)), notices: line === undefined ? [] : [line] };
 }
 
-async function listRecords(path: string): Promise<ImageRecord[]> {
+async function listRecords(path: string): Promise<Found> {
   const listed = parseList(await readable(path, () => readFile(path, "utf8")), path);
-  return listed.map((image) => {
+  const records = listed.map((image) => {
     const file = resolve(dirname(path), image.path);
     return { name: file, class: image.class, encoded: { path: file } };
   });
+  return { records, notices: repeatedNotices(path, records) };
+}
+
+/** An image may be listed twice, but not as two classes. @throws DataFormatError */
+function repeatedNotices(list: string, records: readonly ImageRecord[]): string[] {
+  const classes = new Map<string, string>();
+  const repeated: string[] = [];
+  for (const { name, class: stated } of records) {
+    const text = isNoLabel(stated) ? "none" : JSON.stringify(stated);
+    const before = classes.get(name);
+    if (before !== undefined && before !== text)
+      throw new DataFormatError(
+        `list: ${list} names ${name} twice, with the classes ${before} and ${text}; keep one of the lines`,
+      );
+    if (before === undefined) classes.set(name, text);
+    else repeated.push(name);
+  }
+  const [some] = repeated;
+  if (some === undefined) return [];
+  const lines = repeated.length === 1 ? "1 line of" : `${repeated.length} lines of`;
+  return [`${lines} ${list} name an image again (such as ${some}), which counts as often as it is named`];
 }
 
 function emptyFolder(path: string, files: readonly string[], notices: readonly string[]): string {

@@ -50,9 +50,16 @@ export function checkLabels(operation: string, labels: ArrayLike<number>, rows: 
   }
 }
 
-/** The largest label plus one. */
+/** Tables have a place for every class: a label from here on is a number of something else. */
+const mostClasses = 2 ** 24;
+
+/** The largest label plus one. @throws EvaluationError for a label that is no number of a class */
 export function classCount(labels: ArrayLike<number>): number {
   let largest = -1;
   for (let row = 0; row < labels.length; row++) largest = Math.max(largest, labels[row] ?? -1);
+  if (largest >= mostClasses)
+    throw new EvaluationError(
+      `labels: ${largest} is no number of a class, expected 0 … ${mostClasses - 1}; number the classes from 0 on`,
+    );
   return largest + 1;
 }

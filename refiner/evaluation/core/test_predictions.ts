@@ -52,8 +52,19 @@ export function pairedDifference(before: TestPredictions, after: TestPredictions
   return { value, standardError: images > 1 ? Math.sqrt(squares / (images - 1) / images) : Number.NaN, images };
 }
 
-/** How often each true class (row) was predicted as each class (column), `[classes, classes]`; what has no prediction is in none. */
+/** Classes of a table that people or programs can still do something with: its cells are their square. */
+const mostConfused = 2 ** 13;
+
+/**
+ * How often each true class (row) was predicted as each class (column), `[classes, classes]`; what has no prediction is in none.
+ *
+ * @throws EvaluationError for more than 8192 classes
+ */
 export function confusionTable({ labels, predicted, classNames }: TestPredictions): number[][] {
+  if (classNames.length > mostConfused)
+    throw new EvaluationError(
+      `confusion: a table of ${classNames.length} × ${classNames.length} classes is too large, at most ${mostConfused} are counted; take the predictions of the images instead (--predictions)`,
+    );
   const table = classNames.map(() => new Array<number>(classNames.length).fill(0));
   for (let i = 0; i < labels.length; i++) {
     const row = table[labels[i] ?? -1];

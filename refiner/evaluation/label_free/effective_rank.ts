@@ -38,7 +38,7 @@ export function lidar(x: FeatureMatrix, images: ArrayLike<number>): number {
   const groups = groupsOf(images);
   if (groups.length < 2 || groups.some((rows) => rows.length < 2)) {
     throw new EvaluationError(
-      `lidar: ${groups.length} images with ${Math.min(...groups.map((rows) => rows.length))} views at least; give two images or more, and two views or more of each`,
+      `lidar: ${groups.length} images with ${groups.reduce((least, rows) => Math.min(least, rows.length), x.rows)} views at least; give two images or more, and two views or more of each`,
     );
   }
   const means = groups.map((rows) => meanOf(x, rows));

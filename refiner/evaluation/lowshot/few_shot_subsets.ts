@@ -40,12 +40,12 @@ export function fewShotPlaces(classSizes: readonly number[], shots: number, seed
 export function fewShotSubset(images: FewShotCandidates, shots: number, seed: number): FewShotSubset {
   const classes = classesOf(images);
   const places = fewShotPlaces(
-    classes.map((members) => members.length),
+    classes.map(({ members }) => members.length),
     shots,
     seed,
   );
-  const short = classes.flatMap((members, label) =>
-    members.length > 0 && members.length < shots ? [{ label, images: members.length }] : [],
+  const short = classes.flatMap(({ label, members }) =>
+    members.length < shots ? [{ label, images: members.length }] : [],
   );
   return { indices: chosenOf(classes, places), short };
 }
@@ -74,12 +74,12 @@ export function holdoutSplit(
 ): { readonly train: Uint32Array; readonly test: Uint32Array } {
   const classes = classesOf(images);
   const places = holdoutPlaces(
-    classes.map((members) => members.length),
+    classes.map(({ members }) => members.length),
     size,
     seed,
   );
-  const rest = classes.map((members, label) => {
-    const used = new Set(places[label]);
+  const rest = classes.map(({ members }, place) => {
+    const used = new Set(places[place]);
     return Uint32Array.from(members.keys()).filter((place) => !used.has(place));
   });
   return { train: chosenOf(classes, places), test: chosenOf(classes, rest) };
@@ -101,20 +101,27 @@ function permutations(classSizes: readonly number[], seed: number): Uint32Array[
   return classSizes.map((images) => random.permutation(images));
 }
 
-/** Images of each class by ascending label, sorted by name where names are given. */
-function classesOf(images: FewShotCandidates): number[][] {
-  const classes: number[][] = [];
+interface ClassMembers {
+  readonly label: number;
+  readonly members: readonly number[];
+}
+
+/** Images of each class that occurs by ascending label, sorted by name where names are given. A class without images would draw nothing. */
+function classesOf(images: FewShotCandidates): ClassMembers[] {
+  const classes = new Map<number, number[]>();
   for (let index = 0; index < images.length; index++) {
     const label = images.label(index);
     if (label === undefined || label < 0) continue;
-    while (classes.length <= label) classes.push([]);
-    classes[label]?.push(index);
+    const members = classes.get(label);
+    if (members) members.push(index);
+    else classes.set(label, [index]);
   }
-  if (classes.length === 0)
+  if (classes.size === 0)
     throw new EvaluationError(
       "few-shot subsets: no image has a label; use a folder with one subfolder per class, or a list with labels",
     );
-  return classes.map((members) => inOrderOfNames(members, images));
+  const ascending = [...classes].sort(([a], [b]) => a - b);
+  return ascending.map(([label, members]) => ({ label, members: inOrderOfNames(members, images) }));
 }
 
 // By UTF-16 units, as the names of files are sorted in Python; never by the rules of a language.
@@ -125,9 +132,9 @@ function inOrderOfNames(members: readonly number[], images: FewShotCandidates): 
     .map(({ index }) => index);
 }
 
-function chosenOf(classes: readonly (readonly number[])[], places: readonly Uint32Array[]): Uint32Array {
+function chosenOf(classes: readonly ClassMembers[], places: readonly Uint32Array[]): Uint32Array {
   return Uint32Array.from(
-    classes.flatMap((members, label) => Array.from(places[label] ?? [], (place) => members[place] ?? 0)),
+    classes.flatMap(({ members }, at) => Array.from(places[at] ?? [], (place) => members[place] ?? 0)),
   );
 }
 

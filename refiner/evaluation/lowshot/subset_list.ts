@@ -16,11 +16,7 @@ export interface NamedImages {
  * @throws EvaluationError for a name that no image has, that several have, or that stands there twice
  */
 export function rowsOfList(images: NamedImages, content: string, listName: string): Uint32Array {
-  const byLastPart = new Map<string, number[]>();
-  for (let row = 0; row < images.length; row++) {
-    const last = lastPart(images.name(row));
-    byLastPart.set(last, [...(byLastPart.get(last) ?? []), row]);
-  }
+  const byLastPart = rowsByLastPart(images);
   const seen = new Set<number>();
   for (const { path } of parseList(content, listName)) {
     const candidates = byLastPart.get(lastPart(path)) ?? [];
@@ -41,6 +37,17 @@ export function rowsOfList(images: NamedImages, content: string, listName: strin
   }
   if (seen.size === 0) throw new EvaluationError(`${listName}: the list names no image; write one file per line`);
   return Uint32Array.from(seen);
+}
+
+function rowsByLastPart(images: NamedImages): ReadonlyMap<string, readonly number[]> {
+  const byLastPart = new Map<string, number[]>();
+  for (let row = 0; row < images.length; row++) {
+    const last = lastPart(images.name(row));
+    const rows = byLastPart.get(last);
+    if (rows) rows.push(row);
+    else byLastPart.set(last, [row]);
+  }
+  return byLastPart;
 }
 
 function lastPart(path: string): string {

@@ -11,6 +11,8 @@ export interface PrincipalMapOptions extends EvaluationViewOptions {
   /** Default `last`: the encoder's final output. */
   readonly block?: FeatureBlock;
   readonly signal?: AbortSignal;
+  /** Told where the components are only near: the variances hardly differ. */
+  readonly onNotice?: (text: string) => void;
 }
 
 /**
@@ -25,7 +27,7 @@ export interface PrincipalMapOptions extends EvaluationViewOptions {
 export async function principalMaps(
   model: VisionTransformer,
   source: ImageSource,
-  { block = "last", signal, ...view }: PrincipalMapOptions = {},
+  { block = "last", signal, onNotice, ...view }: PrincipalMapOptions = {},
 ): Promise<RgbImage[]> {
   const extractor = new FeatureExtractor(model, { ...view, blocks: [block], pooling: "patches" });
   const { rows, columns } = extractor.grid;
@@ -37,7 +39,12 @@ export async function principalMaps(
   const [data = new Float32Array()] = features.map((matrix) => matrix.data);
   const patches = rows * columns;
   const tokens = { rows: source.length * patches, columns: model.config.width, data };
-  const colours = colourMap(componentScores(tokens, principalComponents(tokens, 3)));
+  const components = principalComponents(tokens, 3);
+  if (!components.converged)
+    onNotice?.(
+      "the principal components did not converge, since their variances hardly differ: colours may be mixtures of them",
+    );
+  const colours = colourMap(componentScores(tokens, components));
   return Array.from({ length: source.length }, (_, i) => ({
     width: columns,
     height: rows,

@@ -192,8 +192,9 @@ export class LinearProbeMethod implements TrainingMethod<ProbeUpdate, ProbeEvent
     const { grid } = this.heads;
     const head = best && grid.heads[best.head];
     if (!best || !head) return;
-    const place = { head: head.name, feature: grid.features[head.feature]?.name ?? "", epoch: String(best.epoch) };
-    await saveProbeHead(this.store, await this.heads.trained(head), { ...this.metadata, ...place });
+    const feature = grid.features[head.feature]?.name ?? "";
+    const which = { head: head.name, epoch: best.epoch };
+    await saveProbeHead(this.store, await this.heads.trained(head), which, { ...this.metadata, feature });
   }
 
   /** Right ones per head. */

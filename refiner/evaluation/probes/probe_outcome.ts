@@ -104,13 +104,13 @@ const rowsPerRun = 256;
 /** What the chosen head says of the test images. */
 async function predicted(
   { method, grid, test, testIndices, classNames }: EndedProbe,
-  { head }: ProbeResult,
+  { head, epoch }: ProbeResult,
 ): Promise<TestPredictions> {
   const { device, store } = method;
   const feature = grid.features[head.feature];
   const [from, to] = feature?.columns ?? [0, 0];
   const width = feature ? (grid.sources.get(feature.source) ?? 0) : 0;
-  const trained = await readProbeHead(store, classNames.length, to - from);
+  const trained = await readProbeHead(store, classNames.length, to - from, { head: head.name, epoch });
   const program = recordProbabilities(device, trained, rowsPerRun);
   const found = new Int32Array(test.labels.length);
   const probabilities = new Float32Array(test.labels.length);

@@ -161,12 +161,9 @@ export class SegmentationMethod implements TrainingMethod<ProbeUpdate, Segmentat
     const { grid } = this.heads;
     const head = best && grid.heads[best.head];
     if (!head || best.epoch !== scores.epoch) return;
-    await saveProbeHead(this.store, await this.heads.trained(head), {
-      protocol: this.name,
-      head: head.name,
-      feature: grid.features[head.feature]?.name ?? "",
-      epoch: String(best.epoch),
-    });
+    const which = { head: head.name, epoch: best.epoch };
+    const feature = grid.features[head.feature]?.name ?? "";
+    await saveProbeHead(this.store, await this.heads.trained(head), which, { protocol: this.name, feature });
   }
 
   async #means(set: LabelledImageSource): Promise<number[]> {

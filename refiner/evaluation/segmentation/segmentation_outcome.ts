@@ -82,13 +82,13 @@ export async function segmentationOutcome(
 /** The chosen head, as it was at its epoch, on the test images. */
 async function tested(
   { view, heads, store, data }: SegmentationMethod,
-  { head, rate }: SegmentationHeadResult,
+  { head, rate, epoch }: SegmentationHeadResult,
   options: WindowTestOptions,
 ): Promise<PixelConfusion | undefined> {
   const feature = heads.grid.features[head.feature];
   if (!feature) return undefined;
   const width = feature.columns[1] - feature.columns[0];
-  const values = await readProbeHead(store, heads.classes, width);
+  const values = await readProbeHead(store, heads.classes, width, { head: head.name, epoch });
   const grid: ProbeGrid = {
     rates: [rate],
     features: [{ ...feature, columns: [0, width] }],

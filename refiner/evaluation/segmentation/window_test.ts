@@ -5,6 +5,8 @@ import { BrokenImages } from "../../data/index.ts";
 import type { LabelMap } from "../../data/masks/label_map.ts";
 import type { LabelRules } from "../../data/masks/mask_labels.ts";
 import { type LabelledImageSource, labelledPixels } from "../../data/masks/mask_source.ts";
+import { EvaluationError } from "../core/errors.ts";
+import type { ProbeHead } from "../probes/probe_grid.ts";
 import type { ProbeHeads } from "../probes/probe_heads.ts";
 import { addPixels, emptyConfusion, type PixelConfusion } from "./intersection.ts";
 import { copyRegion, normalisedPlanes } from "./planes.ts";
@@ -65,7 +67,8 @@ export class WindowTest {
   /**
    * One confusion table per head over all images.
    *
-   * @throws DataFormatError for a mask that does not fit; TooManyBrokenImagesError; the reason of the signal
+   * @throws DataFormatError for a mask that does not fit; EvaluationError for an image that no head gives finite numbers for;
+   *   TooManyBrokenImagesError; the reason of the signal
    */
   async tables({ images, masks }: LabelledImageSource, options: WindowTestOptions): Promise<PixelConfusion[]> {
     const { rules, maxBad, signal, onNotice, onTested, onImage } = options;
@@ -76,7 +79,7 @@ export class WindowTest {
       for (const [place, image] of batch.images.entries()) {
         const index = batch.indices[place] ?? 0;
         const { labels } = await labelledPixels(masks, index, image, rules);
-        const predicted = await this.#count(image, labels, tables);
+        const predicted = await this.#count(image, labels, tables, images.name(index));
         await onImage?.({ index, image, labels, predicted });
       }
       onTested?.(++done, images.length);
@@ -85,9 +88,18 @@ export class WindowTest {
   }
 
   /** Counts the pixels of one image in the tables of all heads; gives what the first head says of it. */
-  async #count(image: RgbImage, labels: LabelMap, tables: readonly PixelConfusion[]): Promise<Uint32Array> {
+  async #count(
+    image: RgbImage,
+    labels: LabelMap,
+    tables: readonly PixelConfusion[],
+    name: string,
+  ): Promise<Uint32Array> {
     const { grid, classes } = this.heads;
     const { plan, logits } = await this.#look(image);
+    if (!grid.heads.some((head) => this.#isFinite(head, logits)))
+      throw new EvaluationError(
+        `segmentation: no head gives finite numbers for ${name}; the encoder's features of it are NaN or infinite: its weights are damaged, have diverged, or overflow`,
+      );
     const cells = plan.cellOfPixels();
     const classOf = grid.heads.map(({ feature, rate }) => {
       const values = logits[feature] ?? new Float32Array();
@@ -95,6 +107,15 @@ export class WindowTest {
     });
     for (const [head, table] of tables.entries()) addPixels(table, labels.data, classOf[head] ?? [], cells);
     return cells.map((cell) => classOf[0]?.[cell] ?? 0);
+  }
+
+  /** Whether all logits of a head are numbers: those of one that diverged are not. */
+  #isFinite({ feature, rate }: ProbeHead, logits: readonly Float32Array[]): boolean {
+    const { grid, classes } = this.heads;
+    const values = logits[feature] ?? new Float32Array();
+    for (let from = rate * classes; from < values.length; from += grid.rates.length * classes)
+      if (!values.subarray(from, from + classes).every(Number.isFinite)) return false;
+    return true;
   }
 
   /** Logits of all windows of an image, per feature. */

@@ -47,7 +47,9 @@ function meanEntropy(ofClusters: number, ofClasses: number, mean: EntropyMean): 
 export function purity({ clusters, classes, counts, total }: Contingency): number {
   let sum = 0;
   for (let cluster = 0; cluster < clusters; cluster++)
-    sum += Math.max(...counts.subarray(cluster * classes, (cluster + 1) * classes));
+    sum += counts
+      .subarray(cluster * classes, (cluster + 1) * classes)
+      .reduce((most, count) => Math.max(most, count), 0);
   return sum / total;
 }
 

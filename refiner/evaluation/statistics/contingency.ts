@@ -12,6 +12,9 @@ export interface Contingency {
   readonly classSizes: Float64Array;
 }
 
+/** 2 GiB. */
+const mostCells = 2 ** 28;
+
 /**
  * @param clusters - cluster of each sample, from 0
  * @param labels - class of each sample, from 0
@@ -23,6 +26,10 @@ export function contingency(clusters: ArrayLike<number>, labels: ArrayLike<numbe
   checkLabels("contingency", labels, labels.length);
   const rows = classCount(clusters);
   const columns = classCount(labels);
+  if (rows * columns > mostCells)
+    throw new EvaluationError(
+      `contingency: a table of ${rows} clusters and ${columns} classes has more than ${mostCells} cells; give fewer, numbered from 0 without gaps`,
+    );
   const counts = new Float64Array(rows * columns);
   const clusterSizes = new Float64Array(rows);
   const classSizes = new Float64Array(columns);

@@ -29,7 +29,8 @@ export function classesOf(source: ImageSource): { readonly classNames: readonly 
     throw new OptionError(
       `finetune: all images are of one class (${[...occurring.values()].join()}); a classifier needs at least 2`,
     );
-  const count = source.classNames?.length ?? Math.max(...occurring.keys()) + 1;
+  const highest = [...occurring.keys()].reduce((most, label) => Math.max(most, label), -1);
+  const count = source.classNames?.length ?? highest + 1;
   const classNames = Array.from({ length: count }, (_, label) => className(source, label));
   const empty = classNames.filter((_, label) => !occurring.has(label));
   const some = empty.slice(0, 5).join(", ");

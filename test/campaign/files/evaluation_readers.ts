@@ -63,7 +63,7 @@ const head: ReaderRecipe = {
     const whole = new MemoryRunStore();
     const values = (length: number) => Float32Array.from({ length }, (_, i) => Math.cos(i));
     const trained = { weight: values(12), bias: values(3), mean: values(4), variance: values(4) };
-    await saveProbeHead(whole, trained, { classes: "3" });
+    await saveProbeHead(whole, trained, { head: "one", epoch: 1 }, { classes: "3" });
     const source = await whole.open("head.safetensors");
     return {
       originals: [await source.read(0, source.sizeBytes)],
@@ -71,7 +71,7 @@ const head: ReaderRecipe = {
       read: async (bytes) => {
         const store = new MemoryRunStore();
         await store.write("head.safetensors", (sink) => sink.write(bytes));
-        await readProbeHead(store, 3, 4);
+        await readProbeHead(store, 3, 4, { head: "one", epoch: 1 });
         return "read";
       },
     };

@@ -75,3 +75,14 @@ it("a list is refused where names of the classes stand elsewhere in it", async (
   await expect(tester.predict(other)).rejects.toThrow(/is not where --class-list imagenet-a has it/);
   tester.destroy();
 });
+
+it("images of classes that a classifier does not have are counted, once", { timeout: 60_000 }, async () => {
+  const told: string[] = [];
+  const streams = { out: () => {}, err: (text: string) => void told.push(text), isTerminal: false };
+  const speaking = { ...run, output: new Output(streams, { json: false, quiet: false }) };
+  const tester = new ClassifierTester(speaking, await classifier(), { testedClasses: false, maxBad: 0 });
+  const partly = images(Array.from({ length: 200 }, (_, i) => (i < 150 ? wordNet(i) : `unknown ${i}`)));
+  for (let folder = 0; folder < 2; folder++) expect((await tester.predict(partly)).indices).toHaveLength(150);
+  expect(told).toEqual(["50 of 200 test images are of no class of the classifier and are left out\n"]);
+  tester.destroy();
+});

@@ -2,6 +2,11 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
+import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
+import { saveClassifier } from "../../../models/checkpoints/index.ts";
+import { Classifier, vitConfig } from "../../../models/index.ts";
+import { testDevice } from "../../device.ts";
+import { randomEncoder } from "../../models/random_encoder.ts";
 import { cli, smallFolder, start, startProgram } from "../small_run.ts";
 
 const at = await smallFolder();
@@ -66,10 +71,39 @@ describe("an evaluation whose device is lost", () => {
       expect(await readFile(at(`lost${file}`), "base64")).toBe(await readFile(at(`straight${file}`), "base64"));
   });
 
+  it("predict prints each line once", { timeout: 120_000 }, async () => {
+    const size = { patchPixels: 4, width: 16, blocks: 2, heads: 2, channels: 1, heightPixels: 12, widthPixels: 12 };
+    const about = { classNames: ["0", "1"], pooling: "cls", pixels: 12, mean: [0.4], deviation: [0.2] } as const;
+    const device = await testDevice();
+    const model = new Classifier(device, vitConfig(size), about);
+    await model.copyEncoder(randomEncoder(device, vitConfig(size)));
+    await writeFileAtomic(at("classifier.safetensors"), (sink) => saveClassifier(sink, model));
+    const predicted = ["predict", at("images-idx3-ubyte"), "--weights", at("classifier.safetensors")];
+    const lost = await losing("4", ...predicted);
+    expect([lost.code, lost.err]).toEqual([0, expect.stringContaining("going on from the beginning on a new device")]);
+    expect(lost.out).toBe((await start(...predicted).ended).out);
+  });
+
+  it("attention draws the same maps", { timeout: 120_000 }, async () => {
+    const drawn = (out: string) => [
+      "attention",
+      at("tasks/svhn"),
+      "--weights",
+      at("weights.safetensors"),
+      "--out",
+      at(out),
+    ];
+    const lost = await losing("5", ...drawn("maps-lost"));
+    expect([lost.code, lost.err]).toEqual([0, expect.stringContaining("going on from the beginning on a new device")]);
+    expect((await start(...drawn("maps")).ended).code).toBe(0);
+    for (const file of ["27/mean.png", "27/pca.png", "0/head-1.png"])
+      expect(await readFile(at(`maps-lost/${file}`), "base64")).toBe(await readFile(at(`maps/${file}`), "base64"));
+  });
+
   it("gives up after three tries without progress", { timeout: 120_000 }, async () => {
     const { code, err } = await losing("1,2,3,4", "evaluate", "knn", ...inputs(), "-k", "3");
     expect([code, err.match(/\(try \d of 3\)/g)]).toEqual([1, ["(try 1 of 3)", "(try 2 of 3)", "(try 3 of 3)"]]);
-    expect(err).toMatch(/error: .*device .* was lost/);
+    expect(err).toMatch(/error: .*device .* was lost .*; start again \(.*--resume\), or choose another adapter/);
   });
 });
 

@@ -91,6 +91,30 @@ describe("finetune and predict", () => {
     expect(printed.err).toMatch(/top-1: [\d.]+ % of 80 images whose class is known/);
   });
 
+  it("do not go on with other training images or another reading of the encoder", { timeout: 120_000 }, async () => {
+    const out = at("refused");
+    const { child, ended } = start("finetune", ...inputs(), "--out", out, ...settings, "--rand-augment", "0");
+    await waitForUpdates(child, out, 1);
+    child.kill("SIGKILL");
+    await ended;
+    for (const [given, message] of [
+      [["--no-evaluate"], /imageCount \(was 64, now 80\); give the same --images \(and --test, --no-evaluate/],
+      [["--test", at("images-idx3-ubyte")], /imageCount \(was 64, now 80\)/],
+      [
+        ["--attention-heads", "4"],
+        /the settings differ from those of the run: attentionHeads \(was undefined, now 4\)/,
+      ],
+    ] as const)
+      expect(await run("finetune", "--resume", out, ...given)).toMatchObject({
+        code: 2,
+        err: expect.stringMatching(message),
+      });
+    const path = join(out, "config.json");
+    await writeFile(path, (await readFile(path, "utf8")).replace('"learningRate": 0.01', '"learningRate": 0.03'));
+    const edited = await run("finetune", "--resume", out);
+    expect(edited).toMatchObject({ code: 2, err: expect.stringMatching(/config\.json is not as the run wrote it/) });
+  });
+
   it("go on after a kill with the tests that were made", { timeout: 300_000 }, async () => {
     const [straight, killed] = [at("straight"), at("killed")];
     const begin = (out: string) => start("finetune", ...inputs(), "--out", out, ...settings);

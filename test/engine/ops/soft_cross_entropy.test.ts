@@ -73,6 +73,23 @@ it("stays finite for confident logits, and gives NaN for logits that are none", 
   expect([...losses]).toEqual([0, Number.NaN]);
 });
 
+it.each([
+  ["a NaN", [Number.NaN, 0, 1]],
+  ["minus infinity alone", new Array(3).fill(Number.NEGATIVE_INFINITY)],
+])("passes NaN on from a row of %s, to the loss and to every gradient", async (_, row) => {
+  const recorded = recordProgram(device, (program) => {
+    const [logits, targets] = [program.input("logits", [2, 3]), program.input("targets", [2, 3])];
+    const losses = softCrossEntropyPerRow(logits, targets);
+    const [gradient = logits] = program.gradients(sum(losses), [logits]);
+    return { losses, gradient };
+  });
+  const inputs = { logits: Float32Array.from([...row, 0, 0, 0]), targets: [0.2, 0.3, 0.5, 1, 0, 0].map(Math.fround) };
+  const { losses = [], gradient = [] } = await (await recorded.run(inputs, ["losses", "gradient"])).read();
+  expect([...losses].map(Number.isFinite)).toEqual([false, true]);
+  expect([...gradient].map(Number.isNaN)).toEqual([true, true, true, false, false, false]);
+  recorded.destroy();
+});
+
 it("takes targets as constants", async () => {
   const recorded = recordProgram(device, (program) => {
     const [logits, targets] = [program.input("logits", [1, 3]), program.input("targets", [1, 3])];

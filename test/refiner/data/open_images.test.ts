@@ -80,6 +80,26 @@ describe("openImages", () => {
     expect(await content(list)).toEqual(["2 owl", "1 cat"]);
   });
 
+  it("tells lines of a list that name an image again, and refuses two classes for one", async () => {
+    await write("a.png", await png(1));
+    await write("b.png", await png(2));
+    const twice = await write("twice.csv", "path,label\na.png,owl\nb.png,cat\n./a.png,owl\n");
+    const source = await openImages(twice, { workers: 0 });
+    expect([source.length, source.notices]).toEqual([
+      3,
+      [expect.stringMatching(/^1 line of .* again \(such as .*a\.png\)/)],
+    ]);
+    await source.close?.();
+    for (const label of ["dog", "", "007"]) {
+      const list = await write("two.csv", `path,label\na.png,7\nb.png,cat\nsub/../a.png,${label}\n`);
+      await expect(content(list)).rejects.toThrow(
+        /names .*a\.png twice, with the classes "7" and ("dog"|none|"007"); keep one/,
+      );
+    }
+    const lines = await write("two.jsonl", '{"path": "a.png", "label": 7}\n{"path": "a.png", "label": 8}\n');
+    await expect(content(lines)).rejects.toThrow(/with the classes "7" and "8"/);
+  });
+
   it("reads a WebDataset shard with classes beside the images", async () => {
     const shard = tarOf({
       "s/0001.png": await png(1),

@@ -37,6 +37,16 @@ describe("MersenneTwister", () => {
 describe("fewShotSubset", () => {
   const names = Array.from({ length: 31 }, (_, index) => `image-${index}.png`);
 
+  it("takes a label for a name, however large the number", () => {
+    const few = { length: 4, label: (index: number) => (index < 2 ? 5 : 3_000_000_000) };
+    const { indices, short } = fewShotSubset(few, 3, 1);
+    expect([...indices].sort()).toEqual([0, 1, 2, 3]);
+    expect(short).toEqual([
+      { label: 5, images: 2 },
+      { label: 3_000_000_000, images: 2 },
+    ]);
+  });
+
   it("draws from files sorted by name, whatever their order", () => {
     const shuffled = [...names.keys()].sort((a, b) => ((a * 7) % 31) - ((b * 7) % 31));
     const other = {

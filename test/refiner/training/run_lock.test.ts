@@ -89,6 +89,19 @@ it.each([
   await expect(readFile(join(folder, "metrics.jsonl"))).rejects.toThrow("ENOENT");
 });
 
+it("writes nothing into a part of a folder that was deleted meanwhile, held or not", async () => {
+  const folder = newFolder();
+  const store = new RunFolder(folder);
+  const release = await store.hold();
+  const part = store.part("compared");
+  await part.writeText("config.json", "{}");
+  await rm(folder, { recursive: true });
+  await expect(part.writeText("config.json", "{}")).rejects.toThrow("deleted or moved");
+  await expect(part.hold()).rejects.toThrow("deleted or moved");
+  await release();
+  await expect(readdir(folder)).rejects.toThrow("ENOENT");
+});
+
 it.skipIf(process.platform !== "linux")("names the file that a line has no room in", async () => {
   const store = new RunFolder(newFolder());
   const release = await store.hold();

@@ -147,3 +147,47 @@ it("drops a line of the metrics that a kill cut off behind an inner bracket", as
   await rewindMetrics(store, new TrainingPlan(stages), { stage: 4, update: 2 });
   expect(await store.readText("metrics.jsonl")).toBe(`${JSON.stringify(whole)}\n`);
 });
+
+/** Whose evaluations have numbers, as those that a result is chosen by. */
+class Scored extends Recorder {
+  readonly recalled: unknown[] = [];
+
+  override async evaluate(moment: Parameters<Recorder["evaluate"]>[0]): Promise<Told & { readonly value: number }> {
+    return { ...(await super.evaluate(moment)), value: moment.epoch / 10 };
+  }
+
+  recall(line: { readonly value?: unknown }): void {
+    this.recalled.push(line.value);
+  }
+}
+
+it.each([
+  ["other digits", (text: string) => text.replace('"value":0.2', '"value":0.9')],
+  ["another epoch", (text: string) => text.replace('"epoch":2,"value"', '"epoch":1,"value"')],
+  ["no end", (text: string) => text.replace(',"value":0.2}', "")],
+  ["no lines at all", () => ""],
+])("goes on with the evaluations of its checkpoint where their lines have %s", async (_, damage) => {
+  const straight = new MemoryRunStore();
+  await train(new Scored(stages), straight);
+  const store = new MemoryRunStore();
+  await train(new Scored(stages), store, { stopAfter: 6 });
+  const text = (await store.readText("metrics.jsonl")) ?? "";
+  expect(damage(text)).not.toBe(text);
+  await store.writeText("metrics.jsonl", damage(text));
+  const resumed = new Scored(stages);
+  await train(resumed, store, { resume: true });
+  expect(resumed.recalled).toEqual([0, 0.2, 0.3]);
+  const evaluations = async (run: MemoryRunStore) =>
+    (await run.readText("metrics.jsonl"))?.split("\n").filter((line) => line.includes("score"));
+  const parsed = async (run: MemoryRunStore) =>
+    (await evaluations(run))?.map((line) => ({ update: 0, ...JSON.parse(line) }));
+  expect(await parsed(store)).toEqual(await parsed(straight));
+});
+
+it("takes an evaluation that was made after the checkpoint from its line", async () => {
+  const store = new MemoryRunStore();
+  const lines = [{ kind: "score", stage: 9, epoch: 3, value: 1 }];
+  for (const line of lines) await appendMetrics(store, line);
+  const found = await rewindMetrics(store, new TrainingPlan(stages), { stage: 9, update: 2 }, []);
+  expect(found).toEqual({ evaluations: [{ update: 0, ...lines[0] }], dropped: 0 });
+});

@@ -106,6 +106,35 @@ describe("vtab", () => {
     await expect(outcomeOf(other)).rejects.toThrow(/dtd\.search\.0\.02\.seed0\.json .* other settings \(weightDecay\)/);
   });
 
+  it("makes a run again whose file was changed, and says so", { timeout: 120_000 }, async () => {
+    const encoder = smallEncoder(device);
+    const given = { encoder, tasks: [task("dtd")], config: vtabConfig({ ...config, learningRates: [0.02], seeds: 2 }) };
+    const store = new MemoryRunStore();
+    const { result } = await outcomeOf(vtab({ ...given, store }));
+    const [first, second] = ["runs/dtd.final.0.02.seed0.json", "runs/dtd.final.0.02.seed1.json"];
+    const whole = (await store.readText(first)) ?? "";
+    const digit = whole.replace(/"accuracy":[\d.]+/, '"accuracy":0.125');
+    expect(digit).not.toBe(whole);
+    for (const damaged of [
+      digit,
+      whole.slice(0, 40),
+      whole.replace('"seed":0', '"seed":1'),
+      "\0\0",
+      (await store.readText(second)) ?? "",
+    ]) {
+      await store.writeText(first, damaged);
+      const again = await outcomeOf(vtab({ ...given, store, resume: true }));
+      expect(again.result).toEqual(result);
+      const notices = again.told.flatMap((event) => (event.kind === "notice" ? [event.text] : []));
+      expect(notices).toEqual([`${first} is damaged, or the file of another run; the run is made again`]);
+      expect(await store.readText(first)).toBe(whole);
+    }
+    for (const file of ["runs/notes.txt", "runs/x.json", "working/paper.pdf"]) await store.writeText(file, "mine");
+    await outcomeOf(vtab({ ...given, store })); // from the beginning
+    for (const file of ["runs/notes.txt", "runs/x.json", "working/paper.pdf"])
+      expect(await store.readText(file)).toBe("mine");
+  });
+
   it("counts a rate that diverges as wrong everywhere, in the search only", { timeout: 120_000 }, async () => {
     const encoder = smallEncoder(device);
     const wild = vtabConfig({ learningRates: [1e30, 0.02], seeds: 1, epochs: 3, batch: 8 });
@@ -129,6 +158,7 @@ describe("vtab", () => {
     const large = { encoder, tasks: [task("dtd")], config: vtabConfig() };
     expect(() => planVtab(large)).toThrow(EvaluationError);
     expect(() => parseVtabList("", "test.txt")).toThrow(/test\.txt is empty/);
+    expect(() => parseVtabList("a.png 007\n", "test.txt")).toThrow(/line 1 of test\.txt has the label 007/);
     expect(parseVtabList("a b.png 3\r\n\n c.png  0\n", "test.txt")).toEqual([
       { path: "a b.png", label: 3, line: 1 },
       { path: "c.png", label: 0, line: 3 },

@@ -8,8 +8,10 @@ import {
   segmentationProbe,
   segmentationSchema,
 } from "../../../../refiner/evaluation/index.ts";
+import { ProbeHeads } from "../../../../refiner/evaluation/probes/probe_heads.ts";
 import { addPixels, emptyConfusion } from "../../../../refiner/evaluation/segmentation/intersection.ts";
 import { segmentationView } from "../../../../refiner/evaluation/segmentation/segmentation_encoder.ts";
+import { WindowTest } from "../../../../refiner/evaluation/segmentation/window_test.ts";
 import { MemoryRunStore } from "../../../../refiner/index.ts";
 import { testDevice } from "../../../device.ts";
 import { randomEncoder } from "../../../models/random_encoder.ts";
@@ -136,4 +138,31 @@ it("scores an empty table with an error that says what to look at", () => {
   expect(() => intersectionScores(table)).toThrow(/no pixel has a label/);
   addPixels(table, [1, 1, 0], [1, 0, 0]);
   expect(intersectionScores(table)).toEqual({ mean: 0.5, micro: 0.5, perClass: [0.5, 0.5], pixelAccuracy: 2 / 3 });
+});
+
+it("an image that no head gives finite numbers for is named, one that a diverged head has none for is not", {
+  timeout: 60_000,
+}, async () => {
+  const heads = new ProbeHeads(device, segmentationGrid(vit, [0.1, 1]), 2);
+  heads.initialise(0);
+  const test = new WindowTest(segmentationView(randomEncoder(device, vit)), heads);
+  const given = set(2, (_, pixel) => pixel % 2);
+  const diverge = (rate: number) => {
+    for (const feature of [0, 1]) {
+      const bias = heads.layer(feature)?.bias;
+      if (bias)
+        device.write(
+          bias,
+          Float32Array.from({ length: 4 }, (_, i) => (Math.floor(i / 2) <= rate ? Number.NaN : 0)),
+        );
+    }
+  };
+  diverge(0);
+  expect(await test.tables(given, { rules: {}, maxBad: 0 })).toHaveLength(4);
+  diverge(1);
+  await expect(test.tables(given, { rules: {}, maxBad: 0 })).rejects.toThrow(
+    /no head gives finite numbers for .*NaN or infinite/,
+  );
+  test.destroy();
+  heads.destroy();
 });
