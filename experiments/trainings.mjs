@@ -3,7 +3,6 @@
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { maeFlops, refineFlops } from "./compute.mjs";
-import { continuedPretraining } from "./continued_pretraining.mjs";
 import { headSizes, maskRatio, model, pretraining, refinement } from "./recipes.mjs";
 import { Steps } from "./steps.mjs";
 
@@ -38,8 +37,7 @@ export async function trainings(folder, options) {
     refined.push({ weights: join(steps.path(`refined_seed${seed}`), "encoder.safetensors"), metrics });
   }
   const extra = Math.max(1, Math.round(extraEpochs(sizes, epochs, refine) * pretrained.share));
-  if (start)
-    await steps.once("control", () => continuedPretraining(steps.path("control"), start, { ...common, epochs: extra }));
+  if (start) await steps.train("control", "pretrain", { ...common, weights: start, epochs: extra });
   else await continuedRun(steps, { images: pretrained.images, epochs: epochs.mae + extra, override: true });
   return {
     ...{ random: weightsOf("random"), mae, control: weightsOf("control"), refined },

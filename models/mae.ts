@@ -166,6 +166,11 @@ export class MaskedAutoencoder {
   /** Writes sin-cos positions for encoder and decoder, column first as Facebook's MAE has them. */
   writeSincosPositions(): void {
     this.encoder.writeSincosPositions("column-first");
+    this.writeDecoderPositions();
+  }
+
+  /** Writes sin-cos positions for the decoder alone: those of a given encoder may be others. */
+  writeDecoderPositions(): void {
     const [, rows = 1, columns = 1, width = 4] = this.decoderPositions.shape;
     this.device.write(this.decoderPositions, sincosPositions(rows, columns, width, "column-first"));
   }

@@ -3,19 +3,26 @@ import process from "node:process";
 import { Command, Option } from "commander";
 import type { Device } from "../../engine/index.ts";
 import {
+  continuedSettings,
   type ImageSource,
   type PretrainConfig,
   type PretrainResult,
   pretrain,
   pretrainConfig,
+  pretrainModel,
   pretrainSchema,
 } from "../../refiner/index.ts";
+import { decoderOf } from "../../refiner/methods/mae/mae_model.ts";
+import { imageChannels } from "../checkpoints/image_channels.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { listenForInterruption } from "../program/interrupt.ts";
 import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
-import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
+import { addLoadingOptions, openCommandDevice } from "../program/options.ts";
+import { memorySize } from "../program/parsers.ts";
+import { addSettings, checkedSettings, type GivenSettings, givenSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
+import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { fingerprintOf } from "../runs/fingerprint.ts";
 import { followRun } from "../runs/follow_run.ts";
@@ -28,22 +35,37 @@ import {
   type RunOptions,
   tellUnknownVariants,
 } from "../runs/opened_run.ts";
+import { Origin } from "../runs/origin.ts";
+import { printPretrainPlan } from "../runs/pretrain_plan.ts";
+import {
+  type LoadingOptions,
+  loadGivenModel,
+  loadingInputs,
+  maeOptions,
+  modelOfFile,
+} from "../runs/pretrain_weights.ts";
 import { onDevices } from "../runs/recovery.ts";
-import { checkSameData, type RunInputs } from "../runs/stored_run.ts";
+import { checkSameData, type RunInputs, type StoredRun } from "../runs/stored_run.ts";
 
-interface PretrainOptions extends RunOptions, ImageOptions {
+interface PretrainOptions extends RunOptions, ImageOptions, LoadingOptions {
+  readonly weights?: string;
   readonly images?: string;
   readonly config?: string;
   readonly channels?: string;
   readonly split?: "train" | "test";
+  readonly dryRun: boolean;
+  readonly memory?: number;
 }
 
 /** `mimrefine pretrain` */
 export function pretrainCommand(context: CommandContext): Command {
   const command = new Command("pretrain")
-    .summary("train a masked autoencoder from scratch")
+    .summary("train a masked autoencoder, from scratch or on from weights")
     .description(
-      "Trains a vision transformer as a masked autoencoder (MAE) on a folder of images, without labels. The result, OUT/mae.safetensors, is what `mimrefine refine --weights` takes.",
+      "Trains a vision transformer as a masked autoencoder (MAE) on a folder of images, without labels. The result, OUT/mae.safetensors, is what `mimrefine refine --weights` takes. With --weights it goes on from an encoder, which decides the settings of the model: trained for the same work, that is what a refinement is to be compared with.",
+    )
+    .addOption(
+      sharedOption("weights", { more: "to go on from, with its decoder if the file has one (default: random)" }),
     )
     .addOption(sharedOption("images"))
     .addOption(sharedOption("imageKey"))
@@ -51,26 +73,90 @@ export function pretrainCommand(context: CommandContext): Command {
     .addOption(new Option("--channels <number>", "grey or colour (default: as stored)").choices(["1", "3"]))
     .addOption(sharedOption("resume", { default: false }))
     .addOption(sharedOption("override", { default: false }))
-    .addOption(sharedOption("force", { default: false }));
+    .addOption(sharedOption("force", { default: false }))
+    .addOption(sharedOption("dryRun", { more: "says what to change if it does not fit", default: false }))
+    .option(
+      "--memory <size>",
+      "with --dry-run, device memory to fit into, such as 24GB (WebGPU tells none)",
+      memorySize,
+    );
+  addLoadingOptions(command);
   addSettings(command, pretrainSchema).action((options: PretrainOptions) => runPretrain(context, command, options));
   return finishCommand(
     command,
-    "mimrefine pretrain --images train/ --pixels 64 --patch 8 --width 128 --blocks 8 --attention-heads 4 --batch 128 --epochs 50 --out runs/mae\nmimrefine pretrain --resume runs/mae",
+    "mimrefine pretrain --images train/ --pixels 64 --patch 8 --width 128 --blocks 8 --attention-heads 4 --batch 128 --epochs 50 --out runs/mae\nmimrefine pretrain --resume runs/mae\nmimrefine pretrain --weights runs/mae/mae.safetensors --images train/ --batch 128 --epochs 10 --out runs/control",
   );
 }
 
 async function runPretrain(context: CommandContext, command: Command, options: PretrainOptions): Promise<void> {
   const output = outputOf(context, options);
-  if (options.resume === false && options.images === undefined) throw new UsageError("pretrain: --images is needed");
+  const { weights, images } = options;
+  if (options.resume === false && images === undefined) throw new UsageError("pretrain: --images is needed");
   const given = await givenSettings(command, pretrainSchema, options.config);
   checkedSettings(() => pretrainConfig(given.values), given); // names wrong keys and values before anything is opened
-  const reads = { "--images": options.images };
-  const opened = await openRun("pretrain", options, { settings: given.values, parse: pretrainConfig, reads });
+  const reads = { "--weights": weights, "--images": images };
+  if (options.dryRun) {
+    const config = pretrainConfig(await settingsOf(given, options));
+    return planPretrain(config, given.values, options, output);
+  }
+  if (options.resume === false) await checkTouchedPaths("pretrain", { reads }); // before the weights are looked at
+  const settings = options.resume === false ? await settingsOf(given, options) : given.values;
+  const opened = await openRun("pretrain", options, { settings, parse: pretrainConfig, reads });
   try {
+    const { stored } = opened;
+    if (stored && stored.weights === undefined && weights !== undefined)
+      throw new UsageError("resume: the run began from random weights; leave out --weights");
     await pretrainOpened(context, opened, options, output);
   } finally {
     await opened.release();
   }
+}
+
+/** Given settings, and those that the model of the weights decides. */
+async function settingsOf(given: GivenSettings, options: PretrainOptions): Promise<Readonly<Record<string, unknown>>> {
+  const { weights } = options;
+  if (weights === undefined) return given.values;
+  const { encoder, decoder } = await modelOfFile(weights, maeOptions(options, given.values));
+  return checkedSettings(() => continuedSettings(given.values, encoder, decoder), given);
+}
+
+/** What a run reads, by its options and what it began with. */
+interface ReadFiles {
+  readonly images: string;
+  readonly weights: string | undefined;
+  readonly loading: LoadingOptions;
+  readonly channels: 1 | 3 | undefined;
+  readonly imageKey: string | undefined;
+}
+
+/** @throws UsageError for channels that the encoder of the weights does not take */
+async function readFiles(
+  options: PretrainOptions,
+  settings: Readonly<Record<string, unknown>>,
+  stored?: StoredRun,
+): Promise<ReadFiles> {
+  const weights = options.weights ?? stored?.weights;
+  const loading = { ...(stored ? loadingInputs(stored) : {}), ...loadingInputs(options) };
+  const asked = options.channels === undefined ? stored?.channels : options.channels === "1" ? 1 : 3;
+  const files = {
+    images: options.images ?? stored?.images ?? "",
+    imageKey: options.imageKey ?? stored?.imageKey,
+    weights,
+    loading,
+  };
+  if (weights === undefined) return { ...files, channels: asked };
+  const { encoder } = await modelOfFile(weights, maeOptions(loading, settings));
+  const channels = imageChannels(encoder, weights);
+  if (asked === undefined || asked === channels) return { ...files, channels };
+  throw new UsageError(`pretrain: --channels is ${asked}, ${weights} takes ${channels}; leave it out`);
+}
+
+async function openSource(
+  { images, channels, imageKey }: ReadFiles,
+  workers: PretrainConfig["workers"],
+  output: Output,
+): Promise<ImageSource> {
+  return openCommandImages(images, { ...(channels === undefined ? {} : { channels }), workers, imageKey }, output);
 }
 
 async function pretrainOpened(
@@ -79,34 +165,30 @@ async function pretrainOpened(
   options: PretrainOptions,
   output: Output,
 ): Promise<void> {
-  const { config, stored } = opened;
-  const images = options.images ?? stored?.images ?? "";
-  const channels = options.channels === undefined ? stored?.channels : options.channels === "1" ? 1 : 3;
-  const imageKey = options.imageKey ?? stored?.imageKey;
-  const source = await openCommandImages(
-    images,
-    {
-      ...(channels === undefined ? {} : { channels }),
-      workers: config.workers,
-      imageKey,
-    },
-    output,
-  );
+  const { config, stored, store } = opened;
+  const files = await readFiles(options, config, stored);
+  const { images, weights, channels, imageKey, loading } = files;
+  const source = await openSource(files, config.workers, output);
+  const origin = weights === undefined ? undefined : await Origin.of(weights, output); // last: it is closed below
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
-    const fingerprint = await fingerprintOf({ images: { path: images, source } });
+    const read = { images: { path: images, source }, ...(weights === undefined ? {} : { weights }) };
+    const fingerprint = await fingerprintOf(read);
     if (stored) checkSameData(stored, source.length, fingerprint, { isOverride: options.override, output });
+    if (stored) origin?.check(store, options.override);
     const inputs: RunInputs = {
+      ...(weights === undefined ? {} : { weights: resolve(weights), ...loading }),
       images: resolve(images),
       imageCount: source.length,
       fingerprint,
       ...(channels === undefined ? {} : { channels }),
       ...(imageKey === undefined ? {} : { imageKey }),
     };
-    const finished = await trained({ opened, inputs, source, signal: interruption.signal }, options, output);
+    const finished = await trained({ opened, inputs, source, origin, signal: interruption.signal }, options, output);
     if (!finished) endInterrupted(opened, interruption, context, output);
   } finally {
     interruption.stop();
+    await origin?.close();
     await source.close?.();
   }
 }
@@ -116,16 +198,21 @@ interface Pretraining {
   readonly opened: OpenedRun<PretrainConfig>;
   readonly inputs: RunInputs;
   readonly source: ImageSource;
+  /** Of the weights that it goes on from. */
+  readonly origin: Origin | undefined;
   readonly signal: AbortSignal;
 }
 
 /** @returns whether the run is finished */
 async function trained(training: Pretraining, options: PretrainOptions, output: Output): Promise<boolean> {
-  const { opened, inputs, source, signal } = training;
+  const { opened, inputs, source, origin, signal } = training;
   const { out, store, config } = opened;
+  const { weights } = inputs;
   const start = performance.now();
   let run = opened; // goes on where its device is lost
   return onDevices({ store, output, signal, open: () => openRunDevice(run, options, output) }, async (device) => {
+    const encoder =
+      weights === undefined ? undefined : await loadGivenModel(device, weights, maeOptions(inputs, config), output);
     const events = pretrain({
       device,
       images: source,
@@ -134,10 +221,13 @@ async function trained(training: Pretraining, options: PretrainOptions, output: 
       resume: run.stored !== undefined,
       hostBytes: () => process.memoryUsage().rss,
       signal,
+      ...(encoder ? { encoder } : {}),
+      ...(origin ? { origin: origin.metadata } : {}),
     });
     let last: Record<string, number> = {};
     const { result } = await followRun(events, output, {
       start: async () => {
+        await origin?.checked;
         run = await beginRun(run, device, inputs);
       },
       update: ({ loss, imagesPerSecond }) => {
@@ -150,6 +240,28 @@ async function trained(training: Pretraining, options: PretrainOptions, output: 
     report(output, numbers, { device, start, images: source.length, out, finished });
     return finished;
   });
+}
+
+async function planPretrain(
+  config: PretrainConfig,
+  given: Readonly<Record<string, unknown>>,
+  options: PretrainOptions,
+  output: Output,
+): Promise<void> {
+  const files = await readFiles(options, given);
+  const { weights } = files;
+  const source = await openSource(files, config.workers, output);
+  const device = await openCommandDevice(options, output);
+  try {
+    const stored = weights === undefined ? undefined : await modelOfFile(weights, maeOptions(options, given));
+    const encoder = stored?.encoder ?? pretrainModel(config, source.channels);
+    const decoder = stored?.decoder ?? decoderOf(config);
+    const planned = { device, config, encoder, decoder, images: source.length, memoryBytes: options.memory };
+    await printPretrainPlan(planned, output);
+  } finally {
+    device.close();
+    await source.close?.();
+  }
 }
 
 function skippedOf({ skippedUpdates }: PretrainResult): Record<string, number> {

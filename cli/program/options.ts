@@ -41,8 +41,12 @@ export interface EncoderCommandOptions {
 }
 
 export function addEncoderOptions(command: Command): Command {
+  return addLoadingOptions(command.addOption(sharedOption("attentionHeads", { more: "where the file does not tell" })));
+}
+
+/** The same where the number of heads is a setting. */
+export function addLoadingOptions(command: Command): Command {
   return command
-    .addOption(sharedOption("attentionHeads", { more: "where the file does not tell" }))
     .option("--epsilon <number>", "epsilon of the norms, where the file does not tell (default: 1e-6)", epsilon)
     .addOption(
       new Option(

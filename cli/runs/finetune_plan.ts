@@ -1,10 +1,11 @@
-import { type Device, OverLimitError, trialAllocation } from "../../engine/index.ts";
+import type { Device } from "../../engine/index.ts";
 import type { VitConfig } from "../../models/index.ts";
 import type { ImageSource } from "../../refiner/index.ts";
 import { type FinetuneConfig, type FinetunePlan, fittingMicroBatch, planFinetuning } from "../../refiner/index.ts";
 import { classesOf, labelledImages } from "../../refiner/methods/finetune/classes.ts";
 import { gpuPlanningDevice } from "../../refiner/methods/refine/dry_run.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
+import { fitting, planWithin } from "./plan_within.ts";
 
 /** What to plan. */
 export interface PlannedFinetuning {
@@ -28,27 +29,12 @@ export async function printFinetunePlan(planned: PlannedFinetuning, output: Outp
     output.line(plan);
     return output.result({ overLimit: plan, fits: false });
   }
-  const { total } = plan.memory;
-  const room = memoryBytes ?? (await trialAllocation(own, total));
-  const fits = total <= room;
   printPlan(plan, output);
-  const source =
-    memoryBytes === undefined ? ", by a trial allocation; WebGPU tells no memory size: give --memory to be sure" : "";
-  output.line(`${fits ? "fits" : "does not fit"} into ${formatBytes(room)}${source}`);
+  const { fits, room } = await fitting(plan.memory.total, { device: own, memoryBytes }, output);
   const change = fits ? undefined : fittingMicroBatch(device, vit, config, data, room);
   if (change)
     output.line(`what would fit: microBatch=${change.microBatch}${change.recompute ? " recompute=true" : ""}`);
   output.result({ plan, fits, ...(change ? { change } : {}) });
-}
-
-/** The plan, or what of it is over the limits of the device. */
-function planWithin(plan: () => FinetunePlan): FinetunePlan | string {
-  try {
-    return plan();
-  } catch (error) {
-    if (error instanceof OverLimitError) return `over the limits of the device: ${error.message}`;
-    throw error;
-  }
 }
 
 function printPlan({ parameters, memory, flopsPerUpdate, updates, microBatch }: FinetunePlan, output: Output): void {

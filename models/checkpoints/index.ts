@@ -2,7 +2,7 @@ export { holdsClassifier, loadClassifier, saveClassifier } from "./classifier_fi
 export type { StoredConfig } from "./encoder_config.ts";
 export { IncompleteWeightsError, UnknownModelError } from "./errors.ts";
 export { loadEncoder } from "./load_encoder.ts";
-export { loadMae, type MaeOptions } from "./load_mae.ts";
+export { loadMae, type MaeOptions, maeDecoderConfig } from "./load_mae.ts";
 export { formatReport, type LoadReport, withDecoder } from "./load_report.ts";
 export { completeConfig, type EncoderOptions, openEncoder, type StoredEncoder } from "./open_encoder.ts";
 export { classifierKey, configKey, decoderHeadsKey } from "./own_config.ts";

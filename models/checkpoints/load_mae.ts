@@ -1,6 +1,6 @@
 import type { Checkpoint } from "../../engine/files/index.ts";
 import { type Device, OptionError } from "../../engine/index.ts";
-import { MaskedAutoencoder, maeDecoderParameters } from "../mae.ts";
+import { type MaeDecoderConfig, MaskedAutoencoder, maeDecoderParameters } from "../mae.ts";
 import { IncompleteWeightsError } from "./errors.ts";
 import { loadEncoder, Uploader } from "./load_encoder.ts";
 import { type LoadReport, some, withDecoder } from "./load_report.ts";
@@ -28,27 +28,8 @@ export async function loadMae(
   file = "checkpoint",
 ): Promise<{ model: MaskedAutoencoder; report: LoadReport }> {
   const dict = findStateDict(checkpoint, options.place, file);
-  const [width] = dict.tensors.get("decoder_embed.weight")?.shape ?? [];
-  if (width === undefined) {
-    throw new IncompleteWeightsError(
-      `${file}: the file holds no decoder (decoder_embed.weight); give the full pre-training checkpoint of an MAE`,
-      ["decoder_embed.weight"],
-      [],
-    );
-  }
-  const heads =
-    options.decoderHeads ??
-    storedHeads(checkpoint) ??
-    (width === publishedDecoder.width ? publishedDecoder.heads : undefined);
-  if (heads === undefined) {
-    throw new OptionError(
-      `${file}: nothing tells the heads of the decoder of width ${width}; give them (--decoder-heads)`,
-    );
-  }
-  const blocks = new Set([...dict.tensors.keys()].flatMap((name) => /^decoder_blocks\.(\d+)\./.exec(name)?.[1] ?? []))
-    .size;
-  const [mlpWidth] = dict.tensors.get("decoder_blocks.0.mlp.fc1.weight")?.shape ?? [];
-  const decoder = { width, blocks, heads, ...(mlpWidth === undefined ? {} : { mlpWidth }) };
+  const decoder = decoderConfig(checkpoint, dict, options, file);
+  if (!decoder) throw noDecoder(file, "give the full pre-training checkpoint of an MAE");
   const { model: encoder, report } = await loadEncoder(device, checkpoint, options, file);
   let model: MaskedAutoencoder | undefined;
   try {
@@ -60,6 +41,49 @@ export async function loadMae(
     encoder.destroy();
     throw error;
   }
+}
+
+/**
+ * Sizes of the decoder of a masked autoencoder in a file; undefined for a file without one.
+ *
+ * @throws OptionError where nothing tells its heads; IncompleteWeightsError for a part of a decoder
+ */
+export function maeDecoderConfig(
+  checkpoint: Checkpoint,
+  options: MaeOptions = {},
+  file = "checkpoint",
+): MaeDecoderConfig | undefined {
+  return decoderConfig(checkpoint, findStateDict(checkpoint, options.place, file), options, file);
+}
+
+function decoderConfig(
+  checkpoint: Checkpoint,
+  { tensors }: StateDict,
+  options: MaeOptions,
+  file: string,
+): MaeDecoderConfig | undefined {
+  const [width] = tensors.get("decoder_embed.weight")?.shape ?? [];
+  if (width === undefined) {
+    if (![...tensors.keys()].some((name) => name.startsWith("decoder_"))) return undefined;
+    throw noDecoder(file, "give the whole checkpoint of an MAE, or drop the rest of its decoder (mimrefine convert)");
+  }
+  const heads =
+    options.decoderHeads ??
+    storedHeads(checkpoint) ??
+    (width === publishedDecoder.width ? publishedDecoder.heads : undefined);
+  if (heads === undefined) {
+    throw new OptionError(
+      `${file}: nothing tells the heads of the decoder of width ${width}; give them (--decoder-heads)`,
+    );
+  }
+  const blocks = new Set([...tensors.keys()].flatMap((name) => /^decoder_blocks\.(\d+)\./.exec(name)?.[1] ?? [])).size;
+  const [mlpWidth] = tensors.get("decoder_blocks.0.mlp.fc1.weight")?.shape ?? [];
+  return { width, blocks, heads, ...(mlpWidth === undefined ? {} : { mlpWidth }) };
+}
+
+function noDecoder(file: string, remedy: string): IncompleteWeightsError {
+  const name = "decoder_embed.weight";
+  return new IncompleteWeightsError(`${file}: the file holds no decoder (${name}); ${remedy}`, [name], []);
 }
 
 /** Names in the file of what was loaded. @throws IncompleteWeightsError */

@@ -4,24 +4,16 @@ import {
   full,
   gradientNorm,
   hostUniform,
+  type ProgramStats,
   readLossScale,
   recordProgram,
   stepScalars,
   type Tensor,
 } from "../../../engine/index.ts";
-import {
-  gridOf,
-  initializeParameters,
-  MaskedAutoencoder,
-  maeDecoderParameters,
-  maskFromNoise,
-  saveMae,
-  VisionTransformer,
-  vitParameters,
-} from "../../../models/index.ts";
-import type { ImageBatch, ImageSource } from "../../data/index.ts";
+import { gridOf, type MaskedAutoencoder, maskFromNoise, saveMae } from "../../../models/index.ts";
+import type { ImageBatch } from "../../data/index.ts";
 import { plainView, viewDefaults } from "../../data/views/index.ts";
-import { bytesPerImage, ViewInputs } from "../../data/views/view_inputs.ts";
+import { ViewInputs } from "../../data/views/view_inputs.ts";
 import { CollapseError } from "../../training/collapse_error.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
@@ -36,8 +28,18 @@ import type {
   UpdateHeader,
   UpdatePlace,
 } from "../../training/training_method.ts";
-import { type PretrainConfig, pretrainModel } from "./pretrain_config.ts";
+import type { PretrainConfig } from "./pretrain_config.ts";
 import type { MaeUpdate, PretrainEvent } from "./pretrain_events.ts";
+
+/** What a pre-training is prepared for. */
+export interface MaeTask {
+  /** Number of training images. */
+  readonly images: number;
+  /** Room for one decoded image. */
+  readonly imageBytes: number;
+  /** Where the weights came from, for the file that is written. */
+  readonly source: "random weights" | "given weights";
+}
 
 /** Masked autoencoding (arXiv 2111.06377) as a method of training, in one stage. */
 export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
@@ -51,14 +53,13 @@ export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
   readonly #lossScaling: LossScaling | undefined;
   readonly #inputs: ViewInputs;
   readonly #step: ReturnType<MaeMethod["record"]>;
-  #isHandedOut = false;
 
-  private constructor(
+  constructor(
     readonly model: MaskedAutoencoder,
     readonly config: PretrainConfig,
-    images: number,
-    imageBytes: number,
+    readonly task: MaeTask,
   ) {
+    const { images, imageBytes } = task;
     const { channels } = model.encoder.config;
     const updatesPerEpoch = Math.floor(images / config.batch);
     if (updatesPerEpoch < 1) {
@@ -86,26 +87,13 @@ export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
     this.#step = this.record();
   }
 
-  /** @param given - the encoder to train in place; without it a new one with random weights */
-  static async prepare(
-    device: Device,
-    config: PretrainConfig,
-    images: ImageSource,
-    given?: VisionTransformer,
-  ): Promise<MaeMethod> {
-    const vit = pretrainModel(config, images.channels);
-    const encoder = given ?? new VisionTransformer(device, vit);
-    const decoder = { width: config.decoderWidth, blocks: config.decoderBlocks, heads: config.decoderHeads };
-    const model = new MaskedAutoencoder(encoder, decoder);
-    const { seed, layerScaleStart } = config;
-    if (!given) initializeParameters(encoder.parameters, vitParameters(vit), seed, { layerScale: layerScaleStart });
-    initializeParameters(model.decoderParameters, maeDecoderParameters(vit, decoder), config.seed);
-    model.writeSincosPositions();
-    return new MaeMethod(model, config, images.length, bytesPerImage(images, decodedSide(config)));
-  }
-
   get device(): Device {
     return this.model.device;
+  }
+
+  /** Planned device memory and work of one update, without allocating. */
+  get plan(): ProgramStats {
+    return this.#step.stats;
   }
 
   record() {
@@ -225,25 +213,16 @@ export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
   }
 
   async writeResult(store: RunStore): Promise<void> {
-    const metadata = { source: "random weights", method: "MAE (arXiv 2111.06377)" };
+    const metadata = { source: this.task.source, method: "MAE (arXiv 2111.06377)" };
     await store.write("mae.safetensors", (sink) => saveMae(sink, this.model, metadata));
   }
 
-  /** The model, which the caller keeps from now on. */
-  handOut(): MaskedAutoencoder {
-    this.#isHandedOut = true;
-    return this.model;
-  }
-
-  /** Frees what the caller was not given, and did not give. */
-  destroy(given: VisionTransformer | undefined): void {
+  /** Frees all but the model. */
+  destroy(): void {
     this.#step.destroy();
     this.#encoder.destroy();
     this.#decoder.destroy();
     this.#lossScaling?.destroy();
-    if (this.#isHandedOut) return;
-    this.model.destroyDecoder();
-    if (!given) this.model.encoder.destroy();
   }
 }
 

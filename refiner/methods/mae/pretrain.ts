@@ -1,10 +1,12 @@
 import type { Device } from "../../../engine/index.ts";
-import type { MaskedAutoencoder, VisionTransformer } from "../../../models/index.ts";
+import type { MaskedAutoencoder } from "../../../models/index.ts";
 import { refuseSmallImages } from "../../data/batches/small_images.ts";
 import { asImageSource, type ImageInput } from "../../data/sources/image_input.ts";
+import { bytesPerImage } from "../../data/views/view_inputs.ts";
 import type { RunStore } from "../../training/run_store.ts";
 import { trainingLoop } from "../../training/training_loop.ts";
 import { decodedSide, MaeMethod } from "./mae_method.ts";
+import { type GivenModel, startModel } from "./mae_model.ts";
 import type { PretrainConfig } from "./pretrain_config.ts";
 import type { PretrainEvent } from "./pretrain_events.ts";
 
@@ -21,8 +23,13 @@ export interface PretrainOptions {
   readonly signal?: AbortSignal;
   /** Memory of the host process in bytes, for the metrics. */
   readonly hostBytes?: () => number;
-  /** Trained in place, from the weights that it has; default: a new one with random weights. */
-  readonly encoder?: VisionTransformer;
+  /** What run checkpoints say about where the run came from, such as a digest of its weights; asked for with the first of them. */
+  readonly origin?: () => Promise<Readonly<Record<string, string>>>;
+  /**
+   * Trained in place, from the weights that it has: an encoder, which gets a new decoder, or a masked autoencoder, which keeps
+   * its own. `modelSettings` gives the settings that it decides. Default: a new one with random weights.
+   */
+  readonly encoder?: GivenModel;
 }
 
 export interface PretrainResult {
@@ -34,24 +41,31 @@ export interface PretrainResult {
 }
 
 /**
- * Trains a masked autoencoder from random weights (arXiv 2111.06377).
+ * Trains a masked autoencoder (arXiv 2111.06377) from random weights, or on from given ones: the control that a refinement of the
+ * same encoder is to be compared with.
  *
- * @throws OptionError, DataError, CheckpointError, CollapseError for a loss that is not finite; MissingFeatureError for f16 on a
- *   device without it
+ * @throws OptionError, also where the settings describe another model than the given one; DataError, CheckpointError, CollapseError
+ *   for a loss that is not finite; MissingFeatureError for f16 on a device without it
  */
 export async function* pretrain(options: PretrainOptions): AsyncGenerator<PretrainEvent, PretrainResult> {
-  const { device, config, store, resume, signal, hostBytes, encoder } = options;
+  const { device, config, store, resume, signal, hostBytes, origin, encoder: given } = options;
   if (config.precision === "f16") device.requireFeature("pretrain: precision f16", "shader-f16");
   const images = await asImageSource(options.images);
   const resizeTo = decodedSide(config);
   if (!config.enlarge) await refuseSmallImages("pretrain", images, { viewPixels: config.pixels, resizeTo });
-  const method = await MaeMethod.prepare(device, config, images, encoder);
+  const { model, free } = startModel(device, config, images.channels, given);
+  let method: MaeMethod | undefined;
+  let isHandedOut = false;
   try {
-    const run = { images, resizeTo, settings: config, store, resume, signal, hostBytes };
+    const task = { images: images.length, imageBytes: bytesPerImage(images, resizeTo) };
+    method = new MaeMethod(model, config, { ...task, source: given ? "given weights" : "random weights" });
+    const run = { images, resizeTo, settings: config, store, resume, signal, hostBytes, origin };
     const { finished, updates, skipped } = yield* trainingLoop(method, run);
     const skippedUpdates = config.precision === "f16" ? { skippedUpdates: skipped } : {};
-    return { finished, updates, ...skippedUpdates, model: method.handOut() };
+    isHandedOut = true;
+    return { finished, updates, ...skippedUpdates, model };
   } finally {
-    method.destroy(encoder);
+    method?.destroy();
+    if (!isHandedOut) free();
   }
 }
