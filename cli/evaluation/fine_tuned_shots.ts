@@ -15,8 +15,8 @@ import {
   finetunePreset,
   finetunePresets,
   finetuneSchema,
-  MemoryRunStore,
 } from "../../refiner/index.ts";
+import { WorkingStore } from "../../refiner/training/working_store.ts";
 import { Progress } from "../output/progress.ts";
 import { checkedSettings, readSettings } from "../program/settings.ts";
 import { UsageError } from "../program/usage_error.ts";
@@ -31,7 +31,7 @@ interface FineTuningOptions extends ProtocolOptions {
   readonly sensitivity?: boolean;
 }
 
-/** No checkpoints: what is interrupted begins its draw again. */
+/** Epochs: checkpoints are written by the minute, since few-shot epochs are short. */
 const never = 1e9;
 
 /** The recipe where none is named. */
@@ -60,7 +60,7 @@ export function checkFineTuning({ finetune: recipe, config, sensitivity }: FineT
  * Fine-tunes the whole encoder on each draw and tests it after the last epoch.
  *
  * @param lists - what the receipt says of the draws
- * @returns undefined if it was interrupted; finished draws are kept
+ * @returns undefined if it was interrupted; finished draws and the newest checkpoint of the present one are kept
  */
 export async function fineTunedShots(
   run: ProtocolRun,
@@ -71,28 +71,9 @@ export async function fineTunedShots(
 ): Promise<ProtocolResult | undefined> {
   const recipe = recipeOf(options);
   const config = await recipeConfig(run, recipe, options);
-  const { store, output } = run;
-  const of = draws.map(({ rows }) => drawDigest(rows, shown(config)));
-  const isKept = draws.length > 1; // a single draw is made again, for its predictions
-  const finished = await (run.resume && isKept
-    ? FinishedShots.resume(store, of, (text) => output.notice(text))
-    : FinishedShots.begin(store));
-  const progress = new Progress(output, draws.length, "fine-tunings", finished.size);
-  const runs: ShotRun[] = [];
-  let last: ClassifierPredictions | undefined;
-  try {
-    for (const [i, draw] of draws.entries()) {
-      const before = finished.get(i);
-      const found = before ? { run: before, predicted: undefined } : await fineTunedOnce(run, labelled, draw, config);
-      if (!found) return undefined;
-      runs.push(found.run);
-      last = found.predicted;
-      if (found.predicted && isKept) await finished.add(i, of[i] ?? "", found.run);
-      progress.update(runs.length);
-    }
-  } finally {
-    progress.end();
-  }
+  const found = await runsOf(run, labelled, draws, config);
+  if (!found) return undefined;
+  const { runs, last } = found;
   return {
     ...resultOf(runs, labelled, config),
     settings: {
@@ -102,8 +83,48 @@ export async function fineTunedShots(
       imageSize: options.imageSize ?? "its own",
       ...shown(config),
     },
-    ...(last && !isKept ? { predictions: amongGiven(last, labelled) } : {}),
+    ...(last ? { predictions: amongGiven(last, labelled) } : {}),
   };
+}
+
+/**
+ * All draws, those that are finished already as they were kept; undefined if it was interrupted.
+ *
+ * @returns `last`: predictions of a single draw
+ */
+async function runsOf(
+  run: ProtocolRun,
+  labelled: LabelledImages,
+  draws: readonly LowShotSubset[],
+  config: FinetuneConfig,
+): Promise<{ readonly runs: readonly ShotRun[]; readonly last: ClassifierPredictions | undefined } | undefined> {
+  const { store, output } = run;
+  const of = draws.map(({ rows }) => drawDigest(rows, shown(config)));
+  const isKept = draws.length > 1; // a single draw is made again, for its predictions
+  const working = new WorkingStore(store);
+  if (!run.resume) await working.clear();
+  const finished = await (run.resume && isKept
+    ? FinishedShots.resume(store, of, (text) => output.notice(text))
+    : FinishedShots.begin(store));
+  const progress = new Progress(output, draws.length, "fine-tunings", finished.size);
+  const runs: ShotRun[] = [];
+  let last: ClassifierPredictions | undefined;
+  try {
+    for (const [i, draw] of draws.entries()) {
+      const before = finished.get(i);
+      const found = before ? undefined : await fineTunedOnce(run, labelled, draw, config, working);
+      const one = before ?? found?.run;
+      if (!one) return undefined;
+      runs.push(one);
+      if (found && isKept) await finished.add(i, of[i] ?? "", found.run);
+      if (found) await working.clear();
+      if (!isKept) last = found?.predicted;
+      progress.update(runs.length);
+    }
+  } finally {
+    progress.end();
+  }
+  return { runs, last };
 }
 
 /** Predictions by the places of the test images that were given. */
@@ -118,12 +139,11 @@ async function recipeConfig(run: ProtocolRun, recipe: string, options: FineTunin
     ...finetunePreset(recipe, run.model.config),
     ...(options.imageSize === undefined ? {} : { pixels: options.imageSize }),
     enlarge: true,
+    checkpointEvery: never,
     ...given?.values,
     seed: options.seed,
     maxBad: options.maxBad,
     testEvery: 0,
-    checkpointEvery: never,
-    checkpointMinutes: never,
   };
   return checkedSettings(() => finetuneConfig(settings), given);
 }
@@ -134,6 +154,7 @@ async function fineTunedOnce(
   { train, test, classNames }: LabelledImages,
   { shots, split, rows }: LowShotSubset,
   config: FinetuneConfig,
+  working: WorkingStore,
 ): Promise<{ readonly run: ShotRun; readonly predicted: ClassifierPredictions } | undefined> {
   const images: ImageSource = { ...subset(train, rows), classNames };
   const batch = fittingBatch(config, images.length);
@@ -141,13 +162,15 @@ async function fineTunedOnce(
     encoder: model,
     images,
     config: { ...config, batch },
-    store: new MemoryRunStore(),
+    store: working,
+    resume: await working.begin(`${shots} per class, ${basename(split)}`, { rows: [...rows], batch, ...shown(config) }),
     signal,
   });
   for (;;) {
     const next = await training.next();
     if (!next.done) {
       if (next.value.kind === "broken") output.warning(`left out: ${next.value.text}`);
+      if (next.value.kind === "notice") output.notice(next.value.text);
       continue;
     }
     const { finished, updates, model: classifier } = next.value;

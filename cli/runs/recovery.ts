@@ -2,7 +2,8 @@ import { setTimeout } from "node:timers/promises";
 import { type Device, DeviceLostError } from "../../engine/index.ts";
 import { runCheckpointFiles } from "../../refiner/training/run_checkpoint.ts";
 import type { RunStore } from "../../refiner/training/run_store.ts";
-import { vtabProgress } from "../../refiner/vtab/vtab_progress.ts";
+import { WorkingStore } from "../../refiner/training/working_store.ts";
+import { VtabResults } from "../../refiner/vtab/vtab_results.ts";
 import { finishedShots } from "../evaluation/finished_shots.ts";
 import type { Output } from "../output/streams.ts";
 
@@ -44,22 +45,22 @@ export async function onDevices<Result>(
 
 /** Devices that were lost since the last progress. */
 class Losses {
-  #progress: string | undefined;
+  #mark = "";
   #count = 0;
 
   constructor(readonly run: RecoverableRun) {}
 
   async begin(): Promise<void> {
-    this.#progress = await progressOf(this.run.store);
+    this.#mark = (await progressOf(this.run.store)).mark;
   }
 
   /** Tells a loss, and waits a moment. @throws the error of a loss that is one too many */
   async count(error: DeviceLostError): Promise<void> {
-    const now = await progressOf(this.run.store);
-    this.#count = now === this.#progress ? this.#count + 1 : 1;
-    this.#progress = now;
+    const { text: reached, mark } = await progressOf(this.run.store);
+    this.#count = mark === this.#mark ? this.#count + 1 : 1;
+    this.#mark = mark;
     if (this.#count > triesWithoutProgress) throw error;
-    const from = now === undefined ? "from the beginning" : `from ${now}`;
+    const from = reached === undefined ? "from the beginning" : `from ${reached}`;
     const text = `${firstPart(error.message)}; going on ${from} on a new device`;
     this.run.output.warning(`${text} (try ${this.#count} of ${triesWithoutProgress})`);
     await setTimeout(pauseMs * this.#count);
@@ -91,13 +92,23 @@ function firstPart(message: string): string {
   return message.split(";")[0] ?? message;
 }
 
-/** What the next attempt goes on from: the newest checkpoint, and what an evaluation of many runs has behind it. */
-async function progressOf(store: RunStore | undefined): Promise<string | undefined> {
-  if (!store) return undefined;
+/** What the next attempt goes on from, in words, and what differs once there is more of it. */
+interface ProgressMade {
+  readonly text: string | undefined;
+  readonly mark: string;
+}
+
+/** The newest checkpoint, and what an evaluation of many runs has behind it. */
+async function progressOf(store: RunStore | undefined): Promise<ProgressMade> {
+  if (!store) return { text: undefined, mark: "" };
   const newest = (await runCheckpointFiles(store)).at(-1);
-  const { runs, checkpoint } = await vtabProgress(store);
-  const finished = runs + (await finishedShots(store));
-  const parts = [...(newest === undefined ? [] : [newest]), ...(finished > 0 ? [`${finished} finished runs`] : [])];
-  const all = checkpoint === undefined ? parts : [...parts, checkpoint];
-  return all.length === 0 ? undefined : all.join(" and ");
+  const runs = (await new VtabResults(store).count()) + (await finishedShots(store));
+  const { run, checkpoint } = await new WorkingStore(store).progress();
+  const parts = [newest, runs > 0 ? `${runs} finished runs` : undefined, checkpoint].filter(
+    (part) => part !== undefined,
+  );
+  return {
+    text: parts.length === 0 ? undefined : parts.join(" and "),
+    mark: JSON.stringify([...parts, run]), // checkpoints of two runs may have the same name
+  };
 }

@@ -1,6 +1,7 @@
 import { OptionError } from "../../engine/index.ts";
 import type { VisionTransformer } from "../../models/index.ts";
 import type { RunStore } from "../training/run_store.ts";
+import { WorkingStore } from "../training/working_store.ts";
 import type { VtabConfig } from "./vtab_config.ts";
 import type { VtabEvent } from "./vtab_events.ts";
 import { VtabResults, type VtabRun, type VtabRunName } from "./vtab_results.ts";
@@ -14,7 +15,6 @@ import {
   type VtabTaskResult,
 } from "./vtab_summary.ts";
 import type { VtabTask } from "./vtab_tasks.ts";
-import { WorkingStore } from "./working_store.ts";
 
 export interface VtabOptions {
   /** What is judged; it stays as it is. */

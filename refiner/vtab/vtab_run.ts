@@ -4,11 +4,11 @@ import { accuracyOf, classifyImages } from "../evaluation/index.ts";
 import { type FinetuneEvent, type FinetuneResult, finetune } from "../methods/finetune/finetune.ts";
 import type { FinetuneConfig } from "../methods/finetune/finetune_config.ts";
 import { CollapseError } from "../training/collapse_error.ts";
+import { forgetfulStore, type WorkingStore } from "../training/working_store.ts";
 import { type VtabConfig, vtabFinetuning } from "./vtab_config.ts";
 import type { VtabEvent } from "./vtab_events.ts";
 import type { VtabResults, VtabRun, VtabRunName } from "./vtab_results.ts";
 import { imagesOfRun, type PreparedTask, sizeOfRun } from "./vtab_schedule.ts";
-import { forgetfulStore, type WorkingStore } from "./working_store.ts";
 
 /** A run, and all that it needs. */
 export interface VtabJob {

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type EvaluationLine, evaluationLineSchema } from "../../../cli/evaluation/evaluation_line.ts";
 import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
@@ -6,7 +6,7 @@ import { saveEncoder, vitConfig } from "../../../models/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
 import { pictureSide, writePictures } from "../class_pictures.ts";
-import { smallFolder, start } from "../small_run.ts";
+import { checkpoints, smallFolder, start } from "../small_run.ts";
 
 const at = await smallFolder();
 const device = await testDevice();
@@ -18,6 +18,7 @@ beforeAll(async () => {
   await writePictures(at, "train", { count: 8, from: 0 });
   await writePictures(at, "test", { count: 6, from: 100 });
   await writeFile(at("quick.yaml"), "epochs: 3\nwarmup: 1\n");
+  await writeFile(at("saved.yaml"), "epochs: 16\nwarmup: 1\ncheckpointMinutes: 0.00001\n");
   await writeFile(at("listed.txt"), "left-0.png\nmiddle-1.png\nright-2.png\nright-3.png\n");
 }, 120_000);
 
@@ -87,6 +88,29 @@ describe("evaluate lowshot --finetune", () => {
     expect(resumed.receipt).toEqual(line.receipt);
   });
 
+  it("goes on inside a draw after a kill, and leaves the same bytes", { timeout: 400_000 }, async () => {
+    const options = ["--shots", "2", "--splits", "2", "--finetune", "small", "--config", at("saved.yaml")];
+    const [straight, killed] = [at("straight-inside"), at("killed-inside")];
+    await lineOf("lowshot", ...inputs, ...options, "--out", straight);
+    const { child, ended } = start("evaluate", "lowshot", ...inputs, ...options, "--out", killed);
+    const working = `${killed}/working`;
+    const reached = async (): Promise<boolean> => {
+      const run = await readFile(`${working}/run.txt`, "utf8").catch(() => "");
+      const newest = (await checkpoints(working)).at(-1) ?? "0";
+      return run.startsWith("2 per class, 2 ") && Number.parseInt(newest, 10) >= 4;
+    };
+    while (child.exitCode === null && !(await reached())) await new Promise((resolve) => setTimeout(resolve, 10));
+    child.kill("SIGKILL");
+    await ended;
+    const begun = (await checkpoints(working)).at(-1);
+    const { code, err } = await start("evaluate", "lowshot", "--resume", killed).ended;
+    expect([code, err]).toEqual([0, expect.stringContaining(`resumed from checkpoints/${begun}`)]);
+    for (const file of ["finetuned.jsonl", "receipt.json"])
+      expect(await readFile(`${killed}/${file}`, "utf8"), file).toBe(await readFile(`${straight}/${file}`, "utf8"));
+    const left = await Promise.all([working, `${working}/checkpoints`].map((folder) => readdir(folder)));
+    expect(left.flat()).toEqual(["checkpoints"]);
+  });
+
   it("takes lists, and writes the predictions of a single draw", { timeout: 200_000 }, async () => {
     const files = ["--subset", at("listed.txt"), "--predictions", at("one.csv")];
     const line = await lineOf("lowshot", ...inputs, ...files, ...quick, "--preset", "paper");
@@ -146,6 +170,16 @@ describe("evaluate robustness --classifier", () => {
     expect(line.details).toMatchObject({ classifier: { kind: "fine-tuned", classes: 3 } });
     expect(line.details.corrupted).toHaveLength(5);
     expect((await readFile(at("robust.csv"), "utf8")).trim().split("\n")).toHaveLength(19);
+  });
+
+  it("says that no training images have a part in it, in notice, receipt and page", { timeout: 200_000 }, async () => {
+    const given = ["robustness", ...classifier("short"), "--test", at("test"), "--out", at("judged"), "--json"];
+    const { code, out, err } = await start("evaluate", ...given).ended;
+    expect([code, err]).toEqual([0, expect.stringMatching(/classifier\.safetensors: 18 test images in [\d.]+ s/)]);
+    expect(err).not.toContain("training images");
+    expect(err.split("18 images of 3 classes")).toHaveLength(2); // opened and told once
+    expect(evaluationLineSchema.parse(JSON.parse(out)).receipt.train).toBeNull();
+    expect(await readFile(`${at("judged")}/report.html`, "utf8")).not.toContain("training images");
   });
 
   it("compares two classifiers image by image", { timeout: 300_000 }, async () => {

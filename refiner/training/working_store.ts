@@ -1,8 +1,8 @@
 import type { ByteSink, ByteSource } from "../../engine/files/index.ts";
 import { memorySource } from "../../engine/files/index.ts";
-import { laneChecksum } from "../training/lane_checksum.ts";
-import { runCheckpointFiles } from "../training/run_checkpoint.ts";
-import type { RunStore } from "../training/run_store.ts";
+import { laneChecksum } from "./lane_checksum.ts";
+import { runCheckpointFiles } from "./run_checkpoint.ts";
+import type { RunStore } from "./run_store.ts";
 
 const folder = "working";
 /** Says which run the others belong to. */
@@ -10,7 +10,7 @@ const ownerFile = "run.txt";
 /** What runs leave here, whole or half-written: a folder of that name may hold what is not ours. */
 const isOwn = (file: string): boolean => /^(run\.txt|metrics\.jsonl|\d+\.safetensors|\..*\.part)$/.test(file);
 
-/** The part of a store that the run of the moment works in: what it leaves there is gone when it is finished. */
+/** The part of a store that the one of many runs which is at work has: what it leaves there is gone when it is finished. */
 export class WorkingStore implements RunStore {
   constructor(readonly store: RunStore) {}
 
@@ -25,6 +25,11 @@ export class WorkingStore implements RunStore {
     await this.clear();
     await this.writeText(ownerFile, owner);
     return false;
+  }
+
+  /** Whose the store is, and its newest checkpoint. */
+  async progress(): Promise<{ readonly run: string | undefined; readonly checkpoint: string | undefined }> {
+    return { run: await this.readText(ownerFile), checkpoint: (await runCheckpointFiles(this)).at(-1) };
   }
 
   /** Removes everything, also what a killed process left half-written. */
