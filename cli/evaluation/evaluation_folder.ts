@@ -103,16 +103,17 @@ export async function beginEvaluation(
   const { folder, stored } = where;
   if (!folder) return where;
   const options = givenOptions(command);
-  const { encoder, train, test } = inputs;
-  const fingerprint = { images: train.digest, test: test.digest, weights: encoder.digest, others };
+  const { encoder, test, train } = inputs;
+  const images = train ?? test;
+  const fingerprint = { images: images.digest, test: test.digest, weights: encoder.digest, others };
   if (stored) {
     const isOverride = command.getOptionValue("override") === true;
-    checkSameData(stored, train.images, fingerprint, { isOverride, output });
+    checkSameData(stored, images.images, fingerprint, { isOverride, output });
     return where;
   }
   await removeOldRun(folder);
   await writeStoredRun(folder, "evaluate", device, {
-    ...{ images: train.path, imageCount: train.images, fingerprint },
+    ...{ images: images.path, imageCount: images.images, fingerprint },
     settings: { protocol, options },
   });
   return { ...where, stored: await readStoredRun(folder, "evaluate") };

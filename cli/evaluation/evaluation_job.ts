@@ -95,8 +95,8 @@ export interface JobDoors {
   readonly openDevice?: () => Promise<Device>;
   /** Where a new device goes on if one is lost, and what ends that. */
   readonly recovery?: Pick<RecoverableRun, "store" | "signal">;
-  /** Adds what it opened to `open`. */
-  readonly openImages?: (decoding: JobDecoding, open: { close?(): Promise<void> }[]) => Promise<JobImages>;
+  /** Adds what it opened to `open`; undefined: as the options say. */
+  readonly openImages?: (decoding: JobDecoding, open: { close?(): Promise<void> }[]) => Promise<JobImages | undefined>;
 }
 
 /** Opens images, device and weights, does the work (again on a new device, if one is lost), and closes everything. */
@@ -116,9 +116,8 @@ export async function withEvaluationJob<T>(
       workers: options.workers,
       imageKey: options.imageKey,
     };
-    const { train, test } = await (openImages
-      ? openImages(decoding, open)
-      : openedImages(options, decoding, open, output));
+    const { train, test } =
+      (await openImages?.(decoding, open)) ?? (await openedImages(options, decoding, open, output));
     return await onDevices({ ...recovery, output, open: openDevice }, async (device) => {
       const { model, report } = await loadEncoder(device, checkpoint, encoderOptions(options), weights);
       for (const line of formatReport({ ...report, warnings: [] })) output.notice(line);

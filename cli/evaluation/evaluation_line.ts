@@ -67,7 +67,8 @@ export const receiptSchema = z.strictObject({
     /** How the file was read, where options said so. */
     options: z.record(z.string(), z.unknown()),
   }),
-  train: imagesSchema,
+  /** Null where nothing is fitted, to a finished classifier. */
+  train: imagesSchema.nullable(),
   /** Its path is that of the training images where every fifth of these is tested. */
   test: imagesSchema,
   adapter: z.strictObject({ name: z.string(), type: z.string(), backend: z.string(), driver: z.string() }),

@@ -105,7 +105,7 @@ export function reportOf(
     shared: {
       ...Object.fromEntries(Object.entries(first.settings).map(([key, value]) => [key, settingText(value)])),
       seed: String(first.seed),
-      "training images": `${first.train.images} of ${first.train.path}`,
+      ...(first.train ? { "training images": `${first.train.images} of ${first.train.path}` } : {}),
       "test images": `${first.test.images} of ${first.test.path}`,
     },
   };

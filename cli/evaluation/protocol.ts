@@ -97,8 +97,18 @@ export interface Protocol<Options extends ProtocolOptions> {
    * @throws UsageError
    */
   check?(options: Options, command: Command): Promise<void>;
-  /** Opens its images where they are no set; default: those of `--images` and `--test`. Adds what it opened to `open`. */
-  openImages?(options: Options, decoding: JobDecoding, open: { close?(): Promise<void> }[]): Promise<JobImages>;
+  /**
+   * Opens its images where they are not simply those of `--images` and `--test`, which undefined stands for. Adds what it opened
+   * to `open`.
+   */
+  openImages?(
+    options: Options,
+    decoding: JobDecoding,
+    open: { close?(): Promise<void> }[],
+    output: Output,
+  ): Promise<JobImages | undefined>;
+  /** Whether something is fitted to training images; default: yes. */
+  fits?(options: Options): boolean;
   /**
    * Digests of what it reads beside images, weights and settings files, by words for messages: a run that goes on is compared with what
    * it began with.

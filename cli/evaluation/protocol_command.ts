@@ -175,7 +175,7 @@ async function evaluateOne<Options extends ProtocolOptions>(
   const begin = async (job: EvaluationJob): Promise<Begun | undefined> => {
     const planned = { ...job, output, resume: where.stored !== undefined };
     if ((await protocol.plan?.(planned, options, command)) === false) return undefined;
-    const inputs = await receiptInputs(job, options);
+    const inputs = await receiptInputs(job, options, { fits: protocol.fits?.(options) ?? true });
     const { device } = job;
     const others = where.folder ? await otherDigests(protocol, job, options) : {};
     where = await beginEvaluation(where, { protocol: protocol.name, device, command, inputs, others, output });
@@ -201,7 +201,7 @@ async function evaluateOne<Options extends ProtocolOptions>(
     {
       openDevice,
       recovery: { store, signal },
-      ...(openImages ? { openImages: (...given: OpenImages) => openImages(options, ...given) } : {}),
+      ...(openImages ? { openImages: (...given: OpenImages) => openImages(options, ...given, output) } : {}),
     },
   );
 }
@@ -259,13 +259,12 @@ async function writeFiles(
 }
 
 function show({ result, evaluation }: Evaluated, output: Output): void {
-  const { receipt, seconds } = evaluation;
+  const { encoder, test, train } = evaluation.receipt;
   for (const row of result.table) output.line(tableLine(row));
   for (const text of [result.selection.text, ...(result.remarks ?? [])]) output.line(shown(text));
   for (const row of sensitivityTable(result.sensitivity)) output.line(tableLine(row));
-  output.notice(
-    `${receipt.encoder.weights}: ${receipt.test.images} test and ${receipt.train.images} training images in ${seconds.toFixed(1)} s`,
-  );
+  const images = train ? `${test.images} test and ${train.images} training images` : `${test.images} test images`;
+  output.notice(`${encoder.weights}: ${images} in ${evaluation.seconds.toFixed(1)} s`);
 }
 
 function endInterrupted<Options extends ProtocolOptions>(

@@ -15,8 +15,12 @@ export const receiptFile = "receipt.json";
 /** What a receipt says of the images and weights; the same for every protocol. */
 export type ReceiptInputs = Pick<Receipt, "encoder" | "train" | "test">;
 
-/** Looks at everything that an evaluation reads. */
-export async function receiptInputs({ train, test }: EvaluationJob, options: JobOptions): Promise<ReceiptInputs> {
+/** Looks at everything that an evaluation reads. @param fits - whether training images have a part in it */
+export async function receiptInputs(
+  { train, test }: EvaluationJob,
+  options: JobOptions,
+  { fits }: { readonly fits: boolean },
+): Promise<ReceiptInputs> {
   const sides = {
     images: { path: options.images, source: train },
     test: { path: options.test ?? options.images, source: test },
@@ -31,7 +35,7 @@ export async function receiptInputs({ train, test }: EvaluationJob, options: Job
   const { weights = {} } = digests;
   return {
     encoder: { weights: resolve(options.weights), digest: weights, options: { ...encoderInputs(options) } },
-    train: await side(sides.images, digests.images),
+    train: fits ? await side(sides.images, digests.images) : null,
     test: await side(sides.test, digests.test),
   };
 }
@@ -73,9 +77,9 @@ const decisive = (receipt: Receipt): Readonly<Record<string, unknown>> => ({
   protocol: receipt.protocol,
   ...Object.fromEntries(Object.entries(receipt.settings).map(([key, value]) => [`settings.${key}`, value])),
   seed: receipt.seed,
-  "train.images": receipt.train.images,
-  "train.digest": receipt.train.digest,
-  "train.pixels": receipt.train.pixels,
+  "train.images": receipt.train?.images,
+  "train.digest": receipt.train?.digest,
+  "train.pixels": receipt.train?.pixels,
   "test.images": receipt.test.images,
   "test.digest": receipt.test.digest,
   "test.pixels": receipt.test.pixels,

@@ -18,10 +18,13 @@ import {
 } from "../../../refiner/evaluation/index.ts";
 import { imageChannels } from "../../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../../checkpoints/with_checkpoint.ts";
+import type { Output } from "../../output/streams.ts";
+import { openCommandImages } from "../../program/open_images.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { UsageError } from "../../program/usage_error.ts";
 import { fingerprintOf } from "../../runs/fingerprint.ts";
 import { chosenBlock } from "../encoded_features.ts";
+import type { JobDecoding, JobImages } from "../evaluation_job.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
 import {
@@ -99,8 +102,23 @@ export const robustnessProtocol: Protocol<RobustnessOptions> = {
       throw new UsageError("evaluate robustness: --class-list and --tested-classes both choose classes; give one");
     if (corrupted !== undefined) await corruptedFolders(corrupted);
   },
+  openImages: openedForClassifier,
+  fits: ({ classifier }) => classifier === undefined,
   evaluate: evaluateRobustness,
 };
+
+/** A classifier is judged on test images alone: they stand for the training images, of which nothing is asked. */
+async function openedForClassifier(
+  { classifier, test }: RobustnessOptions,
+  decoding: JobDecoding,
+  open: { close?(): Promise<void> }[],
+  output: Output,
+): Promise<JobImages | undefined> {
+  if (classifier === undefined || test === undefined) return undefined;
+  const images = await openCommandImages(test, { ...decoding, split: "test" }, output);
+  open.push(images);
+  return { train: images, test: images };
+}
 
 /** A classifier brings its encoder, and needs no training images. @throws UsageError for both */
 function completed(options: RobustnessOptions): RobustnessOptions {
