@@ -91,7 +91,12 @@ function probeOf(
       command
         .addOption(sharedOption("preset", { more: `${presetNames} (default: ${defaultPreset})` }))
         .addOption(sharedOption("pool", { more }))
-        .addOption(sharedOption("sensitivity", { more: "heads of the grid tell it", default: false }));
+        .addOption(
+          sharedOption("sensitivity", {
+            more: "heads of the grid tell it, and some that are trained beside them",
+            default: false,
+          }),
+        );
       addSettings(command, ownSettings);
     },
     async check(options, command) {
@@ -199,6 +204,7 @@ async function followed(
     resume,
     signal,
     imagePixels: options.imageSize,
+    sensitivity: options.sensitivity === true,
     ...(store instanceof RunFolder ? { featureMemoryBytes: memoryShare * totalmem() } : {}),
     onNotice: (text) => bars.notice(text),
     onEncoded: (done, total) => bars.update("images", done, total),

@@ -4,7 +4,7 @@ import { checkLabels, checkMatrix, classCount, type FeatureMatrix } from "../cor
 import { accuracy } from "../neighbours/knn.ts";
 import type { LabelledFeatures } from "../neighbours/knn_device.ts";
 import { unitRows } from "../statistics/standardise.ts";
-import { centredUnitRows } from "./centred_unit_rows.ts";
+import { centredRows, centredUnitRows, meanLengthRows } from "./centred_unit_rows.ts";
 import {
   fitLogisticRegression,
   type LogisticRegression,
@@ -21,6 +21,8 @@ export interface LowShotOptions
   readonly penalty?: number;
   /** Whether each vector's own mean is taken off before it is scaled to length 1, as published; default true. */
   readonly centre?: boolean;
+  /** Whether each vector is scaled to length 1, as published; default true. Without, the training vectors have length 1 in the mean. */
+  readonly unitLength?: boolean;
 }
 
 export interface LowShotResult {
@@ -34,7 +36,7 @@ export interface LowShotResult {
   readonly classes: readonly number[];
   /** Classes that only test rows have. */
   readonly withoutTraining: readonly number[];
-  /** On {@link centredUnitRows}, or without centring on `unitRows`. */
+  /** On {@link centredUnitRows}, or without centring on `unitRows`, or where lengths are kept on {@link meanLengthRows} of either. */
   readonly regression: LogisticRegression;
 }
 
@@ -51,8 +53,10 @@ export async function lowShot(
   test: LabelledFeatures,
   options: LowShotOptions = {},
 ): Promise<LowShotResult> {
-  const { penalty = lowShotPenalty, centre = true, ...rest } = options;
-  const prepared = centre ? centredUnitRows : unitRows;
+  const { penalty = lowShotPenalty, centre = true, unitLength = true, ...rest } = options;
+  const unit = centre ? centredUnitRows : unitRows;
+  const prepared = (x: FeatureMatrix): FeatureMatrix =>
+    unitLength ? unit(x) : meanLengthRows(centre ? centredRows(x) : x);
   if (!(penalty > 0))
     throw new EvaluationError(`low-shot: the penalty is ${penalty}; give one above 0, such as 0.00025`);
   const { features, labels } = labelledRows(train, "training");

@@ -42,6 +42,8 @@ export interface LinearProbeOptions {
   readonly featureMemoryBytes?: number | undefined;
   /** What a user should know of the data and the memory. */
   readonly onNotice?: (text: string) => void;
+  /** Trains further heads for {@link probeSensitivity}, which are never chosen, from the same encoded images. */
+  readonly sensitivity?: boolean;
   /** Images encoded so far by the passes before training. */
   readonly onEncoded?: (images: number, total: number) => void;
 }
@@ -81,7 +83,7 @@ async function prepare(options: LinearProbeOptions): Promise<Prepared> {
   const { device, model, config, store, imagePixels, onNotice } = options;
   const labelled = labelledImages("linear probe", options.train, options.test);
   for (const text of labelled.notices) onNotice?.(text);
-  const grid = probeGrid(model.config, config);
+  const grid = probeGrid(model.config, { ...config, compared: options.sensitivity === true });
   const { train, heldOut } = parts(labelled.train, config);
   requireBatch(train.length, config.batch); // before anything is encoded
   const extraction = {

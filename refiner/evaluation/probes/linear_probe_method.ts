@@ -14,6 +14,7 @@ import type {
 } from "../../training/training_method.ts";
 import { EvaluationError } from "../core/errors.ts";
 import type { LinearProbeConfig } from "./probe_config.ts";
+import { splitHeads } from "./probe_grid.ts";
 import { saveProbeHead } from "./probe_head_file.ts";
 import type { ProbeHeads } from "./probe_heads.ts";
 import type { ProbeRowSet, SourceRows } from "./probe_rows.ts";
@@ -98,7 +99,7 @@ export class LinearProbeMethod implements TrainingMethod<ProbeUpdate, ProbeEvent
     requireBatch(data.images, config.batch);
     const updatesPerEpoch = Math.floor(data.images / config.batch);
     this.stages = [{ stage: 1, updates: config.epochs * updatesPerEpoch, updatesPerEpoch, evaluateEvery: 1 }];
-    this.selection = new ProbeSelection(config.select);
+    this.selection = new ProbeSelection(config.select, splitHeads(heads.grid).choosable.length);
     this.#step = heads.recordUpdate(config.batch);
     this.#predictions = heads.recordPredictions(rowsPerRun);
   }
@@ -207,7 +208,8 @@ export class LinearProbeMethod implements TrainingMethod<ProbeUpdate, ProbeEvent
       const inputs = Object.fromEntries(await rows.gather(indices, rowsPerRun));
       const found = await (await this.#predictions.run(inputs, names)).read();
       const predicted = names.map((name) => found[name] ?? new Uint32Array());
-      const correct = correctPerHead(predicted, labels.subarray(first, first + indices.length), grid.rates.length);
+      const known = labels.subarray(first, first + indices.length);
+      const correct = correctPerHead(predicted, known, grid.rates.length, grid.choosable);
       correct.forEach((count, head) => {
         total[head] = (total[head] ?? 0) + count;
       });

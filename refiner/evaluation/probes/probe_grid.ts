@@ -3,8 +3,11 @@ import type { Pooling, VitConfig } from "../../../models/index.ts";
 import type { FeatureBlock } from "../features/feature_blocks.ts";
 import { defaultPooling, type FeaturePooling } from "../features/feature_pooling.ts";
 
-/** What heads read: the encoder's final output, or raw outputs side by side: of its last four blocks, or of every fourth one. */
-export type ProbeSource = "last1" | "last4" | "every4";
+/**
+ * What heads read: the encoder's final output, its last block's raw output, or raw outputs side by side: of its last four blocks, or of
+ * every fourth one.
+ */
+export type ProbeSource = "last1" | "last1 raw" | "last4" | "every4";
 
 /** The base learning rates of the published grid (MIM-Refiner, arXiv 2402.10093, linear probes), for 256 images. */
 export const publishedRates: readonly number[] = [
@@ -40,8 +43,19 @@ export interface ProbeGrid {
   readonly features: readonly ProbeFeature[];
   /** Values per image of each source that a feature reads. */
   readonly sources: ReadonlyMap<ProbeSource, number>;
-  /** All heads: the features of the first rate, then those of the next one. */
+  /** All heads: the features of the first rate, then those of the next one; then in this order those that are only compared. */
   readonly heads: readonly ProbeHead[];
+  /** Features whose heads may be chosen: the first ones. The others are there to be compared with. Default all. */
+  readonly choosable?: number;
+}
+
+/** The heads of a grid that may be chosen, and those that are there to be compared with; scores of heads stand in this order. */
+export function splitHeads({ heads, rates, choosable }: Pick<ProbeGrid, "heads" | "rates" | "choosable">): {
+  readonly choosable: readonly ProbeHead[];
+  readonly compared: readonly ProbeHead[];
+} {
+  const count = choosable === undefined ? heads.length : choosable * rates.length;
+  return { choosable: heads.slice(0, count), compared: heads.slice(count) };
 }
 
 export interface ProbeGridOptions {
@@ -50,8 +64,16 @@ export interface ProbeGridOptions {
   /** What stands beside `cls+avg`: the class token, or the mean over patches as for CrossMAE. Default the class token, where there is one. */
   readonly pooling?: Pooling | undefined;
   /** Default both. */
-  readonly sources?: readonly ProbeSource[];
+  readonly sources?: readonly ("last1" | "last4")[];
+  /**
+   * Adds heads on inputs that the grid does not have: the last block without the last norm, the last block, the other pooling. They are
+   * trained beside the others and never chosen; together they read at most half as many values as those, so that they cost at most that.
+   */
+  readonly compared?: boolean;
 }
+
+/** Share of the work of a grid that its compared heads may add. */
+const comparedShare = 0.5;
 
 /**
  * The grid of heads for an encoder: poolings × sources × rates. An encoder without class tokens has one pooling, the mean over
@@ -60,7 +82,7 @@ export interface ProbeGridOptions {
  * @throws OptionError for rates that are not above 0, none, or the class token of an encoder without one
  */
 export function probeGrid(
-  vit: Pick<VitConfig, "width" | "classTokens" | "blocks">,
+  vit: Pick<VitConfig, "width" | "classTokens" | "blocks"> & Partial<Pick<VitConfig, "kind">>,
   options: ProbeGridOptions = {},
 ): ProbeGrid {
   const { rates = publishedRates, sources: wanted = ["last1", "last4"], pooling = defaultPooling(vit) } = options;
@@ -70,23 +92,52 @@ export function probeGrid(
     throw new OptionError(`linear probe: the base rates ${rates.join(", ")} name one twice; give each once`);
   if (pooling === "cls" && vit.classTokens === 0)
     throw new OptionError("linear probe: the encoder has no class token; pool with avg");
-  const sources = new Map(wanted.map((source) => [source, sourceWidth(vit, source)]));
-  const poolings = vit.classTokens === 0 ? (["avg"] as const) : ([pooling, "cls+avg"] as const);
-  const features = poolings.flatMap((how) =>
-    [...sources].map(([source, width]) => ({
-      name: `${how} ${source}`,
-      source,
-      columns: vit.classTokens === 0 ? ([0, width] as const) : columnsOf(how, width),
-    })),
-  );
-  const heads = rates.flatMap((value, rate) =>
-    features.map(({ name }, feature) => ({ name: `${name}, rate ${value}`, feature, rate })),
-  );
-  return { rates, features, sources, heads };
+  const poolings: readonly ProbePooling[] = vit.classTokens === 0 ? ["avg"] : [pooling, "cls+avg"];
+  const own = poolings.flatMap((how) => wanted.map((source) => featureOf(vit, source, how)));
+  const more = options.compared ? comparedFeatures(vit, own, poolings) : [];
+  const features = [...own, ...more];
+  const sources = new Map(features.map(({ source }) => [source, sourceWidth(vit, source)]));
+  const headsOf = (some: readonly ProbeFeature[], first: number): ProbeHead[] =>
+    rates.flatMap((value, rate) =>
+      some.map(({ name }, place) => ({ name: `${name}, rate ${value}`, feature: first + place, rate })),
+    );
+  const heads = [...headsOf(own, 0), ...headsOf(more, own.length)];
+  return { rates, features, sources, heads, ...(more.length > 0 ? { choosable: own.length } : {}) };
+}
+
+type ProbePooling = Pooling | "cls+avg";
+type Sized = Parameters<typeof probeGrid>[0];
+
+function featureOf(vit: Sized, source: ProbeSource, how: ProbePooling): ProbeFeature {
+  const width = sourceWidth(vit, source);
+  return {
+    name: `${how} ${source}`,
+    source,
+    columns: vit.classTokens === 0 ? ([0, width] as const) : columnsOf(how, width),
+  };
+}
+
+/** Inputs beside those of a grid, the most telling first, as many as the work allows. */
+function comparedFeatures(vit: Sized, own: readonly ProbeFeature[], poolings: readonly ProbePooling[]): ProbeFeature[] {
+  const readsLast = own.some(({ source }) => source === "last1");
+  const others = (["cls", "avg"] as const).filter((how) => vit.classTokens > 0 && !poolings.includes(how));
+  const candidates = [
+    // In post-norm form both are the same.
+    ...(readsLast && vit.kind !== "postnorm" ? poolings.map((how) => featureOf(vit, "last1 raw", how)) : []),
+    ...(readsLast ? [] : poolings.map((how) => featureOf(vit, "last1", how))),
+    ...others.map((how) => featureOf(vit, "last1", how)),
+  ];
+  const valuesOf = ({ columns: [from, to] }: ProbeFeature): number => to - from;
+  let room = comparedShare * own.reduce((sum, feature) => sum + valuesOf(feature), 0);
+  return candidates.filter((feature) => {
+    if (valuesOf(feature) > room) return false;
+    room -= valuesOf(feature);
+    return true;
+  });
 }
 
 /** A source holds class tokens, block after block, then means over patches. */
-function columnsOf(pooling: Pooling | "cls+avg", width: number): readonly [number, number] {
+function columnsOf(pooling: ProbePooling, width: number): readonly [number, number] {
   if (pooling === "cls") return [0, width / 2];
   return pooling === "avg" ? [width / 2, width] : [0, width];
 }
@@ -96,7 +147,7 @@ function sourceWidth(
   source: ProbeSource,
 ) {
   const poolings = classTokens === 0 ? 1 : 2;
-  return poolings * width * (source === "last1" ? 1 : Math.min(lastBlocks, blocks));
+  return poolings * width * (source === "last4" ? Math.min(lastBlocks, blocks) : 1);
 }
 
 /** What the extractor has to give: the raw last blocks, lowest first, then the final output. */

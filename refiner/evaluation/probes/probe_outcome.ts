@@ -1,6 +1,6 @@
 import type { TestPredictions } from "../core/test_predictions.ts";
 import type { LabelledRows, LinearProbeMethod } from "./linear_probe_method.ts";
-import type { ProbeGrid, ProbeHead } from "./probe_grid.ts";
+import { type ProbeGrid, type ProbeHead, splitHeads } from "./probe_grid.ts";
 import { readProbeHead } from "./probe_head_file.ts";
 import { recordProbabilities } from "./probe_heads.ts";
 import { bestHead, type ProbeScores } from "./probe_scores.ts";
@@ -20,7 +20,10 @@ export interface ProbeResult {
 export interface LinearProbeResult {
   readonly finished: boolean;
   readonly updates: number;
+  /** Those that may be chosen. */
   readonly heads: readonly ProbeHead[];
+  /** Trained beside them for `probeSensitivity`: the scores of an epoch go on with theirs. */
+  readonly compared: readonly ProbeHead[];
   readonly classNames: readonly string[];
   /** Training images of each class, held-out ones among them. */
   readonly classImages: readonly number[];
@@ -58,6 +61,7 @@ export async function outcome(
 ): Promise<Omit<LinearProbeResult, "finished" | "updates">> {
   const { grid, method, classNames, classImages, heldOut, test, trainImages } = ended;
   const { config } = method;
+  const { choosable: heads, compared } = splitHeads(grid);
   const scores = [...method.scores.values()].sort((a, b) => a.epoch - b.epoch);
   const images = { train: trainImages, heldOut: heldOut?.labels.length ?? 0, test: test.labels.length };
   const result = ({ head, epoch }: { head: number; epoch: number }): ProbeResult | undefined => {
@@ -77,8 +81,10 @@ export async function outcome(
   const chosen = best && result(best);
   const last = scores.at(-1);
   const lastEpoch =
-    finished && last ? result({ head: bestHead(last, config.select).head, epoch: last.epoch }) : undefined;
-  const tops = scores.map((one) => ({ ...bestHead(one, "test"), epoch: one.epoch }));
+    finished && last
+      ? result({ head: bestHead(last, config.select, heads.length).head, epoch: last.epoch })
+      : undefined;
+  const tops = scores.map((one) => ({ ...bestHead(one, "test", heads.length), epoch: one.epoch }));
   const top = tops.reduce<(typeof tops)[number] | undefined>(
     (a, b) => (a && a.correct >= b.correct ? a : b),
     undefined,
@@ -86,7 +92,8 @@ export async function outcome(
   const testMaximum = top && result(top);
   const predictions = finished && chosen ? await predicted(ended, chosen) : undefined;
   return {
-    heads: grid.heads,
+    heads,
+    compared,
     classNames,
     classImages,
     images,

@@ -27,12 +27,12 @@ export class ProbeLayout {
   /** @param features - per block of the extractor, the final output last @throws EvaluationError for a value that is not finite */
   arrange(features: FeatureRows, images: number): SourceRows {
     const raw = features.slice(0, -1);
-    const final = features.slice(-1);
+    const blocksOf = (source: ProbeSource): FeatureRows => {
+      if (source === "last1") return features.slice(-1);
+      return source === "last1 raw" ? raw.slice(-1) : raw;
+    };
     return new Map(
-      [...this.grid.sources].map(([source, width]) => [
-        source,
-        this.#joined(source === "last1" ? final : raw, images, width),
-      ]),
+      [...this.grid.sources].map(([source, width]) => [source, this.#joined(blocksOf(source), images, width)]),
     );
   }
 

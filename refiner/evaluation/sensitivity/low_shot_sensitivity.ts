@@ -14,8 +14,8 @@ export interface LowShotSensitivityOptions extends LowShotOptions {
 const penaltyFactors = [0.1, 10];
 
 /**
- * Low-shot accuracy of one subset with one setting changed at a time: last norm, pooling, blocks, centring and penalty. Nothing is encoded
- * again; each variant is one regression.
+ * Low-shot accuracy of one subset with one setting changed at a time: last norm, pooling, blocks, centring, scaling and penalty. Nothing
+ * is encoded again; each variant is one regression.
  *
  * @param train - encoded as `encodingOfChanges` says
  * @param test - in the same way
@@ -31,7 +31,7 @@ export async function lowShotSensitivity(
   { onRun, ...options }: LowShotSensitivityOptions = {},
 ): Promise<Sensitivity> {
   const { pooling } = encodingOfChanges(vit, base);
-  const { penalty = lowShotPenalty, centre = true } = options;
+  const { penalty = lowShotPenalty, centre = true, unitLength = true } = options;
   const changes = [
     ...featureChanges(vit, base).map((change) => ({ ...change, options })),
     {
@@ -39,6 +39,12 @@ export async function lowShotSensitivity(
       value: centre ? "without" : "of each vector",
       choice: base,
       options: { ...options, centre: !centre },
+    },
+    {
+      setting: "scaling",
+      value: unitLength ? "lengths kept" : "unit length",
+      choice: base,
+      options: { ...options, unitLength: !unitLength },
     },
     ...penaltyFactors.map((factor) => ({
       setting: "penalty",

@@ -68,9 +68,9 @@ describe("--sensitivity", () => {
   });
 
   it.each([
-    ["lowshot", ["--shots", "2", "--splits", "1"], 7],
+    ["lowshot", ["--shots", "2", "--splits", "1"], 8],
     ["cluster", ["--restarts", "2"], 7],
-    ["linear", ["--cache", "--epochs", "3", "--batch", "8", "--rates", "0.01,0.1"], 6],
+    ["linear", ["--cache", "--epochs", "3", "--batch", "8", "--rates", "0.01,0.1"], 9],
   ])(
     "of %s starts from its number, and needs no second evaluation",
     { timeout: 300_000 },

@@ -188,6 +188,7 @@ describe("lowShotSensitivity", () => {
     expect(found).toMatchObject({ of: "accuracy, 2 per class, split 1", base: await plain(raw, {}) });
     const options: Readonly<Record<string, object>> = {
       without: { centre: false },
+      "lengths kept": { unitLength: false },
       "× 0.1": { penalty: 0.000025 },
       "× 10": { penalty: 0.0025 },
     };
@@ -196,7 +197,7 @@ describe("lowShotSensitivity", () => {
       expect([value, score]).toEqual([value, await plain(change?.choice ?? raw, change ? {} : (options[value] ?? {}))]);
     }
     expect(found.variants.map(({ setting }) => setting)).toEqual([
-      ...["last norm", "pooling", "pooling", "blocks", "centring", "penalty", "penalty"],
+      ...["last norm", "pooling", "pooling", "blocks", "centring", "scaling", "penalty", "penalty"],
     ]);
   });
 });
@@ -212,6 +213,26 @@ describe("lowShot without centring", () => {
     });
     expect(regression.objective).toBe(expected.objective);
     expect(regression.objective).not.toBe((await lowShot(device, side, side)).regression.objective);
+  });
+});
+
+describe("lowShot with lengths kept", () => {
+  it("is logistic regression on rows whose mean length is 1", { timeout: 60_000 }, async () => {
+    const { features: same, labels } = labelled(sides.bank, base);
+    const data = same.data.map((value, i) => value * (1 + (Math.floor(i / same.columns) % 4))); // of four lengths
+    const features = { ...same, data };
+    const side = { features, labels };
+    const { regression } = await lowShot(device, side, side, { centre: false, unitLength: false });
+    const lengths = Array.from({ length: features.rows }, (_, row) =>
+      Math.hypot(...features.data.subarray(row * features.columns, (row + 1) * features.columns)),
+    );
+    const mean = lengths.reduce((sum, length) => sum + length, 0) / lengths.length;
+    const scaled = { ...features, data: Float32Array.from(features.data, (value) => value / mean) };
+    const options = { l2: 0.00025 / features.rows, bias: "none" } as const;
+    const expected = await fitLogisticRegression(device, scaled, labels, options);
+    expect(regression.objective).toBeCloseTo(expected.objective, 6);
+    const unit = await fitLogisticRegression(device, unitRows(features), labels, options);
+    expect(Math.abs(regression.objective - unit.objective)).toBeGreaterThan(1e-4);
   });
 });
 
@@ -265,6 +286,7 @@ describe("probeSensitivity", () => {
   ] as const;
   const found = {
     heads,
+    compared: [] as typeof heads,
     scores: scores.map((one) => ({ ...one, heldOut: [...one.heldOut], test: [...one.test] })),
     images: { train: 50, heldOut: 10, test: 20 },
     chosen: result(2, 1, 9, 13),
@@ -289,7 +311,29 @@ describe("probeSensitivity", () => {
     });
   });
 
+  it("tells what heads would have given that are only compared: without the last norm, and another pooling", () => {
+    const compared = [0, 1, 2].flatMap((rate) =>
+      ["cls last1 raw", "avg last1"].map((input, i) => ({ name: `${input}, rate ${rate}`, feature: 2 + i, rate })),
+    );
+    const more = [
+      { heldOut: [0, 3, 7, 1, 2, 0], test: [1, 12, 5, 3, 4, 2] },
+      { heldOut: [0, 0, 7, 4, 0, 0], test: [1, 1, 9, 16, 4, 2] },
+    ];
+    const all = found.scores.map((one, epoch) => ({
+      ...one,
+      heldOut: [...one.heldOut, ...(more[epoch]?.heldOut ?? [])],
+      test: [...one.test, ...(more[epoch]?.test ?? [])],
+    }));
+    const { base, variants } = probeSensitivity({ ...found, compared, scores: all }, "held-out") ?? {};
+    expect(base).toBe(13 / 20);
+    expect(variants?.slice(0, 3)).toEqual([
+      { setting: "input", value: "cls last4", score: 6 / 20 },
+      { setting: "last norm", value: "without", score: 5 / 20 },
+      { setting: "input", value: "avg last1", score: 16 / 20 },
+    ]);
+  });
+
   it("is nothing for a probe that is not finished", () => {
-    expect(probeSensitivity({ heads, scores: [], images: found.images }, "test")).toBeUndefined();
+    expect(probeSensitivity({ heads, compared: [], scores: [], images: found.images }, "test")).toBeUndefined();
   });
 });

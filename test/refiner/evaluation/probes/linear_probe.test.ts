@@ -89,6 +89,39 @@ describe("a linear probe", () => {
     expect(chosen?.heldOut).toBeUndefined();
   });
 
+  it("has the same numbers with the heads of its sensitivity, which it encodes nothing for and never chooses", {
+    timeout: 120_000,
+  }, async () => {
+    const loads = { train: 0, test: 0 };
+    const counted = (side: "train" | "test", source: ReturnType<typeof images>) => ({
+      ...source,
+      load: (...given: Parameters<typeof source.load>) => {
+        loads[side]++;
+        return source.load(...given);
+      },
+    });
+    const alone = await probe({ cache: true });
+    const more = { sensitivity: true, train: counted("train", train), test: counted("test", test) };
+    const found = await probe({ cache: true }, more);
+    expect(loads).toEqual({ train: 40, test: 20 }); // each image once
+    expect(found.compared.map(({ name }) => name)).toEqual(
+      [0.01, 1].flatMap((rate) =>
+        ["cls last1 raw", "cls+avg last1 raw", "avg last1"].map((input) => `${input}, rate ${rate}`),
+      ),
+    );
+    const { heads, chosen, lastEpoch, testMaximum, predictions } = found;
+    expect({ heads, chosen, lastEpoch, testMaximum, predictions }).toEqual({
+      heads: alone.heads,
+      chosen: alone.chosen,
+      lastEpoch: alone.lastEpoch,
+      testMaximum: alone.testMaximum,
+      predictions: alone.predictions,
+    });
+    const own = found.scores.map(({ test: counts }) => counts.slice(0, heads.length));
+    expect(own).toEqual(alone.scores.map(({ test: counts }) => counts));
+    expect(found.scores.every(({ test: counts }) => counts.length === heads.length + found.compared.length)).toBe(true);
+  });
+
   it("refuses a batch that is larger than the set before anything is encoded, and one class", async () => {
     await expect(probe({ batch: 64 })).rejects.toThrow(/36 training images are less than one batch of 64/);
     const one = { ...train, label: () => 0 };

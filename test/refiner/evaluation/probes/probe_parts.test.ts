@@ -50,6 +50,43 @@ describe("the grid", () => {
     expect([...(arranged.get("last1") ?? [])]).toEqual([90, 91, 92, 93]);
   });
 
+  it("adds compared heads behind the others, which cost at most half as much again", () => {
+    const kinds = ["prenorm", "postnorm"] as const;
+    const sets = [["last1"], ["last4"], ["last1", "last4"]] as const;
+    const sized = kinds.flatMap((kind) =>
+      [0, 1].flatMap((classTokens) => [1, 2, 6].map((blocks) => ({ ...vit, kind, classTokens, blocks }))),
+    );
+    const values = ({ features }: ReturnType<typeof probeGrid>) =>
+      features.reduce((sum, { columns: [from, to] }) => sum + to - from, 0);
+    for (const [one, sources] of sized.flatMap((one) => sets.map((set) => [one, [...set]] as const))) {
+      const own = probeGrid(one, { rates: [0.1, 1], sources });
+      const all = probeGrid(one, { rates: [0.1, 1], sources, compared: true });
+      expect(all.heads.slice(0, own.heads.length)).toEqual(own.heads);
+      expect([own.choosable, all.choosable ?? own.features.length]).toEqual([undefined, own.features.length]);
+      expect(values(all)).toBeLessThanOrEqual(1.5 * values(own));
+      const isRaw = all.features.some(({ name }) => name.includes("raw"));
+      expect(isRaw).toBe(one.kind === "prenorm" && sources.includes("last1") && values(own) >= 2 * one.width);
+    }
+  });
+
+  it("compares heads without the last norm first, then those of another pooling, as many as the work allows", () => {
+    const compared = (sources?: ("last1" | "last4")[]) => {
+      const { features, choosable } = probeGrid(vit, { compared: true, ...(sources ? { sources } : {}) });
+      return features.slice(choosable).map(({ name }) => name);
+    };
+    expect(compared()).toEqual(["cls last1 raw", "cls+avg last1 raw", "avg last1"]);
+    expect(compared(["last1"])).toEqual(["cls last1 raw"]);
+    expect(compared(["last4"])).toEqual(["cls last1", "cls+avg last1", "avg last1"]);
+  });
+
+  it("reads the raw output of the last block for heads without the last norm", () => {
+    const grid = probeGrid(vit, { compared: true });
+    const block = (from: number) => Float32Array.of(from, from + 1, from + 2, from + 3);
+    const arranged = new ProbeLayout(grid, 4, 2).arrange([0, 10, 20, 30, 90].map(block), 1);
+    expect([...(arranged.get("last1 raw") ?? [])]).toEqual([30, 31, 32, 33]);
+    expect([...(arranged.get("last1") ?? [])]).toEqual([90, 91, 92, 93]);
+  });
+
   it("refuses rates of nothing, and features that are not finite", () => {
     expect(() => probeGrid(vit, { rates: [0.1, 0] })).toThrow(/give numbers above 0/);
     expect(() => probeGrid(vit, { rates: [0.1, 0.1] })).toThrow(/give each once/);
@@ -143,12 +180,14 @@ describe("the selection", () => {
     expect([test.add(second), test.add(first)]).toEqual([true, false]);
     expect(test.best).toMatchObject({ head: 1, epoch: 2 });
     expect(bestHead(first, "test")).toEqual({ head: 0, correct: 9 });
+    expect(bestHead({ ...first, test: [1, 2, 9] }, "test", 2)).toEqual({ head: 1, correct: 2 });
   });
 
   it("counts what each head got right", () => {
     // Two features, two rates, three rows: [row, rate].
     const predicted = [Uint32Array.of(0, 1, 1, 1, 2, 0), Uint32Array.of(0, 0, 1, 0, 0, 2)];
     expect(correctPerHead(predicted, [0, 1, 2], 2)).toEqual([3, 2, 1, 2]);
+    expect(correctPerHead(predicted, [0, 1, 2], 2, 1)).toEqual([3, 1, 2, 2]); // heads of the first feature first
   });
 });
 
