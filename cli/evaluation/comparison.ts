@@ -1,22 +1,61 @@
-import { pairedDifference } from "../../refiner/evaluation/index.ts";
+import { pairedDifference, pairedShares } from "../../refiner/evaluation/index.ts";
+import { type VtabTaskResult, vtabDifferences } from "../../refiner/index.ts";
 import type { Difference, Score } from "./evaluation_line.ts";
-import type { ProtocolResult } from "./protocol.ts";
+import type { ProtocolResult, ScoreParts } from "./protocol.ts";
+import { groupScoreName, taskScoreName } from "./vtab_files.ts";
 
-interface Scored extends Pick<ProtocolResult, "predictions"> {
+interface Scored extends Pick<ProtocolResult, "predictions" | "parts"> {
   readonly scores: readonly Score[];
 }
 
-/** By how much each score of the second encoder is above that of the first; the main one image by image where both tell. */
+/** By how much each score of the second encoder is above that of the first; pair by pair where both tell what it is a mean over. */
 export function differencesOf(first: Scored, second: Scored): Difference[] {
+  const paired = pairedDifferences(first, second);
   return first.scores.flatMap((score, i): Difference[] => {
     const other = second.scores.find(({ name }) => name === score.name);
     if (!other) return [];
+    const found = paired.get(score.name);
+    if (found) return [found];
     const { predictions: before } = first;
     const { predictions: after } = second;
     if (i > 0 || !before || !after) return [independent(score, other)];
-    const paired = pairedDifference(before, after);
-    return [{ name: score.name, difference: paired.value, standardError: finite(paired.standardError), how: "paired" }];
+    return [pairedOf(score.name, pairedDifference(before, after))];
   });
+}
+
+/** Differences of scores that are means over parts, by the names of the scores. */
+function pairedDifferences({ parts: before }: Scored, { parts: after }: Scored): ReadonlyMap<string, Difference> {
+  const found: Difference[] = [];
+  if (before?.kind === "shares" && after?.kind === "shares") found.push(...byImage(before, after));
+  if (before?.kind === "tasks" && after?.kind === "tasks") found.push(...byTask(before.tasks, after.tasks));
+  return new Map(found.map((one) => [one.name, one]));
+}
+
+type Shares = Extract<ScoreParts, { kind: "shares" }>;
+
+function byImage({ shares: before }: Shares, { shares: after }: Shares): Difference[] {
+  return [...before].flatMap(([name, shares]) => {
+    const others = after.get(name);
+    return others ? [pairedOf(name, pairedShares(shares, others))] : [];
+  });
+}
+
+function byTask(before: readonly VtabTaskResult[], after: readonly VtabTaskResult[]): Difference[] {
+  return vtabDifferences(before, after).map(({ name, tasks, mean, standardError, seedError }) => {
+    const isTask = before.some(({ task }) => task === name);
+    const score = isTask ? taskScoreName(name) : groupScoreName(name, tasks);
+    return {
+      ...pairedOf(score, { value: mean, standardError }),
+      ...(seedError === undefined ? {} : { seedError }),
+    };
+  });
+}
+
+function pairedOf(
+  name: string,
+  { value, standardError }: { readonly value: number; readonly standardError: number },
+): Difference {
+  return { name, difference: value, standardError: finite(standardError), how: "paired" };
 }
 
 function independent(score: Score, other: Score): Difference {
@@ -33,13 +72,18 @@ function finite(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
-/** Both encoders' scores side by side, with the difference and its standard error. */
+/** Both encoders' scores side by side, with the difference and its standard error; that of the seeds where there are several. */
 export function comparisonTable(first: Scored, second: Scored, differences: readonly Difference[]): string[][] {
-  const rows = differences.map(({ name, difference, standardError }) => {
+  const hasSeeds = differences.some(({ seedError }) => seedError !== undefined);
+  const rows = differences.map(({ name, difference, standardError, seedError }) => {
     const value = (scored: Scored) => scored.scores.find((score) => score.name === name)?.value ?? Number.NaN;
     const sign = difference < 0 ? "" : "+";
-    const error = standardError === null ? "" : standardError.toFixed(4);
-    return [name, value(first).toFixed(4), value(second).toFixed(4), `${sign}${difference.toFixed(4)}`, error];
+    return [
+      ...[name, value(first).toFixed(4), value(second).toFixed(4), `${sign}${difference.toFixed(4)}`],
+      standardError?.toFixed(4) ?? "",
+      ...(hasSeeds ? [seedError?.toFixed(4) ?? ""] : []),
+    ];
   });
-  return [["", "first", "second", "difference", "standard error"], ...rows];
+  const headings = ["", "first", "second", "difference", "standard error"];
+  return [hasSeeds ? [...headings, "of the seeds"] : headings, ...rows];
 }

@@ -86,6 +86,8 @@ const differenceSchema = z.strictObject({
   difference: z.number(),
   /** Null where the scores have none. */
   standardError: z.number().nullable(),
+  /** Of the differences seed by seed, where there are several. */
+  seedError: z.number().optional(),
   /** Paired: of the differences image by image. Independent: from the two standard errors, which is too large for the same images. */
   how: z.enum(["paired", "independent"]),
 });

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { Sensitivity, TestPredictions } from "../../refiner/evaluation/index.ts";
-import type { RunStore } from "../../refiner/index.ts";
+import type { RunStore, VtabTaskResult } from "../../refiner/index.ts";
 import type { EvaluationData } from "../../refiner/report/index.ts";
 import type { Output } from "../output/streams.ts";
 import type { TouchedPaths } from "../program/touched_paths.ts";
@@ -43,6 +43,11 @@ export interface ProtocolRun extends EvaluationJob {
   readonly output: Output;
 }
 
+/** What scores are means over: by their names, of every test image the share of runs that are right; or the tasks of VTAB-1k. */
+export type ScoreParts =
+  | { readonly kind: "shares"; readonly shares: ReadonlyMap<string, Float64Array> }
+  | { readonly kind: "tasks"; readonly tasks: readonly VtabTaskResult[] };
+
 /** What a protocol found for one encoder. */
 export interface ProtocolResult {
   /** Every setting that two results must share to be comparable, as it was used. */
@@ -58,6 +63,8 @@ export interface ProtocolResult {
   readonly table: readonly (readonly string[])[];
   /** What the main number says of every test image, where it does. */
   readonly predictions?: TestPredictions;
+  /** What its scores are means over, for a comparison part by part. */
+  readonly parts?: ScoreParts;
   /** How much the main number depends on single settings; with `--sensitivity`. */
   readonly sensitivity?: Sensitivity | undefined;
   /** Where the protocol chose one by itself. */

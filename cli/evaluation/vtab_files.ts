@@ -2,6 +2,16 @@ import type { VtabGroupResult, VtabTask, VtabTaskResult } from "../../refiner/in
 import { csvCell } from "../output/csv.ts";
 import { type PredictionColumn, writePredictionTable } from "./prediction_files.ts";
 
+/** What the accuracy on a task is called among scores. */
+export function taskScoreName(task: string): string {
+  return `accuracy, ${task}`;
+}
+
+/** What the mean of a group of tasks is called there. */
+export function groupScoreName(group: string, tasks: number): string {
+  return `accuracy, mean of ${tasks} ${group === "all" ? "tasks" : `${group} tasks`}`;
+}
+
 const columns: readonly PredictionColumn[] = [
   { name: "task", kind: "text" },
   { name: "seed", kind: "whole number" },

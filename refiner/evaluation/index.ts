@@ -38,6 +38,8 @@ export {
   confusionTable,
   type MeasuredShare,
   pairedDifference,
+  pairedShares,
+  rightShares,
   type TestPredictions,
 } from "./core/test_predictions.ts";
 export { type BlockFeatures, collectFeatures, type EncodeOptions, encodeFeatures } from "./features/encode_features.ts";

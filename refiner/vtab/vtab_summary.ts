@@ -1,4 +1,4 @@
-import { EvaluationError } from "../evaluation/index.ts";
+import { EvaluationError, rightShares } from "../evaluation/index.ts";
 import type { VtabRun } from "./vtab_results.ts";
 import { type VtabGroup, vtabGroups, vtabTask } from "./vtab_tasks.ts";
 
@@ -24,6 +24,8 @@ export interface VtabTaskResult extends VtabMean {
   readonly accuracies: readonly number[];
   /** Of the test list. */
   readonly testImages: number;
+  /** True class of every test image. */
+  readonly labels: Int32Array;
   /** Predicted class of every test image by seed, -1 for broken ones. */
   readonly predicted: readonly Int32Array[];
 }
@@ -82,6 +84,7 @@ export function summaryOfTask(
     search: searchedRates(search),
     accuracies,
     testImages: labels.length,
+    labels,
     predicted,
     mean: meanOf(accuracies),
     standardError: errorOfImages(predicted, labels),
@@ -114,11 +117,7 @@ function meanOfTasks(name: VtabGroupResult["name"], tasks: readonly VtabTaskResu
 
 /** With one seed √(p (1 - p) / n). */
 function errorOfImages(predicted: readonly Int32Array[], labels: Int32Array): number {
-  const shares: number[] = [];
-  for (const [i, label] of labels.entries()) {
-    const tested = predicted.filter((run) => (run[i] ?? -1) >= 0);
-    if (tested.length > 0) shares.push(tested.filter((run) => run[i] === label).length / tested.length);
-  }
+  const shares = [...rightShares(labels, predicted)].filter((share) => !Number.isNaN(share));
   const mean = meanOf(shares);
   const squares = shares.reduce((sum, share) => sum + (share - mean) ** 2, 0);
   return Math.sqrt(squares / shares.length / shares.length);

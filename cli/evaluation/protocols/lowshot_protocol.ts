@@ -14,6 +14,7 @@ import {
   lowShotOfSubsets,
   lowShotPenalty,
   lowShotSensitivity,
+  rightShares,
   rowsOfList,
   type Sensitivity,
 } from "../../../refiner/evaluation/index.ts";
@@ -210,7 +211,7 @@ function resultOf(
   const images = test.labels.length;
   const [main, ...others] = summary.map(({ shots, mean }): Score => {
     const standardError = Math.sqrt((mean * (1 - mean)) / images);
-    return { name: `accuracy, ${shots} per class`, value: mean, standardError, images };
+    return { name: scoreName(shots), value: mean, standardError, images };
   });
   if (!main) throw new UsageError("evaluate lowshot: there is nothing to fit; give --shots or --subset");
   const [only] = runs;
@@ -227,6 +228,7 @@ function resultOf(
       text: `nothing was chosen: the penalty is ${options.penalty} / images, and each regression stands at its minimum`,
     },
     scores: [main, ...others],
+    parts: { kind: "shares", shares: sharesOf(summary, runs, test.labels) },
     details: { summary, runs: runs.map(shownRun) },
     remarks: remarksOf(runs),
     table: [
@@ -240,6 +242,24 @@ function resultOf(
     ],
     ...(only && runs.length === 1 ? { predictions: { ...test, predicted: only.predicted } } : {}),
   };
+}
+
+function scoreName(shots: number): string {
+  return `accuracy, ${shots} per class`;
+}
+
+/** Of every test image the share of the draws that are right, by the score that is their mean. */
+function sharesOf(
+  summary: readonly LowShotSummary[],
+  runs: readonly LowShotRun[],
+  labels: ArrayLike<number>,
+): ReadonlyMap<string, Float64Array> {
+  return new Map(
+    summary.map(({ shots }) => {
+      const own = runs.filter((run) => run.shots === shots).map(({ predicted }) => predicted);
+      return [scoreName(shots), rightShares(labels, own)];
+    }),
+  );
 }
 
 function shownRun({ shots, split, trainingRows, accuracy, classes, regression }: LowShotRun) {

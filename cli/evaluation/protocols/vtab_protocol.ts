@@ -23,7 +23,7 @@ import type { Score, Selection } from "../evaluation_line.ts";
 import { followVtab } from "../follow_vtab.ts";
 import type { PlannedProtocolRun, Protocol, ProtocolOptions, ProtocolResult, ProtocolRun } from "../protocol.ts";
 import { usedPresetText } from "../protocol_presets.ts";
-import { vtabCsv, vtabTable, writeVtabPredictions } from "../vtab_files.ts";
+import { groupScoreName, taskScoreName, vtabCsv, vtabTable, writeVtabPredictions } from "../vtab_files.ts";
 
 interface VtabProtocolOptions extends ProtocolOptions {
   readonly preset?: string;
@@ -173,10 +173,11 @@ async function evaluateVtab(
     preset,
     scores: scoresOf(found),
     details: {
-      tasks: found.tasks.map(({ predicted: _, ...task }) => task),
+      tasks: found.tasks.map(({ predicted: _, labels: __, ...task }) => task),
       groups: found.groups,
     },
     remarks: remarksOf(found),
+    parts: { kind: "tasks", tasks: found.tasks },
     table: vtabTable(found.tasks, found.groups),
     writePredictions: (path) => writeVtabPredictions(path, found.tasks, tasks, config.seed),
   };
@@ -194,7 +195,7 @@ function selectionOf({ learningRates: rates }: VtabConfig): Selection {
 function scoresOf({ tasks, groups }: VtabResult): ProtocolResult["scores"] {
   const means = groups.map(
     ({ name, tasks: count, mean: value, standardError }): Score => ({
-      name: `accuracy, mean of ${count} ${name === "all" ? "tasks" : `${name} tasks`}`,
+      name: groupScoreName(name, count),
       ...{ value, standardError, images: null },
     }),
   );
@@ -202,7 +203,7 @@ function scoresOf({ tasks, groups }: VtabResult): ProtocolResult["scores"] {
   if (!main) throw new RangeError("evaluate vtab: no task was measured");
   const single = tasks.map(
     ({ task, mean: value, standardError, testImages: images }): Score => ({
-      name: `accuracy, ${task}`,
+      name: taskScoreName(task),
       ...{ value, standardError, images },
     }),
   );

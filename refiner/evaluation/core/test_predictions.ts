@@ -45,8 +45,37 @@ export function pairedDifference(before: TestPredictions, after: TestPredictions
     throw new EvaluationError(
       "comparison: the two evaluations are of different test images; use the same ones for both",
     );
-  const [first, second] = [hits(before), hits(after)];
-  const differences = first.map((hit, i) => (second[i] ?? 0) - hit);
+  return pairedShares(hits(before), hits(after));
+}
+
+/**
+ * Of every image the share of runs (draws, seeds) that are right, so that evaluations of several runs can be compared image by image.
+ *
+ * @param runs - predicted classes, -1 for an image that a run has not tested
+ * @returns NaN for an image that no run has tested
+ */
+export function rightShares(labels: ArrayLike<number>, runs: readonly ArrayLike<number>[]): Float64Array {
+  return Float64Array.from({ length: labels.length }, (_, image) => {
+    const tested = runs.filter((run) => (run[image] ?? -1) >= 0);
+    return tested.filter((run) => run[image] === labels[image]).length / tested.length;
+  });
+}
+
+/**
+ * How much larger the shares of `after` are than those of `before`, in the mean over the images that both have, with the standard error
+ * of the paired differences.
+ *
+ * @param before - as {@link rightShares} gives them, or 0 and 1
+ * @throws EvaluationError for lists of other lengths, or no image that both have
+ */
+export function pairedShares(before: ArrayLike<number>, after: ArrayLike<number>): MeasuredShare {
+  const all = Array.from({ length: before.length }, (_, i) => (after[i] ?? Number.NaN) - (before[i] ?? Number.NaN));
+  const differences = all.filter((difference) => !Number.isNaN(difference));
+  const images = differences.length;
+  if (before.length !== after.length || images === 0)
+    throw new EvaluationError(
+      "comparison: the two evaluations are of different test images; use the same ones for both",
+    );
   const value = differences.reduce((sum, difference) => sum + difference, 0) / images;
   const squares = differences.reduce((sum, difference) => sum + (difference - value) ** 2, 0);
   return { value, standardError: images > 1 ? Math.sqrt(squares / (images - 1) / images) : Number.NaN, images };

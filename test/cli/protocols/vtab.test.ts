@@ -7,6 +7,7 @@ import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type EvaluationLine, evaluationLineSchema, receiptSchema } from "../../../cli/evaluation/evaluation_line.ts";
+import { zipped } from "../../refiner/vtab/zipped.ts";
 import { run } from "../run_command.ts";
 import { checkpoints, smallFolder, start } from "../small_run.ts";
 
@@ -157,19 +158,26 @@ print(json.dumps({"table": table, "runs": {" ".join(k): sum(v) / len(v) for k, v
     expect(await readdir(at(""))).not.toContain("planned");
   });
 
-  it("sets two encoders side by side, and keeps them apart", { timeout: 120_000 }, async () => {
+  it("sets two encoders side by side, and keeps them apart", { timeout: 240_000 }, async () => {
     await cp(at("weights.safetensors"), at("same.safetensors"));
     const short = [...tasks, "--learning-rates", "0.02", "--seeds", "1", "--epochs", "1", "--batch", "8"];
     const predicted = ["--predictions", at("both.parquet")];
     const out = ["--out", at("both"), "--compare", at("same.safetensors"), ...predicted];
     const line = await lineOf(...inputs(), ...short, ...out);
     expect(line.receipt.selection.on).toBe("nothing"); // one rate: nothing to search
-    expect(line.compared?.differences.map(({ difference }) => difference)).toEqual([0, 0, 0, 0, 0]);
+    expect(line.compared?.differences.map(({ difference, how }) => [difference, how])).toEqual(
+      Array.from({ length: 5 }, () => [0, "paired"]),
+    );
     const rows = await parquetReadObjects({ file: await asyncBufferFromFile(at("both.parquet")) });
     expect(rows).toHaveLength(2 * 18);
     expect(rows[0]).toMatchObject({ task: "svhn", seed: 0, path: at("tasks/svhn/images/000033.png"), label: "0" });
     expect(await readdir(at("both/runs"))).toEqual(["kitti.final.0.02.seed0.json", "svhn.final.0.02.seed0.json"]);
     expect(await readdir(at("both/compared/runs"))).toEqual(await readdir(at("both/runs")));
+    await zipped(at("vtab-1k.zip"), at("tasks"), "vtab-1k");
+    const archived = ["--weights", at("weights.safetensors"), "--images", at("vtab-1k.zip"), "--workers", "0"];
+    const fromArchive = await lineOf(...archived, ...short);
+    expect(fromArchive.receipt.scores).toEqual(line.receipt.scores);
+    expect(fromArchive.receipt.settings).toEqual(line.receipt.settings);
     await lineOf(...inputs(), ...short, "--layer-decay", "0.5", "--out", at("other"));
     const refused = await start("evaluate", "compare", at("both"), at("other")).ended;
     expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("settings.layerDecay (0.75 and 0.5)")]);
