@@ -222,6 +222,7 @@ export const refinerRooms = [
     holds: "VTAB-1k: fine-tuning as a measurement",
     imports: [
       ...publicBelow,
+      "engine/files/zip",
       ...data,
       "refiner/data/index",
       "refiner/data/masks",

@@ -79,7 +79,7 @@ async function imagesFingerprint(path: string, source: ImageSource): Promise<Rec
     names.update(`${name.slice(prefix.length)}\n`);
     const label = source.label(index);
     labels.update(`${label === undefined ? "" : (source.classNames?.[label] ?? label)}\n`);
-    const archive = /^(.*)\[\d+\]$/s.exec(name)?.[1] ?? /^(.*?\.(?:tar|tgz)[^:/\\]*):/s.exec(name)?.[1];
+    const archive = /^(.*)\[\d+\]$/s.exec(name)?.[1] ?? /^(.*?\.(?:tar|tgz|zip)[^:/\\]*):/s.exec(name)?.[1];
     if (archive !== undefined) archives.add(archive);
   }
   const contents = archives.size === 0 ? await sizesOf(source) : await contentsOf([...archives]);

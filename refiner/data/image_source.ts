@@ -43,7 +43,16 @@ export interface ImageSource {
 /** Where the bytes of a compressed image are. */
 export type EncodedImage =
   | { readonly path: string; readonly offset?: number; readonly lengthBytes?: number }
+  | { readonly path: string; readonly zipped: ZippedImage }
   | { readonly bytes: Uint8Array };
+
+/** An image in a zip archive, as its directory tells; see `ZipEntry`. */
+export interface ZippedImage {
+  readonly method: "stored" | "deflated";
+  readonly storedBytes: number;
+  readonly sizeBytes: number;
+  readonly headerOffset: number;
+}
 
 export interface DecodeOptions extends LoadOptions {
   readonly channels: 1 | 3;

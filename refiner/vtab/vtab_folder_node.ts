@@ -1,10 +1,16 @@
 import { createHash } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { DataFormatError, type ImageDecoder, type ImageSource, subset, UnreadableDataError } from "../data/index.ts";
+import {
+  DataFormatError,
+  type EncodedImage,
+  type ImageDecoder,
+  type ImageSource,
+  subset,
+  UnreadableDataError,
+} from "../data/index.ts";
 import { type DecoderOptions, openDecoder } from "../data/index_node.ts";
 import { encodedImages } from "../data/sources/encoded_images.ts";
 import { parseVtabList, type VtabLine } from "./vtab_lists.ts";
+import { listFile, openVtabPlaces, type VtabPlace } from "./vtab_place_node.ts";
 import { type VtabList, type VtabTask, vtabLists, vtabTask } from "./vtab_tasks.ts";
 
 /** A list of a task. */
@@ -26,8 +32,11 @@ export interface VtabFolder {
 
 /** An image file and its class. */
 export interface VtabImage {
+  /** Of the file; of one in an archive that of the archive, a colon, and the name in it. */
   readonly path: string;
   readonly label: number;
+  /** Where its bytes are, in an archive; default: the file `path`. */
+  readonly encoded?: EncodedImage;
 }
 
 /** Files that are asked for together. */
@@ -35,12 +44,13 @@ const together = 64;
 
 /**
  * Reads the lists `train800.txt`, `val200.txt`, `train800val200.txt` and `test.txt` of tasks: `FOLDER/TASK/LIST`, whose lines name files
- * relative to the folder of the task.
+ * relative to the folder of the task. A task may also be the archive `FOLDER/TASK.zip`, and all of them the published `vtab-1k.zip`.
  *
  * @param names - of {@link vtabTasks}
  * @param checkFiles - whether every file that a list names is looked for; default true
  * @throws OptionError for a task that is not known; UnreadableDataError for a list that is not there, or one that names a file which is
- *   not; DataFormatError for a line that cannot be read, a label that the training lists do not have room for, and an image with two
+ *   not; DataFormatError for a line that cannot be read, a label that the training lists do not have room for, and an image with two;
+ *   CorruptFileError, TruncatedFileError for an archive that is damaged
  */
 export async function readVtabFolder(
   folder: string,
@@ -48,10 +58,11 @@ export async function readVtabFolder(
   { checkFiles = true }: { readonly checkFiles?: boolean } = {},
 ): Promise<VtabFolder> {
   for (const name of names) vtabTask(name);
-  await refuseMissingLists(folder, names);
+  const places = await openVtabPlaces(folder, names);
+  await refuseMissingLists(folder, places);
   const [train, test] = [new UniqueImages(), new UniqueImages()];
   const tasks: VtabFolder["tasks"][number][] = [];
-  for (const name of names) tasks.push({ name, lists: await readTask(join(folder, name), train, test, checkFiles) });
+  for (const [name, place] of places) tasks.push({ name, lists: await readTask(place, train, test, checkFiles) });
   return { tasks, train: train.images, test: test.images };
 }
 
@@ -61,11 +72,12 @@ class UniqueImages {
   readonly #places = new Map<string, number>();
 
   /** @throws DataFormatError for an image that another line gives another label */
-  add({ path, label }: VtabImage, where: string): number {
+  add(image: VtabImage, where: string): number {
+    const { path, label } = image;
     const known = this.#places.get(path);
     if (known === undefined) {
       this.#places.set(path, this.images.length);
-      return this.images.push({ path, label }) - 1;
+      return this.images.push(image) - 1;
     }
     const before = this.images[known]?.label;
     if (before !== label)
@@ -76,53 +88,48 @@ class UniqueImages {
   }
 }
 
-async function refuseMissingLists(folder: string, names: readonly string[]): Promise<void> {
-  const wanted = names.flatMap((name) => vtabLists.map((list) => ({ name, file: join(folder, name, `${list}.txt`) })));
-  const missing = (await missingOf(wanted.map(({ file }) => file))).map((i) => wanted[i]);
+async function refuseMissingLists(folder: string, places: ReadonlyMap<string, VtabPlace>): Promise<void> {
+  const wanted = [...places].flatMap(([name, place]) =>
+    vtabLists.map((list) => ({ name, place, file: listFile(list) })),
+  );
+  const missing = (await missingOf(wanted)).map((i) => wanted[i]);
   const [first] = missing;
   if (!first) return;
   const tasks = [...new Set(missing.map((one) => one?.name))];
-  const there = names.filter((name) => !tasks.includes(name));
+  const there = [...places.keys()].filter((name) => !tasks.includes(name));
   const remedy = there.length > 0 ? `, or choose the others: --tasks ${there.join(",")}` : "";
   throw new UnreadableDataError(
-    `vtab: ${missing.length} lists are missing, of the tasks ${tasks.join(", ")}, such as ${first.file}; unpack VTAB-1k so that each task is a folder in ${folder}${remedy}`,
+    `vtab: ${missing.length} lists are missing, of the tasks ${tasks.join(", ")}, such as ${first.place.name(first.file)}; give the published vtab-1k.zip, or unpack it so that each task is a folder in ${folder} (or TASK.zip)${remedy}`,
   );
 }
 
-/** Places of paths that are no files. */
-async function missingOf(paths: readonly string[]): Promise<number[]> {
+/** Which of the files are not there. */
+async function missingOf(files: readonly { readonly place: VtabPlace; readonly file: string }[]): Promise<number[]> {
   const missing: number[] = [];
-  for (let first = 0; first < paths.length; first += together) {
-    const found = await Promise.all(paths.slice(first, first + together).map(isFile));
+  for (let first = 0; first < files.length; first += together) {
+    const found = await Promise.all(files.slice(first, first + together).map(({ place, file }) => place.has(file)));
     for (const [i, is] of found.entries()) if (!is) missing.push(first + i);
   }
   return missing;
 }
 
-function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
-}
-
 async function readTask(
-  folder: string,
+  place: VtabPlace,
   train: UniqueImages,
   test: UniqueImages,
   checkFiles: boolean,
 ): Promise<Readonly<Record<VtabList, VtabListFile>>> {
   const read = async (list: VtabList): Promise<ReadList> => {
-    const file = join(folder, `${list}.txt`);
-    const bytes = await readFile(file);
-    const lines = parseVtabList(bytes.toString("utf8"), file);
-    const paths = lines.map(({ path }) => join(folder, path));
-    const [missing] = checkFiles ? await missingOf(paths) : [];
-    if (missing !== undefined)
+    const file = place.name(listFile(list));
+    const bytes = (await place.list(list)) ?? new Uint8Array();
+    const lines = parseVtabList(new TextDecoder().decode(bytes), file);
+    const [missing] = checkFiles ? await missingOf(lines.map((line) => ({ place, file: line.path }))) : [];
+    const line = missing === undefined ? undefined : lines[missing];
+    if (line)
       throw new UnreadableDataError(
-        `vtab: line ${lines[missing]?.line} of ${file} names ${paths[missing]}, which is no file; unpack the images of the task, or correct the list`,
+        `vtab: line ${line.line} of ${file} names ${place.name(line.path)}, which is no file; unpack the images of the task, or correct the list`,
       );
-    return { file, lines, paths, sha256: createHash("sha256").update(bytes).digest("hex") };
+    return { file, lines, sha256: createHash("sha256").update(bytes).digest("hex") };
   };
   const [train800, val200, train800val200, tested] = await Promise.all([
     read("train800"),
@@ -131,10 +138,10 @@ async function readTask(
     read("test"),
   ]);
   refuseUnknownLabels([train800, val200, train800val200], tested);
-  const placed = ({ file, lines, paths, sha256 }: ReadList, images: UniqueImages): VtabListFile => ({
+  const placed = ({ file, lines, sha256 }: ReadList, images: UniqueImages): VtabListFile => ({
     sha256,
-    places: Uint32Array.from(lines, ({ label, line }, i) =>
-      images.add({ path: paths[i] ?? "", label }, `line ${line} of ${file}`),
+    places: Uint32Array.from(lines, ({ path, label, line }) =>
+      images.add({ path: place.name(path), label, encoded: place.encoded(path) }, `line ${line} of ${file}`),
     ),
   });
   return {
@@ -148,7 +155,6 @@ async function readTask(
 interface ReadList {
   readonly file: string;
   readonly lines: readonly VtabLine[];
-  readonly paths: readonly string[];
   readonly sha256: string;
 }
 
@@ -170,7 +176,7 @@ export function openVtabImages(
 ): ImageSource {
   const { channels, decoder } = options;
   const shared = decoder && { decode: decoder.decode.bind(decoder), close: async () => {} };
-  const records = images.map(({ path, label }) => ({ name: path, class: String(label), encoded: { path } }));
+  const records = images.map(({ path, label, encoded = { path } }) => ({ name: path, class: String(label), encoded }));
   return encodedImages(folder, records, shared ?? openDecoder(options), channels ? { channels } : {});
 }
 

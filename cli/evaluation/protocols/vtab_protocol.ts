@@ -42,7 +42,7 @@ export const vtabProtocol: Protocol<VtabProtocolOptions> = {
   name: "vtab",
   summary: "VTAB-1k: fine-tuning on 19 tasks of 1000 images each",
   description:
-    "Fine-tunes the whole encoder with a linear head on each task of VTAB-1k, as vtab1k-pytorch does: five learning rates with five seeds each on 800 images, the rate of the best mean accuracy on 200 others, and five seeds of it on all 1000, which are tested after the last epoch. --images is the folder with a folder per task, each with the lists train800.txt, val200.txt, train800val200.txt and test.txt (lines of file and class). The number is the mean over the tasks. With --out it can be stopped and gone on with at any time; runs/ there holds a file per finished run, table.csv the table.",
+    "Fine-tunes the whole encoder with a linear head on each task of VTAB-1k, as vtab1k-pytorch does: five learning rates with five seeds each on 800 images, the rate of the best mean accuracy on 200 others, and five seeds of it on all 1000, which are tested after the last epoch. --images is the published vtab-1k.zip as it is, or a folder with a folder (or TASK.zip) per task, each with the lists train800.txt, val200.txt, train800val200.txt and test.txt (lines of file and class). The number is the mean over the tasks. With --out it can be stopped and gone on with at any time; runs/ there holds a file per finished run, table.csv the table.",
   example:
     "mimrefine evaluate vtab --weights encoder.safetensors --images vtab-1k/ --dry-run\nmimrefine evaluate vtab --weights encoder.safetensors --images vtab-1k/ --tasks cifar,svhn,kitti --out runs/vtab\nmimrefine evaluate vtab --resume runs/vtab",
   isResumable: true,

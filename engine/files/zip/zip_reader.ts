@@ -139,6 +139,12 @@ async function openEntry(source: ByteSource, entry: ZipEntry): Promise<ByteSourc
   return entry.method === "stored" ? stored : inflateSource(stored, entry.sizeBytes);
 }
 
+/** All bytes of one file of an archive, by its entry alone. @throws CorruptFileError, TruncatedFileError */
+export async function readZipEntry(source: ByteSource, entry: ZipEntry): Promise<Uint8Array> {
+  const opened = await openEntry(source, entry);
+  return opened.read(0, opened.sizeBytes);
+}
+
 /**
  * Reads the directory of a zip archive (stored and deflated entries, zip64). Checksums are not compared: PyTorch can write
  * archives without proper ones, and entries are read in parts.

@@ -3,6 +3,7 @@ import sharp, { type Metadata, type OutputInfo, type Sharp } from "sharp";
 import type { DecodeOptions, EncodedImage, RgbImage } from "../image_source.ts";
 import { specialKind } from "../sources/file_reader_node.ts";
 import { bytesOfSamples, declaredRange } from "./sample_range.ts";
+import { zippedBytes } from "./zipped_node.ts";
 
 sharp.cache(false); // each file is decoded once per epoch; a cache would only hold memory
 sharp.concurrency(1); // images are decoded side by side; threads within one image would only contend
@@ -147,7 +148,7 @@ const mostBytesInMemory = 2 ** 26;
 const mostBytesAtOnce = 2 ** 31 - 1;
 
 // The bytes are read once, for the look at the header and for the pixels.
-async function fileInput(file: { path: string; offset?: number; lengthBytes?: number }): Promise<string | Uint8Array> {
+async function fileInput(file: Exclude<EncodedImage, { bytes: Uint8Array }>): Promise<string | Uint8Array> {
   const found = await stat(file.path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;
     const isOddName = file.path.includes("\ufffd"); // what Node puts where bytes of a name are no UTF-8
@@ -157,6 +158,7 @@ async function fileInput(file: { path: string; offset?: number; lengthBytes?: nu
   if (special !== undefined) throw new Error(`it is a ${special}`);
   const handle = await open(file.path);
   try {
+    if ("zipped" in file) return await zippedBytes(handle, file.zipped);
     const lengthBytes = file.lengthBytes ?? found.size;
     if (file.lengthBytes === undefined && lengthBytes > mostBytesInMemory) return file.path;
     if (lengthBytes > mostBytesAtOnce) throw new Error(`its ${lengthBytes} bytes are more than can be read at once`);
