@@ -1,11 +1,6 @@
-import {
-  centredIn,
-  cropPixels,
-  fittedSize,
-  type LabelledPixels,
-  padLabels,
-  resizePixels,
-} from "../../data/masks/labelled_crop.ts";
+import { centredIn, cropPixels, fittedSize, type LabelledPixels, padLabels } from "../../data/masks/labelled_crop.ts";
+import { resizeLabels } from "../../data/masks/nearest.ts";
+import { resizeBicubic } from "../../data/masks/resize_bicubic.ts";
 import { evaluationViews } from "../../data/views/index.ts";
 import { copyRegion, normalisedPlanes } from "../../evaluation/segmentation/planes.ts";
 import type { GoldenCase } from "../fixture.ts";
@@ -33,13 +28,12 @@ async function compareCase(golden: GoldenCase, stored: Json, whole: LabelledPixe
   const { height, width } = fittedSize(whole.image, side, ratio);
   const size = stored.get("resized_height_width");
   golden.add(size.path, [height, width], size.numbers(), 0);
-  const resized = resizePixels(whole, height, width);
-  await golden.compare(`${name}/resized_image`, resized.image.data, 0);
-  await golden.compare(`${name}/resized_labels`, resized.labels.data, 0);
+  await golden.compare(`${name}/resized_image`, resizeBicubic(whole.image, height, width).data, 0);
+  await golden.compare(`${name}/resized_labels`, resizeLabels(whole.labels, height, width).data, 0);
   const candidates = stored.get("crop_top_left_candidates");
   const places = candidates.keys().map((i) => candidates.get(i).numbers());
   let asked = 0;
-  const cropped = cropPixels(resized, side, {
+  const cropped = cropPixels(whole, { height, width }, side, {
     ratio,
     place: () => {
       const [top = 0, left = 0] = places[asked++] ?? [];

@@ -44,25 +44,30 @@ function halfToEven(value: number): number {
   return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
 
-/** Image (bicubic, as Pillow) and labels (nearest) of another size. */
-export function resizePixels({ image, labels }: LabelledPixels, height: number, width: number): LabelledPixels {
-  return { image: resizeBicubic(image, height, width), labels: resizeLabels(labels, height, width) };
-}
-
 /**
- * A random crop of at most `side` × `side` pixels, mirrored or not. It is drawn anew, up to ten times, while one class covers three
- * quarters of its labelled pixels or more, or there is one class only.
+ * A random crop of at most `side` × `side` pixels of a labelled image at another size (bicubic as Pillow, labels nearest), mirrored or
+ * not. It is drawn anew, up to ten times, while one class covers three quarters of its labelled pixels or more, or there is one class
+ * only. Labels alone decide that, so that no more of the image is resized than the crop shows.
+ *
+ * @param size - of the whole image; see {@link fittedSize}
  */
-export function cropPixels({ image, labels }: LabelledPixels, side: number, draws: CropDraws): LabelledPixels {
-  const [height, width] = [Math.min(side, image.height), Math.min(side, image.width)];
-  const slack = { height: image.height - height, width: image.width - width };
+export function cropPixels(
+  whole: LabelledPixels,
+  size: { readonly width: number; readonly height: number },
+  side: number,
+  draws: CropDraws,
+): LabelledPixels {
+  const labels = resizeLabels(whole.labels, size.height, size.width);
+  const [height, width] = [Math.min(side, size.height), Math.min(side, size.width)];
+  const slack = { height: size.height - height, width: size.width - width };
   const drawn = (): Region => {
     const [top, left] = draws.place(slack);
     return { top, left, height, width };
   };
   let region = drawn();
   for (let redraw = 0; redraw < redraws && !isMixed(cutLabels(labels, region)); redraw++) region = drawn();
-  const cut = { image: cutImage(image, region), labels: cutLabels(labels, region) };
+  const image = resizeBicubic(whole.image, size.height, size.width, region);
+  const cut = { image, labels: cutLabels(labels, region) };
   return draws.flip < 0.5 ? mirrored(cut) : cut;
 }
 
@@ -85,16 +90,6 @@ export function centredIn(
 /** Labels of a crop in the square that it may be smaller than; what is added is ignored. */
 export function padLabels(labels: LabelMap, side: number): LabelMap {
   return placeLabels(labels, centredIn(side, labels));
-}
-
-function cutImage(image: RgbImage, { top, left, height, width }: Region): RgbImage {
-  const { channels } = image;
-  const data = new Uint8Array(height * width * channels);
-  for (let y = 0; y < height; y++) {
-    const from = ((top + y) * image.width + left) * channels;
-    data.set(image.data.subarray(from, from + width * channels), y * width * channels);
-  }
-  return { width, height, channels, data };
 }
 
 function mirrored({ image, labels }: LabelledPixels): LabelledPixels {

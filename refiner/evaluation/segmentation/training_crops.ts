@@ -1,7 +1,7 @@
 import { hostUniform } from "../../../engine/index.ts";
 import type { ImageBatch } from "../../data/batches/batches.ts";
 import type { LabelMap } from "../../data/masks/label_map.ts";
-import { centredIn, cropPixels, fittedSize, padLabels, resizePixels } from "../../data/masks/labelled_crop.ts";
+import { centredIn, cropPixels, fittedSize, padLabels } from "../../data/masks/labelled_crop.ts";
 import type { LabelRules } from "../../data/masks/mask_labels.ts";
 import { labelledPixels, type MaskSource } from "../../data/masks/mask_source.ts";
 import { copyRegion, normalisedPlanes } from "./planes.ts";
@@ -37,8 +37,7 @@ export async function trainingCrops(
     const index = batch.indices[place] ?? 0;
     const whole = await labelledPixels(masks, index, image, rules);
     const draws = drawsOf(moment.seed, moment.epoch * masks.length + index);
-    const { height, width } = fittedSize(image, side, draws.ratio);
-    const crop = cropPixels(resizePixels(whole, height, width), side, draws);
+    const crop = cropPixels(whole, fittedSize(image, side, draws.ratio), side, draws);
     const { top, left } = centredIn(side, crop.image);
     const region = { top: -top, left: -left, height: side, width: side };
     copyRegion(images, place, normalisedPlanes(crop.image, normalisation), region);

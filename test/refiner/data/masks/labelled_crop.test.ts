@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { cropPixels, fittedSize, padLabels } from "../../../../refiner/data/masks/labelled_crop.ts";
 import { nearestSources } from "../../../../refiner/data/masks/nearest.ts";
-import { resizeBicubic } from "../../../../refiner/data/masks/resize_bicubic.ts";
+import { cutImage, resizeBicubic } from "../../../../refiner/data/masks/resize_bicubic.ts";
 
 /** The interpreter of the Debian package python3-pil. */
 const python = "/usr/bin/python3";
@@ -46,6 +46,26 @@ it.skipIf(!hasPillow)(
   60_000,
 );
 
+it("a part of a resized image is to the bit that part of the whole", () => {
+  const size = fc.integer({ min: 1, max: 40 });
+  const share = fc.double({ min: 0, max: 1, noNaN: true });
+  const cases = fc.record({ w: size, h: size, W: size, H: size, c: fc.constantFrom(1 as const, 3 as const) });
+  fc.assert(
+    fc.property(cases, fc.tuple(share, share, share, share), ({ w, h, W, H, c }, [top, left, height, width]) => {
+      const data = Uint8Array.from({ length: w * h * c }, (_, i) => (Math.imul(i + w, 2654435761) >>> 13) & 255);
+      const image = { width: w, height: h, channels: c, data };
+      const at = { top: Math.floor(top * (H - 1)), left: Math.floor(left * (W - 1)) };
+      const part = {
+        ...at,
+        height: 1 + Math.floor(height * (H - 1 - at.top)),
+        width: 1 + Math.floor(width * (W - 1 - at.left)),
+      };
+      expect(resizeBicubic(image, H, W, part)).toEqual(cutImage(resizeBicubic(image, H, W), part));
+    }),
+    { numRuns: 200 },
+  );
+});
+
 describe("training crops", () => {
   const rows = (labels: readonly (readonly number[])[]) => ({
     image: {
@@ -63,7 +83,7 @@ describe("training crops", () => {
       [4, 5, 6, 7],
     ]);
     for (const flip of [0.4, 0.6]) {
-      const { image, labels } = cropPixels(whole, 2, { ratio: 1, flip, place: () => [0, 1] });
+      const { image, labels } = cropPixels(whole, whole.labels, 2, { ratio: 1, flip, place: () => [0, 1] });
       expect([...labels.data]).toEqual(flip < 0.5 ? [2, 1, 6, 5] : [1, 2, 5, 6]);
       expect([...image.data]).toEqual([...labels.data].map((label) => 10 * (label + 1)));
     }
@@ -76,7 +96,8 @@ describe("training crops", () => {
         count++;
         return [0, 0] as const;
       };
-      cropPixels(rows(labels), side, { ratio: 1, flip: 1, place });
+      const whole = rows(labels);
+      cropPixels(whole, whole.labels, side, { ratio: 1, flip: 1, place });
       return count;
     };
     expect(
