@@ -17,6 +17,7 @@ const entries = {
   "platform/node": "engine/platform/node.ts",
   "platform/deno": "engine/platform/deno.ts",
   "platform/browser": "engine/platform/browser.ts",
+  "refiner/crop_worker": "refiner/evaluation/segmentation/crop_worker_node.ts",
   "refiner/decode_worker": "refiner/data/decoding/decode_worker_node.ts",
   "cli/main": "cli/main.ts",
   "cli/digest_worker": "cli/checkpoints/digest_worker.ts",

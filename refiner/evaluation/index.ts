@@ -127,6 +127,7 @@ export {
   imageNetCorruptions,
 } from "./robustness/corruption_mean.ts";
 export { imageNetAClasses, imageNetRClasses } from "./robustness/imagenet_subsets.ts";
+export type { CroppedPixels, Cropper, CropRequest } from "./segmentation/cropped_pixels.ts";
 export { type IntersectionScores, intersectionScores, type PixelConfusion } from "./segmentation/intersection.ts";
 export {
   defaultSegmentationPreset,

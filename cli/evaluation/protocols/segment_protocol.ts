@@ -7,6 +7,7 @@ import {
   segmentationBlocks,
   segmentationProbe,
 } from "../../../refiner/evaluation/index.ts";
+import { openCropper } from "../../../refiner/evaluation/segmentation/crop_pool_node.ts";
 import { Progress } from "../../output/progress.ts";
 import type { Selection } from "../evaluation_line.ts";
 import { maskDigest } from "../mask_digest.ts";
@@ -145,6 +146,7 @@ async function followed(
   };
   let progress: Progress | undefined;
   const testing = { progress: new Progress(output, test.images.length, "images tested") };
+  const cropper = openCropper({ workers: options.workers });
   const events = segmentationProbe({
     device,
     model,
@@ -156,6 +158,7 @@ async function followed(
     resume,
     signal,
     imagePixels: options.imageSize,
+    cropper,
     onNotice: (text) => output.notice(text),
     onTested: (done, total) => {
       if (done === 1) testing.progress = new Progress(output, total, "images tested");
@@ -171,19 +174,23 @@ async function followed(
           },
         }),
   });
-  for (;;) {
-    const next = await events.next();
-    if (next.done) {
-      progress?.end();
-      return next.value;
+  try {
+    for (;;) {
+      const next = await events.next();
+      if (next.done) {
+        progress?.end();
+        return next.value;
+      }
+      const event = next.value;
+      if (event.kind === "update") {
+        progress ??= new Progress(output, event.of, "updates", event.update - 1);
+        progress.update(event.update);
+      }
+      if (event.kind === "broken") output.warning(`left out: ${event.text}`);
+      if (event.kind === "notice") output.notice(event.text);
     }
-    const event = next.value;
-    if (event.kind === "update") {
-      progress ??= new Progress(output, event.of, "updates", event.update - 1);
-      progress.update(event.update);
-    }
-    if (event.kind === "broken") output.warning(`left out: ${event.text}`);
-    if (event.kind === "notice") output.notice(event.text);
+  } finally {
+    await cropper.close();
   }
 }
 

@@ -1,12 +1,10 @@
-import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { Worker } from "node:worker_threads";
-import { BrokenImageError, DataOptionError, DecoderError } from "../errors.ts";
+import { BrokenImageError, DataOptionError } from "../errors.ts";
 import type { DecodeOptions, EncodedImage, ImageDecoder, RgbImage } from "../image_source.ts";
 import { decodeImage } from "./decode_node.ts";
-import type { DecodeReply, DecodeRequest } from "./decode_worker_node.ts";
+import type { DecodeMessage } from "./decode_worker_node.ts";
+import { ThreadPool, ThreadRefusal, threadFile } from "./thread_pool_node.ts";
 
-const requestsPerWorker = 2; // one being decoded, one being read: measured, a third gains nothing
 const maxDefaultWorkers = 8; // the decoder's native threads (UV_THREADPOOL_SIZE, 4 unless set) are the next limit
 
 export interface DecoderOptions {
@@ -16,12 +14,11 @@ export interface DecoderOptions {
   readonly workerFile?: URL;
 }
 
-interface Job {
-  readonly name: string;
-  readonly encoded: EncodedImage;
-  readonly options: DecodeOptions;
-  readonly resolve: (image: RgbImage) => void;
-  readonly reject: (error: unknown) => void;
+/** Threads for a setting. @throws DataOptionError if it is no count */
+export function threadCount(given: number | "auto"): number {
+  const workers = given === "auto" ? Math.min(Math.max(availableParallelism() - 1, 1), maxDefaultWorkers) : given;
+  if (Number.isInteger(workers) && workers >= 0 && workers <= 256) return workers;
+  throw new DataOptionError(`decoder: workers is ${workers}; give a whole number from 0 (no threads) to 256, or auto`);
 }
 
 /**
@@ -32,28 +29,9 @@ interface Job {
  * @throws DecoderError if the file of the threads' program is not found
  */
 export function openDecoder(options: DecoderOptions = {}): ImageDecoder {
-  const { workers: given = "auto" } = options;
-  const workers = given === "auto" ? Math.min(Math.max(availableParallelism() - 1, 1), maxDefaultWorkers) : given;
-  if (!Number.isInteger(workers) || workers < 0 || workers > 256) {
-    throw new DataOptionError(
-      `decoder: workers is ${workers}; give a whole number from 0 (no threads) to 256, or auto`,
-    );
-  }
-  return workers === 0 ? new CallerDecoder() : new DecoderPool(workers, options.workerFile ?? findWorkerFile());
-}
-
-// Relative to this module in the package's bundles (dist/*.js, dist/cli/*.js), or to its source in a checkout.
-function findWorkerFile(): URL {
-  const places = [
-    "./refiner/decode_worker.js",
-    "../refiner/decode_worker.js",
-    "../../../dist/refiner/decode_worker.js",
-  ];
-  const found = places.map((place) => new URL(place, import.meta.url)).find((url) => existsSync(url));
-  if (found) return found;
-  throw new DecoderError(
-    `decoder: dist/refiner/decode_worker.js is not found from ${import.meta.url}; build the package, give workerFile, or set workers to 0`,
-  );
+  const workers = threadCount(options.workers ?? "auto");
+  if (workers === 0) return new CallerDecoder();
+  return new DecoderPool(workers, options.workerFile ?? threadFile("decode_worker", import.meta.url));
 }
 
 class CallerDecoder implements ImageDecoder {
@@ -70,94 +48,21 @@ class CallerDecoder implements ImageDecoder {
 }
 
 class DecoderPool implements ImageDecoder {
-  readonly #threads: readonly DecoderThread[];
-  readonly #waiting: Job[] = [];
-  #closed: DecoderError | undefined;
+  readonly #pool: ThreadPool<DecodeMessage, RgbImage>;
 
   constructor(workers: number, workerFile: URL) {
-    this.#threads = Array.from({ length: workers }, () => new DecoderThread(workerFile, this.#advance, this.#fail));
+    this.#pool = new ThreadPool(workers, workerFile);
   }
 
-  decode(name: string, encoded: EncodedImage, options: DecodeOptions): Promise<RgbImage> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(this.#closed);
-      this.#waiting.push({ name, encoded, options, resolve, reject });
-      this.#advance();
+  async decode(name: string, encoded: EncodedImage, options: DecodeOptions): Promise<RgbImage> {
+    const { channels, resizeTo, maxPixels, signal } = options;
+    const message = { encoded, options: { channels, resizeTo, maxPixels } };
+    return this.#pool.ask(message, { signal }).catch((error: unknown) => {
+      throw error instanceof ThreadRefusal ? new BrokenImageError(name, error.message) : error;
     });
   }
 
-  async close(): Promise<void> {
-    this.#fail(new DecoderError("decoder: it was closed before the image was decoded; close it after the last batch"));
-    await Promise.all(this.#threads.map((thread) => thread.close()));
-  }
-
-  readonly #advance = (): void => {
-    while (this.#waiting.length > 0) {
-      const idlest = this.#threads.reduce((least, thread) => (thread.load < least.load ? thread : least));
-      if (idlest.load >= requestsPerWorker) return;
-      const job = this.#waiting.shift();
-      if (job === undefined) return;
-      if (job.options.signal?.aborted) job.reject(job.options.signal.reason);
-      else idlest.start(job);
-    }
-  };
-
-  readonly #fail = (error: DecoderError): void => {
-    this.#closed ??= error;
-    for (const job of this.#waiting.splice(0)) job.reject(this.#closed);
-    for (const thread of this.#threads) thread.rejectAll(this.#closed);
-  };
-}
-
-class DecoderThread {
-  readonly #worker: Worker;
-  readonly #jobs = new Map<number, Job>();
-  #nextId = 0;
-
-  constructor(workerFile: URL, advance: () => void, fail: (error: DecoderError) => void) {
-    this.#worker = new Worker(workerFile, { execArgv: [] }); // flags of the caller, such as --input-type, would stop it
-    this.#worker.unref(); // an idle decoder does not keep the process alive
-    this.#worker.on("message", (reply: DecodeReply) => {
-      this.#finish(reply);
-      advance();
-    });
-    this.#worker.on("error", (cause) => {
-      fail(new DecoderError(`decoder: a thread stopped (${cause.message}); try again with workers 0`, { cause }));
-    });
-  }
-
-  /** Requests sent and not answered. */
-  get load(): number {
-    return this.#jobs.size;
-  }
-
-  start(job: Job): void {
-    const id = this.#nextId++;
-    const { channels, resizeTo, maxPixels } = job.options;
-    if (this.#jobs.size === 0) this.#worker.ref();
-    this.#jobs.set(id, job);
-    this.#worker.postMessage({
-      id,
-      encoded: job.encoded,
-      options: { channels, resizeTo, maxPixels },
-    } satisfies DecodeRequest);
-  }
-
-  rejectAll(error: DecoderError): void {
-    for (const job of this.#jobs.values()) job.reject(error);
-    this.#jobs.clear();
-  }
-
-  async close(): Promise<void> {
-    await this.#worker.terminate();
-  }
-
-  #finish(reply: DecodeReply): void {
-    const job = this.#jobs.get(reply.id);
-    if (job === undefined) return; // given up meanwhile
-    this.#jobs.delete(reply.id);
-    if (this.#jobs.size === 0) this.#worker.unref();
-    if ("image" in reply) job.resolve(reply.image);
-    else job.reject(new BrokenImageError(job.name, reply.reason));
+  close(): Promise<void> {
+    return this.#pool.close();
   }
 }

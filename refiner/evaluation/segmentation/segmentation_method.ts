@@ -18,6 +18,7 @@ import { EvaluationError } from "../core/errors.ts";
 import { lossSummary, type ProbeUpdate, probeRateAt } from "../probes/linear_probe_method.ts";
 import { saveProbeHead } from "../probes/probe_head_file.ts";
 import type { ProbeHeads } from "../probes/probe_heads.ts";
+import type { Cropper } from "./cropped_pixels.ts";
 import { intersectionScores } from "./intersection.ts";
 import { type PatchBatch, patchLoss, patchTargets } from "./patch_loss.ts";
 import type { SegmentationConfig } from "./segmentation_config.ts";
@@ -33,6 +34,8 @@ export interface SegmentationData {
   readonly heldOut?: LabelledImageSource | undefined;
   readonly test: LabelledImageSource;
   readonly rules: LabelRules;
+  /** Default: the calling thread. */
+  readonly cropper?: Cropper | undefined;
 }
 
 export type SegmentationEvent =
@@ -100,7 +103,8 @@ export class SegmentationMethod implements TrainingMethod<ProbeUpdate, Segmentat
   async run(batch: ImageBatch, place: UpdatePlace): Promise<{ readonly result: Promise<ProbeUpdate> }> {
     const { config, data, view } = this;
     const { seed } = config;
-    const crops = await trainingCrops(batch, data.train.masks, data.rules, view, { seed, epoch: place.epoch });
+    const moment = { seed, epoch: place.epoch };
+    const crops = await trainingCrops(batch, data.train.masks, data.rules, view, moment, data.cropper);
     const [{ updates } = { updates: 0 }] = this.stages;
     const peaks = this.heads.grid.rates.map((rate) => peakLearningRate(rate, config.batch));
     const inputs = {

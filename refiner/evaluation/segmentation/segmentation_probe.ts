@@ -9,6 +9,7 @@ import { trainingLoop } from "../../training/training_loop.ts";
 import { EvaluationError } from "../core/errors.ts";
 import { matchChannels } from "../features/match_channels.ts";
 import { ProbeHeads } from "../probes/probe_heads.ts";
+import type { Cropper } from "./cropped_pixels.ts";
 import type { SegmentationConfig } from "./segmentation_config.ts";
 import { segmentationView } from "./segmentation_encoder.ts";
 import { segmentationGrid } from "./segmentation_grid.ts";
@@ -36,6 +37,8 @@ export interface SegmentationOptions {
   readonly signal?: AbortSignal;
   /** Side of training crops and test windows; default the model's own. */
   readonly imagePixels?: number | undefined;
+  /** Makes the training crops; default: the calling thread. `openCropper` opens threads for it in Node and Deno. */
+  readonly cropper?: Cropper;
   /** What a user should know of the data and the memory. */
   readonly onNotice?: (text: string) => void;
   /** Images of a test so far. */
@@ -77,7 +80,7 @@ export async function* segmentationProbe(
 
 /** Images in the model's channels, apart in those that train and those that are held out, and their classes. */
 async function prepared(
-  { train, test, config, rules = {}, onNotice }: SegmentationOptions,
+  { train, test, config, rules = {}, cropper, onNotice }: SegmentationOptions,
   channels: 1 | 3,
 ): Promise<{ readonly data: SegmentationData; readonly classes: number }> {
   // All masks are looked at before anything is trained: a wrong one would else be met after some epochs.
@@ -90,7 +93,7 @@ async function prepared(
   if (rules.classes === undefined) onNotice?.(`the largest label of the training masks is ${classes - 1}`);
   await countClasses(test.masks, { ...rules, classes });
   const matched = (set: LabelledImageSource) => ({ ...set, images: matchChannels(set.images, channels) });
-  const all = { rules: { ...rules, classes }, test: matched(test) };
+  const all = { rules: { ...rules, classes }, test: matched(test), cropper };
   if (config.select === "test") return { data: { ...all, train: matched(train) }, classes };
   const count = Math.max(1, Math.round(config.holdOut * train.images.length));
   if (count >= train.images.length)
