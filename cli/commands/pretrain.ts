@@ -45,7 +45,7 @@ import {
   modelOfFile,
 } from "../runs/pretrain_weights.ts";
 import { onDevices } from "../runs/recovery.ts";
-import { checkSameData, type RunInputs, type StoredRun } from "../runs/stored_run.ts";
+import { checkSameData, type RunInputs, resumedInputs, type StoredRun } from "../runs/stored_run.ts";
 
 interface PretrainOptions extends RunOptions, ImageOptions, LoadingOptions {
   readonly weights?: string;
@@ -136,7 +136,7 @@ async function readFiles(
   stored?: StoredRun,
 ): Promise<ReadFiles> {
   const weights = options.weights ?? stored?.weights;
-  const loading = { ...(stored ? loadingInputs(stored) : {}), ...loadingInputs(options) };
+  const loading = loadingInputs(resumedInputs(stored, loadingInputs(options), options.override));
   const asked = options.channels === undefined ? stored?.channels : options.channels === "1" ? 1 : 3;
   const files = {
     images: options.images ?? stored?.images ?? "",

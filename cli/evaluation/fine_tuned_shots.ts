@@ -98,33 +98,37 @@ async function runsOf(
   draws: readonly LowShotSubset[],
   config: FinetuneConfig,
 ): Promise<{ readonly runs: readonly ShotRun[]; readonly last: ClassifierPredictions | undefined } | undefined> {
-  const { store, output } = run;
   const of = draws.map(({ rows }) => drawDigest(rows, shown(config)));
   const isKept = draws.length > 1; // a single draw is made again, for its predictions
-  const working = new WorkingStore(store);
+  const working = new WorkingStore(run.store);
   if (!run.resume) await working.clear();
-  const finished = await (run.resume && isKept
-    ? FinishedShots.resume(store, of, (text) => output.notice(text))
-    : FinishedShots.begin(store));
-  const progress = new Progress(output, draws.length, "fine-tunings", finished.size);
+  const finished = await finishedOf(run, isKept ? of : []);
+  const progress = new Progress(run.output, draws.length, "fine-tunings", finished.size);
   const runs: ShotRun[] = [];
   let last: ClassifierPredictions | undefined;
   try {
     for (const [i, draw] of draws.entries()) {
       const before = finished.get(i);
-      const found = before ? undefined : await fineTunedOnce(run, labelled, draw, config, working);
-      const one = before ?? found?.run;
-      if (!one) return undefined;
-      runs.push(one);
-      if (found && isKept) await finished.add(i, of[i] ?? "", found.run);
-      if (found) await working.clear();
-      if (!isKept) last = found?.predicted;
+      const found = before ? { run: before } : await fineTunedOnce(run, labelled, draw, config, working);
+      if (!found) return undefined;
+      runs.push(found.run);
+      if (!before) {
+        if (isKept) await finished.add(i, of[i] ?? "", found.run);
+        else last = found.predicted;
+        await working.clear();
+      }
       progress.update(runs.length);
     }
   } finally {
     progress.end();
   }
   return { runs, last };
+}
+
+/** Finished draws to go on from; all are forgotten where there are none to keep. */
+function finishedOf({ store, resume, output }: ProtocolRun, of: readonly string[]): Promise<FinishedShots> {
+  if (!resume || of.length === 0) return FinishedShots.begin(store);
+  return FinishedShots.resume(store, of, (text) => output.notice(text));
 }
 
 /** Predictions by the places of the test images that were given. */
@@ -155,7 +159,7 @@ async function fineTunedOnce(
   { shots, split, rows }: LowShotSubset,
   config: FinetuneConfig,
   working: WorkingStore,
-): Promise<{ readonly run: ShotRun; readonly predicted: ClassifierPredictions } | undefined> {
+): Promise<{ readonly run: ShotRun; readonly predicted?: ClassifierPredictions } | undefined> {
   const images: ImageSource = { ...subset(train, rows), classNames };
   const batch = fittingBatch(config, images.length);
   const training = finetune({

@@ -176,6 +176,8 @@ const others: readonly string[] = [
   "accuracyOf",
   "confusionTable",
   "pairedDifference",
+  "pairedShares",
+  "rightShares",
   "principalMaps",
   "probeGrid",
   "probePreset",
