@@ -1,9 +1,22 @@
 import type { Device } from "../../engine/index.ts";
-import { formatReport, loadEncoder, openEncoder, type VisionTransformer } from "../../models/index.ts";
+import {
+  completeConfig,
+  formatReport,
+  loadEncoder,
+  openEncoder,
+  type VisionTransformer,
+  type VitConfig,
+} from "../../models/index.ts";
 import type { Output } from "../output/streams.ts";
 import { type EncoderCommandOptions, encoderOptions } from "../program/options.ts";
 import { imageChannels } from "./image_channels.ts";
 import { withCheckpoint } from "./with_checkpoint.ts";
+
+/** Sizes of the encoder of a file. @throws OptionError where nothing tells its heads */
+export async function encoderConfig(weights: string, options: EncoderCommandOptions): Promise<VitConfig> {
+  const { config } = await withCheckpoint(weights, (file) => openEncoder(file, encoderOptions(options), weights));
+  return completeConfig(config, weights);
+}
 
 /** Channels of the images that the encoder of a file takes. */
 export async function channelsOf(weights: string, options: EncoderCommandOptions): Promise<1 | 3> {

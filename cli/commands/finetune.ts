@@ -1,8 +1,6 @@
-import { resolve } from "node:path";
 import process from "node:process";
 import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
-import { completeConfig, openEncoder, type VitConfig } from "../../models/index.ts";
 import {
   type FinetuneConfig,
   finetune,
@@ -13,8 +11,7 @@ import {
   type ImageSource,
   planFinetuning,
 } from "../../refiner/index.ts";
-import { channelsOf, loadWeights } from "../checkpoints/encoder_of_file.ts";
-import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
+import { channelsOf, encoderConfig, loadWeights } from "../checkpoints/encoder_of_file.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";
@@ -24,7 +21,6 @@ import {
   addEncoderOptions,
   type EncoderCommandOptions,
   encoderInputs,
-  encoderOptions,
   openCommandDevice,
   tuningOf,
 } from "../program/options.ts";
@@ -50,6 +46,7 @@ import {
 import { Origin } from "../runs/origin.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { checkSameData, type RunInputs, resumedInputs } from "../runs/stored_run.ts";
+import { type FilledInputs, requireFiles, storedInputs } from "../runs/weights_inputs.ts";
 
 interface FinetuneCommandOptions extends RunOptions, EncoderCommandOptions, ImageOptions {
   readonly weights?: string;
@@ -104,19 +101,16 @@ interface CommandParts {
   readonly output: Output;
 }
 
-/** Inputs of a fine-tuning with those that it cannot do without. */
-type FilledInputs = Partial<RunInputs> & { readonly weights: string; readonly images: string };
-
 async function runFinetune(context: CommandContext, command: Command, options: FinetuneCommandOptions): Promise<void> {
   const output = outputOf(context, options);
   const settings = await givenSettingsOf(command, options, output);
   const inputs = givenInputs(options);
-  if (options.dryRun) return planFinetune(options, settings, requireFiles(inputs), output);
-  if (options.resume === false) requireFiles(inputs);
+  if (options.dryRun) return planFinetune(options, settings, requireFiles("finetune", inputs), output);
+  if (options.resume === false) requireFiles("finetune", inputs);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
   const run = await openRun("finetune", options, { settings, parse: finetuneConfig, reads });
   try {
-    await finetuneHeld(run, requireFiles(resumedInputs(run.stored, inputs, options.override)), {
+    await finetuneHeld(run, requireFiles("finetune", resumedInputs(run.stored, inputs, options.override)), {
       context,
       options,
       output,
@@ -150,23 +144,10 @@ async function presetSettings(preset: unknown, options: FinetuneCommandOptions):
   return finetunePreset(preset, await encoderConfig(weights, options));
 }
 
-async function encoderConfig(weights: string, options: EncoderCommandOptions): Promise<VitConfig> {
-  const { config } = await withCheckpoint(weights, (file) => openEncoder(file, encoderOptions(options), weights));
-  return completeConfig(config, weights);
-}
-
 function givenInputs(options: FinetuneCommandOptions): Partial<RunInputs> {
   const { weights, images, test, imageKey } = options;
   const given = { weights, images, test, imageKey, ...encoderInputs(options) };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-}
-
-/** @throws UsageError */
-function requireFiles(inputs: Partial<RunInputs>): FilledInputs {
-  const { weights, images } = inputs;
-  if (weights === undefined || images === undefined)
-    throw new UsageError("finetune: --weights and --images are needed");
-  return { ...inputs, weights, images };
 }
 
 /** Fine-tunes in a run folder that is this process's own. */
@@ -262,21 +243,6 @@ async function finetuneOpened(opened: OpenedFinetuning): Promise<void> {
   }
   output.result({ adapter: device.info.name, ...summary.result });
   if (!result.finished) endInterrupted(run, interruption, context, output);
-}
-
-/** Inputs as they are stored, by paths that hold wherever the run is gone on with. */
-function storedInputs(inputs: FilledInputs): RunInputs {
-  const { weights, images, test, imageCount, fingerprint, evaluate, imageKey } = inputs;
-  return {
-    weights: resolve(weights),
-    images: resolve(images),
-    ...(imageCount === undefined ? {} : { imageCount }),
-    ...(fingerprint === undefined ? {} : { fingerprint }),
-    ...(evaluate === undefined ? {} : { evaluate }),
-    ...(test === undefined ? {} : { test: resolve(test) }),
-    ...(imageKey === undefined ? {} : { imageKey }),
-    ...encoderInputs(inputs),
-  };
 }
 
 async function planFinetune(

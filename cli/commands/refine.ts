@@ -1,7 +1,7 @@
 import process from "node:process";
 import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
-import { completeConfig, openEncoder, type VitConfig } from "../../models/index.ts";
+import type { VitConfig } from "../../models/index.ts";
 import {
   adviceForFewUpdates,
   findPreset,
@@ -14,9 +14,8 @@ import {
   refinePresets,
   refineSchema,
 } from "../../refiner/index.ts";
-import { channelsOf, loadWeights } from "../checkpoints/encoder_of_file.ts";
+import { channelsOf, encoderConfig, loadWeights } from "../checkpoints/encoder_of_file.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
-import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
 import { knnTable } from "../output/knn_table.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
@@ -27,7 +26,6 @@ import {
   addEncoderOptions,
   type EncoderCommandOptions,
   encoderInputs,
-  encoderOptions,
   openCommandDevice,
   tuningOf,
 } from "../program/options.ts";
@@ -49,11 +47,11 @@ import {
 import { Origin } from "../runs/origin.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { type Evaluation, evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
-import { type FilledInputs, requireFiles, storedInputs } from "../runs/refine_inputs.ts";
 import { fewUpdatesText, followRefinement } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
 import { firstOf } from "../runs/report_pictures.ts";
 import { checkSameData, type RunInputs, resumedInputs } from "../runs/stored_run.ts";
+import { type FilledInputs, requireFiles, storedInputs } from "../runs/weights_inputs.ts";
 
 interface RefineCommandOptions extends RunOptions, EncoderCommandOptions, ImageOptions {
   readonly weights?: string;
@@ -101,11 +99,11 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const output = outputOf(context, options);
   const given = await givenRun(command, options);
   if (options.dryRun) return planRefine(options, given, output);
-  if (options.resume === false) requireFiles(options);
+  if (options.resume === false) requireFiles("refine", options);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
   const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads });
   try {
-    await refineHeld(run, requireFiles(resumedInputs(run.stored, given.inputs, options.override)), {
+    await refineHeld(run, requireFiles("refine", resumedInputs(run.stored, given.inputs, options.override)), {
       context,
       options,
       output,
@@ -290,6 +288,5 @@ async function plannedEncoder(options: RefineCommandOptions, preset: string | un
     if (vit) return vit;
     throw new UsageError("refine: --dry-run needs --weights, or a --preset that tells the encoder, such as mae_l16");
   }
-  const { config } = await withCheckpoint(weights, (file) => openEncoder(file, encoderOptions(options), weights));
-  return completeConfig(config, weights);
+  return encoderConfig(weights, options);
 }

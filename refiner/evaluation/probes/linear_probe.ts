@@ -85,7 +85,7 @@ async function prepare(options: LinearProbeOptions): Promise<Prepared> {
   for (const text of labelled.notices) onNotice?.(text);
   const grid = probeGrid(model.config, { ...config, compared: options.sensitivity === true });
   const { train, heldOut } = parts(labelled.train, config);
-  requireBatch(train.length, config.batch); // before anything is encoded
+  requireBatch("linear probe", train.length, config.batch); // before anything is encoded
   const extraction = {
     blocks: probeBlocks(model.config),
     pooling: probePooling(model.config),
@@ -112,7 +112,7 @@ async function prepare(options: LinearProbeOptions): Promise<Prepared> {
       cached
         ? cached.rows.gather(batch.indices)
         : layout.arrange((await views?.rows(batch, config.seed, epoch)) ?? [], batch.images.length);
-    requireBatch(images.length, config.batch); // broken ones are left out by now
+    requireBatch("linear probe", images.length, config.batch); // broken ones are left out by now
     const heads = new ProbeHeads(device, grid, labelled.classNames.length);
     const data = { images: images.length, featuresOf, heldOut: held, test };
     const metadata = { protocol: "linear probe", classes: JSON.stringify(labelled.classNames) };

@@ -38,10 +38,10 @@ export function probeRateAt(peak: number, updates: number, update: number): numb
 }
 
 /** @throws EvaluationError if the images are less than one batch */
-export function requireBatch(images: number, batch: number): void {
+export function requireBatch(probe: "linear probe" | "segmentation probe", images: number, batch: number): void {
   if (images >= batch) return;
   throw new EvaluationError(
-    `linear probe: ${images} training images are less than one batch of ${batch}; use a batch of at most ${images}`,
+    `${probe}: ${images} training images are less than one batch of ${batch}; use a batch of at most ${images}`,
   );
 }
 
@@ -96,7 +96,7 @@ export class LinearProbeMethod implements TrainingMethod<ProbeUpdate, ProbeEvent
     /** Written into the file of the chosen head. */
     readonly metadata: Readonly<Record<string, string>>,
   ) {
-    requireBatch(data.images, config.batch);
+    requireBatch("linear probe", data.images, config.batch);
     const updatesPerEpoch = Math.floor(data.images / config.batch);
     this.stages = [{ stage: 1, updates: config.epochs * updatesPerEpoch, updatesPerEpoch, evaluateEvery: 1 }];
     this.selection = new ProbeSelection(config.select, splitHeads(heads.grid).choosable.length);

@@ -14,8 +14,7 @@ import type {
   UpdateHeader,
   UpdatePlace,
 } from "../../training/training_method.ts";
-import { EvaluationError } from "../core/errors.ts";
-import { lossSummary, type ProbeUpdate, probeRateAt } from "../probes/linear_probe_method.ts";
+import { lossSummary, type ProbeUpdate, probeRateAt, requireBatch } from "../probes/linear_probe_method.ts";
 import { saveProbeHead } from "../probes/probe_head_file.ts";
 import type { ProbeHeads } from "../probes/probe_heads.ts";
 import type { Cropper } from "./cropped_pixels.ts";
@@ -64,11 +63,8 @@ export class SegmentationMethod implements TrainingMethod<ProbeUpdate, Segmentat
     readonly testing: Omit<WindowTestOptions, "onImage">,
   ) {
     const images = data.train.images.length;
+    requireBatch("segmentation probe", images, config.batch);
     const updatesPerEpoch = Math.floor(images / config.batch);
-    if (updatesPerEpoch < 1)
-      throw new EvaluationError(
-        `segmentation probe: ${images} training images are less than one batch of ${config.batch}; use a batch of at most ${images}`,
-      );
     const updates = config.epochs * updatesPerEpoch;
     this.stages = [{ stage: 1, updates, updatesPerEpoch, evaluateEvery: config.testEvery }];
     const { rows, columns } = view;

@@ -11,7 +11,7 @@ import {
 import { drawMixing, mixingValues } from "../../data/augmentation/mixing.ts";
 import type { ImageBatch } from "../../data/index.ts";
 import { ViewInputs } from "../../data/views/view_inputs.ts";
-import { CollapseError } from "../../training/collapse_error.ts";
+import { requireFiniteLoss } from "../../training/collapse_error.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
 import type { RunCheckpointMetadata, RunState } from "../../training/run_state.ts";
@@ -220,15 +220,8 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
     return { kind: "update", stage: 1, ...header, ...result, ...cost };
   }
 
-  check(update: number, { loss, learningRate }: FinetuneUpdate): void {
-    if (Number.isFinite(loss)) return;
-    const half =
-      this.config.precision === "f16"
-        ? ", or train in precision f32: an activation beyond 65504, the largest f16, has the same effect"
-        : "";
-    throw new CollapseError(
-      `finetune: the loss is ${loss} at update ${update}; lower the learning rate (now ${learningRate})${half}`,
-    );
+  check(update: number, result: FinetuneUpdate): void {
+    requireFiniteLoss("finetune", update, result, this.config.precision);
   }
 
   state(): RunState {

@@ -14,7 +14,7 @@ import { gridOf, type MaskedAutoencoder, maskFromNoise, saveMae } from "../../..
 import type { ImageBatch } from "../../data/index.ts";
 import { plainView, viewDefaults } from "../../data/views/index.ts";
 import { ViewInputs } from "../../data/views/view_inputs.ts";
-import { CollapseError } from "../../training/collapse_error.ts";
+import { requireFiniteLoss } from "../../training/collapse_error.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
 import type { RunCheckpointMetadata, RunState } from "../../training/run_state.ts";
@@ -182,15 +182,8 @@ export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
     return { kind: "update", stage: 1, ...header, ...result, ...cost };
   }
 
-  check(update: number, { loss, learningRate }: MaeUpdate): void {
-    if (Number.isFinite(loss)) return;
-    const half =
-      this.config.precision === "f16"
-        ? ", or train in precision f32: an activation beyond 65504, the largest f16, has the same effect"
-        : "";
-    throw new CollapseError(
-      `pretrain: the loss is ${loss} at update ${update}; lower the learning rate (now ${learningRate})${half}`,
-    );
+  check(update: number, result: MaeUpdate): void {
+    requireFiniteLoss("pretrain", update, result, this.config.precision);
   }
 
   state(): RunState {
