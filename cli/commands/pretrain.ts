@@ -3,7 +3,6 @@ import process from "node:process";
 import { Command, Option } from "commander";
 import type { Device } from "../../engine/index.ts";
 import {
-  continuedSettings,
   type ImageSource,
   type PretrainConfig,
   type PretrainResult,
@@ -13,6 +12,7 @@ import {
   pretrainSchema,
 } from "../../refiner/index.ts";
 import { decoderOf } from "../../refiner/methods/mae/mae_model.ts";
+import { continuedSettings } from "../../refiner/methods/mae/model_settings.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";

@@ -167,7 +167,11 @@ async function fineTunedOnce(
     images,
     config: { ...config, batch },
     store: working,
-    resume: await working.begin(`${shots} per class, ${basename(split)}`, { rows: Array.from(rows), batch, ...shown(config) }),
+    resume: await working.begin(`${shots} per class, ${basename(split)}`, {
+      rows: Array.from(rows),
+      batch,
+      ...shown(config),
+    }),
     signal,
   });
   for (;;) {

@@ -1,5 +1,6 @@
 import type { Device } from "../../engine/index.ts";
-import { fittingBatch, type PretrainConfig, type PretrainPlanData, planPretraining } from "../../refiner/index.ts";
+import { type PretrainConfig, type PretrainPlanData, planPretraining } from "../../refiner/index.ts";
+import { fittingBatch } from "../../refiner/methods/mae/dry_run.ts";
 import { gpuPlanningDevice } from "../../refiner/methods/refine/dry_run.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { fitting, planWithin } from "./plan_within.ts";

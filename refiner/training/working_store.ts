@@ -8,7 +8,8 @@ const folder = "working";
 /** Says which run the others belong to. */
 const ownerFile = "run.txt";
 /** What runs leave here, whole or half-written: a folder of that name may hold what is not ours. */
-const isOwn = (file: string): boolean => /^(run\.txt|metrics\.jsonl|classifier\.safetensors|\d+\.safetensors|\..*\.part)$/.test(file);
+const isOwn = (file: string): boolean =>
+  /^(run\.txt|metrics\.jsonl|classifier\.safetensors|\d+\.safetensors|\..*\.part)$/.test(file);
 
 /** The part of a store that the one of many runs which is at work has: what it leaves there is gone when it is finished. */
 export class WorkingStore implements RunStore {
