@@ -3,8 +3,8 @@ import { type Device, DeviceLostError } from "../../engine/index.ts";
 import { runCheckpointFiles } from "../../refiner/training/run_checkpoint.ts";
 import type { RunStore } from "../../refiner/training/run_store.ts";
 import { vtabProgress } from "../../refiner/vtab/vtab_progress.ts";
-import { finishedShots } from "../evaluation/finished_shots.ts";
 import type { Output } from "../output/streams.ts";
+import { finishedShots } from "./finished_shots.ts";
 
 /** Tries on new devices that bring no progress before a run gives up. */
 const triesWithoutProgress = 3;
