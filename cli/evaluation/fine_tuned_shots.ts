@@ -20,8 +20,8 @@ import { WorkingStore } from "../../refiner/training/working_store.ts";
 import { Progress } from "../output/progress.ts";
 import { checkedSettings, readSettings } from "../program/settings.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { drawDigest, FinishedShots, type ShotRun } from "../runs/finished_shots.ts";
 import type { Score } from "./evaluation_line.ts";
-import { drawDigest, FinishedShots, type ShotRun } from "./finished_shots.ts";
 import type { ProtocolOptions, ProtocolResult, ProtocolRun } from "./protocol.ts";
 
 interface FineTuningOptions extends ProtocolOptions {

@@ -4,8 +4,8 @@ import { runCheckpointFiles } from "../../refiner/training/run_checkpoint.ts";
 import type { RunStore } from "../../refiner/training/run_store.ts";
 import { WorkingStore } from "../../refiner/training/working_store.ts";
 import { VtabResults } from "../../refiner/vtab/vtab_results.ts";
-import { finishedShots } from "../evaluation/finished_shots.ts";
 import type { Output } from "../output/streams.ts";
+import { finishedShots } from "./finished_shots.ts";
 
 /** Tries on new devices that bring no progress before a run gives up. */
 const triesWithoutProgress = 3;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { RunCheckpointMetadata } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
 import type { TrainingStage } from "./training_method.ts";
 import type { RunPosition, TrainingPlan } from "./training_plan.ts";
@@ -23,8 +24,42 @@ export async function clearMetrics(store: RunStore): Promise<void> {
   await store.writeText(file, "");
 }
 
-/** An evaluation as run checkpoints keep it; undefined for what is none. */
-export function evaluationLine(event: unknown): MetricsLine | undefined {
+/** Where a run checkpoint keeps the evaluations that were made before it (JSON). */
+const evaluationsKey = "evaluations";
+
+/** The evaluations of a run, in order: those of what it went on from, and its own. */
+export class MadeEvaluations {
+  readonly #lines: MetricsLine[] = [];
+
+  add(event: unknown): void {
+    const line = evaluationLine(event);
+    if (line) this.#lines.push(line);
+  }
+
+  /** Adds one, and its line to the metrics. */
+  async append(store: RunStore, event: unknown): Promise<void> {
+    await appendMetrics(store, event);
+    this.add(event);
+  }
+
+  has({ stage }: TrainingStage, epoch: number): boolean {
+    return this.#lines.some((line) => line.stage === stage && line.epoch === epoch);
+  }
+
+  /** What a run checkpoint says of them. */
+  get metadata(): RunCheckpointMetadata {
+    return this.#lines.length === 0 ? {} : { [evaluationsKey]: JSON.stringify(this.#lines) };
+  }
+}
+
+/** The evaluations that the metadata of a run checkpoint hold; undefined where they hold none. */
+export function evaluationsIn(metadata: ReadonlyMap<string, string>): readonly MetricsLine[] | undefined {
+  const text = metadata.get(evaluationsKey);
+  const listed: unknown = text === undefined ? undefined : JSON.parse(text);
+  return Array.isArray(listed) ? listed.flatMap((one) => evaluationLine(one) ?? []) : undefined;
+}
+
+function evaluationLine(event: unknown): MetricsLine | undefined {
   const { data } = lineSchema.safeParse(event);
   return data && data.kind !== "update" && isEvaluationOrUpdate(data) ? data : undefined;
 }

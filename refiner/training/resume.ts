@@ -1,6 +1,6 @@
 import { CheckpointError, CorruptFileError } from "../../engine/files/index.ts";
 import { EngineError } from "../../engine/index.ts";
-import { clearMetrics, evaluationLine, type MetricsLine, rewindMetrics } from "./metrics_log.ts";
+import { clearMetrics, evaluationsIn, type MetricsLine, rewindMetrics } from "./metrics_log.ts";
 import { runCheckpointFiles } from "./run_checkpoint.ts";
 import type { RunState } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
@@ -8,9 +8,6 @@ import { StoredCheckpoint } from "./stored_checkpoint.ts";
 import { notice, type TrainingEvent } from "./training_events.ts";
 import type { TrainingStage } from "./training_method.ts";
 import type { RunPosition, TrainingPlan } from "./training_plan.ts";
-
-/** Where a run checkpoint keeps the evaluations that were made before it (JSON). */
-export const evaluationsKey = "evaluations";
 
 /** What a run that goes on needs of its method. */
 export interface ResumedMethod<Stage extends TrainingStage> {
@@ -83,7 +80,8 @@ async function restoredFrom<Stage extends TrainingStage>(
       ...(stored.checksums ? [] : [`${file} holds no checksums, as older versions wrote it: it was not verified`]),
       ...(lossScaleIsMissing ? [`${file} was written in f32 and holds no loss scale: it starts anew`] : []),
     ];
-    return { position: { stage: stage.stage, update }, notices, evaluations: evaluationsIn(stored) };
+    const evaluations = stored.checksums ? evaluationsIn(stored.checkpoint.metadata) : undefined;
+    return { position: { stage: stage.stage, update }, notices, evaluations };
   } finally {
     await stored.close();
   }
@@ -95,13 +93,6 @@ interface Restored {
   readonly notices: readonly string[];
   /** Undefined where the checkpoint does not hold them, or nothing shows that they are as they were written. */
   readonly evaluations: readonly MetricsLine[] | undefined;
-}
-
-function evaluationsIn({ checkpoint, checksums }: StoredCheckpoint): readonly MetricsLine[] | undefined {
-  const text = checkpoint.metadata.get(evaluationsKey);
-  if (text === undefined || !checksums) return undefined;
-  const listed: unknown = JSON.parse(text);
-  return Array.isArray(listed) ? listed.flatMap((one) => evaluationLine(one) ?? []) : undefined;
 }
 
 /** @throws CorruptFileError for counters that no run can have; EngineError for those of a run with other settings */

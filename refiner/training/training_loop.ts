@@ -1,8 +1,8 @@
 import { DeviceLostError, type LossScale } from "../../engine/index.ts";
 import { BrokenImages, batchesOfEpochs, type ImageBatch, type ImageSource } from "../data/index.ts";
 import { largestArea } from "../data/views/view_inputs.ts";
-import { appendMetrics, evaluationLine, type MetricsLine } from "./metrics_log.ts";
-import { evaluationsKey, resumeRun } from "./resume.ts";
+import { appendMetrics, MadeEvaluations } from "./metrics_log.ts";
+import { resumeRun } from "./resume.ts";
 import { saveRunCheckpoint } from "./run_checkpoint.ts";
 import type { RunStore } from "./run_store.ts";
 import { StepClock } from "./step_clock.ts";
@@ -75,10 +75,7 @@ class TrainingLoop<
   readonly #plan: TrainingPlan<Stage>;
   readonly #broken: BrokenImages;
   readonly #brokenEvents: TrainingEvent[] = [];
-  /** Epochs whose evaluation stands in the metrics already. */
-  readonly #evaluated = new Set<number>();
-  /** In order: those of what the run went on from, and its own. */
-  readonly #evaluations: MetricsLine[] = [];
+  readonly #evaluations = new MadeEvaluations();
   #updates = 0;
   #skipped = 0;
   #lastSaveMs = performance.now();
@@ -167,9 +164,8 @@ class TrainingLoop<
     if (!resumed) return undefined;
     this.#skipped = (await method.scaled?.scaling.read())?.skipped ?? 0;
     for (const line of resumed.evaluations) {
-      if (line.stage === resumed.position.stage) this.#evaluated.add(line.epoch);
       method.recall?.(line);
-      this.#evaluations.push(line);
+      this.#evaluations.add(line);
     }
     return resumed.position;
   }
@@ -177,7 +173,7 @@ class TrainingLoop<
   async *#train(stage: Stage, start: number): AsyncGenerator<Event | TrainingEvent, void> {
     const { method, run } = this;
     const missed = this.#plan.evaluationDue(stage, start);
-    if (missed !== undefined && !this.#evaluated.has(missed))
+    if (missed !== undefined && !this.#evaluations.has(stage, missed))
       yield* this.#evaluate({ at: "epoch", stage, epoch: missed });
     if (start === stage.updates || this.#isStopped) return;
     const [updatesBefore, epochsBefore] = [this.#plan.updatesBefore(stage), this.#plan.epochsBefore(stage)];
@@ -276,10 +272,8 @@ class TrainingLoop<
   async #save(stage: Stage, update: number): Promise<TrainingEvent> {
     const { method, run } = this;
     const total = this.#updates;
-    const made: Record<string, string> =
-      this.#evaluations.length > 0 ? { [evaluationsKey]: JSON.stringify(this.#evaluations) } : {};
-    const own = { ...method.checkpointMetadata(stage, { update, total }), ...made };
-    const metadata = { ...(await this.#askOrigin()), ...own };
+    const made = this.#evaluations.metadata;
+    const metadata = { ...(await this.#askOrigin()), ...method.checkpointMetadata(stage, { update, total }), ...made };
     const file = await saveRunCheckpoint(run.store, total, method.state(), metadata);
     this.#lastSaveMs = performance.now();
     return { kind: "checkpoint", file };
@@ -300,9 +294,7 @@ class TrainingLoop<
     });
     for (const failure of failures) yield notice(`the evaluation at the end failed, and is left out: ${failure}`);
     if (event === undefined) return;
-    await appendMetrics(this.run.store, event);
-    const line = evaluationLine(event);
-    if (line) this.#evaluations.push(line);
+    await this.#evaluations.append(this.run.store, event);
     yield event;
   }
 }

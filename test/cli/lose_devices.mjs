@@ -1,5 +1,6 @@
 // Loaded before the command (--import): with each submit of `at` (counted from 1, over all devices) every device of the process is
-// destroyed, as by a driver that is reset.
+// destroyed, as by a driver that is reset. At the end the number of submits is told.
+import process from "node:process";
 import { isMainThread } from "node:worker_threads";
 
 const moments = new URL(import.meta.url).searchParams.get("at").split(",").map(Number);
@@ -17,6 +18,7 @@ if (isMainThread) {
     device.lost.then(() => alive.delete(device));
     return device;
   };
+  process.on("exit", () => process.stderr.write(`submits: ${submits}\n`));
   GPUQueue.prototype.submit = function (...given) {
     submits++;
     if (moments.includes(submits)) for (const device of alive) device.destroy();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { drawDigest, FinishedShots, finishedShots } from "../../../cli/evaluation/finished_shots.ts";
+import { drawDigest, FinishedShots, finishedShots } from "../../../cli/runs/finished_shots.ts";
 import { MemoryRunStore } from "../../../refiner/index.ts";
 
 const file = "finetuned.jsonl";
