@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import process from "node:process";
 import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
@@ -33,6 +32,7 @@ import { presetText } from "../program/preset_text.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { type FilledInputs, requireFiles, storedInputs } from "../runs/filled_inputs.ts";
 import { closeFinetuneImages, type FinetuneImages, openFinetuneImages, testedBy } from "../runs/finetune_images.ts";
 import { printFinetunePlan } from "../runs/finetune_plan.ts";
 import { finetuneSummary, reportOfFinetuning } from "../runs/finetune_report.ts";
@@ -104,23 +104,17 @@ interface CommandParts {
   readonly output: Output;
 }
 
-/** Inputs of a fine-tuning with those that it cannot do without. */
-type FilledInputs = Partial<RunInputs> & { readonly weights: string; readonly images: string };
-
 async function runFinetune(context: CommandContext, command: Command, options: FinetuneCommandOptions): Promise<void> {
   const output = outputOf(context, options);
   const settings = await givenSettingsOf(command, options, output);
   const inputs = givenInputs(options);
-  if (options.dryRun) return planFinetune(options, settings, requireFiles(inputs), output);
-  if (options.resume === false) requireFiles(inputs);
+  if (options.dryRun) return planFinetune(options, settings, requireFiles("finetune", inputs), output);
+  if (options.resume === false) requireFiles("finetune", inputs);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
   const run = await openRun("finetune", options, { settings, parse: finetuneConfig, reads });
   try {
-    await finetuneHeld(run, requireFiles(resumedInputs(run.stored, inputs, options.override)), {
-      context,
-      options,
-      output,
-    });
+    const files = requireFiles("finetune", resumedInputs(run.stored, inputs, options.override));
+    await finetuneHeld(run, files, { context, options, output });
   } finally {
     await run.release();
   }
@@ -159,14 +153,6 @@ function givenInputs(options: FinetuneCommandOptions): Partial<RunInputs> {
   const { weights, images, test, imageKey } = options;
   const given = { weights, images, test, imageKey, ...encoderInputs(options) };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-}
-
-/** @throws UsageError */
-function requireFiles(inputs: Partial<RunInputs>): FilledInputs {
-  const { weights, images } = inputs;
-  if (weights === undefined || images === undefined)
-    throw new UsageError("finetune: --weights and --images are needed");
-  return { ...inputs, weights, images };
 }
 
 /** Fine-tunes in a run folder that is this process's own. */
@@ -262,21 +248,6 @@ async function finetuneOpened(opened: OpenedFinetuning): Promise<void> {
   }
   output.result({ adapter: device.info.name, ...summary.result });
   if (!result.finished) endInterrupted(run, interruption, context, output);
-}
-
-/** Inputs as they are stored, by paths that hold wherever the run is gone on with. */
-function storedInputs(inputs: FilledInputs): RunInputs {
-  const { weights, images, test, imageCount, fingerprint, evaluate, imageKey } = inputs;
-  return {
-    weights: resolve(weights),
-    images: resolve(images),
-    ...(imageCount === undefined ? {} : { imageCount }),
-    ...(fingerprint === undefined ? {} : { fingerprint }),
-    ...(evaluate === undefined ? {} : { evaluate }),
-    ...(test === undefined ? {} : { test: resolve(test) }),
-    ...(imageKey === undefined ? {} : { imageKey }),
-    ...encoderInputs(inputs),
-  };
 }
 
 async function planFinetune(

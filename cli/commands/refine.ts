@@ -36,6 +36,7 @@ import { addSettings, checkedSettings, givenSettings } from "../program/settings
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { printDryRun } from "../runs/dry_run.ts";
+import { type FilledInputs, requireFiles, storedInputs } from "../runs/filled_inputs.ts";
 import { fingerprintOf } from "../runs/fingerprint.ts";
 import {
   beginRun,
@@ -49,7 +50,6 @@ import {
 import { Origin } from "../runs/origin.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { type Evaluation, evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
-import { type FilledInputs, requireFiles, storedInputs } from "../runs/refine_inputs.ts";
 import { fewUpdatesText, followRefinement } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
 import { firstOf } from "../runs/report_pictures.ts";
@@ -101,15 +101,12 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const output = outputOf(context, options);
   const given = await givenRun(command, options);
   if (options.dryRun) return planRefine(options, given, output);
-  if (options.resume === false) requireFiles(options);
+  if (options.resume === false) requireFiles("refine", options);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
   const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads });
   try {
-    await refineHeld(run, requireFiles(resumedInputs(run.stored, given.inputs, options.override)), {
-      context,
-      options,
-      output,
-    });
+    const files = requireFiles("refine", resumedInputs(run.stored, given.inputs, options.override));
+    await refineHeld(run, files, { context, options, output });
   } finally {
     await run.release();
   }

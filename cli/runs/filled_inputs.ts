@@ -3,13 +3,14 @@ import { encoderInputs } from "../program/options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import type { RunInputs } from "./stored_run.ts";
 
-/** Inputs of a refinement with those that it cannot do without. */
+/** Inputs of a training with those that it cannot do without. */
 export type FilledInputs = Partial<RunInputs> & { readonly weights: string; readonly images: string };
 
 /** @throws UsageError */
-export function requireFiles(inputs: Partial<RunInputs>): FilledInputs {
+export function requireFiles(command: "refine" | "finetune", inputs: Partial<RunInputs>): FilledInputs {
   const { weights, images } = inputs;
-  if (weights === undefined || images === undefined) throw new UsageError("refine: --weights and --images are needed");
+  if (weights === undefined || images === undefined)
+    throw new UsageError(`${command}: --weights and --images are needed`);
   return { ...inputs, weights, images };
 }
 
