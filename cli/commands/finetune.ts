@@ -14,6 +14,7 @@ import {
 } from "../../refiner/index.ts";
 import { channelsOf, loadWeights } from "../checkpoints/encoder_of_file.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
+import { linesOfTables, publishedOfClassifier } from "../evaluation/published_part.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";
@@ -30,7 +31,7 @@ import {
 import { memorySize } from "../program/parsers.ts";
 import { presetText } from "../program/preset_text.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
-import { sharedOption } from "../program/shared_options.ts";
+import { type DataSetOption, sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { type FilledInputs, requireFiles, storedInputs } from "../runs/filled_inputs.ts";
 import { closeFinetuneImages, type FinetuneImages, openFinetuneImages, testedBy } from "../runs/finetune_images.ts";
@@ -55,6 +56,7 @@ interface FinetuneCommandOptions extends RunOptions, EncoderCommandOptions, Imag
   readonly weights?: string;
   readonly images?: string;
   readonly test?: string;
+  readonly dataSet: DataSetOption;
   readonly preset?: string;
   readonly config?: string;
   readonly evaluate: boolean;
@@ -73,6 +75,7 @@ export function finetuneCommand(context: CommandContext): Command {
     .addOption(sharedOption("images", { more: "labelled: a folder per class" }))
     .addOption(sharedOption("imageKey"))
     .addOption(sharedOption("test"))
+    .addOption(sharedOption("dataSet", { default: "auto" }))
     .addOption(
       sharedOption("preset", { more: `${finetunePresets.join(", ")}; published ones know the sizes of encoders` }),
     )
@@ -239,14 +242,15 @@ async function finetuneOpened(opened: OpenedFinetuning): Promise<void> {
   tellUnknownVariants(run, device, output);
   const seconds = (performance.now() - start) / 1000;
   const summary = finetuneSummary(result, { seconds, images: images.train.length, out });
-  for (const line of summary.lines) output.line(line);
+  const beside = publishedOfClassifier(result, { config, images, encoder: encoder.config }, options.dataSet);
+  for (const line of [...summary.lines, ...linesOfTables(beside.tables)]) output.line(line);
   if (result.finished) {
     const classes = result.model.description.classNames.length;
     const plan = planFinetuning(device, encoder.config, config, { images: images.train.length, classes });
-    const isWritten = await reportOfFinetuning(store, { device, timings, plan }, output);
+    const isWritten = await reportOfFinetuning(store, { device, timings, plan, published: beside.tables }, output);
     if (!isWritten) context.exitCode = exitCodes.failure;
   }
-  output.result({ adapter: device.info.name, ...summary.result });
+  output.result({ adapter: device.info.name, ...summary.result, ...beside.result });
   if (!result.finished) endInterrupted(run, interruption, context, output);
 }
 

@@ -111,6 +111,21 @@ print(json.dumps([sum(Image.open(io.BytesIO(base64.b64decode(src.split(",")[1]))
     ]);
   });
 
+  it("has the contact sheets of both encoders", { timeout: 240_000 }, async () => {
+    const { code } = await evaluate("cluster", "--restarts", "2", "--compare", at("2.safetensors"), "--out", at("two"));
+    expect(code).toBe(0);
+    const html = await page("two");
+    for (const part of ["Clusters: 1.safetensors", "Clusters: 2.safetensors"]) expect(html).toContain(part);
+    const stored = evaluationDataSchema.parse(
+      JSON.parse(await readFile(at("two/compared/evaluation_data.json"), "utf8")),
+    );
+    const pictures = stored.sheets.reduce((sum, sheet) => sum + sheet.pictures.length, 0);
+    expect(html.match(/<img /g)).toHaveLength(30 + pictures);
+    // Another evaluation in its place shows nothing of the second encoder.
+    expect((await evaluate("cluster", "--restarts", "2", "--out", at("two"), "--force")).code).toBe(0);
+    expect(await page("two")).not.toContain("2.safetensors");
+  });
+
   it("takes receipts of several protocols, a table each", { timeout: 240_000 }, async () => {
     const { code } = await evaluateOf("2.safetensors", "cluster", "--restarts", "2", "--out", at("other"));
     expect(code).toBe(0);
