@@ -38,6 +38,11 @@ export async function writeEvaluationReport(folder: string, path: string): Promi
   await writeBytesAtomic(path, new TextEncoder().encode(html), { overwrite: true });
 }
 
+/** Differences of the second encoder of a comparison, as its folder states them; none for another folder. */
+export async function pairedDifferences(folder: string): Promise<EvaluationData["differences"]> {
+  return (await readShown(folder)).differences;
+}
+
 async function readShown(folder: string): Promise<EvaluationData> {
   const file = join(folder, evaluationDataFile);
   const { data, error } = evaluationDataSchema.safeParse(parsed((await textOf(file)) ?? "{}"));

@@ -30,6 +30,7 @@ import type { Protocol, ProtocolOptions, ProtocolResult } from "./protocol.ts";
 import { applyPreset, usedPresetText } from "./protocol_presets.ts";
 import { publishedLines } from "./published_part.ts";
 import { type ReceiptInputs, receiptFile, receiptInputs, receiptOf, requireSameProtocol } from "./receipt.ts";
+import { runAround } from "./run_evaluations.ts";
 import { sensitivityTable } from "./sensitivity_table.ts";
 
 /** `mimrefine evaluate NAME`: what all protocols share around what one does. */
@@ -249,6 +250,8 @@ async function writePage({ folder }: EvaluationFolder, output: Output): Promise<
   const path = join(folder.name, "report.html");
   await writeEvaluationReport(folder.name, path);
   output.notice(`page: ${path}`);
+  const run = runAround(folder.name);
+  if (run !== undefined) output.notice(`into the report of the run: mimrefine report ${run}`);
 }
 
 async function writeFiles(
