@@ -53,8 +53,8 @@ export function dataSetMismatch(dataSet: PublishedDataSet, traits: DataSetTraits
   if (traits.kind !== kind) return `${kindTexts[traits.kind]}, ${name} has ${kindTexts[kind]}`;
   const wrong = countsOf(traits).find(({ counted }) => counted !== count);
   if (!wrong) return undefined;
-  const unit = kind === "tasks" ? "tasks" : "classes";
-  return `${thousands(wrong.counted)} ${unit}${wrong.of}, ${name} has ${thousands(count)}`;
+  const [one, several] = kind === "tasks" ? ["task", "tasks"] : ["class", "classes"];
+  return `${thousands(wrong.counted)} ${wrong.counted === 1 ? one : several}${wrong.of}, ${name} has ${thousands(count)}`;
 }
 
 const expected = {

@@ -81,12 +81,12 @@ function maskSettings(config: VitConfig): Settings {
 
 function lowShotSettings({ dataSet, measure }: PublishedMeasure, config: VitConfig): Settings {
   if (dataSet === "inat18")
-    return { classifier: "fine-tuning", subsets: "drawn", splits: 3, ...recipe("paper_shots", config) };
+    return { classifier: "fine-tuning", subsets: "drawn here", splits: 3, ...recipe("paper_shots", config) };
   const percent = /(\d+) % of the labels/.exec(measure)?.[1];
   if (percent !== undefined)
-    return { classifier: "fine-tuning", subsets: "listed", ...recipe(`paper_${percent}percent`, config) };
+    return { classifier: "fine-tuning", subsets: "from lists", ...recipe(`paper_${percent}percent`, config) };
   return {
-    ...{ classifier: "logistic regression", subsets: "listed", penalty: lowShotPenalty },
+    ...{ classifier: "logistic regression", subsets: "from lists", penalty: lowShotPenalty },
     ...rawFeatures(config),
   };
 }
@@ -144,7 +144,7 @@ function statedSettings({ settings, trainImages, testImages }: JudgedSettings, c
   return {
     classifier: "logistic regression",
     ...settings,
-    subsets: subset === undefined ? "drawn" : "listed",
+    subsets: subset === undefined ? "drawn here" : "from lists",
     ...(block === undefined ? {} : { block: stated }),
     imageSize: typeof imageSize === "number" ? imageSize : own,
     "training images": trainImages,

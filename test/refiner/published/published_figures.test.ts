@@ -144,7 +144,7 @@ describe("a data set", () => {
     const test = { ...few, train: imageNetNames, test: few.train };
     expect(dataSetMismatch("imagenet", test)).toBe("10 classes of test images, ImageNet-1K has 1,000");
     expect(dataSetMismatch("ade20k", few)).toBe("a class per image, ADE20K has a class per pixel");
-    expect(dataSetMismatch("vtab1k", { kind: "tasks", tasks: ["cifar"] })).toBe("1 tasks, VTAB-1K has 19");
+    expect(dataSetMismatch("vtab1k", { kind: "tasks", tasks: ["cifar"] })).toBe("1 task, VTAB-1K has 19");
   });
 });
 
@@ -160,7 +160,7 @@ function asPublished(figure: PublishedFigure): JudgedEncoder {
   } = publishedSettings(figure, config);
   return {
     protocol,
-    settings: { ...settings, ...(subsets === "listed" ? { subset: ["a list"] } : {}) },
+    settings: { ...settings, ...(subsets === "from lists" ? { subset: ["a list"] } : {}) },
     ...{ trainImages: Number(trainImages), testImages: Number(testImages), measures: [measure], config },
     traits: dataSet === "vtab6" ? { kind: "classes", train: [] } : traits[dataSet],
   };

@@ -79,7 +79,7 @@ const exampleEvaluation: EvaluationReport = {
         ["before", "25.00", "30.00", "45.00"],
         ["MAE", "14.3", "34.9", "56.9"],
       ],
-      texts: ["not as published: subsets drawn (published listed)"],
+      texts: ["not as published: subsets drawn here (published from lists)"],
     },
   ],
   shared: { shots: "1, 2, 5", "test images": "1000 of /images/a/rather/long/path/to/a/folder/of/test/images" },
