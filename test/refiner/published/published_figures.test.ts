@@ -121,6 +121,7 @@ describe("a data set", () => {
   it.each<[string, DataSetTraits]>([
     ["names that are no WordNet numbers", { kind: "classes", train: renamed }],
     ["1,000 other WordNet numbers", { kind: "classes", train: imageNetNames.map((name) => name.replace("n0", "n1")) }],
+    ["a name among WordNet numbers", { kind: "classes", train: imageNetNames.with(500, "n02_tench") }],
     ["999 classes", { kind: "classes", train: imageNetNames.slice(1) }],
     ["1,001 classes", { kind: "classes", train: [...imageNetNames, "n09999999"] }],
     ["100 classes of test images", { kind: "classes", train: imageNetNames, test: imageNetNames.slice(0, 100) }],
