@@ -33,6 +33,7 @@ export {
   SettingsError,
 } from "./methods/setting_errors.ts";
 export { workersSchema } from "./methods/workers_setting.ts";
+export * from "./published/index.ts";
 export { CollapseError } from "./training/collapse_error.ts";
 export { MemoryRunStore, type RunStore } from "./training/run_store.ts";
 export { learningRateAt, peakLearningRate, type Schedule } from "./training/schedule.ts";

@@ -233,6 +233,11 @@ export const refinerRooms = [
     ],
   },
   {
+    room: "refiner/published",
+    holds: "the figures of the paper's own tables, and what they were measured with",
+    imports: ["models/index", "refiner/evaluation", "refiner/methods/finetune", "refiner/vtab"],
+  },
+  {
     room: "refiner/conformance",
     holds: "fixtures against the functions that the commands use",
     imports: ["engine/*", "models/*", "refiner/*"],

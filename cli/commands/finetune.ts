@@ -12,6 +12,8 @@ import {
   planFinetuning,
 } from "../../refiner/index.ts";
 import { channelsOf, encoderConfig, loadWeights } from "../checkpoints/encoder_of_file.ts";
+import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
+import { linesOfTables, publishedOfClassifier } from "../evaluation/published_part.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";
@@ -27,7 +29,7 @@ import {
 import { memorySize } from "../program/parsers.ts";
 import { presetText } from "../program/preset_text.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
-import { sharedOption } from "../program/shared_options.ts";
+import { type DataSetOption, sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { closeFinetuneImages, type FinetuneImages, openFinetuneImages, testedBy } from "../runs/finetune_images.ts";
 import { printFinetunePlan } from "../runs/finetune_plan.ts";
@@ -52,6 +54,7 @@ interface FinetuneCommandOptions extends RunOptions, EncoderCommandOptions, Imag
   readonly weights?: string;
   readonly images?: string;
   readonly test?: string;
+  readonly dataSet: DataSetOption;
   readonly preset?: string;
   readonly config?: string;
   readonly evaluate: boolean;
@@ -70,6 +73,7 @@ export function finetuneCommand(context: CommandContext): Command {
     .addOption(sharedOption("images", { more: "labelled: a folder per class" }))
     .addOption(sharedOption("imageKey"))
     .addOption(sharedOption("test"))
+    .addOption(sharedOption("dataSet", { default: "auto" }))
     .addOption(
       sharedOption("preset", { more: `${finetunePresets.join(", ")}; published ones know the sizes of encoders` }),
     )
@@ -110,11 +114,8 @@ async function runFinetune(context: CommandContext, command: Command, options: F
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
   const run = await openRun("finetune", options, { settings, parse: finetuneConfig, reads });
   try {
-    await finetuneHeld(run, requireFiles("finetune", resumedInputs(run.stored, inputs, options.override)), {
-      context,
-      options,
-      output,
-    });
+    const files = requireFiles("finetune", resumedInputs(run.stored, inputs, options.override));
+    await finetuneHeld(run, files, { context, options, output });
   } finally {
     await run.release();
   }
@@ -234,14 +235,15 @@ async function finetuneOpened(opened: OpenedFinetuning): Promise<void> {
   tellUnknownVariants(run, device, output);
   const seconds = (performance.now() - start) / 1000;
   const summary = finetuneSummary(result, { seconds, images: images.train.length, out });
-  for (const line of summary.lines) output.line(line);
+  const beside = publishedOfClassifier(result, { config, images, encoder: encoder.config }, options.dataSet);
+  for (const line of [...summary.lines, ...linesOfTables(beside.tables)]) output.line(line);
   if (result.finished) {
     const classes = result.model.description.classNames.length;
     const plan = planFinetuning(device, encoder.config, config, { images: images.train.length, classes });
-    const isWritten = await reportOfFinetuning(store, { device, timings, plan }, output);
+    const isWritten = await reportOfFinetuning(store, { device, timings, plan, published: beside.tables }, output);
     if (!isWritten) context.exitCode = exitCodes.failure;
   }
-  output.result({ adapter: device.info.name, ...summary.result });
+  output.result({ adapter: device.info.name, ...summary.result, ...beside.result });
   if (!result.finished) endInterrupted(run, interruption, context, output);
 }
 

@@ -103,11 +103,8 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
   const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads });
   try {
-    await refineHeld(run, requireFiles("refine", resumedInputs(run.stored, given.inputs, options.override)), {
-      context,
-      options,
-      output,
-    });
+    const files = requireFiles("refine", resumedInputs(run.stored, given.inputs, options.override));
+    await refineHeld(run, files, { context, options, output });
   } finally {
     await run.release();
   }

@@ -11,6 +11,7 @@ import { UsageError } from "../program/usage_error.ts";
 import { differencesOf } from "./comparison.ts";
 import type { Receipt } from "./evaluation_line.ts";
 import { readReceipt, reportOf } from "./evaluation_report.ts";
+import { publishedLines } from "./published_part.ts";
 import { requireSameProtocol } from "./receipt.ts";
 
 /** `mimrefine evaluate compare` */
@@ -87,6 +88,7 @@ function show({ receipts, differences }: Group, output: Output): void {
   output.line(tableLine([first.protocol, ...names]));
   for (const { name } of first.scores) output.line(tableLine([name, ...cellsOf(name, receipts, differences)]));
   output.line(escaped(first.selection.text));
+  for (const line of publishedLines(receipts)) output.line(line);
 }
 
 function cellsOf(

@@ -21,7 +21,7 @@ import { givenOptions, recallOptions } from "./remembered_options.ts";
 export interface EvaluationFolder {
   readonly folder: RunFolder | undefined;
   readonly stored: StoredRun | undefined;
-  /** Whether it gets a page: that of the second encoder of a comparison is the first's. */
+  /** Whether a page is made of it: that of the second encoder of a comparison is the first's. */
   readonly hasPage: boolean;
   readonly release: () => Promise<void>;
 }
@@ -131,9 +131,9 @@ export interface BegunEvaluation {
 }
 
 /** The folder of the second encoder of a comparison, inside that of the first. */
-export async function comparedFolder({ folder, stored }: EvaluationFolder): Promise<EvaluationFolder> {
+export async function comparedFolder({ folder, stored, hasPage }: EvaluationFolder): Promise<EvaluationFolder> {
   if (!folder) return nowhere;
   const inside = folder.part(comparedPart);
   const isBegun = stored !== undefined && (await inside.readText(configFile)) !== undefined;
-  return { ...nowhere, folder: inside, stored: isBegun ? await readStoredRun(inside, "evaluate") : undefined };
+  return { ...nowhere, hasPage, folder: inside, stored: isBegun ? await readStoredRun(inside, "evaluate") : undefined };
 }

@@ -46,6 +46,35 @@ const imagesSchema = z.strictObject({
   pixels: z.strictObject({ images: z.int(), sha256: z.string() }),
 });
 
+/** Numbers of the paper's own tables for the same data set and size of encoder, for reading beside the scores. */
+const publishedSchema = z.strictObject({
+  dataSet: z.enum(["imagenet", "inat18", "vtab6", "ade20k", "vtab1k"]),
+  source: z.string(),
+  /** Size of the encoder as the tables name it; absent for one that they do not have. */
+  shape: z.string().optional(),
+  /** Why there are no figures; absent where there are some. */
+  reason: z.string().optional(),
+  figures: z.array(
+    z.strictObject({
+      /** The score beside which it stands. */
+      score: z.string(),
+      /** What the table measures. */
+      measure: z.string(),
+      encoder: z.string(),
+      /** Whether it is the encoder after refinement. */
+      refined: z.boolean(),
+      unit: z.enum(["share", "number"]),
+      /** In the unit of the score; the tables print three digits. */
+      value: z.number(),
+    }),
+  ),
+  /** Settings that are not as published, in words. */
+  differences: z.array(z.string()),
+  /** What is not known of the figures. */
+  notes: z.array(z.string()),
+});
+export type PublishedPart = z.output<typeof publishedSchema>;
+
 /**
  * All that a number needs to be quoted and made again: `receipt.json`, and a part of the line of `--json`. It holds no times, so that the
  * same evaluation gives the same bytes, resumed or not.
@@ -77,6 +106,8 @@ export const receiptSchema = z.strictObject({
   scores: z.array(scoreSchema).min(1),
   /** With `--sensitivity`. */
   sensitivity: sensitivitySchema.optional(),
+  /** Where the images are of a data set of the paper; nothing depends on it. */
+  published: publishedSchema.optional(),
 });
 export type Receipt = z.output<typeof receiptSchema>;
 

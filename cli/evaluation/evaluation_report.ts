@@ -1,5 +1,5 @@
 import { readFile, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { refuseSpecialFile, writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import {
   type EvaluationData,
@@ -10,6 +10,7 @@ import {
 import { UsageError } from "../program/usage_error.ts";
 import { differencesOf } from "./comparison.ts";
 import { type Difference, type Receipt, receiptSchema } from "./evaluation_line.ts";
+import { namesOfEncoders, publishedTables } from "./published_part.ts";
 import { receiptFile } from "./receipt.ts";
 
 /** What the page of an evaluation shows beside the receipts, in its folder. */
@@ -32,8 +33,14 @@ export async function writeEvaluationReport(folder: string, path: string): Promi
     : undefined;
   const shown = await readShown(folder);
   const differences = second ? [shown.differences.length > 0 ? shown.differences : differencesOf(first, second)] : [];
-  const html = evaluationPage([reportOf([first, ...(second ? [second] : [])], differences)], shown);
+  const report = reportOf([first, ...(second ? [second] : [])], differences);
+  const html = evaluationPage([report], [shown, ...(second ? [await readShown(join(folder, "compared"))] : [])]);
   await writeBytesAtomic(path, new TextEncoder().encode(html), { overwrite: true });
+}
+
+/** Differences of the second encoder of a comparison, as its folder states them; none for another folder. */
+export async function pairedDifferences(folder: string): Promise<EvaluationData["differences"]> {
+  return (await readShown(folder)).differences;
 }
 
 async function readShown(folder: string): Promise<EvaluationData> {
@@ -80,17 +87,24 @@ function parsed(text: string): unknown {
 /** Scores of clusterings that are no shares. */
 const plainNumbers = /^(inertia|silhouette|Davies–Bouldin|Caliński–Harabasz)/;
 
-/** What the page shows of one protocol. @param differences - to the first, per other receipt */
+/**
+ * What the page shows of one protocol.
+ *
+ * @param differences - to the first, per other receipt
+ * @param names - of the encoders
+ */
 export function reportOf(
   receipts: readonly [Receipt, ...Receipt[]],
   differences: readonly (readonly Difference[])[],
+  names: readonly string[] = namesOfEncoders(receipts),
 ): EvaluationReport {
   const [first] = receipts;
   return {
     protocol: first.protocol,
     selection: first.selection.text,
-    encoders: receipts.map(({ encoder, version, adapter }) => ({
-      name: basename(encoder.weights),
+    published: publishedTables(receipts, names),
+    encoders: receipts.map(({ encoder, version, adapter }, i) => ({
+      name: names[i] ?? "",
       facts: { file: encoder.weights, digest: encoder.digest.contents ?? "", version, adapter: adapter.name },
     })),
     scores: first.scores.map(({ name }) => ({

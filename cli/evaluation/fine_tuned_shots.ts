@@ -23,6 +23,7 @@ import { UsageError } from "../program/usage_error.ts";
 import { drawDigest, FinishedShots, type ShotRun } from "../runs/finished_shots.ts";
 import type { Score } from "./evaluation_line.ts";
 import type { ProtocolOptions, ProtocolResult, ProtocolRun } from "./protocol.ts";
+import { labelShareHints } from "./published_part.ts";
 
 interface FineTuningOptions extends ProtocolOptions {
   readonly finetune?: string | boolean;
@@ -230,6 +231,7 @@ function resultOf(
     },
     scores: [main, ...others],
     details: { summary, runs },
+    published: labelShareHints(runs),
     remarks:
       smaller > 0
         ? [`${smaller} of ${runs.length} draws have fewer images than a batch of ${batch}: all of them made a batch`]

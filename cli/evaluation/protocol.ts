@@ -3,10 +3,12 @@ import type { Sensitivity, TestPredictions } from "../../refiner/evaluation/inde
 import type { RunStore, VtabTaskResult } from "../../refiner/index.ts";
 import type { EvaluationData } from "../../refiner/report/index.ts";
 import type { Output } from "../output/streams.ts";
+import type { DataSetOption } from "../program/shared_options.ts";
 import type { TouchedPaths } from "../program/touched_paths.ts";
 import type { EvaluationJob, JobDecoding, JobImages, JobOptions } from "./evaluation_job.ts";
 import type { Score, Selection, UsedPreset } from "./evaluation_line.ts";
 import type { ProtocolPresets } from "./protocol_presets.ts";
+import type { PublishedHints } from "./published_part.ts";
 
 /** Options that `mimrefine evaluate` takes with every protocol. */
 export interface ProtocolOptions extends JobOptions {
@@ -20,6 +22,7 @@ export interface ProtocolOptions extends JobOptions {
   readonly predictions?: string;
   readonly confusion?: string;
   readonly compare?: string;
+  readonly dataSet: DataSetOption;
   /** Where the protocol takes settings from a file. */
   readonly config?: string;
   /** Where the protocol has variants to score. */
@@ -34,7 +37,7 @@ export interface ProtocolRun extends EvaluationJob {
   readonly store: RunStore;
   /** Whether the store holds a run of the same settings to go on with. */
   readonly resume: boolean;
-  /** Whether there will be a page, so that pictures for it are wanted. */
+  /** Whether there will be a page, of this encoder or of two, so that pictures for it are wanted. */
   readonly hasPage: boolean;
   /** Whether this is the second encoder of a comparison: files that options name are those of the first. */
   readonly isSecond: boolean;
@@ -69,6 +72,8 @@ export interface ProtocolResult {
   readonly sensitivity?: Sensitivity | undefined;
   /** Where the protocol chose one by itself. */
   readonly preset?: UsedPreset | undefined;
+  /** What published numbers to stand beside need to know. */
+  readonly published?: PublishedHints;
   /** Writes `--predictions` where an image has more than one. */
   readonly writePredictions?: (path: string) => Promise<void>;
   /** For the page, where the run has one. */

@@ -28,7 +28,9 @@ import { evaluationDataFile, writeEvaluationReport } from "./evaluation_report.t
 import { checkPredictionFiles, writeConfusion, writePredictions } from "./prediction_files.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult } from "./protocol.ts";
 import { applyPreset, usedPresetText } from "./protocol_presets.ts";
+import { publishedLines } from "./published_part.ts";
 import { type ReceiptInputs, receiptFile, receiptInputs, receiptOf, requireSameProtocol } from "./receipt.ts";
+import { runAround } from "./run_evaluations.ts";
 import { sensitivityTable } from "./sensitivity_table.ts";
 
 /** `mimrefine evaluate NAME`: what all protocols share around what one does. */
@@ -49,6 +51,7 @@ export function protocolCommand<Options extends ProtocolOptions>(
     .addOption(sharedOption("workers", { default: "auto" }))
     .addOption(sharedOption("maxBad", { default: 0.01 }))
     .addOption(sharedOption("compare", { more: "a second encoder, which is evaluated in the same way" }))
+    .addOption(sharedOption("dataSet", { default: "auto" }))
     .addOption(sharedOption("predictions"))
     .addOption(sharedOption("confusion"))
     .addOption(sharedOption("runFolder", { more: "takes receipt.json, report.html and what the protocol leaves" }))
@@ -128,20 +131,26 @@ async function evaluateAll<Options extends ProtocolOptions>(
   if (!first) return false;
   const { compare } = options;
   if (compare === undefined) {
-    await writePage(where, first.result, [], output);
+    await writeShown(where, first.result);
+    await writePage(where, output);
     show(first, output);
+    showPublished([first], output);
     output.result({ ...first.evaluation } satisfies EvaluationLine);
     return true;
   }
   const other = { ...options, weights: compare, predictions: undefined, confusion: undefined };
-  const second = await evaluateOne(session, other, await comparedFolder(where), true);
+  const inside = await comparedFolder(where);
+  const second = await evaluateOne(session, other, inside, true);
   if (!second) return false;
   requireSameProtocol(first.evaluation.receipt, second.evaluation.receipt);
   show(first, output);
   show(second, output);
   const differences = differencesOf(first.result, second.result);
-  await writePage(where, first.result, differences, output);
+  await writeShown(where, first.result, differences);
+  await writeShown(inside, second.result);
+  await writePage(where, output);
   for (const row of comparisonTable(first.result, second.result, differences)) output.line(tableLine(row));
+  showPublished([first, second], output);
   output.result({
     ...first.evaluation,
     compared: { ...second.evaluation, differences },
@@ -192,7 +201,7 @@ async function evaluateOne<Options extends ProtocolOptions>(
       const found = await protocol.evaluate(run, options, command);
       if (!found) return undefined;
       const result = { preset, ...found };
-      const receipt = receiptOf(protocol.name, result, begun.inputs, job, options.seed);
+      const receipt = receiptOf(protocol.name, result, begun.inputs, job, options);
       await writeFiles(result, options, job.test);
       await where.folder?.writeText(receiptFile, `${JSON.stringify(receipt, null, 2)}\n`);
       const seconds = (performance.now() - startMs) / 1000;
@@ -227,18 +236,22 @@ interface Begun {
 
 type OpenImages = Parameters<NonNullable<JobDoors["openImages"]>>;
 
-/** Leaves report.html and what it is made from, so that `mimrefine report` makes it again. */
-async function writePage(
+/** Leaves what the page shows beside the receipt, so that `mimrefine report` makes it again. */
+async function writeShown(
   { folder }: EvaluationFolder,
   { shown }: ProtocolResult,
-  differences: readonly Difference[],
-  output: Output,
+  differences: readonly Difference[] = [],
 ): Promise<void> {
+  await folder?.writeText(evaluationDataFile, `${JSON.stringify({ ...shown, differences })}\n`);
+}
+
+async function writePage({ folder }: EvaluationFolder, output: Output): Promise<void> {
   if (!folder) return;
-  await folder.writeText(evaluationDataFile, `${JSON.stringify({ ...shown, differences })}\n`);
   const path = join(folder.name, "report.html");
   await writeEvaluationReport(folder.name, path);
   output.notice(`page: ${path}`);
+  const run = runAround(folder.name);
+  if (run !== undefined) output.notice(`into the report of the run: mimrefine report ${run}`);
 }
 
 async function writeFiles(
@@ -265,6 +278,10 @@ function show({ result, evaluation }: Evaluated, output: Output): void {
   for (const row of sensitivityTable(result.sensitivity)) output.line(tableLine(row));
   const images = train ? `${test.images} test and ${train.images} training images` : `${test.images} test images`;
   output.notice(`${encoder.weights}: ${images} in ${evaluation.seconds.toFixed(1)} s`);
+}
+
+function showPublished(evaluated: readonly Evaluated[], output: Output): void {
+  for (const line of publishedLines(evaluated.map(({ evaluation }) => evaluation.receipt))) output.line(line);
 }
 
 function endInterrupted<Options extends ProtocolOptions>(

@@ -7,7 +7,8 @@ import { fingerprintOf, type PlacedImages } from "../runs/fingerprint.ts";
 import type { EvaluationJob, JobOptions } from "./evaluation_job.ts";
 import type { Receipt } from "./evaluation_line.ts";
 import { pixelDigest } from "./pixel_digest.ts";
-import type { ProtocolResult } from "./protocol.ts";
+import type { ProtocolOptions, ProtocolResult } from "./protocol.ts";
+import { publishedPart } from "./published_part.ts";
 
 /** The file in the folder of an evaluation. */
 export const receiptFile = "receipt.json";
@@ -40,12 +41,15 @@ export async function receiptInputs(
   };
 }
 
+/** Options of an evaluation that its receipt tells something of. */
+type ReceiptOptions = Pick<ProtocolOptions, "seed" | "test" | "dataSet">;
+
 export function receiptOf(
   protocol: string,
-  { settings, selection, scores, sensitivity, preset }: ProtocolResult,
+  { settings, selection, scores, sensitivity, preset, published: hints }: ProtocolResult,
   inputs: ReceiptInputs,
   job: EvaluationJob,
-  seed: number,
+  { seed, test, dataSet }: ReceiptOptions,
 ): Receipt {
   for (const { name, value } of [...scores, ...(sensitivity?.variants.map(scored) ?? [])])
     if (!Number.isFinite(value))
@@ -53,6 +57,9 @@ export function receiptOf(
         `evaluate ${protocol}: ${name} is ${value}, which is no result; look at the images and the weights`,
       );
   const { name, type, backend, driver } = job.device.info;
+  const { config } = job.model;
+  const measured = { protocol, settings, scores, config, ...job, isHeldOut: test === undefined, hints };
+  const published = publishedPart(measured, dataSet);
   return {
     format: 1,
     version: packageJson.version,
@@ -65,6 +72,7 @@ export function receiptOf(
     selection,
     scores: [...scores],
     ...(sensitivity ? { sensitivity: { ...sensitivity, variants: [...sensitivity.variants] } } : {}),
+    ...(published ? { published } : {}),
   };
 }
 

@@ -12,6 +12,10 @@ interface SharedOption {
   readonly choices?: readonly string[];
 }
 
+/** Data sets that published figures are shown for, and what to do where none is named. */
+const dataSetOptions = ["auto", "imagenet", "inat18", "ade20k", "vtab1k", "none"] as const;
+export type DataSetOption = (typeof dataSetOptions)[number];
+
 /**
  * Options that more than one command takes: one name, placeholder, parser and description each. The values of settings
  * (`refine`, `pretrain`) are checked by their schema instead, since they also come from files.
@@ -51,6 +55,12 @@ const shared = {
   sensitivity: {
     flags: "--sensitivity",
     description: "score the same features again with one setting changed at a time, and tell the spread",
+  },
+  dataSet: {
+    flags: "--data-set <name>",
+    description:
+      "data set of the paper that the images are, whose published figures are shown beside the result: auto recognises it, none shows none",
+    choices: dataSetOptions,
   },
   compare: { flags: "--compare <file>", description: "what to compare with" },
   model: { flags: "--model <size>", description: "size of the ViT", choices: Object.keys(vitPresets) },

@@ -1,5 +1,6 @@
 import { type Device, DeviceLostError } from "../../engine/index.ts";
 import type { EpochAccuracy, FinetunePlan, FinetuneResult } from "../../refiner/index.ts";
+import type { PublishedTable } from "../../refiner/report/index.ts";
 import { reportRun, saveReportData } from "../../refiner/report/report_node.ts";
 import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
 import type { Output } from "../output/streams.ts";
@@ -51,7 +52,13 @@ export async function reportOfFinetuning(
     device,
     timings,
     plan,
-  }: { readonly device: Device; readonly timings: readonly Timing[]; readonly plan: FinetunePlan },
+    published,
+  }: {
+    readonly device: Device;
+    readonly timings: readonly Timing[];
+    readonly plan: FinetunePlan;
+    readonly published: readonly PublishedTable[];
+  },
   output: Output,
 ): Promise<boolean> {
   try {
@@ -59,6 +66,7 @@ export async function reportOfFinetuning(
     await saveReportData(store.name, {
       device: { name, type, backend, driver },
       timings: [...timings],
+      published: [...published],
       memoryPlan: Object.entries(plan.memory).map(([kind, bytes]) => ({ name: kind, bytes })),
     });
     output.line(`report: ${await reportRun(store.name)}`);

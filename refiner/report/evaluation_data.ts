@@ -49,3 +49,9 @@ export const evaluationDataSchema = z.object({
     .default([]),
 });
 export type EvaluationData = z.output<typeof evaluationDataSchema>;
+
+/** What the page shows of one encoder. */
+export interface ShownEncoder {
+  readonly name: string;
+  readonly data: EvaluationData;
+}

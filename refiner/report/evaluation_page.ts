@@ -1,58 +1,49 @@
 import { clusterSections } from "./cluster_section.ts";
-import { type EvaluationData, evaluationDataSchema } from "./evaluation_data.ts";
+import type { EvaluationData } from "./evaluation_data.ts";
+import type { EvaluationReport, ReportedShare } from "./evaluation_report.ts";
 import { escapeHtml, formatNumber, formatPercent, table } from "./html.ts";
 import { type PageSection, page } from "./page.ts";
+import { publishedContent } from "./published_section.ts";
 import { segmentSections } from "./segment_section.ts";
 
-/** A score with its standard error, where it has one. */
-export interface ReportedShare {
-  /** 0 … 1, or a difference of two such, unless the score is a plain number. */
-  readonly value: number;
-  readonly standardError: number | null;
-}
-
-/** Evaluations of one encoder or several by one protocol. */
-export interface EvaluationReport {
-  readonly protocol: string;
-  /** What was chosen on which images. */
-  readonly selection: string;
-  /** In the order of the columns; the first is what the others are compared with. */
-  readonly encoders: readonly { readonly name: string; readonly facts: Readonly<Record<string, string>> }[];
-  readonly scores: readonly {
-    readonly name: string;
-    /** `number` for what is no share, such as inertia; default `share`. */
-    readonly kind?: "share" | "number";
-    /** Per encoder. */
-    readonly values: readonly (ReportedShare | undefined)[];
-    /** To the first encoder, for each of the others. */
-    readonly differences: readonly (ReportedShare | undefined)[];
-  }[];
-  /** What all have in common: settings and images. */
-  readonly shared: Readonly<Record<string, string>>;
-}
-
-/** Evaluations side by side as one HTML file: a part per protocol, encoders in columns. */
-export function evaluationPage(
-  reports: readonly EvaluationReport[],
-  shown: EvaluationData = evaluationDataSchema.parse({}),
-): string {
+/**
+ * Evaluations side by side as one HTML file: a part per protocol, encoders in columns.
+ *
+ * @param shown - pictures and curves of each encoder of the first protocol
+ */
+export function evaluationPage(reports: readonly EvaluationReport[], shown: readonly EvaluationData[] = []): string {
   const heading = headingOf(reports);
   const isOne = reports.length === 1;
-  const [scores, ...rest] = reports.flatMap((report, i): PageSection[] => {
+  const parts = reports.map((report, i) => {
     const id = isOne ? "" : `-${i}`;
     const title = (part: string): string => (isOne ? part : `${report.protocol}: ${part.toLowerCase()}`);
-    return [
+    const { published = [] } = report;
+    const numbers: readonly PageSection[] = [
       [`scores${id}`, title("Scores"), scoresOf(report)],
+      ...(published.length > 0
+        ? [[`published${id}`, title("Published figures"), publishedContent(published)] as const]
+        : []),
+    ];
+    const facts: readonly PageSection[] = [
       [`encoders${id}`, title("Encoders"), encodersOf(report)],
       [`protocol${id}`, title("Protocol"), sharedOf(report)],
     ];
+    return { numbers, facts };
   });
-  const pictures = [...clusterSections(shown), ...segmentSections(shown)];
+  const [first, ...others] = parts;
+  const names = reports[0]?.encoders.map(({ name }) => name) ?? [];
+  const ofEncoders = shown.map((data, i) => ({ name: names[i] ?? `encoder ${i + 1}`, data }));
   return page({
     title: heading,
     heading,
     opening: "",
-    sections: [...(scores ? [scores] : []), ...pictures, ...rest],
+    sections: [
+      ...(first?.numbers ?? []),
+      ...clusterSections(ofEncoders),
+      ...segmentSections(ofEncoders),
+      ...(first?.facts ?? []),
+      ...others.flatMap(({ numbers, facts }) => [...numbers, ...facts]),
+    ],
     footer: "Written by mimrefine from the receipts of the evaluations.",
   });
 }
@@ -63,7 +54,8 @@ function headingOf(reports: readonly EvaluationReport[]): string {
   return count > 1 ? `${protocols}: ${count} encoders side by side` : `${protocols}: evaluation`;
 }
 
-function scoresOf({ selection, encoders, scores }: EvaluationReport): string {
+/** The scores of a protocol's encoders beside each other, and what was selected. */
+export function scoresOf({ selection, encoders, scores }: EvaluationReport): string {
   const [first, ...others] = encoders;
   const columns = ["", first?.name ?? "", ...others.flatMap(({ name }) => [name, "difference"])];
   const rows = scores.map(({ name, kind = "share", values, differences }) => [
@@ -84,7 +76,8 @@ function encodersOf({ encoders }: EvaluationReport): string {
   });
 }
 
-function sharedOf({ shared }: EvaluationReport): string {
+/** What all encoders have in common. */
+export function sharedOf({ shared }: Pick<EvaluationReport, "shared">): string {
   return table({ caption: "the same for all", columns: ["", "value"], rows: Object.entries(shared) });
 }
 

@@ -23,12 +23,24 @@ export function gallerySection({ galleries, featureNote }: ReportData): string {
 export function patchMapSection({ patchMaps }: ReportData): string {
   if (patchMaps.length === 0) return `<p class="soft">The run has stored no maps of patch features.</p>`;
   const rows = patchMaps
-    .map(
-      ({ image, before, after }) =>
-        `<div class="card">${picture(image)}${picture({ ...before, label: "before" }, `Patch features of ${image.label} before`)}${picture({ ...after, label: "after" }, `Patch features of ${image.label} after`)}</div>`,
-    )
+    .map(({ image, attention, ...features }) => {
+      const looking = attention
+        ? `<p class="state">attention</p>${beforeAndAfter(attention, `Attention in ${image.label}`)}`
+        : "";
+      return `<div class="card three">${picture(image)}${beforeAndAfter(features, `Patch features of ${image.label}`)}${looking}</div>`;
+    })
     .join("\n");
-  return `<p class="soft">The three leading principal components of the patch features as red, green and blue: patches of like colour look alike to the encoder. Colours of before and after are independent of each other.</p><div class="maps">${rows}</div>`;
+  const attentionNote = patchMaps.some(({ attention }) => attention !== undefined)
+    ? " Below them, of the first images: attention of the class token in the last block, the mean over the heads, white for the largest weight of a map."
+    : "";
+  return `<p class="soft">The three leading principal components of the patch features as red, green and blue: patches of like colour look alike to the encoder. Colours of before and after are independent of each other.${attentionNote}</p><div class="maps">${rows}</div>`;
+}
+
+function beforeAndAfter(
+  { before, after }: { readonly before: ReportPicture; readonly after: ReportPicture },
+  what: string,
+): string {
+  return `${picture({ ...before, label: "before" }, `${what} before`)}${picture({ ...after, label: "after" }, `${what} after`)}`;
 }
 
 /** Pictures in a row that scrolls sideways by itself. */

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import type { EvaluationReport } from "./evaluation_report.ts";
+import { publishedTableSchema } from "./published_section.ts";
 import type { RunMetrics } from "./run_metrics.ts";
 
 export const pictureSchema = z.object({
@@ -13,16 +15,22 @@ export const pictureSchema = z.object({
   sameClass: z.boolean().optional(),
 });
 
+const statesSchema = z.object({ before: pictureSchema, after: pictureSchema });
+
 /** Schema of `report_data.json`: what the report shows beside the configuration and the metrics. */
 export const reportDataSchema = z.object({
   /** Queries with their nearest images before and after refinement. */
   galleries: z
     .array(z.object({ query: pictureSchema, before: z.array(pictureSchema), after: z.array(pictureSchema) }))
     .default([]),
-  /** Patch features as colours, before and after. */
-  patchMaps: z.array(z.object({ image: pictureSchema, before: pictureSchema, after: pictureSchema })).default([]),
+  /** Patch features as colours, before and after; of some images the class token's mean attention, too. */
+  patchMaps: z
+    .array(z.object({ image: pictureSchema, ...statesSchema.shape, attention: statesSchema.optional() }))
+    .default([]),
   /** What the two above were computed from, such as "class token of the last block". */
   featureNote: z.string().optional(),
+  /** Numbers of the paper beside the run's own, where it has some for the same images and encoder. */
+  published: z.array(publishedTableSchema).default([]),
   device: z.record(z.string(), z.union([z.string(), z.number()])).default({}),
   timings: z.array(z.object({ name: z.string(), seconds: z.number() })).default([]),
   /** Planned device memory. */
@@ -40,4 +48,6 @@ export interface RunRecord {
   readonly config: Readonly<Record<string, unknown>>;
   readonly metrics: RunMetrics;
   readonly data: ReportData;
+  /** Of the encoders that it began with and gave. */
+  readonly evaluations?: readonly EvaluationReport[];
 }

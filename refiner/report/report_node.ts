@@ -4,6 +4,7 @@ import sharp from "sharp";
 import { refuseSpecialFile, writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import type { RgbImage } from "../data/image_source.ts";
 import { ReportError } from "./errors.ts";
+import type { EvaluationReport } from "./evaluation_report.ts";
 import type { Gallery, GalleryPicture } from "./gallery.ts";
 import type { PatchMap } from "./patch_maps.ts";
 import { type ReportData, type ReportPicture, type RunRecord, reportDataSchema } from "./report_data.ts";
@@ -36,6 +37,10 @@ export async function reportPictures(
     ...rest,
   });
   const strip = (pictures: readonly GalleryPicture[]): Promise<ReportPicture[]> => Promise.all(pictures.map(stored));
+  const states = async ({ before, after }: Pick<PatchMap, "before" | "after">) => ({
+    before: await stored({ image: before, label: "before" }),
+    after: await stored({ image: after, label: "after" }),
+  });
   return {
     galleries: await Promise.all(
       galleries.map(async ({ query, before, after }) => ({
@@ -45,10 +50,10 @@ export async function reportPictures(
       })),
     ),
     patchMaps: await Promise.all(
-      maps.map(async ({ image, before, after }, i) => ({
+      maps.map(async ({ image, before, after, attention }, i) => ({
         image: await stored({ image, label: `image ${i + 1}` }),
-        before: await stored({ image: before, label: "before" }),
-        after: await stored({ image: after, label: "after" }),
+        ...(await states({ before, after })),
+        ...(attention ? { attention: await states(attention) } : {}),
       })),
     ),
   };
@@ -91,9 +96,18 @@ export async function readRun(folder: string): Promise<RunRecord> {
   };
 }
 
-/** Writes `report.html` into a run folder, atomically, and returns its path. @throws ReportError */
-export async function reportRun(folder: string, path = join(folder, "report.html")): Promise<string> {
-  const html = writeReport(await readRun(folder));
+/**
+ * Writes `report.html` into a run folder, atomically, and returns its path.
+ *
+ * @param evaluations - of the encoders that the run began with and gave
+ * @throws ReportError
+ */
+export async function reportRun(
+  folder: string,
+  path = join(folder, "report.html"),
+  evaluations: readonly EvaluationReport[] = [],
+): Promise<string> {
+  const html = writeReport({ ...(await readRun(folder)), evaluations });
   await writeBytesAtomic(path, new TextEncoder().encode(html), { overwrite: true });
   return path;
 }

@@ -10,6 +10,7 @@ main,header,footer{max-width:1080px;margin:0 auto;padding:0 16px}
 header{padding-top:28px}
 h1{font-size:1.7rem;line-height:1.2;margin:0 0 6px;overflow-wrap:anywhere}
 h2{font-size:1.25rem;margin:36px 0 6px;scroll-margin-top:12px}
+h3{font-size:1.05rem;margin:0 0 6px}
 p{margin:6px 0 12px;max-width:70ch}
 .soft,footer{color:var(--soft)}
 a{color:var(--accent)}
@@ -59,6 +60,8 @@ figure.picture figcaption{font-weight:400;color:var(--soft);overflow-wrap:anywhe
 .state{font-size:.85rem;font-weight:600;color:var(--soft);margin:0}
 .maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:16px}
 .maps .card{display:flex;gap:10px}
+.maps .three{display:grid;grid-template-columns:repeat(3,minmax(0,1fr))}
+.maps .square{display:grid;grid-template-columns:repeat(2,minmax(0,1fr))}
 .maps figure.picture,.maps figure.picture img{width:100%;height:auto}
 .maps figure.picture{flex:1 1 0;min-width:0}
 footer{padding-top:28px;padding-bottom:40px;font-size:.9rem}

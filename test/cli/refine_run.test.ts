@@ -35,6 +35,7 @@ describe("a finished run", () => {
     const html = await readFile(at("run/report.html"), "utf8");
     expect(html.match(/data:image\/png;base64,/g)?.length).toBeGreaterThan(20);
     expect(html).toContain("Planned device memory");
+    expect(html.match(/alt="Attention in image \d (before|after)"/g)).toHaveLength(8); // of four of the six images
   });
 
   it("is refused as the place of another run, which loses nothing", { timeout: minute }, async () => {

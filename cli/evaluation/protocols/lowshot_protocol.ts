@@ -35,6 +35,7 @@ import {
 import type { Score } from "../evaluation_line.ts";
 import { checkFineTuning, defaultRecipe, fineTunedShots } from "../fine_tuned_shots.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { labelShareHints } from "../published_part.ts";
 import { withVariantProgress } from "../sensitivity_table.ts";
 
 interface LowShotOptions extends BlockOptions {
@@ -230,6 +231,7 @@ function resultOf(
     scores: [main, ...others],
     parts: { kind: "shares", shares: sharesOf(summary, runs, test.labels) },
     details: { summary, runs: runs.map(shownRun) },
+    published: labelShareHints(runs.map(({ shots, trainingRows }) => ({ shots, images: trainingRows }))),
     remarks: remarksOf(runs),
     table: [
       ["images per class", "splits", "accuracy", "deviation"],

@@ -114,6 +114,7 @@ async function evaluateSegment(
       images: found.images,
     },
     preset,
+    published: { traits: { kind: "masks", classes: found.classes, labelOffset, ignoreIndex } },
     remarks: [
       `trained on ${found.images.train} images, tested on ${found.images.test}; mean over the classes that occur in labels or predictions of the test images`,
     ],
@@ -165,11 +166,11 @@ async function followed(
       testing.progress.update(done);
       if (done === total) testing.progress.end();
     },
-    ...(run.isSecond
+    ...(run.isSecond && !pictures
       ? {}
       : {
           onImage: async (segmented) => {
-            await writeSegmented(segmented, test.masks, folders);
+            if (!run.isSecond) await writeSegmented(segmented, test.masks, folders);
             await pictures?.add(segmented);
           },
         }),

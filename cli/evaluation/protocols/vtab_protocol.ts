@@ -171,6 +171,7 @@ async function evaluateVtab(
     },
     selection: selectionOf(config),
     preset,
+    published: { traits: { kind: "tasks", tasks: tasks.map(({ name }) => name) } },
     scores: scoresOf(found),
     details: {
       tasks: found.tasks.map(({ predicted: _, labels: __, ...task }) => task),

@@ -144,6 +144,31 @@ describe("evaluate segment", () => {
     if (python.status === 0) expect(python.stdout).toMatch(/^P \[[123, ]+\]/);
   });
 
+  it("shows what both encoders say of an image, and writes masks of the first", { timeout: 400_000 }, async () => {
+    await writeFileAtomic(at("other.safetensors"), (sink) => saveEncoder(sink, randomEncoder(device, vit, 2)));
+    const short = ["--epochs", "1", "--test-every", "1", "--rates", "0.5", "--data-set", "ade20k"];
+    const more = ["--compare", at("other.safetensors"), "--out", at("both"), "--predicted-masks", at("both-masks")];
+    const { code, out, err } = await ended(...segment(...short, ...more));
+    expect([code, err]).toEqual([0, expect.not.stringContaining("error:")]);
+    expect(out).toContain("3 classes, ADE20K has 150: no figures are shown");
+    const names = (await readdir(at("test"))).sort();
+    expect((await readdir(at("both-masks"))).sort()).toEqual(names);
+    const html = await readFile(at("both/report.html"), "utf8");
+    expect(html.match(/<img /g)).toHaveLength(20);
+    const predicted = await Promise.all(
+      ["both", "both/compared"].map(async (folder) => {
+        const text = await readFile(at(`${folder}/evaluation_data.json`), "utf8");
+        return evaluationDataSchema.parse(JSON.parse(text)).overlays.map(({ predicted: { src } }) => src);
+      }),
+    );
+    expect(predicted[0]).not.toEqual(predicted[1]);
+    for (const [i, sources] of predicted.entries()) {
+      const by = i === 0 ? "encoder.safetensors" : "other.safetensors";
+      for (const [image, src] of sources.entries())
+        expect(html).toContain(`src="${src}" alt="Predicted classes of ${names[image]} by ${by}"`);
+    }
+  });
+
   it("goes on after a kill with the same receipt", { timeout: 400_000 }, async () => {
     const { child, ended: killed } = start(...segment("--out", at("killed"), "--checkpoint-minutes", "0.00001"));
     await waitForUpdates(child, at("killed"), 20);

@@ -1,6 +1,8 @@
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
+import { weightsFingerprint } from "../../../cli/checkpoints/weights_digest.ts";
+import { receiptSchema } from "../../../cli/evaluation/evaluation_line.ts";
 import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
 import { saveEncoder, vitConfig } from "../../../models/index.ts";
 import { evaluationDataSchema } from "../../../refiner/report/index.ts";
@@ -109,6 +111,66 @@ print(json.dumps([sum(Image.open(io.BytesIO(base64.b64decode(src.split(",")[1]))
       2,
       expect.stringMatching(/evaluation_data\.json, curve\.0\.clusters/),
     ]);
+  });
+
+  it("has the contact sheets of both encoders", { timeout: 240_000 }, async () => {
+    const { code } = await evaluate("cluster", "--restarts", "2", "--compare", at("2.safetensors"), "--out", at("two"));
+    expect(code).toBe(0);
+    const html = await page("two");
+    for (const part of ["Clusters: 1.safetensors", "Clusters: 2.safetensors"]) expect(html).toContain(part);
+    const stored = evaluationDataSchema.parse(
+      JSON.parse(await readFile(at("two/compared/evaluation_data.json"), "utf8")),
+    );
+    const pictures = stored.sheets.reduce((sum, sheet) => sum + sheet.pictures.length, 0);
+    expect(html.match(/<img /g)).toHaveLength(30 + pictures);
+    // Another evaluation in its place shows nothing of the second encoder.
+    expect((await evaluate("cluster", "--restarts", "2", "--out", at("two"), "--force")).code).toBe(0);
+    expect(await page("two")).not.toContain("2.safetensors");
+  });
+
+  it("goes into the report of the run that gave its weights, told by their digest", { timeout: 240_000 }, async () => {
+    await mkdir(at("run/evaluations"), { recursive: true });
+    const before = await weightsFingerprint(at("1.safetensors"));
+    await writeFile(at("run/config.json"), JSON.stringify({ fingerprint: { images: {}, weights: before } }));
+    await cp(at("2.safetensors"), at("run/encoder.safetensors"));
+    await writeFileAtomic(at("3.safetensors"), (sink) => saveEncoder(sink, randomEncoder(device, vit, 3)));
+    // Names lie: the refined weights under another name, others under the name of the run's.
+    await cp(at("2.safetensors"), at("renamed.safetensors"));
+    await mkdir(at("elsewhere"), { recursive: true });
+    await cp(at("3.safetensors"), at("elsewhere/encoder.safetensors"));
+    const both = ["--compare", at("renamed.safetensors"), "--out", at("run/evaluations/knn")];
+    const told = await evaluate("knn", "-k", "3", ...both);
+    expect([told.code, told.err]).toEqual([0, expect.stringContaining(`mimrefine report ${at("run")}`)]);
+    const other = await evaluateOf("elsewhere/encoder.safetensors", "knn", "-k", "3", "--out", at("run/evaluations/x"));
+    expect(other.code).toBe(0);
+    const more = await evaluateOf("2.safetensors", "cluster", "--restarts", "2", "--out", at("beside"));
+    expect(more.code).toBe(0);
+
+    const made = await start("report", at("run"), "--evaluations", at("beside"), "--json").ended;
+    expect([made.code, made.err]).toEqual([0, expect.stringContaining(`${at("run/evaluations/x")}: other weights`)]);
+    expect(JSON.parse(made.out).evaluations).toBe(2);
+    const html = await page("run");
+    const [, section = ""] = html.split('<section id="evaluations"');
+    const [own = ""] = section.split("</section>");
+    const rows = [...own.matchAll(/<tr>(.*?)<\/tr>/g)].map(([, row = ""]) =>
+      [...row.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/g)].map(([, cell = ""]) => cell),
+    );
+    const scoreOf = async (folder: string) => {
+      const { scores } = receiptSchema.parse(JSON.parse(await readFile(at(`${folder}/receipt.json`), "utf8")));
+      const [{ value, standardError } = { value: Number.NaN, standardError: 0 }] = scores;
+      return `${(100 * value).toFixed(2)} % ± ${(100 * (standardError ?? 0)).toFixed(2)}`;
+    };
+    expect(rows[0]).toEqual(["", "before", "after", "difference"]);
+    expect(rows[1]?.slice(0, 3)).toEqual([
+      "accuracy",
+      await scoreOf("run/evaluations/knn"),
+      await scoreOf("run/evaluations/knn/compared"),
+    ]);
+    expect(rows.some(([name, column]) => name === "" && column === "after")).toBe(true); // clusters of the refined one alone
+    const nothing = await start("report", at("run"), "--evaluations", at("images")).ended;
+    expect([nothing.code, nothing.err]).toEqual([2, expect.stringContaining("holds no receipt.json")]);
+    const wrong = await start("report", at("beside"), "--evaluations", at("two")).ended;
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining("this is an evaluation")]);
   });
 
   it("takes receipts of several protocols, a table each", { timeout: 240_000 }, async () => {

@@ -40,7 +40,7 @@ print(json.dumps({"keys": sorted(rows[0]), "images": len(rows), "best": [row["cl
 describe("finetune and predict", () => {
   it("leave a classifier, tests of every epoch, and classes that other tools read", { timeout: 300_000 }, async () => {
     const out = at("tested");
-    const trained = await run("finetune", ...inputs(), "--out", out, ...settings);
+    const trained = await run("finetune", ...inputs(), "--out", out, ...settings, "--data-set", "imagenet");
     expect(trained.err).not.toContain("error");
     expect(trained.code).toBe(0);
     expect(trained.out).toMatch(/top-1 after the last epoch: [\d.]+ % of 16 test images/);
@@ -59,6 +59,9 @@ describe("finetune and predict", () => {
     const report = await readFile(join(out, "report.html"), "utf8");
     expect(report).toContain("Fine-tuning of tested");
     expect(report).toContain("Top-1 accuracy on the test images");
+    const refusal = "2 classes, ImageNet-1K has 1,000: no figures are shown";
+    expect(trained.out).toContain(refusal);
+    expect(report.split('<section id="published"')[1]).toContain(refusal);
 
     const weights = join(out, "classifier.safetensors");
     const file = python(safetensors, weights);

@@ -71,7 +71,7 @@ describe("the page of evaluations", () => {
         { stored: 2, iou: null, labelled: 0, predicted: 0, colour: "#008000" },
       ],
     });
-    const html = evaluationPage([report(foreign, [foreign])], shown);
+    const html = evaluationPage([report(foreign, [foreign])], [shown]);
     expect(html).not.toContain("<img src=x");
     expect(html).toContain("Cluster 3: 7 images; most frequent: &lt;img");
     expect(html).toContain("(75 %)");
@@ -84,6 +84,58 @@ describe("the page of evaluations", () => {
     ]);
     expect(html).toContain('fill="#800000"');
     expect(html).not.toMatch(/<script|https?:/);
+  });
+
+  it("shows the pictures of both encoders, and whose they are", () => {
+    const picture = (label: string) => ({ src, label });
+    const shown = (own: string, iou: number | null) =>
+      evaluationDataSchema.parse({
+        sheets: [{ cluster: 0, images: 5, pictures: [picture(`nearest by ${own}`)] }],
+        curve: [
+          { clusters: 2, inertia: 5, silhouette: iou ?? 0 },
+          { clusters: 3, inertia: 4, silhouette: 0.1 },
+        ],
+        overlays: ["a.png", "b.png"].map((name) => ({
+          image: picture(name),
+          predicted: { src: `data:image/png;base64,${own}${name[0]}`, label: "predicted" },
+          truth: picture("truth"),
+        })),
+        classes: [{ stored: 1, iou, labelled: 10, predicted: 12 + own.length, colour: "#800000" }],
+      });
+    const html = evaluationPage([report("x", ["old", "fresh"])], [shown("old", 0.25), shown("fresh", null)]);
+    expect(html).toContain("Clusters: old");
+    expect(html).toContain("Clusters: fresh");
+    expect(html.indexOf("nearest by old")).toBeLessThan(html.indexOf("nearest by fresh"));
+    expect(html).toContain("old: highest for 2 clusters: 0.25. fresh: highest for 3 clusters: 0.1.");
+    const [, overlays = ""] = html.split('<section id="overlays"');
+    const [cards = ""] = overlays.split("</section>");
+    const alternatives = [...cards.matchAll(/src="data:image\/png;base64,([^"]*)" alt="([^"]*)"/g)];
+    expect(alternatives.map(([, data, alternative]) => `${data}: ${alternative}`)).toEqual([
+      "AAAA: a.png",
+      "AAAA: True classes of a.png",
+      "olda: Predicted classes of a.png by old",
+      "fresha: Predicted classes of a.png by fresh",
+      "AAAA: b.png",
+      "AAAA: True classes of b.png",
+      "oldb: Predicted classes of b.png by old",
+      "freshb: Predicted classes of b.png by fresh",
+    ]);
+    expect(rowsOf(html, "classes")).toEqual([
+      [
+        "class in the masks",
+        "IoU, old",
+        "IoU, fresh",
+        "labelled pixels",
+        "predicted pixels, old",
+        "predicted pixels, fresh",
+      ],
+      ["1", "25.00 %", "–", "10", "15", "17"],
+    ]);
+    expect(new Set([...html.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id)).size).toBe(html.match(/ id="/g)?.length);
+    const other = shown("fresh", 0.5);
+    const unlike = { ...other, overlays: other.overlays.toReversed() }; // other images were broken for it
+    const parted = evaluationPage([report("x", ["old", "fresh"])], [shown("old", 0.25), unlike]);
+    expect(parted).not.toMatch(/Predicted classes of \S+ by fresh/);
   });
 
   it("takes no picture from elsewhere and no colour that is none", () => {

@@ -1,5 +1,5 @@
 import type { RgbImage } from "../../../refiner/data/index.ts";
-import type { RunRecord } from "../../../refiner/report/index.ts";
+import type { EvaluationReport, RunRecord } from "../../../refiner/report/index.ts";
 import { parseMetrics, reportDataSchema } from "../../../refiner/report/index.ts";
 import { pngDataUrl } from "../../../refiner/report/report_node.ts";
 
@@ -61,6 +61,30 @@ function picture(number: number): RgbImage {
   return { width: side, height: side, channels: 3, data };
 }
 
+/** Of the encoders before and after. */
+const exampleEvaluation: EvaluationReport = {
+  protocol: "lowshot",
+  selection: "nothing was chosen: the penalty is 0.00025 / images, and each regression stands at its minimum",
+  encoders: ["before", "after"].map((name) => ({ name, facts: { file: `${name}.safetensors` } })),
+  scores: [1, 2, 5].map((shots) => ({
+    name: `accuracy, ${shots} per class`,
+    values: [0.2, 0.5].map((value) => ({ value: value + shots / 20, standardError: 0.012 })),
+    differences: [{ value: 0.3, standardError: 0.015 }],
+  })),
+  published: [
+    {
+      caption: "MIM-Refiner, arXiv 2402.10093: ImageNet-1K with ViT-L/16, per cent",
+      columns: ["", ...[1, 2, 5].map((shots) => `accuracy, ${shots} per class`)],
+      rows: [
+        ["before", "25.00", "30.00", "45.00"],
+        ["MAE", "14.3", "34.9", "56.9"],
+      ],
+      texts: ["not as published: subsets drawn here (published from lists)"],
+    },
+  ],
+  shared: { shots: "1, 2, 5", "test images": "1000 of /images/a/rather/long/path/to/a/folder/of/test/images" },
+};
+
 export async function exampleRun(name = "digits <first>"): Promise<RunRecord> {
   const shown = async (number: number, isSame?: boolean) => ({
     src: await pngDataUrl(picture(number)),
@@ -83,6 +107,7 @@ export async function exampleRun(name = "digits <first>"): Promise<RunRecord> {
         image: await shown(image),
         before: await shown(image + 1),
         after: await shown(image + 2),
+        ...(image === 4 ? { attention: { before: await shown(image + 3), after: await shown(image + 4) } } : {}),
       })),
     ),
     device: { name: "llvmpipe (LLVM 15.0.6, 256 bits)", type: "software", backend: "vulkan" },
@@ -100,5 +125,6 @@ export async function exampleRun(name = "digits <first>"): Promise<RunRecord> {
     config: { version: "0.1.0", seed: 0, heads: [2, 3, 4, "last"], adapter: { name: "llvmpipe" } },
     metrics: parseMetrics(exampleMetrics()),
     data,
+    evaluations: [exampleEvaluation],
   };
 }

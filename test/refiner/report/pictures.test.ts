@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { vitConfig } from "../../../models/index.ts";
 import { imagesInMemory, type RgbImage } from "../../../refiner/data/index.ts";
-import { encodeFeatures } from "../../../refiner/evaluation/index.ts";
+import { attentionMaps, encodeFeatures } from "../../../refiner/evaluation/index.ts";
 import { nearestGalleries, patchMaps, reportDataSchema } from "../../../refiner/report/index.ts";
 import { reportPictures } from "../../../refiner/report/report_node.ts";
 import { testDevice } from "../../device.ts";
@@ -28,6 +28,12 @@ const source = imagesInMemory(
   Array.from({ length: 12 }, (_, i) => image(i)),
   { labels: Array.from({ length: 12 }, (_, i) => i % 2), classNames: ["dark", "bright"] },
 );
+
+async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
 
 describe("pictures of a report", () => {
   let pictures: Awaited<ReturnType<typeof reportPictures>>;
@@ -67,8 +73,30 @@ describe("pictures of a report", () => {
     expect(map?.after.data).not.toEqual(map?.before.data);
   });
 
+  it("show where the class token of the first four looks, white at its largest weight", async () => {
+    const maps = await patchMaps(device, models, source, [0, 1, 2, 3, 4]);
+    expect(maps.map(({ attention }) => attention !== undefined)).toEqual([true, true, true, true, false]);
+    for (const [state, model] of Object.entries(models)) {
+      const [own] = [...(await collected(attentionMaps(model, source)))];
+      const shown = state === "before" ? maps[0]?.attention?.before : maps[0]?.attention?.after;
+      const most = Math.max(...(own?.mean ?? []));
+      expect([shown?.width, shown?.height, shown?.channels]).toEqual([3, 3, 1]);
+      expect([...(shown?.data ?? [])]).toEqual(
+        [...(own?.mean ?? [])].map((weight) => Math.round((255 * weight) / most)),
+      );
+    }
+  });
+
+  it("have no attention where a model has no class token", async () => {
+    const without = randomEncoder(device, { ...config, classTokens: 0 }, 3);
+    const [map] = await patchMaps(device, { ...models, before: without }, source, [0]);
+    expect([map?.before.width, map?.attention]).toEqual([3, undefined]);
+  });
+
   it("fit the schema of report_data.json", () => {
     expect(reportDataSchema.parse(pictures).galleries[0]?.before[0]?.src).toMatch(/^data:image\/png;base64,/);
     expect(pictures.patchMaps).toHaveLength(2);
+    const parsed = reportDataSchema.parse(pictures).patchMaps[1];
+    expect(parsed?.attention?.after.src).toMatch(/^data:image\/png;base64,/);
   });
 });

@@ -1,0 +1,14 @@
+export { type DataSetTraits, dataSetMismatch, recognisedDataSet } from "./data_sets.ts";
+export { type JudgedEncoder, labelShareMeasure, type PublishedBeside, publishedBeside } from "./published_beside.ts";
+export {
+  type PublishedDataSet,
+  type PublishedFigure,
+  type PublishedMeasure,
+  type PublishedProtocol,
+  type PublishedShape,
+  publishedDataSets,
+  publishedFigures,
+  publishedSource,
+} from "./published_figures.ts";
+export { type JudgedSettings, publishedDifferences, publishedSettings } from "./published_settings.ts";
+export { publishedShape } from "./published_shape.ts";
