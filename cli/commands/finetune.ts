@@ -12,7 +12,6 @@ import {
   planFinetuning,
 } from "../../refiner/index.ts";
 import { channelsOf, encoderConfig, loadWeights } from "../checkpoints/encoder_of_file.ts";
-import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
 import { linesOfTables, publishedOfClassifier } from "../evaluation/published_part.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";

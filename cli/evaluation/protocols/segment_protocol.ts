@@ -9,6 +9,7 @@ import {
 } from "../../../refiner/evaluation/index.ts";
 import { openCropper } from "../../../refiner/evaluation/segmentation/crop_pool_node.ts";
 import { Progress } from "../../output/progress.ts";
+import type { Output } from "../../output/streams.ts";
 import type { Selection } from "../evaluation_line.ts";
 import { maskDigest } from "../mask_digest.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
@@ -145,7 +146,6 @@ async function followed(
     offset,
     overwrite: isReplacing(options) || resume, // after a lost device some are there
   };
-  let progress: Progress | undefined;
   const testing = { progress: new Progress(output, test.images.length, "images tested") };
   const cropper = openCropper({ workers: options.workers });
   const events = segmentationProbe({
@@ -176,22 +176,28 @@ async function followed(
         }),
   });
   try {
-    for (;;) {
-      const next = await events.next();
-      if (next.done) {
-        progress?.end();
-        return next.value;
-      }
-      const event = next.value;
-      if (event.kind === "update") {
-        progress ??= new Progress(output, event.of, "updates", event.update - 1);
-        progress.update(event.update);
-      }
-      if (event.kind === "broken") output.warning(`left out: ${event.text}`);
-      if (event.kind === "notice") output.notice(event.text);
-    }
+    return await shownEvents(events, output);
   } finally {
     await cropper.close();
+  }
+}
+
+/** Shows what happens while the probe is trained. */
+async function shownEvents(events: ReturnType<typeof segmentationProbe>, output: Output): Promise<SegmentationResult> {
+  let progress: Progress | undefined;
+  for (;;) {
+    const next = await events.next();
+    if (next.done) {
+      progress?.end();
+      return next.value;
+    }
+    const event = next.value;
+    if (event.kind === "update") {
+      progress ??= new Progress(output, event.of, "updates", event.update - 1);
+      progress.update(event.update);
+    }
+    if (event.kind === "broken") output.warning(`left out: ${event.text}`);
+    if (event.kind === "notice") output.notice(event.text);
   }
 }
 
