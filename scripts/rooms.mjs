@@ -101,6 +101,11 @@ export const rooms = [
     imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints"],
   },
   {
+    room: "cli/evaluation/maps",
+    holds: "pictures and page of attention and patch features",
+    imports: ["engine/*", "models/*", "refiner/*"],
+  },
+  {
     room: "cli/evaluation",
     holds: "what the commands of evaluation share",
     imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/checkpoints", "cli/runs"],

@@ -17,8 +17,8 @@ import {
   pathsOf,
   writeAttention,
   writePrincipal,
-} from "../evaluation/map_files.ts";
-import { type MapPageImage, mostShown, pageImage, sharesOnPatches } from "../evaluation/map_page.ts";
+} from "../evaluation/maps/map_files.ts";
+import { type MapPageImage, mostShown, pageImage, sharesOnPatches } from "../evaluation/maps/map_page.ts";
 import { openAllImages } from "../evaluation/open_all_images.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";

@@ -1,9 +1,9 @@
 import { mkdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
-import { hostTensor, memorySink, writeNpy } from "../../engine/files/index.ts";
-import { checkWritePath, writeBytesAtomic } from "../../engine/platform/files_node.ts";
-import { encodePng, type RgbImage } from "../../refiner/data/index.ts";
-import { type AttentionMap, enlargedMap, greyLevels, type PictureSize } from "../../refiner/evaluation/index.ts";
+import { hostTensor, memorySink, writeNpy } from "../../../engine/files/index.ts";
+import { checkWritePath, writeBytesAtomic } from "../../../engine/platform/files_node.ts";
+import { encodePng, type RgbImage } from "../../../refiner/data/index.ts";
+import { type AttentionMap, enlargedMap, greyLevels, type PictureSize } from "../../../refiner/evaluation/index.ts";
 
 /** Longest name that is made of an image's. */
 const longestName = 80;

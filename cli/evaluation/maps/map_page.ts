@@ -1,7 +1,7 @@
-import type { RgbImage } from "../../refiner/data/index.ts";
-import { type AttentionMap, enlargedMap, greyLevels, type PictureSize } from "../../refiner/evaluation/index.ts";
-import type { AttentionReport, ReportPicture } from "../../refiner/report/index.ts";
-import { pngDataUrl } from "../../refiner/report/report_node.ts";
+import type { RgbImage } from "../../../refiner/data/index.ts";
+import { type AttentionMap, enlargedMap, greyLevels, type PictureSize } from "../../../refiner/evaluation/index.ts";
+import type { AttentionReport, ReportPicture } from "../../../refiner/report/index.ts";
+import { pngDataUrl } from "../../../refiner/report/report_node.ts";
 import { headOf } from "./map_files.ts";
 
 export type MapPageImage = AttentionReport["images"][number];
