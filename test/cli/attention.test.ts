@@ -11,7 +11,7 @@ import { attentionMaps } from "../../refiner/evaluation/index.ts";
 import { testDevice } from "../device.ts";
 import { randomEncoder } from "../models/random_encoder.ts";
 import { runPython } from "../python.ts";
-import { temporaryFolder } from "./run_command.ts";
+import { run, temporaryFolder } from "./run_command.ts";
 import { start } from "./small_run.ts";
 
 const device = await testDevice();
@@ -47,12 +47,12 @@ beforeAll(async () => {
 });
 
 const given = () => ["--weights", at("encoder.safetensors"), "--workers", "0"];
-const ended = (...args: readonly string[]) => start("attention", ...args).ended;
 
 describe("mimrefine attention", () => {
   it("writes maps that another program reads, at the size of the image", { timeout: 240_000 }, async (context) => {
     const images = [at("<b>&'one.png"), at("more"), at("two.png")];
-    const { code, out, err } = await ended(
+    const { code, out, err } = await start(
+      "attention",
       ...images,
       ...given(),
       "--out",
@@ -61,7 +61,7 @@ describe("mimrefine attention", () => {
       "1",
       "--values",
       "--json",
-    );
+    ).ended;
     expect([code, err.includes("error:") ? err : ""]).toEqual([0, ""]);
     expect(out.trimEnd().split("\n")).toHaveLength(1);
     const line = JSON.parse(out);
@@ -139,7 +139,7 @@ print(json.dumps(found))`;
   });
 
   it("gives what the library gives", { timeout: 120_000 }, async () => {
-    const { code } = await ended(at("two.png"), ...given(), "--out", at("same"), "--values", "--maps", "attention");
+    const { code } = await run("attention", at("two.png"), ...given(), "--out", at("same"), "--values", "--maps", "attention");
     expect(code).toBe(0);
     expect(await readdir(at("same/two"))).not.toContain("pca.png");
     const bytes = await readFile(at("same/two/weights.npy"));
@@ -158,26 +158,26 @@ print(json.dumps(found))`;
 
   it("takes a size, finer grids, and keeps what is there", { timeout: 240_000 }, async () => {
     const args = [at("two.png"), ...given(), "--out", at("large"), "--size", "100", "--image-size", "32"];
-    const first = await ended(...args, "--json");
+    const first = await run("attention", ...args, "--json");
     expect(first.code).toBe(0);
     expect(JSON.parse(first.out).images).toMatchObject([{ width: 100, height: 53, grid: [8, 8] }]);
-    const again = await ended(...args);
+    const again = await run("attention", ...args);
     expect([again.code, again.err]).toEqual([1, expect.stringMatching(/head-0\.png exists|mean\.png exists/)]);
-    expect((await ended(...args, "--force")).code).toBe(0);
+    expect((await run("attention", ...args, "--force")).code).toBe(0);
   });
 
   it("says what to do without a class token, without a block, and with an image that is none", {
     timeout: 240_000,
   }, async () => {
     const bare = ["--weights", at("bare.safetensors"), "--workers", "0", "--out", at("bare")];
-    const refused = await ended(at("two.png"), ...bare);
+    const refused = await run("attention", at("two.png"), ...bare);
     expect([refused.code, refused.err]).toEqual([2, expect.stringMatching(/no class token.*--maps pca/)]);
-    expect((await ended(at("two.png"), ...bare, "--maps", "pca")).code).toBe(0);
+    expect((await run("attention", at("two.png"), ...bare, "--maps", "pca")).code).toBe(0);
     expect(await readdir(at("bare/two"))).toEqual(["pca.png"]);
-    const block = await ended(at("two.png"), ...given(), "--out", at("none"), "--block", "3");
+    const block = await run("attention", at("two.png"), ...given(), "--out", at("none"), "--block", "3");
     expect([block.code, block.err]).toEqual([1, expect.stringMatching(/block 3 does not exist; choose from 0 … 2/)]);
     await writeFile(at("no.png"), (await readFile(at("two.png"))).subarray(0, 60));
-    const broken = await ended(at("no.png"), ...given(), "--out", at("none"));
+    const broken = await run("attention", at("no.png"), ...given(), "--out", at("none"));
     expect([broken.code, broken.err]).toEqual([1, expect.stringMatching(/no\.png/)]);
   });
 });

@@ -23,13 +23,13 @@ const resultSchema = z.strictObject({
   out: z.string(),
 });
 
-/** Two updates per stage on 128 digits. */
+/** Two updates per stage on 64 digits. */
 const tiny = {
   name: "short",
   config: refineConfig(
     {
       ...demoSchedule("short", 0).config,
-      batch: 64,
+      batch: 32,
       queueLength: 64,
       stage2Epochs: 1,
       stage3Epochs: 1,
@@ -37,7 +37,7 @@ const tiny = {
     },
     "small",
   ),
-  trainImages: 128,
+  trainImages: 64,
   testImages: 32,
 } as const;
 
@@ -113,7 +113,7 @@ describe("demo", () => {
     const text = out.join("");
     expect(text.trimEnd().split("\n")).toHaveLength(1);
     const { metrics, images } = resultSchema.parse(JSON.parse(text));
-    expect(images).toBe(128);
+    expect(images).toBe(64);
     expect(metrics.before.knn).toHaveLength(6);
     expect(metrics.afterStage2.knn).toEqual(metrics.before.knn);
     expect(metrics.after.knn).toHaveLength(6);

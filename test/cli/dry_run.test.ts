@@ -1,24 +1,40 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { Device, PlanningDevice } from "../../engine/index.ts";
+import { vitConfig } from "../../models/index.ts";
+import { dryRun, gpuPlanningDevice } from "../../refiner/methods/refine/dry_run.ts";
+import { refineConfig } from "../../refiner/methods/refine/refine_config.ts";
+import { testDevice } from "../device.ts";
 import { run } from "./run_command.ts";
 
+const device = await testDevice();
 const minutes = 60_000;
 
 describe("refine --dry-run", () => {
-  it("fits the published recipe for L/16 into 24 GB by micro-batches, without any file", {
+  it("fits the published recipe for L/16 into 24 GB by micro-batches, without any file and without allocating", {
     timeout: 5 * minutes,
   }, async () => {
+    const created = vi.spyOn(Device.prototype, "createBuffer");
     const { code, out } = await run("refine", "--preset", "mae_l16", "--dry-run", "--memory", "24GB", "--json");
     expect(code).toBe(0);
     const { fits, changes, memory } = JSON.parse(out);
     expect([fits, memory]).toEqual([false, 24e9]);
-    const [{ change, plan }] = changes;
+    const onTheDevice = created.mock.contexts.filter((one) => !(one instanceof PlanningDevice));
+    expect(onTheDevice).toHaveLength(0);
+    created.mockRestore();
+    const [{ change, plan }, half] = changes;
     expect(change).toEqual({ microBatch: expect.any(Number) });
     const { total, ...kinds } = plan.memory;
     expect(total).toBeLessThanOrEqual(24e9);
     expect(Object.values<number>(kinds).reduce((sum, bytes) => sum + bytes)).toBe(total);
+    // Beside it stands the same in f16, where twice the images fit at once.
+    expect(half.change).toEqual({ precision: "f16", microBatch: 2 * change.microBatch });
+    expect(half.plan.memory.total).toBeLessThanOrEqual(24e9);
+    const doubled = refineConfig({ microBatch: 2 * change.microBatch }, "mae_l16");
+    const larger = dryRun(gpuPlanningDevice(device), vitConfig("l16"), doubled, 1_281_167, 3);
+    expect(larger.memory.total).toBeGreaterThan(24e9);
     const settled = ["--micro-batch", String(change.microBatch)];
     const { out: text } = await run("refine", "--preset", "mae_l16", "--dry-run", "--memory", "24GB", ...settled);
     expect(text).toMatch(/^fits into 24\.0 GB/m);
@@ -27,7 +43,8 @@ describe("refine --dry-run", () => {
   it("takes the encoder from a preset that a settings file names", { timeout: 5 * minutes }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "mimrefine-dry-run-"));
     const file = join(folder, "settings.yaml");
-    await writeFile(file, "preset: mae_l16\nbatch: 64\nqueueLength: 1024\nlocalViews: 2\n");
+    const quick = "heads: [last]\nlocalViews: 0\nfrozenShare: 0.9\n"; // the fewest dispatches to plan
+    await writeFile(file, `preset: mae_l16\nbatch: 64\nqueueLength: 1024\n${quick}`);
     const { code, out } = await run("refine", "--config", file, "--dry-run");
     await rm(folder, { recursive: true });
     expect([code, out]).toEqual([0, expect.stringMatching(/encoder +303\.1 M parameters/)]);

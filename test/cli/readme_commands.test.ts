@@ -81,8 +81,9 @@ describe.each(await commandLines())("the README's line %s", (line) => {
     const { command } = commandOf(line);
     const given = line.split(" ");
     const more = cheaper.find(([start]) => line.startsWith(start))?.[1].split(" ") ?? [];
-    const untuned = command.options.some(({ long }) => long === "--no-tune") ? ["--no-tune"] : [];
-    const { code, err } = await here(...given, ...more, ...untuned);
+    const has = (option: string) => command.options.some(({ long }) => long === option);
+    const quick = [...(has("--no-tune") ? ["--no-tune"] : []), ...(has("--workers") ? ["--workers", "0"] : [])];
+    const { code, err } = await here(...given, ...more, ...quick);
     expect([code, err], "give its files in this test, or its options in the table of cheaper ones").toEqual([
       0,
       expect.not.stringContaining("error:"),

@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../engine/files/index.ts";
 import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
 import { openEncoder, writeEncoder } from "../../models/checkpoints/index.ts";
+import { run } from "./run_command.ts";
 import { checkpoints, cli, type Ended, smallFolder, smallSettings, start, startProgram } from "./small_run.ts";
 
 const at = await smallFolder();
@@ -57,7 +58,7 @@ describe("--force", () => {
       ["--images", at("missing")],
       [...images(), "--batch", "81"],
     ]) {
-      const { code } = await start("refine", ...weights(), ...wrong, "--out", at("kept"), "--force").ended;
+      const { code } = await run("refine", ...weights(), ...wrong, "--out", at("kept"), "--force");
       expect([code, await filesOf(at("kept"))]).toEqual([1, before]);
     }
   });
@@ -65,8 +66,7 @@ describe("--force", () => {
   it("starts over, and nothing of the old run is left", { timeout: 2 * minute }, async () => {
     await cp(at("run"), at("again"), { recursive: true });
     const epochs = ["--stage2-epochs", "0.4", "--stage3-epochs", "0", "--no-evaluate", "--force"];
-    const { code } = await start("refine", ...weights(), ...images(), "--out", at("again"), ...smallSettings, ...epochs)
-      .ended;
+    const { code } = await run("refine", ...weights(), ...images(), "--out", at("again"), ...smallSettings, ...epochs);
     expect([code, await checkpoints(at("again"))]).toEqual([0, ["000000001.safetensors", "000000002.safetensors"]]);
     expect((await readFile(at("again/metrics.jsonl"), "utf8")).trimEnd().split("\n")).toHaveLength(2);
   });
@@ -75,7 +75,7 @@ describe("--force", () => {
 describe("a resumed run", () => {
   it("names each setting that differs", { timeout: minute }, async () => {
     const changed = ["--batch", "8", "--temperature", "0.3", "--top-k", "4"];
-    const { code, err } = await start("refine", "--resume", at("run"), ...changed).ended;
+    const { code, err } = await run("refine", "--resume", at("run"), ...changed);
     expect(code).toBe(2);
     for (const change of ["batch (was 16, now 8)", "temperature (was 0.2, now 0.3)"]) expect(err).toContain(change);
     expect(err).not.toContain("topK");
@@ -83,13 +83,13 @@ describe("a resumed run", () => {
   });
 
   it("compares the settings of a preset, too", { timeout: minute }, async () => {
-    const { code, err } = await start("refine", "--resume", at("run"), "--preset", "mae_l16").ended;
+    const { code, err } = await run("refine", "--resume", at("run"), "--preset", "mae_l16");
     expect([code, /heads \(was .*now /.test(err)]).toEqual([2, true]);
   });
 
   it("goes on with a changed setting when it is told to", { timeout: 2 * minute }, async () => {
     const longer = ["--stage3-epochs", "2", "--override", "--json", "--no-evaluate"];
-    const { code } = await start("refine", "--resume", at("run"), ...longer).ended;
+    const { code } = await run("refine", "--resume", at("run"), ...longer);
     expect(code).toBe(0);
     expect((await checkpoints(at("run"))).at(-1)).toBe("000000015.safetensors");
   });
@@ -104,45 +104,38 @@ describe("weights that need options", () => {
     const parameters = new Map([...encoder.parameters].filter(([name]) => name !== "norm.bias"));
     await writeFileAtomic(at("part.safetensors"), (sink) => writeEncoder(sink, { config: encoder.config, parameters }));
     await checkpoint.close();
-    const run = ["refine", "--weights", at("part.safetensors"), ...images(), "--out", at("part"), ...smallSettings];
-    const refused = await start(...run, ...settings).ended;
+    const begin = ["refine", "--weights", at("part.safetensors"), ...images(), "--out", at("part"), ...smallSettings];
+    const refused = await run(...begin, ...settings);
     expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/part\.safetensors: .*--allow-missing/)]);
-    const { code } = await start(...run, ...settings, "--allow-missing").ended;
+    const { code } = await run(...begin, ...settings, "--allow-missing");
     expect(code).toBe(0);
     expect(JSON.parse(await readFile(at("part/config.json"), "utf8"))).toMatchObject({ allowMissing: true });
-    const resumed = await start("refine", "--resume", at("part"), "--no-evaluate").ended;
+    const resumed = await run("refine", "--resume", at("part"), "--no-evaluate");
     expect([resumed.code, resumed.err]).toEqual([0, expect.stringContaining("missing 1 parameter: norm.bias")]);
   });
 });
 
 describe("a new run", () => {
   it("takes the seed of a settings file", { timeout: minute }, async () => {
+    const widths = "projectorWidth: 16\npredictorWidth: 16\noutputWidth: 8\n";
     await writeFile(
       at("settings.yaml"),
-      "seed: 7\nbatch: 16\nheads: [last]\nqueueLength: 64\ntopK: 4\nlocalViews: 0\n",
+      `seed: 7\nbatch: 16\nheads: [last]\nqueueLength: 64\ntopK: 4\nlocalViews: 0\n${widths}`,
     );
     const epochs = ["--stage2-epochs", "0.2", "--stage3-epochs", "0", "--no-evaluate"];
-    const { code } = await start(
-      "refine",
-      ...weights(),
-      ...images(),
-      "--config",
-      at("settings.yaml"),
-      ...epochs,
-      "--out",
-      at("seeded"),
-    ).ended;
+    const given = ["--config", at("settings.yaml"), ...epochs, "--out", at("seeded")];
+    const { code } = await run("refine", ...weights(), ...images(), ...given);
     expect(code).toBe(0);
     expect(JSON.parse(await readFile(at("seeded/config.json"), "utf8")).settings.seed).toBe(7);
   });
 
   it.each(["weights.safetensors", "weights.safetensors/run"])("is refused where a file stands: %s", async (out) => {
-    const { code, err } = await start("refine", ...weights(), ...images(), "--out", at(out)).ended;
+    const { code, err } = await run("refine", ...weights(), ...images(), "--out", at(out));
     expect([code, err]).toEqual([2, expect.stringContaining("a file stands there or on the way; give a folder")]);
   });
 
   it("leaves nothing behind when its settings do not fit the data", { timeout: minute }, async () => {
-    const { code, err } = await start("refine", ...weights(), ...images(), "--batch", "81", "--out", at("none")).ended;
+    const { code, err } = await run("refine", ...weights(), ...images(), "--batch", "81", "--out", at("none"));
     expect([code, /80 images are less than one batch of 81; use a batch of at most 80/.test(err)]).toEqual([1, true]);
     await expect(readFile(at("none/config.json"))).rejects.toThrow(/ENOENT/);
   });
@@ -152,7 +145,7 @@ describe("a new run", () => {
     ["no YAML", "a: [1\n", /cannot be read as YAML/],
   ])("refuses a settings file with %s", { timeout: minute }, async (_, text, message) => {
     await writeFile(at("wrong.yaml"), text);
-    const { code, err } = await start("refine", ...weights(), ...images(), "--config", at("wrong.yaml")).ended;
+    const { code, err } = await run("refine", ...weights(), ...images(), "--config", at("wrong.yaml"));
     expect([code, message.test(err)]).toEqual([2, true]);
   });
 });
@@ -161,18 +154,18 @@ it("keeps the old checkpoint when the disk is full, says so, and goes on when th
   timeout: 4 * minute,
 }, async () => {
   const out = at("full");
-  const run = (...args: readonly string[]) => startProgram(process.execPath, [...args, "--no-evaluate"]).ended;
+  const started = (...args: readonly string[]) => startProgram(process.execPath, [...args, "--no-evaluate"]).ended;
   const first = [...weights(), ...images(), "--out", out, ...smallSettings];
-  expect((await run(cli, "refine", ...first, "--stage2-epochs", "0.6", "--stage3-epochs", "0")).code).toBe(0);
+  expect((await started(cli, "refine", ...first, "--stage2-epochs", "0.6", "--stage3-epochs", "0")).code).toBe(0);
   const before = await checkpoints(out);
   const bytes = await readFile(`${out}/checkpoints/${before.at(-1)}`);
   const longer = [cli, "refine", "--resume", out, "--stage2-epochs", "1", "--override"];
   const fullDisk = fileURLToPath(new URL("./full_disk.mjs", import.meta.url));
-  const full = await run("--import", fullDisk, ...longer);
+  const full = await started("--import", fullDisk, ...longer);
   expect([full.code, full.err]).toEqual([1, expect.stringMatching(/what was written before is intact/)]);
   expect(await checkpoints(out)).toEqual(before);
   expect(Buffer.compare(await readFile(`${out}/checkpoints/${before.at(-1)}`), bytes)).toBe(0);
-  expect((await run(...longer)).code).toBe(0);
+  expect((await started(...longer)).code).toBe(0);
 });
 
 it.skipIf(process.platform === "win32")(

@@ -10,7 +10,7 @@ import { encodePng, readPngIndices } from "../../../refiner/data/index.ts";
 import { evaluationDataSchema } from "../../../refiner/report/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
-import { temporaryFolder } from "../run_command.ts";
+import { run, temporaryFolder } from "../run_command.ts";
 import { start, waitForUpdates } from "../small_run.ts";
 
 const device = await testDevice();
@@ -182,7 +182,7 @@ describe("evaluate segment", () => {
 
   it("names what does not fit: sizes, labels, folders, options", { timeout: 200_000 }, async () => {
     const refused = async (args: readonly string[], status: number, text: RegExp) => {
-      const { code, err } = await ended(...args);
+      const { code, err } = await run(...args);
       expect(err).toMatch(text);
       expect(code).toBe(status);
     };

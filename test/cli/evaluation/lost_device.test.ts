@@ -7,7 +7,8 @@ import { saveClassifier } from "../../../models/checkpoints/index.ts";
 import { Classifier, vitConfig } from "../../../models/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
-import { cli, smallFolder, start, startProgram } from "../small_run.ts";
+import { run } from "../run_command.ts";
+import { cli, smallFolder, startProgram } from "../small_run.ts";
 
 const at = await smallFolder();
 const inputs = (images = "images-idx3-ubyte") => [
@@ -66,7 +67,7 @@ describe("an evaluation whose device is lost", () => {
     const embedded = (out: string) => ["embed", ...inputs(), "--out", at(out)];
     const lost = await losing("2", ...embedded("lost.npy"));
     expect([lost.code, lost.err]).toEqual([0, expect.stringContaining("going on from the beginning on a new device")]);
-    expect((await start(...embedded("straight.npy")).ended).code).toBe(0);
+    expect((await run(...embedded("straight.npy"))).code).toBe(0);
     for (const file of [".npy", ".npy.files.tsv"])
       expect(await readFile(at(`lost${file}`), "base64")).toBe(await readFile(at(`straight${file}`), "base64"));
   });
@@ -81,7 +82,7 @@ describe("an evaluation whose device is lost", () => {
     const predicted = ["predict", at("images-idx3-ubyte"), "--weights", at("classifier.safetensors")];
     const lost = await losing("4", ...predicted);
     expect([lost.code, lost.err]).toEqual([0, expect.stringContaining("going on from the beginning on a new device")]);
-    expect(lost.out).toBe((await start(...predicted).ended).out);
+    expect(lost.out).toBe((await run(...predicted)).out);
   });
 
   it("attention draws the same maps", { timeout: 120_000 }, async () => {
@@ -95,7 +96,7 @@ describe("an evaluation whose device is lost", () => {
     ];
     const lost = await losing("5", ...drawn("maps-lost"));
     expect([lost.code, lost.err]).toEqual([0, expect.stringContaining("going on from the beginning on a new device")]);
-    expect((await start(...drawn("maps")).ended).code).toBe(0);
+    expect((await run(...drawn("maps"))).code).toBe(0);
     for (const file of ["27/mean.png", "27/pca.png", "0/head-1.png"])
       expect(await readFile(at(`maps-lost/${file}`), "base64")).toBe(await readFile(at(`maps/${file}`), "base64"));
   });
@@ -113,7 +114,7 @@ async function goesOn(name: string, submits: string, args: readonly string[]): P
   const lost = await losing(submits, ...evaluated("lost"));
   expect([lost.code, lost.code === 0 ? "" : lost.err]).toEqual([0, ""]);
   expect(lost.err).toMatch(/was lost .*; going on from .* on a new device \(try 1 of 3\)/);
-  const straight = await start(...evaluated("straight")).ended;
+  const straight = await run(...evaluated("straight"));
   expect(straight.code).toBe(0);
   const receipt = (out: string) => readFile(at(`${name}-${out}/receipt.json`), "utf8");
   expect(await receipt("lost")).toBe(await receipt("straight"));

@@ -37,9 +37,9 @@ beforeAll(async () => {
 });
 
 const search = () =>
-  `search ${at("images-idx3-ubyte")} --index ${at("index.safetensors")} --weights ${at("weights.safetensors")} -k ${rows} --json -q`;
+  `search ${at("images-idx3-ubyte")} --index ${at("index.safetensors")} --weights ${at("weights.safetensors")} -k ${rows} --json -q --no-tune`;
 const embed = (maxBad: number) =>
-  `embed --weights ${at("weights.safetensors")} --images ${at("broken")} --out ${at("none.npy")} --force --max-bad ${maxBad}`;
+  `embed --weights ${at("weights.safetensors")} --images ${at("broken")} --out ${at("none.npy")} --force --no-tune --max-bad ${maxBad}`;
 
 describe("a reader that sleeps first gets everything", { timeout: 3 * minute }, () => {
   it("inspect --json", async () => {
@@ -82,7 +82,7 @@ describe("a reader that goes away", { timeout: 3 * minute }, () => {
 
   it("does not end a command that writes a file", async () => {
     const out = at("written.npy");
-    const line = `mimrefine embed --weights ${at("weights.safetensors")} --images ${at("images-idx3-ubyte")} --out ${out} 2> >(exec true) | true; echo "\${PIPESTATUS[0]}"; ls ${out}.files.tsv`;
+    const line = `mimrefine embed --weights ${at("weights.safetensors")} --images ${at("images-idx3-ubyte")} --out ${out} --no-tune 2> >(exec true) | true; echo "\${PIPESTATUS[0]}"; ls ${out}.files.tsv`;
     expect(await shell(line)).toBe(`0\n${out}.files.tsv\n`);
   });
 });

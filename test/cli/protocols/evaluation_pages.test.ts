@@ -9,7 +9,7 @@ import { evaluationDataSchema } from "../../../refiner/report/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
 import { runPython } from "../../python.ts";
-import { temporaryFolder } from "../run_command.ts";
+import { run, temporaryFolder } from "../run_command.ts";
 import { start } from "../small_run.ts";
 
 const device = await testDevice();
@@ -42,7 +42,7 @@ beforeAll(async () => {
 });
 
 const evaluateOf = (weights: string, protocol: string, ...more: readonly string[]) =>
-  start("evaluate", protocol, "--weights", at(weights), "--images", at("images"), "--workers", "0", ...more).ended;
+  run("evaluate", protocol, "--weights", at(weights), "--images", at("images"), "--workers", "0", ...more);
 const evaluate = (protocol: string, ...more: readonly string[]) => evaluateOf("1.safetensors", protocol, ...more);
 const page = (folder: string) => readFile(at(`${folder}/report.html`), "utf8");
 
@@ -106,7 +106,7 @@ print(json.dumps([sum(Image.open(io.BytesIO(base64.b64decode(src.split(",")[1]))
     expect([again.code, again.out.trim()]).toEqual([0, at("knn/report.html")]);
     expect(await page("knn")).toBe(html);
     await writeFile(at("knn/evaluation_data.json"), '{"curve":[{"clusters":-1,"inertia":1}]}');
-    const damaged = await start("report", at("knn")).ended;
+    const damaged = await run("report", at("knn"));
     expect([damaged.code, damaged.err]).toEqual([
       2,
       expect.stringMatching(/evaluation_data\.json, curve\.0\.clusters/),
@@ -194,7 +194,7 @@ print(json.dumps([sum(Image.open(io.BytesIO(base64.b64decode(src.split(",")[1]))
     const html = await readFile(at("all.html"), "utf8");
     expect(html).toContain("cluster: scores");
     expect(html).toContain("knn: scores");
-    const none = await start("evaluate", "compare", at("cluster"), at("knn")).ended;
+    const none = await run("evaluate", "compare", at("cluster"), at("knn"));
     expect([none.code, none.err]).toEqual([2, expect.stringMatching(/protocol \("cluster" and "knn"\)/)]);
     expect(await readdir(at("cluster"))).toEqual(expect.arrayContaining(["receipt.json", "report.html"]));
   });

@@ -6,7 +6,8 @@ import { saveEncoder, vitConfig } from "../../../models/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
 import { pictureSide, writePictures } from "../class_pictures.ts";
-import { checkpoints, smallFolder, start } from "../small_run.ts";
+import { type CommandResult, run } from "../run_command.ts";
+import { checkpoints, type Ended, smallFolder, start } from "../small_run.ts";
 
 const at = await smallFolder();
 const device = await testDevice();
@@ -33,14 +34,17 @@ const inputs = [
   "0",
 ];
 
-async function lineOf(...args: readonly string[]): Promise<EvaluationLine> {
-  const { code, out, err } = await start("evaluate", ...args, "--json").ended;
+function parsed({ code, out, err }: CommandResult | Ended): EvaluationLine {
   expect([code, err.includes("error:") ? err : ""]).toEqual([0, ""]);
   return evaluationLineSchema.parse(JSON.parse(out));
 }
 
+const lineOf = async (...args: readonly string[]) => parsed(await run("evaluate", ...args, "--json"));
+/** By the built command. */
+const builtLineOf = async (...args: readonly string[]) => parsed(await start("evaluate", ...args, "--json").ended);
+
 async function failure(...args: readonly string[]): Promise<string> {
-  const { code, err } = await start("evaluate", ...args).ended;
+  const { code, err } = await run("evaluate", ...args);
   expect(code).not.toBe(0);
   return err;
 }
@@ -61,7 +65,7 @@ describe("evaluate lowshot --finetune", () => {
     timeout: 400_000,
   }, async () => {
     const options = ["--shots", "1,2", "--splits", "2", ...quick];
-    const line = await lineOf("lowshot", ...inputs, ...options, "--out", at("straight"));
+    const line = await builtLineOf("lowshot", ...inputs, ...options, "--out", at("straight"));
     const runs = line.details.runs as readonly Run[];
     expect(runs.map(({ shots, split, images, batch, updates }) => [shots, split, images, batch, updates])).toEqual([
       [1, "1", 3, 3, 3],
@@ -83,7 +87,7 @@ describe("evaluate lowshot --finetune", () => {
     await ended;
     const kept = await lines();
     expect(kept).toBeGreaterThan(0);
-    const resumed = await lineOf("lowshot", "--resume", killed);
+    const resumed = await builtLineOf("lowshot", "--resume", killed);
     expect(await lines()).toBe(4);
     expect(resumed.receipt).toEqual(line.receipt);
   });
@@ -137,7 +141,7 @@ describe("evaluate robustness --classifier", () => {
       ["long", learned],
     ] as const) {
       const settings = ["--preset", "small", "--batch", "8", ...views, ...more, "--out", at(name)];
-      const { code, err } = await start("finetune", ...inputs, ...settings).ended;
+      const { code, err } = await run("finetune", ...inputs, ...settings);
       expect([code, code === 0 ? "" : err]).toEqual([0, ""]);
       expect(err).toContain("preset small: mixup 0, cutmix 0, randAugment 0");
     }
@@ -149,16 +153,9 @@ describe("evaluate robustness --classifier", () => {
   }, async () => {
     const predictions = ["--predictions", at("robust.csv"), "--confusion", at("robust-confusion.csv")];
     const given = [...classifier("long"), "--test", at("test"), "--make", "contrast", ...predictions];
-    const line = await lineOf("robustness", ...given);
-    const { out } = await start(
-      "predict",
-      at("test"),
-      "--weights",
-      at("long/classifier.safetensors"),
-      "--out",
-      at("p.csv"),
-      "--json",
-    ).ended;
+    const line = await builtLineOf("robustness", ...given);
+    const weights = at("long/classifier.safetensors");
+    const { out } = await run("predict", at("test"), "--weights", weights, "--out", at("p.csv"), "--json");
     const accuracy = line.receipt.scores.find(({ name }) => name === "accuracy");
     expect(accuracy).toMatchObject({ value: JSON.parse(out).accuracy, images: 18 });
     expect(accuracy?.value).toBeGreaterThan(0.5); // by chance a third

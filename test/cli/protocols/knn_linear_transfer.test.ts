@@ -8,6 +8,7 @@ import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
 import { saveEncoder, vitConfig } from "../../../models/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
+import { run } from "../run_command.ts";
 import { checkpoints, smallFolder, start, waitForUpdates } from "../small_run.ts";
 
 const at = await smallFolder();
@@ -25,7 +26,7 @@ const inputs = (weights = "weights.safetensors") => [
 const short = ["--epochs", "6", "--batch", "16", "--rates", "0.01,0.1,1", "--checkpoint-minutes", "0.00001"];
 
 async function evaluate(...args: readonly string[]) {
-  const { code, out, err } = await start("evaluate", ...args).ended;
+  const { code, out, err } = await run("evaluate", ...args);
   expect([code, err.includes("error:") ? err : ""]).toEqual([0, ""]);
   return { out, err };
 }
@@ -36,29 +37,43 @@ async function lineOf(...args: readonly string[]): Promise<EvaluationLine> {
   return evaluationLineSchema.parse(JSON.parse(out));
 }
 
+/** By the built command. */
+async function builtLineOf(...args: readonly string[]): Promise<EvaluationLine> {
+  const { code, out, err } = await start("evaluate", ...args, "--json").ended;
+  expect([code, err.includes("error:") ? err : ""]).toEqual([0, ""]);
+  expect(out.trimEnd().split("\n")).toHaveLength(1);
+  return evaluationLineSchema.parse(JSON.parse(out));
+}
+
+/** Of the whole first encoder, and of the last block of the other. */
+let knn: EvaluationLine;
+let otherLast: EvaluationLine;
+
 beforeAll(async () => {
   const vit = { patchPixels: 4, width: 24, blocks: 3, heads: 2, channels: 1, heightPixels: 12, widthPixels: 12 };
   const model = randomEncoder(device, vitConfig(vit));
   await writeFileAtomic(at("other.safetensors"), (sink) => saveEncoder(sink, model));
-});
+  const files = ["--predictions", at("knn.csv"), "--confusion", at("knn-confusion.csv"), "--out", at("knn")];
+  knn = await builtLineOf("knn", ...inputs(), "-k", "3", ...files);
+  const last = ["--block", "last", "--out", at("other-last")];
+  otherLast = await lineOf("knn", ...inputs("other.safetensors"), "-k", "3", ...last);
+}, 120_000);
 
 describe("evaluate knn", () => {
   it("gives the numbers of knn, with a receipt and predictions that other programs read", {
     timeout: 180_000,
   }, async () => {
-    const files = ["--predictions", at("knn.csv"), "--confusion", at("knn-confusion.csv"), "--out", at("knn")];
-    const line = await lineOf("knn", ...inputs(), "-k", "3", ...files);
-    const short = await start("knn", ...inputs(), "-k", "3", "--json").ended;
-    expect(line.details.accuracy).toEqual(JSON.parse(short.out).knn);
-    expect(line.receipt).toMatchObject({ protocol: "knn", seed: 0, settings: { k: 3, pool: "cls" } });
-    expect(receiptSchema.parse(JSON.parse(await readFile(at("knn/receipt.json"), "utf8")))).toEqual(line.receipt);
+    const short = await run("knn", ...inputs(), "-k", "3", "--json");
+    expect(knn.details.accuracy).toEqual(JSON.parse(short.out).knn);
+    expect(knn.receipt).toMatchObject({ protocol: "knn", seed: 0, settings: { k: 3, pool: "cls" } });
+    expect(receiptSchema.parse(JSON.parse(await readFile(at("knn/receipt.json"), "utf8")))).toEqual(knn.receipt);
     const read = "import csv,json,sys\nrows=list(csv.DictReader(open(sys.argv[1])))\nprint(json.dumps(rows))";
     const rows: { label: string; prediction: string }[] = JSON.parse(
       (await python("python3", ["-c", read, at("knn.csv")])).stdout,
     );
     expect(rows).toHaveLength(16);
     const right = rows.filter(({ label, prediction }) => label === prediction).length;
-    expect(right / 16).toBeCloseTo(line.receipt.scores[0]?.value ?? Number.NaN, 12);
+    expect(right / 16).toBeCloseTo(knn.receipt.scores[0]?.value ?? Number.NaN, 12);
     const table = (await readFile(at("knn-confusion.csv"), "utf8"))
       .trim()
       .split("\n")
@@ -81,8 +96,7 @@ describe("evaluate knn", () => {
     expect(difference).toMatchObject({ name: "accuracy", how: "paired" });
     expect(difference?.difference).toBeCloseTo(after - before, 12);
     expect(difference?.standardError).toBeGreaterThan(0);
-    const alone = await lineOf("knn", ...inputs("other.safetensors"), "-k", "3", "--block", "last");
-    expect(alone.receipt.scores).toEqual(line.compared?.receipt.scores);
+    expect(otherLast.receipt.scores).toEqual(line.compared?.receipt.scores);
   });
 });
 
@@ -91,12 +105,12 @@ describe("evaluate linear", () => {
     ["fresh views", []],
     ["cached features", ["--cache"]],
   ])("with %s gives the same bytes when it is killed three times", { timeout: 300_000 }, async (name, how) => {
-    const begin = (out: string) => start("evaluate", "linear", ...inputs(), ...short, ...how, "--out", out);
+    const given = ["evaluate", "linear", ...inputs(), ...short, ...how, "--out"];
     const straight = at(`${name}-straight`);
-    expect((await begin(straight).ended).code).toBe(0);
+    expect((await run(...given, straight)).code).toBe(0);
     const killed = at(`${name}-killed`);
     for (const [i, moment] of [2, 7, 12].entries()) {
-      const { child, ended } = i === 0 ? begin(killed) : start("evaluate", "linear", "--resume", killed);
+      const { child, ended } = i === 0 ? start(...given, killed) : start("evaluate", "linear", "--resume", killed);
       await waitForUpdates(child, killed, moment);
       child.kill("SIGKILL");
       await ended;
@@ -113,7 +127,7 @@ describe("evaluate linear", () => {
   });
 
   it("chooses on held-out images by default, says so, and writes what is predicted", { timeout: 180_000 }, async () => {
-    const line = await lineOf("linear", ...inputs(), ...short, "--cache", "--predictions", at("linear.parquet"));
+    const line = await builtLineOf("linear", ...inputs(), ...short, "--cache", "--predictions", at("linear.parquet"));
     expect(line.receipt.selection).toMatchObject({ on: "held-out training images" });
     expect(line.receipt.selection.text).toMatch(/^head and epoch were chosen on 7 held-out training images/);
     expect(line.details).toMatchObject({ heads: 12, images: { train: 57, heldOut: 7, test: 16 } });
@@ -176,13 +190,13 @@ describe("evaluate linear", () => {
     await copyFile(at("weights.safetensors"), weights);
     await evaluate("linear", ...inputs("changing.safetensors"), ...short, "--cache", "--out", out);
     await copyFile(at("other.safetensors"), weights);
-    const refused = await start("evaluate", "linear", "--resume", out).ended;
+    const refused = await run("evaluate", "linear", "--resume", out);
     expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("resume: the weights")]);
   });
 
   it("refuses what cannot be meant", { timeout: 180_000 }, async () => {
     const failing = async (...args: readonly string[]) => {
-      const { code, err } = await start("evaluate", "linear", ...args).ended;
+      const { code, err } = await run("evaluate", "linear", ...args);
       return `${code} ${err}`;
     };
     expect(await failing("--weights", at("weights.safetensors"))).toMatch(/^2 .*--weights and --images are needed/s);
@@ -196,7 +210,7 @@ describe("evaluate linear", () => {
 
 describe("evaluate transfer", () => {
   it("tells accuracies by the number of training images", { timeout: 180_000 }, async () => {
-    const line = await lineOf("transfer", ...inputs(), ...short, "--cache");
+    const line = await builtLineOf("transfer", ...inputs(), ...short, "--cache");
     expect(line.receipt.settings).toMatchObject({ fit: "squash" });
     const [all, , ...groups] = line.receipt.scores;
     expect(groups.map(({ name }) => name)).toEqual(["accuracy, medium"]); // two classes of about 32 images
@@ -206,13 +220,9 @@ describe("evaluate transfer", () => {
 
 describe("evaluate compare", () => {
   it("sets receipts side by side, and refuses those of unequal protocols by name", { timeout: 180_000 }, async () => {
-    const knn = (weights: string, out: string, ...more: string[]) =>
-      evaluate("knn", ...inputs(weights), "-k", "3", ...more, "--out", at(out));
-    await knn("weights.safetensors", "first");
-    await knn("other.safetensors", "second", "--block", "last");
-    await knn("other.safetensors", "third");
+    await evaluate("knn", ...inputs("other.safetensors"), "-k", "3", "--out", at("other"));
     const html = at("comparison.html");
-    const { out } = await evaluate("compare", at("first"), at("third/receipt.json"), "--json", "--out", html);
+    const { out } = await evaluate("compare", at("knn"), at("other/receipt.json"), "--json", "--out", html);
     const text = await readFile(html, "utf8");
     for (const part of [
       "weights.safetensors",
@@ -222,16 +232,16 @@ describe("evaluate compare", () => {
       "points",
     ])
       expect(text).toContain(part);
-    expect((await start("evaluate", "compare", at("first"), at("third"), "--out", html).ended).code).toBe(1);
+    expect((await run("evaluate", "compare", at("knn"), at("other"), "--out", html)).code).toBe(1);
     const { receipts, differences } = JSON.parse(out);
     expect(differences[0][0].difference).toBeCloseTo(receipts[1].scores[0].value - receipts[0].scores[0].value, 12);
     expect(differences[0][0].how).toBe("independent");
-    const refused = await start("evaluate", "compare", at("first"), at("second")).ended;
+    const refused = await run("evaluate", "compare", at("knn"), at("other-last"));
     expect([refused.code, refused.err]).toEqual([
       2,
       expect.stringMatching(/settings\.block \("all" and "last"\) differ/),
     ]);
-    const foreign = await start("evaluate", "compare", at("first"), at("weights.safetensors")).ended;
+    const foreign = await run("evaluate", "compare", at("knn"), at("weights.safetensors"));
     expect([foreign.code, foreign.err]).toEqual([2, expect.stringContaining("is no receipt")]);
   });
 });

@@ -7,7 +7,8 @@ import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
 import { saveEncoder, vitConfig } from "../../../models/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
-import { smallFolder, start } from "../small_run.ts";
+import { type CommandResult, run } from "../run_command.ts";
+import { type Ended, smallFolder, start } from "../small_run.ts";
 
 const at = await smallFolder();
 const device = await testDevice();
@@ -52,14 +53,17 @@ const inputs = (...more: readonly string[]) => [
   ...more,
 ];
 
-async function lineOf(...args: readonly string[]): Promise<EvaluationLine> {
-  const { code, out, err } = await start("evaluate", ...args, "--json").ended;
+function parsed({ code, out, err }: CommandResult | Ended): EvaluationLine {
   expect([code, err.includes("error:") ? err : ""]).toEqual([0, ""]);
   return evaluationLineSchema.parse(JSON.parse(out));
 }
 
+const lineOf = async (...args: readonly string[]) => parsed(await run("evaluate", ...args, "--json"));
+/** By the built command. */
+const builtLineOf = async (...args: readonly string[]) => parsed(await start("evaluate", ...args, "--json").ended);
+
 async function failure(...args: readonly string[]): Promise<string> {
-  const { code, err } = await start("evaluate", ...args).ended;
+  const { code, err } = await run("evaluate", ...args);
   expect(code).not.toBe(0);
   return err;
 }
@@ -74,7 +78,8 @@ interface Run {
 
 describe("evaluate lowshot", () => {
   it("draws the published subsets, averages the splits, and proves the minimum", { timeout: 180_000 }, async () => {
-    const line = await lineOf("lowshot", ...inputs("--test", at("test")), "--shots", "1,2", "--out", at("lowshot"));
+    const fixed = ["lowshot", ...inputs("--test", at("test")), "--shots", "1,2"];
+    const line = await builtLineOf(...fixed, "--out", at("lowshot"));
     const runs = line.details.runs as readonly Run[];
     expect(runs.map(({ shots, split, images }) => [shots, split, images])).toEqual(
       [1, 2].flatMap((shots) => ["1", "2", "3"].map((split) => [shots, split, 3 * shots])),
@@ -89,9 +94,7 @@ describe("evaluate lowshot", () => {
       settings: { block: 2, pool: "cls", penalty: 0.00025, splits: 3 },
     });
     expect(JSON.parse(await readFile(at("lowshot/receipt.json"), "utf8"))).toEqual(line.receipt);
-    expect(await lineOf("lowshot", ...inputs("--test", at("test")), "--shots", "1,2")).toMatchObject({
-      receipt: line.receipt,
-    });
+    expect(await lineOf(...fixed)).toMatchObject({ receipt: line.receipt });
   });
 
   it("takes published lists, and writes the predictions of a single one", { timeout: 180_000 }, async () => {
@@ -122,15 +125,8 @@ describe("evaluate lowshot", () => {
   });
 
   it("says which classes have fewer images than shots", { timeout: 180_000 }, async () => {
-    const { code, err } = await start(
-      "evaluate",
-      "lowshot",
-      ...inputs("--test", at("test")),
-      "--shots",
-      "9",
-      "--splits",
-      "1",
-    ).ended;
+    const given = [...inputs("--test", at("test")), "--shots", "9", "--splits", "1"];
+    const { code, err } = await run("evaluate", "lowshot", ...given);
     expect(code).toBe(0);
     expect(err).toMatch(/3 classes have fewer than 9 training images and give all of them/);
   });
@@ -139,7 +135,7 @@ describe("evaluate lowshot", () => {
 describe("evaluate cluster", () => {
   it("measures clusters of all images against their classes", { timeout: 180_000 }, async () => {
     const files = ["--assignments", at("clusters.csv")];
-    const line = await lineOf("cluster", ...inputs(), "--restarts", "3", ...files);
+    const line = await builtLineOf("cluster", ...inputs(), "--restarts", "3", ...files);
     const names = line.receipt.scores.map(({ name }) => name);
     expect(names.slice(0, 5)).toEqual(["accuracy", "NMI", "AMI", "ARI", "silhouette, clusters"]);
     expect(names).toContain("Davies–Bouldin, classes");
@@ -153,11 +149,8 @@ describe("evaluate cluster", () => {
   });
 
   it("compares two encoders on the test images image by image", { timeout: 180_000 }, async () => {
-    const { code, out } = await start(
-      "evaluate",
-      "cluster",
-      ...inputs("--test", at("test"), "--compare", at("encoder.safetensors")),
-    ).ended;
+    const given = inputs("--test", at("test"), "--compare", at("encoder.safetensors"));
+    const { code, out } = await run("evaluate", "cluster", ...given);
     expect(code).toBe(0);
     expect(out).toMatch(/accuracy\t(\S+)\t\1\t\+0\.0000\t0\.0000/);
   });
@@ -177,7 +170,7 @@ describe("evaluate cluster", () => {
 
 describe("evaluate robustness", () => {
   it("averages all corruptions and severities beside the clean images", { timeout: 180_000 }, async () => {
-    const line = await lineOf("robustness", ...inputs("--test", at("test")), "--corrupted", at("corrupted"));
+    const line = await builtLineOf("robustness", ...inputs("--test", at("test")), "--corrupted", at("corrupted"));
     const corrupted = line.details.corrupted as readonly { accuracy: number; corruption: string; severity: number }[];
     expect(corrupted.map(({ corruption, severity }) => [corruption, severity])).toEqual([
       ["contrast", 1],

@@ -7,10 +7,14 @@ import { saveEncoder, vitConfig } from "../../../models/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
 import { pictureSide, writePictures } from "../class_pictures.ts";
+import { run } from "../run_command.ts";
 import { smallFolder, start } from "../small_run.ts";
 
 const at = await smallFolder();
 const device = await testDevice();
+
+/** Of the encoder. */
+let knn: EvaluationLine;
 
 beforeAll(async () => {
   const size = { channels: 1, heightPixels: pictureSide, widthPixels: pictureSide };
@@ -25,7 +29,8 @@ beforeAll(async () => {
   await writePictures(at, "test", { count: 6, from: 100 });
   await mkdir(at("unlabelled"));
   for (let i = 0; i < 6; i++) await sharp(at(`train/left/left-${i}.png`)).toFile(at(`unlabelled/${i}.png`));
-});
+  knn = await lineOf("knn", ...tested("-k", "3"));
+}, 120_000);
 
 const inputs = (...more: readonly string[]) => [
   ...["--weights", at("encoder.safetensors"), "--images", at("train"), "--workers", "0"],
@@ -34,7 +39,7 @@ const inputs = (...more: readonly string[]) => [
 const tested = (...more: readonly string[]) => inputs("--test", at("test"), ...more);
 
 async function textOf(...args: readonly string[]): Promise<string> {
-  const { code, out, err } = await start("evaluate", ...args).ended;
+  const { code, out, err } = await run("evaluate", ...args);
   expect([code, err.includes("error:") ? err : ""]).toEqual([0, ""]);
   return out;
 }
@@ -43,22 +48,29 @@ async function lineOf(...args: readonly string[]): Promise<EvaluationLine> {
   return evaluationLineSchema.parse(JSON.parse(await textOf(...args, "--json")));
 }
 
+/** By the built command. */
+async function builtLineOf(...args: readonly string[]): Promise<EvaluationLine> {
+  const { code, out, err } = await start("evaluate", ...args, "--json").ended;
+  expect([code, err.includes("error:") ? err : ""]).toEqual([0, ""]);
+  return evaluationLineSchema.parse(JSON.parse(out));
+}
+
 async function failure(...args: readonly string[]): Promise<string> {
-  const { code, err } = await start("evaluate", ...args).ended;
+  const { code, err } = await run("evaluate", ...args);
   expect(code).not.toBe(0);
   return err;
 }
 
 describe("--sensitivity", () => {
   it("stands beside the unchanged number of knn, in text, line and receipt", { timeout: 300_000 }, async () => {
-    const line = await lineOf("knn", ...tested("-k", "3"), "--sensitivity", "--out", at("knn"));
+    const line = await builtLineOf("knn", ...tested("-k", "3"), "--sensitivity", "--out", at("knn"));
     const { sensitivity, ...receipt } = line.receipt;
     expect(sensitivity?.base).toBe(receipt.scores[0]?.value);
     expect(sensitivity?.variants.map(({ setting }) => setting)).toEqual([
       ...["k", "k", "k", "temperature", "temperature", "temperature", "scaling", "scaling"],
       ...["last norm", "pooling", "pooling", "blocks"],
     ]);
-    expect((await lineOf("knn", ...tested("-k", "3"))).receipt).toEqual(receipt);
+    expect(knn.receipt).toEqual(receipt);
     expect(JSON.parse(await readFile(at("knn/receipt.json"), "utf8"))).toEqual(line.receipt);
     const text = await textOf("knn", ...tested("-k", "3"), "--sensitivity");
     const shown = (value: number | undefined) => value?.toFixed(4);
@@ -114,11 +126,10 @@ describe("evaluate labelfree", () => {
 
   it("marks what each score chooses, and sets the labelled best beside it", { timeout: 300_000 }, async () => {
     const more = [...few, "-k", "3", "--checkpoints", at("later.safetensors")];
-    const line = await lineOf("labelfree", ...tested(...more), "--out", at("free"));
+    const line = await builtLineOf("labelfree", ...tested(...more), "--out", at("free"));
     const encoders = line.details.encoders as readonly Encoder[];
     const choices = line.details.choices as readonly Choice[];
     expect(encoders.map(({ name }) => name)).toEqual(["encoder.safetensors", "later.safetensors"]);
-    const knn = await lineOf("knn", ...tested("-k", "3"));
     expect(encoders[0]?.knn).toEqual(knn.details.accuracy);
     const keys = { RankMe: "rankMe", LiDAR: "lidar", "neighbour agreement": "neighbourAgreement" } as const;
     expect(choices).toHaveLength(9); // three scores: the blocks of two encoders, and the encoders
@@ -169,7 +180,7 @@ describe("--preset", () => {
       preset: { name: "paper", sets: { k: 10, kTemperature: 0.07, standardise: true } },
       settings: { k: 10, temperature: 0.1 },
     });
-    const { err } = await start("evaluate", "lowshot", ...tested("--preset", "small", "--shots", "1", "--json")).ended;
+    const { err } = await run("evaluate", "lowshot", ...tested("--preset", "small", "--shots", "1", "--splits", "1"));
     expect(err).toContain("preset small: shots 1/2/5, splits 10, penalty 0.00025");
     const probe = await lineOf("linear", ...tested("--cache", "--epochs", "2", "--rates", "0.1"));
     expect(probe.receipt.preset).toEqual({ name: "small", sets: { batch: 2, epochs: 50 } });

@@ -8,8 +8,8 @@ import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type EvaluationLine, evaluationLineSchema, receiptSchema } from "../../../cli/evaluation/evaluation_line.ts";
 import { zipped } from "../../refiner/vtab/zipped.ts";
-import { run } from "../run_command.ts";
-import { checkpoints, smallFolder, start } from "../small_run.ts";
+import { type CommandResult, run } from "../run_command.ts";
+import { checkpoints, type Ended, smallFolder, start } from "../small_run.ts";
 
 const at = await smallFolder();
 const python = promisify(execFile);
@@ -56,14 +56,16 @@ const tasks = ["--tasks", "svhn,kitti"];
 /** 2 rates with 2 seeds, and 2 final runs, on each task: 12 runs of 4 epochs of 3 or 4 updates. */
 const small = ["--preset", "small", "--learning-rates", "0.02,0.00001", "--epochs", "4", "--batch", "8", "--seed", "5"];
 
-async function evaluate(...args: readonly string[]) {
-  const { code, out, err } = await start("evaluate", "vtab", ...args).ended;
+function succeeded({ code, out, err }: CommandResult | Ended) {
   expect([code, code === 0 ? "" : err]).toEqual([0, ""]);
   return { out, err };
 }
 
-async function lineOf(...args: readonly string[]): Promise<EvaluationLine> {
-  const { out } = await evaluate(...args, "--json");
+const evaluate = async (...args: readonly string[]) => succeeded(await run("evaluate", "vtab", ...args));
+/** By the built command. */
+const built = async (...args: readonly string[]) => succeeded(await start("evaluate", "vtab", ...args).ended);
+
+function parsed({ out }: { readonly out: string }): EvaluationLine {
   expect(out.trimEnd().split("\n")).toHaveLength(1);
   return evaluationLineSchema.parse(JSON.parse(out));
 }
@@ -79,7 +81,7 @@ async function filesOf(out: string): Promise<Record<string, string>> {
 describe("evaluate vtab", () => {
   it("searches, trains on all and tests, and other programs read what it leaves", { timeout: 120_000 }, async () => {
     const files = ["--out", at("all"), "--predictions", at("all.csv")];
-    const line = await lineOf(...inputs(), ...tasks, ...small, ...files);
+    const line = parsed(await built(...inputs(), ...tasks, ...small, ...files, "--json"));
     const { receipt, details } = line;
     expect(receiptSchema.parse(JSON.parse(await readFile(at("all/receipt.json"), "utf8")))).toEqual(receipt);
     expect(receipt.scores.map(({ name }) => name)).toEqual([
@@ -124,25 +126,27 @@ print(json.dumps({"table": table, "runs": {" ".join(k): sum(v) / len(v) for k, v
   it("gives the same bytes when it is killed in a search and in a final run", { timeout: 180_000 }, async () => {
     const long = ["--preset", "small", "--seeds", "1", "--epochs", "8", "--batch", "8"];
     const options = [...inputs(), ...tasks, ...long, "--checkpoint-minutes", "0.00001"];
-    const begin = (out: string) => start("evaluate", "vtab", ...options, "--out", out);
     const killed = at("killed");
     const owner = () => readFile(join(killed, "working/run.txt"), "utf8").catch(() => "");
     const isSaved = async (run: string) =>
       (await owner()).startsWith(run) && (await checkpoints(join(killed, "working"))).length > 0;
     const said: string[] = [];
     for (const run of ["svhn search 0.00025", "kitti final"]) {
-      const { child, ended } = said.length === 0 ? begin(killed) : start("evaluate", "vtab", "--resume", killed);
+      const { child, ended } =
+        said.length === 0
+          ? start("evaluate", "vtab", ...options, "--out", killed)
+          : start("evaluate", "vtab", "--resume", killed);
       while (child.exitCode === null && !(await isSaved(run))) await new Promise((resolve) => setTimeout(resolve, 2));
       child.kill("SIGKILL");
       said.push((await ended).err);
     }
-    const { err } = await evaluate("--resume", killed);
+    const { err } = await built("--resume", killed);
     expect([said[1], err]).toEqual([
       expect.stringMatching(/resumed from checkpoints\/.*run 2 of 6: svhn, search/s),
       expect.stringMatching(/resumed from checkpoints\/.*run 6 of 6: kitti, final/s),
     ]);
     const straight = at("straight");
-    expect((await begin(straight).ended).code).toBe(0);
+    await evaluate(...options, "--out", straight);
     expect(await filesOf(killed)).toEqual(await filesOf(straight));
   });
 
@@ -163,7 +167,7 @@ print(json.dumps({"table": table, "runs": {" ".join(k): sum(v) / len(v) for k, v
     const short = [...tasks, "--learning-rates", "0.02", "--seeds", "1", "--epochs", "1", "--batch", "8"];
     const predicted = ["--predictions", at("both.parquet")];
     const out = ["--out", at("both"), "--compare", at("same.safetensors"), ...predicted];
-    const line = await lineOf(...inputs(), ...short, ...out);
+    const line = parsed(await evaluate(...inputs(), ...short, ...out, "--json"));
     expect(line.receipt.selection.on).toBe("nothing"); // one rate: nothing to search
     expect(line.compared?.differences.map(({ difference, how }) => [difference, how])).toEqual(
       Array.from({ length: 5 }, () => [0, "paired"]),
@@ -175,13 +179,13 @@ print(json.dumps({"table": table, "runs": {" ".join(k): sum(v) / len(v) for k, v
     expect(await readdir(at("both/compared/runs"))).toEqual(await readdir(at("both/runs")));
     await zipped(at("vtab-1k.zip"), at("tasks"), "vtab-1k");
     const archived = ["--weights", at("weights.safetensors"), "--images", at("vtab-1k.zip"), "--workers", "0"];
-    const fromArchive = await lineOf(...archived, ...short);
+    const fromArchive = parsed(await evaluate(...archived, ...short, "--json"));
     expect(fromArchive.receipt.scores).toEqual(line.receipt.scores);
     expect(fromArchive.receipt.settings).toEqual(line.receipt.settings);
-    await lineOf(...inputs(), ...short, "--layer-decay", "0.5", "--out", at("other"));
-    const refused = await start("evaluate", "compare", at("both"), at("other")).ended;
+    await evaluate(...inputs(), ...short, "--layer-decay", "0.5", "--out", at("other"));
+    const refused = await run("evaluate", "compare", at("both"), at("other"));
     expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("settings.layerDecay (0.75 and 0.5)")]);
-    const resumed = await start("evaluate", "vtab", "--resume", at("other"), "--layer-decay", "0.6").ended;
+    const resumed = await run("evaluate", "vtab", "--resume", at("other"), "--layer-decay", "0.6");
     expect([resumed.code, resumed.err]).toEqual([2, expect.stringContaining("layerDecay")]);
   });
 

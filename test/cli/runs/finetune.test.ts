@@ -1,13 +1,20 @@
 import { execFileSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
-import { checkpoints, smallFolder, start, waitForUpdates } from "../small_run.ts";
+import { beforeAll, describe, expect, it } from "vitest";
+import { run as runHere } from "../run_command.ts";
+import { checkpoints, type Ended, smallFolder, start, waitForUpdates } from "../small_run.ts";
 
 const at = await smallFolder();
 const inputs = () => ["--weights", at("weights.safetensors"), "--images", at("images-idx3-ubyte")];
 const settings = "--batch 16 --epochs 3 --warmup 1 --drop-path 0.4 --learning-rate 0.01 --seed 3".split(" ");
 const run = (...args: readonly string[]) => start(...args).ended;
+const begin = (out: string) => start("finetune", ...inputs(), "--out", out, ...settings, "--data-set", "imagenet");
+let trained: Ended;
+
+beforeAll(async () => {
+  trained = await begin(at("tested")).ended;
+}, 120_000);
 
 /** What Python's own readers make of files: a judge that shares no code with what wrote them. */
 function python(script: string, ...args: readonly string[]): unknown {
@@ -40,7 +47,6 @@ print(json.dumps({"keys": sorted(rows[0]), "images": len(rows), "best": [row["cl
 describe("finetune and predict", () => {
   it("leave a classifier, tests of every epoch, and classes that other tools read", { timeout: 300_000 }, async () => {
     const out = at("tested");
-    const trained = await run("finetune", ...inputs(), "--out", out, ...settings, "--data-set", "imagenet");
     expect(trained.err).not.toContain("error");
     expect(trained.code).toBe(0);
     expect(trained.out).toMatch(/top-1 after the last epoch: [\d.]+ % of 16 test images/);
@@ -84,12 +90,12 @@ describe("finetune and predict", () => {
       ordered: true,
     });
     expect(
-      (await run("predict", at("images-idx3-ubyte"), "--weights", weights, "--top", "1", "--out", list)).code,
+      (await runHere("predict", at("images-idx3-ubyte"), "--weights", weights, "--top", "1", "--out", list)).code,
     ).toBe(0);
     const objects = python(jsonl, list);
     expect(objects).toMatchObject({ keys: ["classes", "path"], images: 80 });
     expect(objects).toHaveProperty("best", (rows as { best: unknown }).best);
-    const printed = await run("predict", at("images-idx3-ubyte"), "--weights", weights);
+    const printed = await runHere("predict", at("images-idx3-ubyte"), "--weights", weights);
     expect(printed.out).toBe(await readFile(table, "utf8"));
     expect(printed.err).toMatch(/top-1: [\d.]+ % of 80 images whose class is known/);
   });
@@ -108,20 +114,19 @@ describe("finetune and predict", () => {
         /the settings differ from those of the run: attentionHeads \(was undefined, now 4\)/,
       ],
     ] as const)
-      expect(await run("finetune", "--resume", out, ...given)).toMatchObject({
+      expect(await runHere("finetune", "--resume", out, ...given)).toMatchObject({
         code: 2,
         err: expect.stringMatching(message),
       });
     const path = join(out, "config.json");
     await writeFile(path, (await readFile(path, "utf8")).replace('"learningRate": 0.01', '"learningRate": 0.03'));
-    const edited = await run("finetune", "--resume", out);
+    const edited = await runHere("finetune", "--resume", out);
     expect(edited).toMatchObject({ code: 2, err: expect.stringMatching(/config\.json is not as the run wrote it/) });
   });
 
   it("go on after a kill with the tests that were made", { timeout: 300_000 }, async () => {
-    const [straight, killed] = [at("straight"), at("killed")];
-    const begin = (out: string) => start("finetune", ...inputs(), "--out", out, ...settings);
-    expect((await begin(straight).ended).code).toBe(0);
+    const [straight, killed] = [at("tested"), at("killed")];
+    expect(trained.code).toBe(0);
     const { child, ended } = begin(killed);
     await waitForUpdates(child, killed, 8);
     child.kill("SIGKILL");
@@ -138,23 +143,32 @@ describe("finetune and predict", () => {
 
   it("say what is wrong with their input", { timeout: 120_000 }, async () => {
     const encoder = at("weights.safetensors");
-    const noHead = await run("predict", at("images-idx3-ubyte"), "--weights", encoder);
+    const noHead = await runHere("predict", at("images-idx3-ubyte"), "--weights", encoder);
     expect([noHead.code, noHead.err]).toEqual([1, expect.stringContaining("says nothing of classes")]);
     const ones = at("one-class.csv");
     await writeFile(ones, "path,label\na.png,x\nb.png,x\n");
-    const oneClass = await run("finetune", "--weights", encoder, "--images", ones, "--no-evaluate", "--out", at("x"));
+    const oneClass = await runHere(
+      "finetune",
+      "--weights",
+      encoder,
+      "--images",
+      ones,
+      "--no-evaluate",
+      "--out",
+      at("x"),
+    );
     expect([oneClass.code, oneClass.err]).toEqual([1, expect.stringContaining("all images are of one class (x)")]);
-    const odd = await run("finetune", ...inputs(), "--batch", "15", "--out", at("x"));
+    const odd = await runHere("finetune", ...inputs(), "--batch", "15", "--out", at("x"));
     expect([odd.code, odd.err]).toEqual([2, expect.stringContaining("give even numbers")]);
-    const preset = await run("finetune", ...inputs(), "--preset", "papers", "--out", at("x"));
+    const preset = await runHere("finetune", ...inputs(), "--preset", "papers", "--out", at("x"));
     expect([preset.code, preset.err]).toEqual([2, expect.stringContaining("choose from paper")]);
-    const format = await run("predict", at("images-idx3-ubyte"), "--weights", encoder, "--out", at("x.txt"));
+    const format = await runHere("predict", at("images-idx3-ubyte"), "--weights", encoder, "--out", at("x.txt"));
     expect([format.code, format.err]).toEqual([2, expect.stringContaining("does not end with .csv or .jsonl")]);
   });
 
   it("plan the memory of a run, and the micro-batch that fits", { timeout: 120_000 }, async () => {
     const plan = async (...memory: readonly string[]) => {
-      const { out } = await run("finetune", ...inputs(), ...settings, "--dry-run", "--json", ...memory);
+      const { out } = await runHere("finetune", ...inputs(), ...settings, "--dry-run", "--json", ...memory);
       return JSON.parse(out);
     };
     const free = await plan("--memory", "10GB");

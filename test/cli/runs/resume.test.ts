@@ -2,12 +2,11 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { randomSource } from "../../../engine/testing/index.ts";
+import { run } from "../run_command.ts";
 import { checkpoints, smallFolder, smallSettings, start, waitForUpdates } from "../small_run.ts";
 
 const at = await smallFolder();
 const inputs = () => ["--weights", at("weights.safetensors"), "--images", at("images-idx3-ubyte"), "--no-evaluate"];
-const begin = (out: string) => start("refine", ...inputs(), "--out", out, ...smallSettings);
-const resume = (out: string) => start("refine", "--resume", out, "--no-evaluate");
 
 const pretraining =
   "--pixels 12 --patch 4 --width 16 --blocks 1 --attention-heads 2 --decoder-width 16 --decoder-blocks 1 --decoder-heads 2 --batch 16 --epochs 8 --warmup 1 --checkpoint-minutes 0.00001".split(
@@ -23,23 +22,29 @@ const finetuning =
 /** A training of 40 updates as a command. */
 interface Training {
   readonly command: string;
-  readonly begin: (out: string) => ReturnType<typeof start>;
-  readonly resume: (out: string) => ReturnType<typeof start>;
+  /** The command line of a new run, without the folder. */
+  readonly begin: () => readonly string[];
+  readonly resume: readonly string[];
   readonly result: string;
 }
 
 const trainings: readonly Training[] = [
-  { command: "refine", begin, resume, result: "encoder.safetensors" },
+  {
+    command: "refine",
+    begin: () => ["refine", ...inputs(), ...smallSettings],
+    resume: ["refine", "--no-evaluate"],
+    result: "encoder.safetensors",
+  },
   {
     command: "pretrain",
-    begin: (out) => start("pretrain", "--images", at("images-idx3-ubyte"), "--out", out, ...pretraining),
-    resume: (out) => start("pretrain", "--resume", out),
+    begin: () => ["pretrain", "--images", at("images-idx3-ubyte"), ...pretraining],
+    resume: ["pretrain"],
     result: "mae.safetensors",
   },
   {
     command: "finetune",
-    begin: (out) => start("finetune", ...inputs(), "--out", out, ...finetuning),
-    resume: (out) => start("finetune", "--resume", out),
+    begin: () => ["finetune", ...inputs(), ...finetuning],
+    resume: ["finetune"],
     result: "classifier.safetensors",
   },
 ];
@@ -47,18 +52,18 @@ const trainings: readonly Training[] = [
 describe.each(trainings)("$command", ({ command, begin, resume, result }) => {
   it("gives byte-identical checkpoints when it is killed at five random moments", { timeout: 600_000 }, async () => {
     const straight = at(`${command}-straight`);
-    expect((await begin(straight).ended).code).toBe(0);
+    expect((await run(...begin(), "--out", straight)).code).toBe(0);
     const killed = at(`${command}-killed`);
     const random = randomSource(Date.now());
     const moments = Array.from({ length: 5 }, () => 1 + Math.floor(38 * random())).sort((a, b) => a - b);
     for (const [i, moment] of moments.entries()) {
-      const { child, ended } = i === 0 ? begin(killed) : resume(killed);
+      const { child, ended } = i === 0 ? start(...begin(), "--out", killed) : start(...resume, "--resume", killed);
       await waitForUpdates(child, killed, moment);
       await new Promise((tick) => setTimeout(tick, 30 * random())); // anywhere within an update
       child.kill("SIGKILL");
       await ended;
     }
-    expect((await resume(killed).ended).code).toBe(0);
+    expect((await start(...resume, "--resume", killed).ended).code).toBe(0);
     const [expected, actual] = await Promise.all(
       [straight, killed].map(async (out) => {
         const files = await checkpoints(out);
@@ -80,7 +85,7 @@ describe.each(trainings)("$command", ({ command, begin, resume, result }) => {
     ["SIGTERM", 143],
   ] as const)("saves on %s, says how to go on, and exits with %i", { timeout: 180_000 }, async (signal, code) => {
     const out = at(`${command}-${signal}`);
-    const { child, ended } = begin(out);
+    const { child, ended } = start(...begin(), "--out", out);
     await waitForUpdates(child, out, 1);
     child.kill(signal);
     const { code: actual, err } = await ended;

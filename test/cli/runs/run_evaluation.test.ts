@@ -6,6 +6,7 @@ import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
 import { saveEncoder, vitConfig } from "../../../models/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
+import { run } from "../run_command.ts";
 import { smallFolder, smallSettings, start, waitForUpdates } from "../small_run.ts";
 
 const at = await smallFolder();
@@ -29,11 +30,14 @@ async function picture(path: string, level: number): Promise<void> {
 const refine = (out: string, images: string, ...more: readonly string[]) =>
   refineFrom(at("weights.safetensors"), out, images, ...more);
 const refineFrom = (weights: string, out: string, images: string, ...more: readonly string[]) =>
-  start(
-    ...["refine", "--weights", weights, "--images", at(images), "--out", at(out)],
-    ...[...smallSettings, "--workers", "0", ...more],
-  );
-const resume = (out: string, ...more: readonly string[]) => start("refine", "--resume", at(out), ...more).ended;
+  start(...line(weights, out, images), ...more);
+const line = (weights: string, out: string, images: string) => [
+  ...["refine", "--weights", weights, "--images", at(images), "--out", at(out)],
+  ...[...smallSettings, "--workers", "0"],
+];
+const refineHere = (out: string, images: string, ...more: readonly string[]) =>
+  run(...line(at("weights.safetensors"), out, images), ...more);
+const resume = (out: string) => run("refine", "--resume", at(out));
 
 /** Begins a run and interrupts it after some updates. */
 async function stopped({ child, ended }: ReturnType<typeof refine>, out: string): Promise<void> {
@@ -44,7 +48,8 @@ async function stopped({ child, ended }: ReturnType<typeof refine>, out: string)
 
 describe("a run without evaluation", () => {
   it("goes on without it", { timeout: 2 * minute }, async () => {
-    await stopped(refine("unmeasured", "images-idx3-ubyte", "--no-evaluate"), "unmeasured");
+    const oneStage = ["--stage2-epochs", "8", "--stage3-epochs", "0"];
+    await stopped(refine("unmeasured", "images-idx3-ubyte", "--no-evaluate", ...oneStage), "unmeasured");
     const { code, err } = await resume("unmeasured");
     expect([code, err.includes("k-NN")]).toEqual([0, false]);
     expect(await readFile(at("unmeasured/metrics.jsonl"), "utf8")).not.toContain('"knn"');
@@ -55,14 +60,14 @@ describe("a run without evaluation", () => {
   }, async () => {
     const lines = Array.from({ length: 20 }, (_, i) => `few/${i % 2}/${i}.png,${i % 5 === 0 ? "" : `c${i % 2}`}`);
     await writeFile(at("partly.csv"), `path,label\n${lines.join("\n")}\n`);
-    const { code, err } = await refine("partly", "partly.csv", "--stage2-epochs", "1", "--stage3-epochs", "0").ended;
+    const { code, err } = await refineHere("partly", "partly.csv", "--stage2-epochs", "1", "--stage3-epochs", "0");
     expect([code, err]).toEqual([0, expect.stringContaining("none of the test images has a label, so k-NN")]);
   });
 });
 
 describe("an evaluation", () => {
   it("takes all images of a bank that holds fewer than k, and says so", { timeout: 2 * minute }, async () => {
-    const { code, err } = await refine("small", "few", "--stage2-epochs", "1", "--stage3-epochs", "0").ended;
+    const { code, err } = await refineHere("small", "few", "--stage2-epochs", "1", "--stage3-epochs", "0");
     expect([code, err]).toEqual([0, expect.stringContaining("k is 16 instead of 20, since the bank holds 16 images")]);
   });
 

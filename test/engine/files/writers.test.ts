@@ -170,7 +170,7 @@ describe("PyTorch files", () => {
     const run = (code: string): string =>
       execFileSync(python, ["-c", code], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
     try {
-      run("import torch");
+      run("import importlib.util, sys\nsys.exit(importlib.util.find_spec('torch') is None)");
     } catch {
       context.skip("python3-torch is not installed (Debian: apt install python3-torch)");
     }

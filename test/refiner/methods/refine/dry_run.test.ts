@@ -10,23 +10,6 @@ import { testDevice } from "../../../device.ts";
 
 const device = await testDevice();
 
-it("plans mae_l16 at batch 1024 into 24 GB by micro-batches alone, without allocating", { timeout: 300_000 }, () => {
-  const before = device.counters.bytes;
-  const planning = gpuPlanningDevice(device);
-  const config = refineConfig({}, "mae_l16");
-  const images = 1_281_167;
-  const [best, half] = fittingChanges(planning, vitConfig("l16"), config, images, 24e9);
-  expect(Object.keys(best?.change ?? {})).toEqual(["microBatch"]);
-  // Beside it stands the same in f16, where twice the images fit at once.
-  expect(half?.change).toEqual({ precision: "f16", microBatch: 2 * (best?.change.microBatch ?? 0) });
-  expect(half?.plan.memory.total).toBeLessThanOrEqual(24e9);
-  const microBatch = best?.change.microBatch ?? 0;
-  expect(best?.plan.memory.total).toBeLessThanOrEqual(24e9);
-  const larger = dryRun(planning, vitConfig("l16"), { ...config, microBatch: 2 * microBatch }, images, 3);
-  expect(larger.memory.total).toBeGreaterThan(24e9);
-  expect(device.counters.bytes - before).toBe(0);
-});
-
 it("plans stage 3 of mae_l16 in f16 with at least 35 % less memory at micro-batch 32", { timeout: 300_000 }, () => {
   const before = device.counters.bytes;
   const planning = gpuPlanningDevice(device);

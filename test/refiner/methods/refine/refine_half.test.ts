@@ -79,6 +79,22 @@ function refineIn(
   return follow((signal) => refine({ encoder: encoder(), images: images(), config, store, resume, signal }), updates);
 }
 
+interface Whole {
+  readonly store: MemoryRunStore;
+  readonly followed: Followed<RefineEvent, RefineResult>;
+}
+let whole: Promise<Whole> | undefined;
+
+/** A refinement in f16 from its beginning to its end; several tests look at it. */
+function wholeRun(): Promise<Whole> {
+  const start = async () => {
+    const store = new MemoryRunStore();
+    return { store, followed: await refineIn(store, undefined) };
+  };
+  whole ??= start();
+  return whole;
+}
+
 function pretrainIn(
   store: MemoryRunStore,
   precision: "f32" | "f16",
@@ -111,8 +127,7 @@ it("a refinement in f16 gives the same bytes whether it was interrupted or not",
   timeout: 240_000,
 }, async (context) => {
   if (!hasHalf) context.skip(reason);
-  const straight = new MemoryRunStore();
-  await refineIn(straight, undefined);
+  const { store: straight } = await wholeRun();
   const broken = new MemoryRunStore();
   await refineIn(broken, 2);
   for (const updates of [4, 3, undefined]) await refineIn(broken, updates, { resume: true });
@@ -125,8 +140,8 @@ it("a refinement in f16 gives the same bytes whether it was interrupted or not",
 
 it("counts skipped updates in the metrics and says how many", { timeout: 240_000 }, async (context) => {
   if (!hasHalf) context.skip(reason);
-  const store = new MemoryRunStore();
-  const { events, result } = await refineIn(store, undefined);
+  const { store, followed } = await wholeRun();
+  const { events, result } = followed;
   const scales = lossScales(events);
   expect(scales).toHaveLength(12);
   const skipped = scales.at(-1)?.skipped ?? 0;

@@ -120,25 +120,35 @@ export async function smallTraining(device: Device, options: SmallOptions): Prom
     ...(options.recompute ? { recompute: true } : {}),
     ...(options.precision ? { precision: options.precision } : {}),
   };
+  const drawn = (update: number): ReadonlyMap<string, Float32Array> =>
+    new Map(
+      views.map(({ name, count, pixels }) => {
+        const size = channels * pixels * pixels;
+        const indices = indicesOf(update);
+        const values = hostNormal(count * batch * size, { seed: 4, purpose: name, step: update }).map((value, at) => {
+          const sample = indices[Math.floor(at / size) % batch] ?? 0;
+          return 0.5 * value + (colours[sample * channels + (Math.floor(at / (pixels * pixels)) % channels)] ?? 0);
+        });
+        return [name, values];
+      }),
+    );
+  /** The views of one update: each of its parts takes some, and drawing them takes longer than the update itself. */
+  let last = { update: 0, values: drawn(0) };
   return {
     setup,
-    parts: (update, first, count) =>
-      Object.fromEntries(
+    parts: (update, first, count) => {
+      if (last.update !== update) last = { update, values: drawn(update) };
+      return Object.fromEntries(
         views.map(({ name, count: viewCount, pixels }) => {
           const size = channels * pixels * pixels;
-          const indices = indicesOf(update);
-          const whole = hostNormal(viewCount * batch * size, { seed: 4, purpose: name, step: update }).map(
-            (value, at) => {
-              const sample = indices[Math.floor(at / size) % batch] ?? 0;
-              return 0.5 * value + (colours[sample * channels + (Math.floor(at / (pixels * pixels)) % channels)] ?? 0);
-            },
-          );
+          const whole = last.values.get(name) ?? new Float32Array(0);
           const rows = Array.from({ length: viewCount }, (_, v) =>
             whole.subarray((v * batch + first) * size, (v * batch + first + count) * size),
           );
           return [name, joined(rows)];
         }),
-      ),
+      );
+    },
     batch: (update) => {
       const adam = { step: update + 1, beta1: 0.9, beta2: 0.95, epsilon: 1e-4 };
       const indices = indicesOf(update);
