@@ -14,6 +14,7 @@ import {
   defaultPooling,
   type FeatureBlock,
   lowShotPenalty,
+  meanShare,
   type TestPredictions,
 } from "../../../refiner/evaluation/index.ts";
 import { imageChannels } from "../../checkpoints/image_channels.ts";
@@ -40,6 +41,12 @@ interface RobustnessOptions extends TesterOptions {
   readonly make?: readonly string[];
   readonly classifier?: string;
   readonly preset?: string;
+}
+
+interface Condition extends CorruptionAccuracy {
+  readonly predictions: TestPredictions;
+  /** Tells the images of a folder from others. */
+  readonly digest?: object;
 }
 
 /** A folder of corrupted test images. */
@@ -134,7 +141,7 @@ async function evaluateRobustness(run: ProtocolRun, options: RobustnessOptions):
   const { tester, test } =
     options.classifier === undefined ? await LinearTester.fit(run, options, block) : await fineTuned(run, options);
   try {
-    const corrupted: (CorruptionAccuracy & { readonly digest?: object })[] = [];
+    const corrupted: Condition[] = [];
     for (const folder of options.corrupted === undefined ? [] : await corruptedFolders(options.corrupted))
       corrupted.push(await testFolder(run, options, tester, folder));
     for (const corruption of madeCorruptions(options.make)) {
@@ -166,11 +173,12 @@ async function testMade(
   tester: RobustnessTester,
   corruption: Corruption,
   severity: number,
-): Promise<CorruptionAccuracy> {
+): Promise<Condition> {
   const { heightPixels, widthPixels } = run.model.config;
   const sidePixels = Math.round(((options.imageSize ?? Math.min(heightPixels, widthPixels)) * 256) / 224);
   const made = corruptedImages(run.test, { corruption, severity, seed: options.seed, jpeg: jpegCodec, sidePixels });
-  return { corruption, severity, accuracy: accuracyOf(await tester.predict(made)).value };
+  const predictions = await tester.predict(made);
+  return { corruption, severity, accuracy: accuracyOf(predictions).value, predictions };
 }
 
 /** With what tells the folder's images from others, for the receipt. */
@@ -179,12 +187,13 @@ async function testFolder(
   options: RobustnessOptions,
   tester: RobustnessTester,
   { corruption, severity, path }: CorruptedFolder,
-): Promise<CorruptionAccuracy & { readonly digest: object }> {
+): Promise<Condition> {
   const channels = imageChannels(run.model.config, options.weights);
   const source = await openImages(path, { channels, workers: options.workers, imageKey: options.imageKey });
   try {
     const { images: digest } = await fingerprintOf({ images: { path, source } });
-    return { corruption, severity, accuracy: accuracyOf(await tester.predict(source)).value, digest };
+    const predictions = await tester.predict(source);
+    return { corruption, severity, accuracy: accuracyOf(predictions).value, predictions, digest };
   } finally {
     await source.close?.();
   }
@@ -233,18 +242,18 @@ function resultOf(
   options: RobustnessOptions,
   block: FeatureBlock,
   tester: RobustnessTester,
-  found: readonly (CorruptionAccuracy & { readonly digest?: object })[],
-  predictions: TestPredictions,
+  found: readonly Condition[],
+  clean: TestPredictions,
 ): ProtocolResult {
-  const { value, standardError, images } = accuracyOf(predictions);
+  const { value, standardError, images } = accuracyOf(clean);
   const corrupted = found.map(({ corruption, severity, accuracy }) => ({ corruption, severity, accuracy }));
   const digests = found.flatMap(({ digest }) => (digest ? [digest] : []));
-  const clean: Score = { name: "accuracy", value, standardError, images };
+  const cleanScore: Score = { name: "accuracy", value, standardError, images };
   const mean = corrupted.length > 0 ? corruptionMean(corrupted) : undefined;
-  const all: Score[] = mean
-    ? [{ name: "accuracy, corrupted", value: mean.accuracy, standardError: null, images: null }]
-    : [];
-  const [main = clean, ...others] = [...all, clean];
+  const rightForms = rightFormsOf(clean, found);
+  const error = rightForms && images > 1 ? meanShare(rightForms) : { standardError: null, images: null };
+  const all: Score[] = mean ? [{ ...error, name: "accuracy, corrupted", value: mean.accuracy }] : [];
+  const [main = cleanScore, ...others] = [...all, cleanScore];
   return {
     settings: {
       corrupted: options.corrupted === undefined ? null : { folders: digests.length, digest: sha256Of(digests) },
@@ -272,8 +281,19 @@ function resultOf(
       ...(mean?.perCorruption ?? []).map((one) => [one.corruption, one.accuracy.toFixed(4)]),
       ...(mean ? [["all corruptions", mean.accuracy.toFixed(4)]] : []),
     ],
-    predictions,
+    predictions: { ...clean, ...(rightForms ? { rightForms } : {}) },
+    ...(rightForms ? { parts: { kind: "shares", shares: new Map([[main.name, rightForms]]) } } : {}),
   };
+}
+
+/** Of every test image the share of the conditions under which it was classified rightly; undefined where not all have the same images. */
+function rightFormsOf(clean: TestPredictions, found: readonly Condition[]): Float64Array | undefined {
+  const isSame = ({ predictions: { indices, labels } }: Condition): boolean =>
+    indices.length === clean.indices.length &&
+    indices.every((index, i) => index === clean.indices[i] && labels[i] === clean.labels[i]);
+  if (found.length === 0 || !found.every(isSame)) return undefined;
+  const isRight = (i: number) => (condition: Condition) => condition.predictions.predicted[i] === clean.labels[i];
+  return Float64Array.from(clean.indices, (_, i) => found.filter(isRight(i)).length / found.length);
 }
 
 function remarksOf(
