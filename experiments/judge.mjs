@@ -18,11 +18,17 @@ const experiments = {
   fashion_mnist: [...common, "segment", "robustness"],
   emoji: common,
 };
-const fullSizes = { scenes: { train: 2000, test: 500 }, segmentEpochs: 20, scored: { images: 1000, views: 8 } };
+const fullSizes = {
+  finetuneBatch: 64,
+  scenes: { train: 2000, test: 500 },
+  segmentEpochs: 20,
+  scored: { images: 1000, views: 8 },
+};
 const briefSizes = {
   finetuneImages: 256,
+  finetuneBatch: 16,
   scenes: { train: 2000, test: 500 },
-  segmentEpochs: 2,
+  segmentEpochs: 1,
   corruptedImages: 100,
   scored: { images: 200, views: 4 },
 };
@@ -54,9 +60,9 @@ async function judged() {
   const prepared = await prepare({ folder, seeds: [Number(values.seed)], isBrief: values.brief, ...data });
   const all = await trained(prepared);
   const encoders = all.filter((encoder) => !values.without.split(",").includes(encoder.name));
-  const { train, test, settings } = prepared;
+  const { train, test, images: seen = train, settings } = prepared;
   const sizes = values.brief ? briefSizes : fullSizes;
-  const labelled = { train, test, flip: settings.pretrain.flip, packages: folder };
+  const labelled = { train, test, trained: seen, flip: settings.pretrain.flip, packages: folder };
   const protocols = new Protocols(folder, encoders, labelled, sizes);
   const wanted = values.only?.split(",") ?? experiments[name];
   const rows = [];
