@@ -8,7 +8,6 @@ import { jpegCodec, openImages } from "../../../refiner/data/index_node.ts";
 import {
   accuracyOf,
   type CorruptionAccuracy,
-  type CorruptionMean,
   corruptionMean,
   corruptionSeverities,
   defaultPooling,
@@ -28,6 +27,7 @@ import { chosenBlock } from "../encoded_features.ts";
 import type { JobDecoding, JobImages } from "../evaluation_job.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { rightFormsOf, told } from "../right_forms.ts";
 import {
   ClassifierTester,
   classLists,
@@ -35,6 +35,7 @@ import {
   type RobustnessTester,
   type TesterOptions,
 } from "../robustness_testers.ts";
+import { remarksOf } from "./robustness_remarks.ts";
 
 interface RobustnessOptions extends TesterOptions {
   readonly corrupted?: string;
@@ -250,7 +251,10 @@ function resultOf(
   const digests = found.flatMap(({ digest }) => (digest ? [digest] : []));
   const cleanScore: Score = { name: "accuracy", value, standardError, images };
   const mean = corrupted.length > 0 ? corruptionMean(corrupted) : undefined;
-  const rightForms = rightFormsOf(clean, found);
+  const rightForms = rightFormsOf(
+    clean,
+    found.map((one) => one.predictions),
+  );
   const error = rightForms && images > 1 ? meanShare(rightForms) : { standardError: null, images: null };
   const all: Score[] = mean ? [{ ...error, name: "accuracy, corrupted", value: mean.accuracy }] : [];
   const [main = cleanScore, ...others] = [...all, cleanScore];
@@ -281,36 +285,6 @@ function resultOf(
       ...(mean?.perCorruption ?? []).map((one) => [one.corruption, one.accuracy.toFixed(4)]),
       ...(mean ? [["all corruptions", mean.accuracy.toFixed(4)]] : []),
     ],
-    predictions: { ...clean, ...(rightForms ? { rightForms } : {}) },
-    ...(rightForms ? { parts: { kind: "shares", shares: new Map([[main.name, rightForms]]) } } : {}),
+    ...told(clean, main.name, rightForms),
   };
-}
-
-/** Of every test image the share of the conditions under which it was classified rightly; undefined where not all have the same images. */
-function rightFormsOf(clean: TestPredictions, found: readonly Condition[]): Float64Array | undefined {
-  const isSame = ({ predictions: { indices, labels } }: Condition): boolean =>
-    indices.length === clean.indices.length &&
-    indices.every((index, i) => index === clean.indices[i] && labels[i] === clean.labels[i]);
-  if (found.length === 0 || !found.every(isSame)) return undefined;
-  const isRight = (i: number) => (condition: Condition) => condition.predictions.predicted[i] === clean.labels[i];
-  return Float64Array.from(clean.indices, (_, i) => found.filter(isRight(i)).length / found.length);
-}
-
-function remarksOf(
-  { testedClasses, make, classifier, classList }: RobustnessOptions,
-  mean: CorruptionMean | undefined,
-): string[] {
-  return [
-    ...(classifier === undefined
-      ? ["a linear classifier on the frozen encoder; the paper's numbers are those of a fully fine-tuned model"]
-      : []),
-    ...(classList === undefined
-      ? []
-      : [`only the ${classLists[classList].length} classes of ${classList} could be chosen`]),
-    ...(mean && !mean.isComplete
-      ? ["not all 19 corruptions of ImageNet-C at 5 severities are there: the mean is not comparable with its figure"]
-      : []),
-    ...(make ? ["corruptions were made here: an approximation of ImageNet-C, whose images are stored as JPEG"] : []),
-    ...(testedClasses ? ["only the classes of the test images could be chosen"] : []),
-  ];
 }
