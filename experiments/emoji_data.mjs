@@ -53,3 +53,10 @@ export async function writeList(file, pictures) {
   await writeFile(file, pictures.map((picture) => `${JSON.stringify(picture)}\n`).join(""));
   return file;
 }
+
+/** Writes so many lines of a list, spread evenly, to another one. */
+export async function spreadLines(from, to, count) {
+  const lines = (await readFile(from, "utf8")).trim().split("\n");
+  const chosen = Array.from({ length: count }, (_, i) => lines[Math.floor(((i + 0.5) * lines.length) / count)]);
+  await writeFile(to, `${chosen.join("\n")}\n`);
+}

@@ -2,7 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { intersectionScores, readPngIndices } from "mimrefine/refiner";
-import { numbersFrom } from "./label_free.mjs";
+import { numbersFrom } from "./random_numbers.mjs";
 
 const resamples = 300;
 
@@ -13,17 +13,23 @@ export function meanOf(values) {
   return { value: mean, error: Math.sqrt(squares / (values.length - 1) / values.length) };
 }
 
-/** Of a share of so many images. */
-export function binomialError(share, images) {
-  return Math.sqrt((share * (1 - share)) / images);
-}
-
 /** 1 for every right and 0 for every wrong test image, from a file of `--predictions`. */
 export async function hitsOf(file) {
+  const [labels, predictions] = await columnsOf(file, ["label", "prediction"]);
+  return labels.map((label, i) => (label === predictions[i] ? 1 : 0));
+}
+
+/** Of every test image the share of the corruptions under which it was classified rightly, from a file of `--predictions`. */
+export async function rightFormsOf(file) {
+  const [shares] = await columnsOf(file, ["right forms"]);
+  return shares.map(Number);
+}
+
+/** Columns of a table; only the first one, the path, may hold commas. */
+async function columnsOf(file, names) {
   const [head, ...lines] = (await readFile(file, "utf8")).trim().split("\n");
   const columns = head.split(",");
-  const [label, prediction] = ["label", "prediction"].map((name) => columns.indexOf(name) - columns.length);
-  return lines.map((line) => (line.split(",").at(label) === line.split(",").at(prediction) ? 1 : 0));
+  return names.map((name) => lines.map((line) => line.split(",").at(columns.indexOf(name) - columns.length)));
 }
 
 /** Confusion in pixels of every image, from two folders of masks with the same names. */

@@ -7,7 +7,6 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { labelFreeScores } from "./label_free.mjs";
 import { Protocols } from "./protocols.mjs";
 import { Steps } from "./steps.mjs";
 import { blockNames, table } from "./table.mjs";
@@ -19,12 +18,19 @@ const experiments = {
   fashion_mnist: [...common, "segment", "robustness"],
   emoji: common,
 };
-const fullSizes = { scenes: { train: 2000, test: 500 }, segmentEpochs: 20 };
+const fullSizes = {
+  finetuneBatch: 64,
+  scenes: { train: 2000, test: 500 },
+  segmentEpochs: 20,
+  scored: { images: 1000, views: 8 },
+};
 const briefSizes = {
-  finetuneImages: 320,
-  scenes: { train: 600, test: 200 },
-  segmentEpochs: 10,
-  corruptedImages: 200,
+  finetuneImages: 256,
+  finetuneBatch: 16,
+  scenes: { train: 2000, test: 500 },
+  segmentEpochs: 1,
+  corruptedImages: 100,
+  scored: { images: 200, views: 4 },
 };
 
 const { values, positionals } = parseArgs({
@@ -52,11 +58,11 @@ async function judged() {
   const { prepare } = await import(`./${name}.mjs`);
   const data = values.data === undefined ? {} : { data: values.data };
   const prepared = await prepare({ folder, seeds: [Number(values.seed)], isBrief: values.brief, ...data });
-  const { encoders: all, images } = await trained(prepared);
+  const all = await trained(prepared);
   const encoders = all.filter((encoder) => !values.without.split(",").includes(encoder.name));
-  const { train, test, settings } = prepared;
+  const { train, test, images: seen = train, settings } = prepared;
   const sizes = values.brief ? briefSizes : fullSizes;
-  const labelled = { train, test, flip: settings.pretrain.flip, packages: folder };
+  const labelled = { train, test, trained: seen, flip: settings.pretrain.flip, packages: folder };
   const protocols = new Protocols(folder, encoders, labelled, sizes);
   const wanted = values.only?.split(",") ?? experiments[name];
   const rows = [];
@@ -64,7 +70,7 @@ async function judged() {
   const sections = rows.length > 0 ? [measuredTable("%", encoders, rows)] : [];
   if (wanted.includes("robustness"))
     sections.push(measuredTable("mean over five severities, %", encoders, await protocols.corruptions()));
-  if (wanted.includes("choice")) sections.push(await choiceTable(encoders, { images, train, test }));
+  if (wanted.includes("choice")) sections.push(await choiceTable(encoders, { train, test, scored: sizes.scored }));
   return sections.join("\n\n");
 }
 
@@ -79,7 +85,7 @@ async function trained({ train, test, images, seeds, settings }) {
     { name: `refined_seed${seeds[0]}`, label: "after stage 3", weights: made.refined[0].weights },
     { name: "control", label: `MAE, ${made.controlEpochs} epochs: the same work`, weights: made.control },
   ];
-  return { encoders, images: images ?? train };
+  return encoders;
 }
 
 /** A row per measure, a column per encoder, and by how many points refining is above what it began with and above MAE alone. */
@@ -107,20 +113,18 @@ function shown({ value, error, text }, isDifference = false) {
 }
 
 /** Blocks that scores without labels choose, with their k-NN accuracy, beside the block that labels choose. */
-async function choiceTable(encoders, { images, train, test }) {
+async function choiceTable(encoders, { train, test, scored }) {
   const steps = new Steps(join(folder, "protocols"));
   const rows = [];
   for (const { name: encoder, label, weights } of encoders) {
-    const knn = await steps.knn(`knn_${encoder}`, { weights, images: train, test });
-    const scores = await steps.once(`label_free_${encoder}`, () => labelFreeScores(weights, images));
+    const options = { weights, images: train, test, scoredImages: scored.images, views: scored.views };
+    const { details } = await steps.evaluate(`choice_${encoder}`, "labelfree", options);
+    const [{ knn, rankMe, lidar, neighbourAgreement }] = details.encoders;
     const best = largest(knn);
     const named = (block) => `${blockNames(knn.length)[block]}: ${(100 * knn[block]).toFixed(1)}`;
-    const chosen = Object.values(scores).map((of) => largest(of));
-    rows.push([
-      label,
-      named(best),
-      ...chosen.map((block) => `${named(block)} (-${(100 * (knn[best] - knn[block])).toFixed(1)})`),
-    ]);
+    const below = (block) => (100 * (knn[block] - knn[best])).toFixed(1).replace("-0.0", "0.0");
+    const chosen = [rankMe, lidar, neighbourAgreement].map(largest);
+    rows.push([label, named(best), ...chosen.map((block) => `${named(block)} (${below(block)})`)]);
   }
   return table([["k-NN, % (below the best)", "labels choose", "RankMe", "LiDAR", "neighbour agreement"], ...rows]);
 }

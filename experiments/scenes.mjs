@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { openImages } from "mimrefine/node";
 import { encodePng } from "mimrefine/refiner";
 import { debianFolder } from "./debian_package.mjs";
-import { numbersFrom, square } from "./label_free.mjs";
+import { numbersFrom } from "./random_numbers.mjs";
 
 /** Sides of a scene and of a photograph's shorter side, in pixels: windows of 28 see a part of a scene. */
 const sceneSide = 42;
@@ -71,4 +71,14 @@ function composed(object, label, photographs, random) {
     mask[place] = label + 1;
   }
   return { pixels, mask };
+}
+
+/** A square of an image. */
+function square({ width, channels, data }, x, y, side) {
+  const cut = new Uint8Array(side * side * channels);
+  for (let row = 0; row < side; row++) {
+    const from = ((y + row) * width + x) * channels;
+    cut.set(data.subarray(from, from + side * channels), row * side * channels);
+  }
+  return { width: side, height: side, channels, data: cut };
 }

@@ -7,8 +7,7 @@ import { headSizes, maskRatio, model, pretraining, refinement } from "./recipes.
 import { Steps } from "./steps.mjs";
 
 /**
- * @param options.images - what to refine on
- * @param options.pretrained - what to pre-train on, and which share of it `images` is; default: `images`
+ * @param options.images - what all of them are trained on
  * @param options.start - a file of MAE weights that stands for the pre-training
  * @param options.sizes - `pixels`, `patch`, `channels` of the model
  * @param options.epochs - `mae`, `stage2`, `stage3`
@@ -16,11 +15,11 @@ import { Steps } from "./steps.mjs";
  * @returns weights files `random`, `mae`, `control`, the control's epochs, and per seed `refined` weights and the JSON of `refine`
  */
 export async function trainings(folder, options) {
-  const { images, pretrained = { images, share: 1 }, start, seeds, sizes, epochs, pretrain, refine } = options;
+  const { images, start, seeds, sizes, epochs, pretrain, refine } = options;
   const steps = new Steps(folder);
   const weightsOf = (name) => join(steps.path(name), "mae.safetensors");
   const mae = start ?? weightsOf("mae");
-  const common = { images: pretrained.images, ...sizes, ...model, ...pretraining, ...pretrain };
+  const common = { images, ...sizes, ...model, ...pretraining, ...pretrain };
   await steps.train("random", "pretrain", { ...common, epochs: 0 });
   if (!start) await steps.train("mae", "pretrain", { ...common, epochs: epochs.mae });
   const refined = [];
@@ -36,9 +35,9 @@ export async function trainings(folder, options) {
     });
     refined.push({ weights: join(steps.path(`refined_seed${seed}`), "encoder.safetensors"), metrics });
   }
-  const extra = Math.max(1, Math.round(extraEpochs(sizes, epochs, refine) * pretrained.share));
+  const extra = Math.round(extraEpochs(sizes, epochs, refine));
   if (start) await steps.train("control", "pretrain", { ...common, weights: start, epochs: extra });
-  else await continuedRun(steps, { images: pretrained.images, epochs: epochs.mae + extra, override: true });
+  else await continuedRun(steps, { images, epochs: epochs.mae + extra, override: true });
   return {
     ...{ random: weightsOf("random"), mae, control: weightsOf("control"), refined },
     controlEpochs: epochs.mae + extra,
@@ -53,7 +52,7 @@ async function continuedRun(steps, options) {
   await steps.continued("control", "pretrain", options);
 }
 
-/** Epochs of MAE on the refined images, no whole number, with as many operations as the refinement. */
+/** Epochs of MAE, no whole number, with as many operations as the refinement. */
 function extraEpochs(sizes, { stage2, stage3 }, refine) {
   const full = { ...sizes, ...model, maskRatio };
   const viewed = { ...full, pixels: refine.globalPixels ?? sizes.pixels };

@@ -8,6 +8,8 @@ interface Scored extends Pick<ProtocolResult, "predictions" | "parts"> {
   readonly scores: readonly Score[];
 }
 
+const rounding = 1e-9; // of sums of up to millions of shares
+
 /** By how much each score of the second encoder is above that of the first; pair by pair where both tell what it is a mean over. */
 export function differencesOf(first: Scored, second: Scored): Difference[] {
   const paired = pairedDifferences(first, second);
@@ -19,7 +21,10 @@ export function differencesOf(first: Scored, second: Scored): Difference[] {
     const { predictions: before } = first;
     const { predictions: after } = second;
     if (i > 0 || !before || !after) return [independent(score, other)];
-    return [pairedOf(score.name, pairedDifference(before, after))];
+    const difference = pairedDifference(before, after);
+    // Predictions may be of other images than the number, such as those without corruptions.
+    if (Math.abs(difference.value - (other.value - score.value)) > rounding) return [independent(score, other)];
+    return [pairedOf(score.name, difference)];
   });
 }
 

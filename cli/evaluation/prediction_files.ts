@@ -23,10 +23,11 @@ interface PredictionRow {
   readonly prediction: string | null;
   /** Null where the protocol gives none. */
   readonly probability: number | null;
+  readonly "right forms": number | null;
 }
 
 function rowsOf(
-  { indices, labels, predicted, probabilities, classNames }: TestPredictions,
+  { indices, labels, predicted, probabilities, rightForms, classNames }: TestPredictions,
   test: ImageSource,
 ): PredictionRow[] {
   return Array.from(indices, (index, i) => ({
@@ -34,16 +35,18 @@ function rowsOf(
     label: classNames[labels[i] ?? -1] ?? "",
     prediction: classNames[predicted[i] ?? -1] ?? null,
     probability: probabilities?.[i] ?? null,
+    "right forms": rightForms?.[i] ?? null,
   }));
 }
 
-/** Writes path, label, prediction and probability of every test image. */
+/** Writes path, label, prediction and probability of every test image, and how many of its forms were classified rightly, if it had any. */
 export async function writePredictions(path: string, predictions: TestPredictions, test: ImageSource): Promise<void> {
   const rows = rowsOf(predictions, test);
+  const written = predictions.rightForms ? [...columns, formsColumn] : columns;
   await writePredictionTable(
     path,
-    columns,
-    rows.map((row) => columns.map(({ name }) => row[name])),
+    written,
+    rows.map((row) => written.map(({ name }) => row[name])),
   );
 }
 
@@ -53,6 +56,8 @@ const columns = [
   { name: "prediction", kind: "optional text" },
   { name: "probability", kind: "optional number" },
 ] as const satisfies readonly PredictionColumn[];
+
+const formsColumn = { name: "right forms", kind: "optional number" } as const satisfies PredictionColumn;
 
 /** A column of predictions. */
 export interface PredictionColumn {

@@ -37,6 +37,7 @@ export {
   accuracyOf,
   confusionTable,
   type MeasuredShare,
+  meanShare,
   pairedDifference,
   pairedShares,
   rightShares,

@@ -8,12 +8,12 @@ import { jpegCodec, openImages } from "../../../refiner/data/index_node.ts";
 import {
   accuracyOf,
   type CorruptionAccuracy,
-  type CorruptionMean,
   corruptionMean,
   corruptionSeverities,
   defaultPooling,
   type FeatureBlock,
   lowShotPenalty,
+  meanShare,
   type TestPredictions,
 } from "../../../refiner/evaluation/index.ts";
 import { imageChannels } from "../../checkpoints/image_channels.ts";
@@ -27,6 +27,7 @@ import { chosenBlock } from "../encoded_features.ts";
 import type { JobDecoding, JobImages } from "../evaluation_job.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { rightFormsOf, told } from "../right_forms.ts";
 import {
   ClassifierTester,
   classLists,
@@ -34,12 +35,19 @@ import {
   type RobustnessTester,
   type TesterOptions,
 } from "../robustness_testers.ts";
+import { remarksOf } from "./robustness_remarks.ts";
 
 interface RobustnessOptions extends TesterOptions {
   readonly corrupted?: string;
   readonly make?: readonly string[];
   readonly classifier?: string;
   readonly preset?: string;
+}
+
+interface Condition extends CorruptionAccuracy {
+  readonly predictions: TestPredictions;
+  /** Tells the images of a folder from others. */
+  readonly digest?: object;
 }
 
 /** A folder of corrupted test images. */
@@ -134,7 +142,7 @@ async function evaluateRobustness(run: ProtocolRun, options: RobustnessOptions):
   const { tester, test } =
     options.classifier === undefined ? await LinearTester.fit(run, options, block) : await fineTuned(run, options);
   try {
-    const corrupted: (CorruptionAccuracy & { readonly digest?: object })[] = [];
+    const corrupted: Condition[] = [];
     for (const folder of options.corrupted === undefined ? [] : await corruptedFolders(options.corrupted))
       corrupted.push(await testFolder(run, options, tester, folder));
     for (const corruption of madeCorruptions(options.make)) {
@@ -166,11 +174,12 @@ async function testMade(
   tester: RobustnessTester,
   corruption: Corruption,
   severity: number,
-): Promise<CorruptionAccuracy> {
+): Promise<Condition> {
   const { heightPixels, widthPixels } = run.model.config;
   const sidePixels = Math.round(((options.imageSize ?? Math.min(heightPixels, widthPixels)) * 256) / 224);
   const made = corruptedImages(run.test, { corruption, severity, seed: options.seed, jpeg: jpegCodec, sidePixels });
-  return { corruption, severity, accuracy: accuracyOf(await tester.predict(made)).value };
+  const predictions = await tester.predict(made);
+  return { corruption, severity, accuracy: accuracyOf(predictions).value, predictions };
 }
 
 /** With what tells the folder's images from others, for the receipt. */
@@ -179,12 +188,13 @@ async function testFolder(
   options: RobustnessOptions,
   tester: RobustnessTester,
   { corruption, severity, path }: CorruptedFolder,
-): Promise<CorruptionAccuracy & { readonly digest: object }> {
+): Promise<Condition> {
   const channels = imageChannels(run.model.config, options.weights);
   const source = await openImages(path, { channels, workers: options.workers, imageKey: options.imageKey });
   try {
     const { images: digest } = await fingerprintOf({ images: { path, source } });
-    return { corruption, severity, accuracy: accuracyOf(await tester.predict(source)).value, digest };
+    const predictions = await tester.predict(source);
+    return { corruption, severity, accuracy: accuracyOf(predictions).value, predictions, digest };
   } finally {
     await source.close?.();
   }
@@ -233,18 +243,21 @@ function resultOf(
   options: RobustnessOptions,
   block: FeatureBlock,
   tester: RobustnessTester,
-  found: readonly (CorruptionAccuracy & { readonly digest?: object })[],
-  predictions: TestPredictions,
+  found: readonly Condition[],
+  clean: TestPredictions,
 ): ProtocolResult {
-  const { value, standardError, images } = accuracyOf(predictions);
+  const { value, standardError, images } = accuracyOf(clean);
   const corrupted = found.map(({ corruption, severity, accuracy }) => ({ corruption, severity, accuracy }));
   const digests = found.flatMap(({ digest }) => (digest ? [digest] : []));
-  const clean: Score = { name: "accuracy", value, standardError, images };
+  const cleanScore: Score = { name: "accuracy", value, standardError, images };
   const mean = corrupted.length > 0 ? corruptionMean(corrupted) : undefined;
-  const all: Score[] = mean
-    ? [{ name: "accuracy, corrupted", value: mean.accuracy, standardError: null, images: null }]
-    : [];
-  const [main = clean, ...others] = [...all, clean];
+  const rightForms = rightFormsOf(
+    clean,
+    found.map((one) => one.predictions),
+  );
+  const error = rightForms && images > 1 ? meanShare(rightForms) : { standardError: null, images: null };
+  const all: Score[] = mean ? [{ ...error, name: "accuracy, corrupted", value: mean.accuracy }] : [];
+  const [main = cleanScore, ...others] = [...all, cleanScore];
   return {
     settings: {
       corrupted: options.corrupted === undefined ? null : { folders: digests.length, digest: sha256Of(digests) },
@@ -272,25 +285,6 @@ function resultOf(
       ...(mean?.perCorruption ?? []).map((one) => [one.corruption, one.accuracy.toFixed(4)]),
       ...(mean ? [["all corruptions", mean.accuracy.toFixed(4)]] : []),
     ],
-    predictions,
+    ...told(clean, main.name, rightForms),
   };
-}
-
-function remarksOf(
-  { testedClasses, make, classifier, classList }: RobustnessOptions,
-  mean: CorruptionMean | undefined,
-): string[] {
-  return [
-    ...(classifier === undefined
-      ? ["a linear classifier on the frozen encoder; the paper's numbers are those of a fully fine-tuned model"]
-      : []),
-    ...(classList === undefined
-      ? []
-      : [`only the ${classLists[classList].length} classes of ${classList} could be chosen`]),
-    ...(mean && !mean.isComplete
-      ? ["not all 19 corruptions of ImageNet-C at 5 severities are there: the mean is not comparable with its figure"]
-      : []),
-    ...(make ? ["corruptions were made here: an approximation of ImageNet-C, whose images are stored as JPEG"] : []),
-    ...(testedClasses ? ["only the classes of the test images could be chosen"] : []),
-  ];
 }

@@ -10,6 +10,8 @@ export interface TestPredictions {
   readonly predicted: ArrayLike<number>;
   /** Probability that the classifier gives what it predicts; absent where it gives none. */
   readonly probabilities?: Float32Array;
+  /** Where images were also tested in other forms, such as corrupted: the share of its forms that was classified rightly, 0 … 1. */
+  readonly rightForms?: Float64Array;
   /** Names by class. */
   readonly classNames: readonly string[];
 }
@@ -31,6 +33,16 @@ export function accuracyOf({ labels, predicted }: Pick<TestPredictions, "labels"
     );
   const value = hits({ labels, predicted }).reduce((sum, hit) => sum + hit, 0) / images;
   return { value, standardError: Math.sqrt((value * (1 - value)) / images), images };
+}
+
+/** Mean of a share that was measured on every image. @throws EvaluationError for none */
+export function meanShare(shares: ArrayLike<number>): MeasuredShare {
+  const images = shares.length;
+  if (images === 0) throw new EvaluationError("accuracy: there are no images; give one at least");
+  const values = Array.from(shares);
+  const value = values.reduce((sum, share) => sum + share, 0) / images;
+  const squares = values.reduce((sum, share) => sum + (share - value) ** 2, 0);
+  return { value, standardError: images > 1 ? Math.sqrt(squares / (images - 1) / images) : Number.NaN, images };
 }
 
 /**

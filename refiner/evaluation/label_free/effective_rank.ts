@@ -27,6 +27,10 @@ export function rankMe(x: FeatureMatrix): number {
  * between the views of one image. Every image is a class of its own, its views are the samples; the eigenvalues are those of
  * `(Σ_within + δ)^(-1/2) Σ_between (Σ_within + δ)^(-1/2)` with δ = 1e-4.
  *
+ * It tells how evenly images differ, not how much: a block that tells them apart badly, but along many directions, is above one that
+ * separates them well along a few. And directions that tell nothing count, too: the means of q views differ by chance by Σ_within / q,
+ * eigenvalues of about 1 / q. So compare equal layers of several trainings, as the paper does, by equally many views (it takes 50).
+ *
  * @param x - features of views
  * @param images - image of each row; at least two images, and two views of each
  * @throws EvaluationError for fewer, or if a value is not finite

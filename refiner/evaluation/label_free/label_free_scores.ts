@@ -16,7 +16,7 @@ import { neighbourAgreement } from "./neighbour_agreement.ts";
 export interface LabelFreeOptions extends Pick<FeatureOptions, "blocks" | "pooling" | "imagePixels"> {
   /** Images that are looked at, evenly spread over the source; default 1000, as LiDAR. */
   readonly images?: number;
-  /** Random views of each, at least two; default 8. More of them tell better what views change. */
+  /** Random views of each, at least two; default 8. With few of them LiDAR is too high, most where views change much; its paper takes 50. */
   readonly views?: number;
   /** Neighbours whose agreement is measured; default 10, or all others where there are fewer. */
   readonly neighbours?: number;

@@ -209,12 +209,27 @@ describe("evaluate robustness", () => {
   });
 
   it("corrupts the test images itself, at five severities each", { timeout: 180_000 }, async () => {
-    const line = await lineOf("robustness", ...inputs("--test", at("test")), "--make", "contrast", "pixelate");
+    const files = ["--predictions", at("made.csv")];
+    const line = await lineOf(
+      "robustness",
+      ...inputs("--test", at("test")),
+      "--make",
+      "contrast",
+      "pixelate",
+      ...files,
+    );
     const made = line.details.corrupted as readonly { accuracy: number; corruption: string; severity: number }[];
     expect(made.map(({ corruption, severity }) => `${corruption} ${severity}`)).toEqual(
       ["contrast", "pixelate"].flatMap((name) => [1, 2, 3, 4, 5].map((severity) => `${name} ${severity}`)),
     );
     expect(line.receipt.settings.make).toBe("contrast,pixelate");
+    const [mean] = line.receipt.scores;
+    expect(mean).toMatchObject({ name: "accuracy, corrupted", images: 18 });
+    const [head, ...rows] = (await readFile(at("made.csv"), "utf8")).trim().split("\n");
+    expect(head).toBe("path,label,prediction,probability,right forms");
+    const shares = rows.map((row) => Number(row.split(",").at(-1)));
+    expect(shares.every((share) => Math.abs(10 * share - Math.round(10 * share)) < 1e-12)).toBe(true); // of ten forms
+    expect(shares.reduce((sum, share) => sum + share, 0) / 18).toBeCloseTo(mean?.value ?? Number.NaN, 12);
     expect(await failure("robustness", ...inputs(), "--make", "snow")).toMatch(
       /--make snow is not known; choose all, or/,
     );

@@ -141,6 +141,13 @@ describe("lidar", () => {
     expect(lidar(narrow, labels)).toBeLessThan(lidar(x, labels) - 1);
   });
 
+  it("is as high as it can be where nothing tells images apart: it sees how evenly, not how much", () => {
+    const many = { rows: 400, columns, data: scatteredRows(400, columns, 10).data };
+    const pairs = Array.from({ length: 400 }, (_, row) => Math.floor(row / 2));
+    // Chance leaves 1 / views along every direction. Both covariances spread by columns / images = 0.03, which costs half of it, times 6.
+    expect(lidar(many, pairs)).toBeGreaterThan(columns - 2 * 0.18);
+  });
+
   it("refuses a single image, or a single view", () => {
     expect(() =>
       lidar(

@@ -175,6 +175,7 @@ const others: readonly string[] = [
   "labelledImages",
   "accuracyOf",
   "confusionTable",
+  "meanShare",
   "pairedDifference",
   "pairedShares",
   "rightShares",

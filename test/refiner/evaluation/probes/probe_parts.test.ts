@@ -5,6 +5,7 @@ import {
   EvaluationError,
   frequencyGroups,
   labelledImages,
+  meanShare,
   pairedDifference,
   probeGrid,
   probePreset,
@@ -203,6 +204,12 @@ it("the standard error of a difference is that of the pairs", () => {
   expect(found).toEqual({ value: 0.25, standardError: 0.25, images: 4 });
   const other = { ...side([0, 0, 0, 0]), indices: Uint32Array.of(0, 1, 2, 4) };
   expect(() => pairedDifference(side([0, 0, 0, 0]), other)).toThrow(/different test images/);
+});
+
+it("the mean of a share has the standard error of its images", () => {
+  // Mean 1/8, deviation 1/4, over √4.
+  expect(meanShare([0.5, 0, 0, 0])).toEqual({ value: 0.125, standardError: 0.125, images: 4 });
+  expect(() => meanShare([])).toThrow(/no images/);
 });
 
 it("accuracies by class frequency follow the bounds of 20 and 100 training images", () => {
