@@ -139,7 +139,16 @@ print(json.dumps(found))`;
   });
 
   it("gives what the library gives", { timeout: 120_000 }, async () => {
-    const { code } = await run("attention", at("two.png"), ...given(), "--out", at("same"), "--values", "--maps", "attention");
+    const { code } = await run(
+      "attention",
+      at("two.png"),
+      ...given(),
+      "--out",
+      at("same"),
+      "--values",
+      "--maps",
+      "attention",
+    );
     expect(code).toBe(0);
     expect(await readdir(at("same/two"))).not.toContain("pca.png");
     const bytes = await readFile(at("same/two/weights.npy"));
