@@ -288,7 +288,8 @@ class TrainingLoop<
     const failures: string[] = [];
     const event = await this.method.evaluate?.(moment).catch((error: unknown) => {
       if (this.#isStopped) return undefined; // given up; a resumed run makes it again
-      if (!this.#isLast(moment) || error instanceof DeviceLostError) throw error;
+      const isNeeded = !this.#isLast(moment) || this.method.needsEvaluations === true;
+      if (isNeeded || error instanceof DeviceLostError) throw error;
       failures.push(error instanceof Error ? error.message : String(error));
       return undefined;
     });

@@ -106,6 +106,11 @@ export interface TrainingMethod<
    * @returns an event, which becomes a line of `metrics.jsonl`, too; undefined where nothing was evaluated
    */
   evaluate?(moment: EvaluationMoment<Stage>): Promise<Event | undefined>;
+  /**
+   * Whether evaluations are what the training is for: one that fails after the last update fails the run, too. Without, the weights
+   * are its result, and a notice says what is missing.
+   */
+  readonly needsEvaluations?: boolean;
   /** Takes over an evaluation that a resumed run made before, from its line of `metrics.jsonl`. */
   recall?(line: unknown): void;
   /** Writes what users take away, once all updates are made. */

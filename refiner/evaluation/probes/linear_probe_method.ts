@@ -81,6 +81,7 @@ export class LinearProbeMethod implements TrainingMethod<ProbeUpdate, ProbeEvent
   readonly name = "linear probe";
   readonly updatesInFlight = 1;
   readonly scaled = undefined;
+  readonly needsEvaluations = true;
   readonly stages: readonly TrainingStage[];
   readonly selection: ProbeSelection;
   /** Scores by epoch. */

@@ -47,6 +47,7 @@ export class SegmentationMethod implements TrainingMethod<ProbeUpdate, Segmentat
   readonly name = "segmentation probe";
   readonly updatesInFlight = 1;
   readonly scaled = undefined;
+  readonly needsEvaluations = true;
   readonly stages: readonly TrainingStage[];
   /** Scores by epoch. */
   readonly scores = new Map<number, SegmentationScores>();

@@ -241,6 +241,11 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
     return { stage: "1", update: String(update) };
   }
 
+  /** Of VTAB-1k the number is the result. */
+  get needsEvaluations(): boolean {
+    return this.#rules === "vtab";
+  }
+
   async evaluate({ at, epoch }: EvaluationMoment<TrainingStage>): Promise<FinetuneEvent | undefined> {
     if (!this.task.test || (at !== "epoch" && at !== "end")) return undefined;
     const test = { epoch, ...(await this.task.test(this.result)) };

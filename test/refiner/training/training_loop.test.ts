@@ -148,6 +148,21 @@ it("drops a line of the metrics that a kill cut off behind an inner bracket", as
   expect(await store.readText("metrics.jsonl")).toBe(`${JSON.stringify(whole)}\n`);
 });
 
+/** Whose evaluations after the last update fail. */
+class Failing extends Recorder {
+  override async evaluate(moment: Parameters<Recorder["evaluate"]>[0]): Promise<Told> {
+    if (moment.at === "end") throw new Error("no image can be read");
+    return super.evaluate(moment);
+  }
+}
+
+it("leaves out an evaluation at the end that fails, but not where evaluations are the result", async () => {
+  const method = new Failing(stages);
+  expect(await train(method, new MemoryRunStore())).toMatchObject({ finished: true, updates: 7 });
+  const judging = Object.assign(new Failing(stages), { needsEvaluations: true });
+  await expect(train(judging, new MemoryRunStore())).rejects.toThrow("no image can be read");
+});
+
 /** Whose evaluations have numbers, as those that a result is chosen by. */
 class Scored extends Recorder {
   readonly recalled: unknown[] = [];

@@ -135,6 +135,24 @@ describe("vtab", () => {
       expect(await store.readText(file)).toBe("mine");
   });
 
+  it("takes no number of a test that came to no end", { timeout: 60_000 }, async () => {
+    const whole = task("dtd");
+    const test: ImageSource = {
+      ...whole.test,
+      load: async (index, options) => {
+        if (index > 6) throw new Error("the disk is gone");
+        return whole.test.load(index, options);
+      },
+    };
+    const store = new MemoryRunStore();
+    const only = vtabConfig({ ...config, learningRates: [0.02], seeds: 1 });
+    const given = { encoder: smallEncoder(device), config: only, store };
+    await expect(outcomeOf(vtab({ ...given, tasks: [{ ...whole, test }] }))).rejects.toThrow(/the disk is gone/);
+    expect(await store.list("runs")).toEqual([]);
+    const { result } = await outcomeOf(vtab({ ...given, tasks: [whole], resume: true }));
+    expect(result.tasks[0]?.predicted.map((labels) => labels.includes(-1))).toEqual([false]);
+  });
+
   it("counts a rate that diverges as wrong everywhere, in the search only", { timeout: 120_000 }, async () => {
     const encoder = smallEncoder(device);
     const wild = vtabConfig({ learningRates: [1e30, 0.02], seeds: 1, epochs: 3, batch: 8 });

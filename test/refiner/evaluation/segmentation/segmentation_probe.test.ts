@@ -96,6 +96,15 @@ describe("segmentationProbe", () => {
     );
   });
 
+  it("fails where the one test that it makes does", { timeout: 60_000 }, async () => {
+    const mixed = (count: number) => set(count, (image, pixel) => (pixel + image) % 2);
+    const given = mixed(2);
+    const load = async () => {
+      throw new Error("the disk is gone");
+    };
+    await expect(probe(mixed(6), { ...given, images: { ...given.images, load } })).rejects.toThrow(/the disk is gone/);
+  });
+
   it("gives the same numbers again, and tests the last epoch in any case", { timeout: 120_000 }, async () => {
     const [train, test] = [set(6, (image, pixel) => (pixel + image) % 3), set(2, (_, pixel) => pixel % 3)];
     const settings = { epochs: 3, select: "test" };
