@@ -1,12 +1,14 @@
 import { reportDataFile } from "../../refiner/report/report_node.ts";
 import { RunFolder } from "../../refiner/training/run_folder_node.ts";
+import { WorkingStore } from "../../refiner/training/working_store.ts";
+import { VtabResults } from "../../refiner/vtab/vtab_results.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { FinishedShots } from "./finished_shots.ts";
 import { configFile } from "./stored_run.ts";
 
-/** Files that a run leaves beside its checkpoints. */
+/** Files that a run leaves beside its checkpoints; the one that tells that a run is there comes last, and is removed last. */
 export const runFiles: readonly string[] = [
-  configFile,
   "metrics.jsonl",
   "encoder.safetensors",
   "mae.safetensors",
@@ -17,6 +19,7 @@ export const runFiles: readonly string[] = [
   "report.html",
   "evaluation_data.json",
   reportDataFile,
+  configFile,
 ];
 
 /** Folder of the second encoder of a comparison, within that of the first: an evaluation without one must not find an older one's. */
@@ -73,9 +76,13 @@ export interface HeldRunFolder {
 /** Removes the run that a new one replaces; called when the new one begins, so that one which cannot begin costs nothing. */
 export async function removeOldRun(store: RunFolder): Promise<void> {
   if ((await store.readText(configFile)) === undefined) return;
-  for (const part of ["", `${comparedPart}/`]) {
-    for (const file of await store.list(`${part}checkpoints`)) await store.remove(`${part}checkpoints/${file}`);
-    for (const file of runFiles) await store.remove(`${part}${file}`);
+  for (const part of [store.part(comparedPart), store]) {
+    for (const file of await part.list("checkpoints")) await part.remove(`checkpoints/${file}`);
+    // Of other weights, perhaps: nothing in them says whose they are.
+    await FinishedShots.begin(part);
+    await new VtabResults(part).clear();
+    await new WorkingStore(part).clear();
+    for (const file of runFiles) await part.remove(file);
   }
 }
 
