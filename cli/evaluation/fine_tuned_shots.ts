@@ -81,7 +81,7 @@ export async function fineTunedShots(
       ...lists,
       classifier: "fine-tuning",
       recipe,
-      imageSize: options.imageSize ?? "its own",
+      imageSize: config.pixels || "its own", // a settings file may say it
       ...shown(config),
     },
     ...(last ? { predictions: amongGiven(last, labelled) } : {}),
@@ -142,10 +142,10 @@ async function recipeConfig(run: ProtocolRun, recipe: string, options: FineTunin
   const given = options.config === undefined ? undefined : await readSettings(options.config, finetuneSchema);
   const settings = {
     ...finetunePreset(recipe, run.model.config),
-    ...(options.imageSize === undefined ? {} : { pixels: options.imageSize }),
     enlarge: true,
     checkpointEvery: never,
     ...given?.values,
+    ...(options.imageSize === undefined ? {} : { pixels: options.imageSize }),
     seed: options.seed,
     maxBad: options.maxBad,
     testEvery: 0,

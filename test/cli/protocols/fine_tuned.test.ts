@@ -19,6 +19,7 @@ beforeAll(async () => {
   await writePictures(at, "train", { count: 8, from: 0 });
   await writePictures(at, "test", { count: 6, from: 100 });
   await writeFile(at("quick.yaml"), "epochs: 3\nwarmup: 1\n");
+  await writeFile(at("sized.yaml"), "epochs: 1\nwarmup: 0\npixels: 8\n");
   await writeFile(at("saved.yaml"), "epochs: 16\nwarmup: 1\ncheckpointMinutes: 0.00001\n");
   await writeFile(at("listed.txt"), "left-0.png\nmiddle-1.png\nright-2.png\nright-3.png\n");
 }, 120_000);
@@ -122,6 +123,14 @@ describe("evaluate lowshot --finetune", () => {
     const rows = (await readFile(at("one.csv"), "utf8")).trim().split("\n").slice(1);
     const right = rows.map((row) => row.split(",")).filter(([, label, prediction]) => label === prediction).length;
     expect(right / 18).toBeCloseTo(line.receipt.scores[0]?.value ?? Number.NaN, 12);
+  });
+
+  it("tells the size of images that a settings file says, unless --image-size does", { timeout: 200_000 }, async () => {
+    const given = ["--subset", at("listed.txt"), "--finetune", "small", "--config", at("sized.yaml")];
+    const settingsOf = async (...more: readonly string[]) =>
+      (await lineOf("lowshot", ...inputs, ...given, ...more)).receipt.settings;
+    expect(await settingsOf()).toMatchObject({ imageSize: 8, pixels: 8 });
+    expect(await settingsOf("--image-size", "16")).toMatchObject({ imageSize: 16, pixels: 16 });
   });
 
   it("refuses unknown recipes and what does not go with it", { timeout: 120_000 }, async () => {
