@@ -78,16 +78,20 @@ async function receiptsIn(folder: string): Promise<Found[]> {
   return found;
 }
 
+/** Weights that runs give: refinements, pre-trainings and fine-tunings. */
+const resultFiles = ["encoder.safetensors", "mae.safetensors", "classifier.safetensors"];
+
 /** Tells which of a run's encoders a receipt is of, by the digests of the weights' files. */
 async function statesOf(run: string): Promise<(receipt: Receipt) => State | undefined> {
   const { data } = fingerprintSchema.safeParse((await readRun(run)).config.fingerprint);
-  const after = await weightsFingerprint(join(run, "encoder.safetensors")).catch(() => undefined);
+  const given = resultFiles.map((file) => weightsFingerprint(join(run, file)).catch(() => undefined));
+  const after = await Promise.all(given);
   const isSame = (digest: Readonly<Record<string, string>> | undefined, receipt: Receipt): boolean => {
     const entries = Object.entries(digest ?? {});
     return entries.length > 0 && entries.every(([key, value]) => receipt.encoder.digest[key] === value);
   };
   return (receipt) => {
-    if (isSame(after, receipt)) return "after";
+    if (after.some((digest) => isSame(digest, receipt))) return "after";
     return isSame(data?.weights, receipt) ? "before" : undefined;
   };
 }

@@ -167,6 +167,11 @@ print(json.dumps([sum(Image.open(io.BytesIO(base64.b64decode(src.split(",")[1]))
       await scoreOf("run/evaluations/knn/compared"),
     ]);
     expect(rows.some(([name, column]) => name === "" && column === "after")).toBe(true); // clusters of the refined one alone
+    await mkdir(at("pretrained"));
+    await writeFile(at("pretrained/config.json"), JSON.stringify({ command: "pretrain", fingerprint: { images: {} } }));
+    await cp(at("3.safetensors"), at("pretrained/mae.safetensors"));
+    const after = await start("report", at("pretrained"), "--evaluations", at("run/evaluations/x"), "--json").ended;
+    expect(JSON.parse(after.out).evaluations).toBe(1);
     const nothing = await start("report", at("run"), "--evaluations", at("images")).ended;
     expect([nothing.code, nothing.err]).toEqual([2, expect.stringContaining("holds no receipt.json")]);
     const wrong = await start("report", at("beside"), "--evaluations", at("two")).ended;
