@@ -18,7 +18,7 @@ const evaluationsFolder = "evaluations";
 
 /** The run whose report looks for evaluations where this one stands. */
 export function runAround(folder: string): string | undefined {
-  const [above, run] = [dirname(resolve(folder)), dirname(dirname(folder))];
+  const [above, run] = [dirname(resolve(folder)), join(folder, "..", "..")];
   return basename(above) === evaluationsFolder && existsSync(join(run, configFile)) ? run : undefined;
 }
 
