@@ -91,7 +91,8 @@ export function pretrainCommand(context: CommandContext): Command {
 async function runPretrain(context: CommandContext, command: Command, options: PretrainOptions): Promise<void> {
   const output = outputOf(context, options);
   const { weights, images } = options;
-  if (options.resume === false && images === undefined) throw new UsageError("pretrain: --images is needed");
+  if ((options.resume === false || options.dryRun) && images === undefined)
+    throw new UsageError("pretrain: --images is needed");
   const given = await givenSettings(command, pretrainSchema, options.config);
   checkedSettings(() => pretrainConfig(given.values), given); // names wrong keys and values before anything is opened
   const reads = { "--weights": weights, "--images": images };

@@ -122,6 +122,11 @@ describe("pretrain --dry-run", () => {
     expect(settled.fits).toBe(true);
   });
 
+  it("needs images, also beside --resume, which it does not look into", async () => {
+    const { code, err } = await run("pretrain", "--resume", at("random"), "--dry-run");
+    expect([code, err]).toEqual([2, expect.stringContaining("--images is needed")]);
+  });
+
   it("plans a model of the settings without weights", { timeout: minutes }, async () => {
     const sized = "--pixels 12 --patch 4 --width 16 --blocks 2 --attention-heads 4 --mlp-width 48".split(" ");
     const decoderSizes = "--decoder-width 12 --decoder-blocks 1 --decoder-heads 3".split(" ");
