@@ -130,10 +130,14 @@ export interface BegunEvaluation {
   readonly output: Output;
 }
 
-/** The folder of the second encoder of a comparison, inside that of the first. */
-export async function comparedFolder({ folder, stored, hasPage }: EvaluationFolder): Promise<EvaluationFolder> {
+/** The folder of the second encoder of a comparison, inside that of the first. @param isOverride - as of `readStoredRun` */
+export async function comparedFolder(
+  { folder, stored, hasPage }: EvaluationFolder,
+  isOverride: boolean,
+): Promise<EvaluationFolder> {
   if (!folder) return nowhere;
   const inside = folder.part(comparedPart);
   const isBegun = stored !== undefined && (await inside.readText(configFile)) !== undefined;
-  return { ...nowhere, hasPage, folder: inside, stored: isBegun ? await readStoredRun(inside, "evaluate") : undefined };
+  const begun = isBegun ? await readStoredRun(inside, "evaluate", isOverride) : undefined;
+  return { ...nowhere, hasPage, folder: inside, stored: begun };
 }

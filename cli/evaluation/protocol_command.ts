@@ -139,7 +139,7 @@ async function evaluateAll<Options extends ProtocolOptions>(
     return true;
   }
   const other = { ...options, weights: compare, predictions: undefined, confusion: undefined };
-  const inside = await comparedFolder(where);
+  const inside = await comparedFolder(where, options.override === true);
   const second = await evaluateOne(session, other, inside, true);
   if (!second) return false;
   requireSameProtocol(first.evaluation.receipt, second.evaluation.receipt);
