@@ -99,7 +99,7 @@ async function runsOf(
   draws: readonly LowShotSubset[],
   config: FinetuneConfig,
 ): Promise<{ readonly runs: readonly ShotRun[]; readonly last: ClassifierPredictions | undefined } | undefined> {
-  const of = draws.map(({ rows }) => drawDigest(rows, shown(config)));
+  const of = draws.map(({ rows }) => drawDigest(rows, decisive(config)));
   const isKept = draws.length > 1; // a single draw is made again, for its predictions
   const working = new WorkingStore(run.store);
   if (!run.resume) await working.clear();
@@ -171,7 +171,7 @@ async function fineTunedOnce(
     resume: await working.begin(`${shots} per class, ${basename(split)}`, {
       rows: Array.from(rows),
       batch,
-      ...shown(config),
+      ...decisive(config),
     }),
     signal,
   });
@@ -205,7 +205,12 @@ function shareOfRight({ labels, predicted }: ClassifierPredictions): number {
   return predicted.filter((label, row) => label === labels[row]).length / labels.length;
 }
 
-/** Settings that the numbers depend on. */
+/** All that the numbers depend on: with --override, a run may go on with another seed. */
+function decisive(config: FinetuneConfig): Record<string, unknown> {
+  return { ...shown(config), seed: config.seed };
+}
+
+/** The same without the seed, which a receipt tells for all protocols. */
 function shown(config: FinetuneConfig): Record<string, unknown> {
   const { workers, prefetch, checkpointEvery, checkpointMinutes, testEvery, seed, maxBad, ...rest } = config;
   return rest;

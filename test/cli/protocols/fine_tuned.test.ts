@@ -21,6 +21,7 @@ beforeAll(async () => {
   await writeFile(at("quick.yaml"), "epochs: 3\nwarmup: 1\n");
   await writeFile(at("sized.yaml"), "epochs: 1\nwarmup: 0\npixels: 8\n");
   await writeFile(at("saved.yaml"), "epochs: 16\nwarmup: 1\ncheckpointMinutes: 0.00001\n");
+  await writeFile(at("others.txt"), "left-4.png\nmiddle-5.png\nright-6.png\n");
   await writeFile(at("listed.txt"), "left-0.png\nmiddle-1.png\nright-2.png\nright-3.png\n");
 }, 120_000);
 
@@ -123,6 +124,13 @@ describe("evaluate lowshot --finetune", () => {
     const rows = (await readFile(at("one.csv"), "utf8")).trim().split("\n").slice(1);
     const right = rows.map((row) => row.split(",")).filter(([, label, prediction]) => label === prediction).length;
     expect(right / 18).toBeCloseTo(line.receipt.scores[0]?.value ?? Number.NaN, 12);
+  });
+
+  it("makes lists again that were fine-tuned with another seed", { timeout: 200_000 }, async () => {
+    const out = at("seeded");
+    await lineOf("lowshot", ...inputs, "--subset", at("listed.txt"), at("others.txt"), ...quick, "--out", out);
+    const { code, err } = await run("evaluate", "lowshot", "--resume", out, "--seed", "9", "--override");
+    expect([code, err]).toEqual([0, expect.stringContaining("2 draws had other images or settings")]);
   });
 
   it("tells the size of images that a settings file says, unless --image-size does", { timeout: 200_000 }, async () => {
