@@ -22,7 +22,7 @@ export const refinerRooms = [
   {
     room: "refiner/data/decoding",
     holds: "files to pixels, in worker threads",
-    imports: ["refiner/data", "refiner/data/sources"],
+    imports: ["engine/files/zip", "refiner/data", "refiner/data/sources"],
   },
   {
     room: "refiner/data/batches",

@@ -52,6 +52,8 @@ export interface ZippedImage {
   readonly storedBytes: number;
   readonly sizeBytes: number;
   readonly headerOffset: number;
+  /** CRC-32 of its bytes. */
+  readonly checksum: number;
 }
 
 export interface DecodeOptions extends LoadOptions {

@@ -116,8 +116,8 @@ class TaskInArchive implements VtabPlace {
   encoded(path: string): EncodedImage {
     const entry = this.archive.entries.get(this.#inside(path));
     if (!entry) return { path: this.name(path) };
-    const { method, storedBytes, sizeBytes, headerOffset } = entry;
-    return { path: this.archive.path, zipped: { method, storedBytes, sizeBytes, headerOffset } };
+    const { name: _, ...zipped } = entry;
+    return { path: this.archive.path, zipped };
   }
 
   /** Lists may write `./images/x.jpg`. */

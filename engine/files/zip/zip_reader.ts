@@ -1,5 +1,6 @@
 import { type ByteSource, memorySource, sliceSource } from "../byte_source.ts";
 import { CorruptFileError, ForeignFileError, TruncatedFileError } from "../errors.ts";
+import { crc32 } from "./crc32.ts";
 import { inflateSource } from "./inflate.ts";
 
 // Layout and constants: PKWARE APPNOTE 6.3.10, sections 4.3 to 4.5.
@@ -24,6 +25,8 @@ export interface ZipEntry {
   readonly storedBytes: number;
   readonly sizeBytes: number;
   readonly headerOffset: number;
+  /** Of its bytes, as the directory has it. */
+  readonly checksum: number;
 }
 
 /** An archive of which only the directory has been read. */
@@ -124,7 +127,8 @@ function readEntry(source: ByteSource, view: DataView, at: number): { entry: Zip
       `${what} claims ${sizeBytes} bytes but holds ${storedBytes}; the archive is damaged or malicious`,
     );
   }
-  return { entry: { name, method: method === 0 ? "stored" : "deflated", storedBytes, sizeBytes, headerOffset }, next };
+  const sizes = { storedBytes, sizeBytes, headerOffset, checksum: view.getUint32(at + 16, true) };
+  return { entry: { name, method: method === 0 ? "stored" : "deflated", ...sizes }, next };
 }
 
 async function openEntry(source: ByteSource, entry: ZipEntry): Promise<ByteSource> {
@@ -142,11 +146,15 @@ async function openEntry(source: ByteSource, entry: ZipEntry): Promise<ByteSourc
 /** All bytes of one file of an archive, by its entry alone. @throws CorruptFileError, TruncatedFileError */
 export async function readZipEntry(source: ByteSource, entry: ZipEntry): Promise<Uint8Array> {
   const opened = await openEntry(source, entry);
-  return opened.read(0, opened.sizeBytes);
+  const bytes = await opened.read(0, opened.sizeBytes);
+  if (crc32(bytes) === entry.checksum) return bytes;
+  throw new CorruptFileError(
+    `${source.name}: zip entry ${JSON.stringify(entry.name)} does not have the checksum that the directory states; fetch the file again`,
+  );
 }
 
 /**
- * Reads the directory of a zip archive (stored and deflated entries, zip64). Checksums are not compared: PyTorch can write
+ * Reads the directory of a zip archive (stored and deflated entries, zip64). `open` compares no checksums: PyTorch can write
  * archives without proper ones, and entries are read in parts.
  *
  * @throws TruncatedFileError, CorruptFileError, ForeignFileError

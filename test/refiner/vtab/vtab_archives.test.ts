@@ -93,4 +93,31 @@ describe("VTAB-1k", () => {
     expect((await source.load(broken === 1 ? 2 : 1)).width).toBe(10);
     await source.close?.();
   });
+
+  it("tells an image or a list of an archive whose bytes are not those of its checksum", async () => {
+    const { train } = await readVtabFolder(at("vtab-1k.zip"), ["svhn"]);
+    const changed = train.findIndex(
+      ({ encoded }) => encoded && "zipped" in encoded && encoded.zipped.method === "stored",
+    );
+    const place = train[changed]?.encoded;
+    if (!place || !("zipped" in place)) throw new Error("nothing is stored");
+    const bytes = await readFile(at("vtab-1k.zip"));
+    const { headerOffset, storedBytes } = place.zipped;
+    const start = headerOffset + 30 + bytes.readUInt16LE(headerOffset + 26) + bytes.readUInt16LE(headerOffset + 28);
+    const last = start + storedBytes - 1; // behind the pixels: the decoder does not look at it
+    bytes.writeUInt8(bytes.readUInt8(last) ^ 1, last);
+    await writeFile(at("changed.zip"), bytes);
+    const source = openVtabImages(at("changed.zip"), (await readVtabFolder(at("changed.zip"), ["svhn"])).train, {
+      channels: 1,
+      workers: 0,
+    });
+    await expect(source.load(changed)).rejects.toThrow(/do not have the checksum that the archive states/);
+    await source.close?.();
+
+    const ofList = await readFile(at("vtab-1k.zip"));
+    const entry = ofList.lastIndexOf("vtab-1k/svhn/val200.txt") - 46; // in the directory
+    ofList.writeUInt32LE((ofList.readUInt32LE(entry + 16) ^ 1) >>> 0, entry + 16);
+    await writeFile(at("list.zip"), ofList);
+    await expect(readVtabFolder(at("list.zip"), ["svhn"])).rejects.toThrow(/val200\.txt" does not have the checksum/);
+  });
 });
