@@ -1,6 +1,6 @@
 import type { Classifier, VisionTransformer } from "../../models/index.ts";
 import type { ImageSource } from "../data/index.ts";
-import { accuracyOf, classifyImages } from "../evaluation/index.ts";
+import { accuracyOf, classifyImages, NonFiniteFeaturesError } from "../evaluation/index.ts";
 import { type FinetuneEvent, type FinetuneResult, finetune } from "../methods/finetune/finetune.ts";
 import type { FinetuneConfig } from "../methods/finetune/finetune_config.ts";
 import { CollapseError } from "../training/collapse_error.ts";
@@ -61,7 +61,9 @@ async function* finetuned(job: VtabJob, settings: FinetuneConfig): AsyncGenerato
     const finished = yield* followed(events, tester, name);
     return finished ? { ...found, ...tester.result(name.stage) } : undefined;
   } catch (error) {
-    if (!(error instanceof CollapseError) || name.stage === "final") throw error;
+    // The last update is judged by no loss: the first to see that it diverged is the test.
+    const hasDiverged = error instanceof CollapseError || error instanceof NonFiniteFeaturesError;
+    if (!hasDiverged || name.stage === "final") throw error;
     const text = `rate ${name.rate} diverges on ${task.name} (seed ${name.seed}) and counts as 0 right: ${error.message}`;
     yield { kind: "notice", text };
     return { ...found, accuracy: 0, images: test.length };

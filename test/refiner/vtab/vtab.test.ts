@@ -159,6 +159,9 @@ describe("vtab", () => {
     const { result, told } = await outcomeOf(vtab({ encoder, tasks: [task("dtd")], config: wild }));
     expect(result.tasks[0]).toMatchObject({ rate: 0.02, search: [{ rate: 1e30, accuracy: 0 }, { rate: 0.02 }] });
     expect(told).toContainEqual({ kind: "notice", text: expect.stringMatching(/^rate 1e\+30 diverges on dtd/) });
+    // Of two updates the first has the rate 0: no loss tells that the second one diverges.
+    const late = await outcomeOf(vtab({ encoder, tasks: [task("dtd")], config: { ...wild, epochs: 1 } }));
+    expect(late.result.tasks[0]).toMatchObject({ rate: 0.02, search: [{ rate: 1e30, accuracy: 0 }, { rate: 0.02 }] });
     const alone = vtab({ encoder, tasks: [task("dtd")], config: { ...wild, learningRates: [1e30] } });
     await expect(outcomeOf(alone)).rejects.toThrow(/the loss is NaN/);
   });
