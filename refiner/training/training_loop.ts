@@ -30,10 +30,7 @@ export interface TrainingRun {
   readonly resume?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly hostBytes?: (() => number) | undefined;
-  /**
-   * What run checkpoints say about where the run came from, beside what the method says of their place in it. Called once, after the
-   * first update, and awaited when the first checkpoint is written: what takes long is computed beside the training.
-   */
+  /** Where the run came from, for its checkpoints. Called once, after the first update, and awaited at the first checkpoint. */
   readonly origin?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
 }
 
@@ -279,17 +276,17 @@ class TrainingLoop<
     return { kind: "checkpoint", file };
   }
 
-  /** Whether all updates are made: the result is what counts then. */
-  #isLast(moment: EvaluationMoment<Stage>): boolean {
-    return moment.at === "end" || (moment.at === "stage end" && moment.stage === this.#plan.stages.at(-1));
+  /** Whether training ends with an evaluation that fails; not where all updates are made, and the result is the weights. */
+  #needs(moment: EvaluationMoment<Stage>): boolean {
+    const isLast = moment.at === "stage end" && moment.stage === this.#plan.stages.at(-1);
+    return this.method.needsEvaluations === true || !(isLast || moment.at === "end");
   }
 
   async *#evaluate(moment: EvaluationMoment<Stage>): AsyncGenerator<Event | TrainingEvent, void> {
     const failures: string[] = [];
     const event = await this.method.evaluate?.(moment).catch((error: unknown) => {
-      if (this.#isStopped) return undefined; // given up; a resumed run makes it again
-      const isNeeded = !this.#isLast(moment) || this.method.needsEvaluations === true;
-      if (isNeeded || error instanceof DeviceLostError) throw error;
+      if (this.#isStopped) return undefined; // a resumed run makes it again
+      if (this.#needs(moment) || error instanceof DeviceLostError) throw error;
       failures.push(error instanceof Error ? error.message : String(error));
       return undefined;
     });
