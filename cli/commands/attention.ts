@@ -1,7 +1,7 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
+import { makeFolders } from "../../engine/platform/folders_node.ts";
 import { formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
 import type { VisionTransformer, VitConfig } from "../../models/index.ts";
 import type { ImageSource, RgbImage } from "../../refiner/data/index.ts";
@@ -183,7 +183,7 @@ async function drawn({ model, source, plan, options, output }: MapJob): Promise<
   const leftOut = plan.length - shown.length;
   const facts = { ...textOf(settings), adapter: model.device.info.name };
   const html = attentionPage({ facts, images: shown, leftOut });
-  await mkdir(out, { recursive: true });
+  await makeFolders(out);
   await writeBytesAtomic(join(out, pageFile), new TextEncoder().encode(html), { overwrite: force });
   output.line(join(out, pageFile));
   output.result({ adapter: model.device.info.name, ...settings, out, page: pageFile, images: written });

@@ -84,7 +84,7 @@ export function pretrainCommand(context: CommandContext): Command {
   addSettings(command, pretrainSchema).action((options: PretrainOptions) => runPretrain(context, command, options));
   return finishCommand(
     command,
-    "mimrefine pretrain --images train/ --pixels 64 --patch 8 --width 128 --blocks 8 --attention-heads 4 --batch 128 --epochs 50 --out runs/mae\nmimrefine pretrain --resume runs/mae\nmimrefine pretrain --weights runs/mae/mae.safetensors --images train/ --batch 128 --epochs 10 --out runs/control",
+    "mimrefine pretrain --images train/ --pixels 64 --patch 8 --width 128 --blocks 8 --attention-heads 4 --batch 128 --epochs 50 --out runs/mae\nmimrefine pretrain --resume runs/mae\nmimrefine pretrain --weights runs/mae/mae.safetensors --images train/ --batch 128 --epochs 10 --warmup 1 --out runs/control",
   );
 }
 

@@ -65,16 +65,13 @@ export async function evaluationsOfRun(
   return reports;
 }
 
-/** Receipts of a folder, or of the folders in it, with those of second encoders. */
+/** Receipts of a folder and of the folders in it, with those of second encoders. */
 async function receiptsIn(folder: string): Promise<Found[]> {
   const inside = await readdir(folder, { withFileTypes: true }).catch(() => []);
   const below = inside.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name));
-  const isOne = await holdsReceipt(folder);
   const found: Found[] = [];
-  for (const one of isOne ? [folder] : below.sort()) {
-    for (const path of [one, join(one, "compared")])
-      if (await holdsReceipt(path)) found.push({ folder: path, receipt: await readReceipt("report", path) });
-  }
+  for (const path of [folder, ...below.sort().flatMap((one) => [one, join(one, "compared")])])
+    if (await holdsReceipt(path)) found.push({ folder: path, receipt: await readReceipt("report", path) });
   return found;
 }
 

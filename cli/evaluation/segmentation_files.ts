@@ -1,6 +1,6 @@
-import { mkdir } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
+import { makeFolders } from "../../engine/platform/folders_node.ts";
 import { encodePng, type MaskSource } from "../../refiner/data/index.ts";
 import type { IntersectionScores, PixelConfusion, SegmentedImage } from "../../refiner/evaluation/index.ts";
 
@@ -27,7 +27,7 @@ export async function writeSegmented(
   const name = relative(masksFolder, masks.name(index));
   const write = async (folder: string, bytes: Uint8Array): Promise<void> => {
     const path = join(folder, name);
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     await writeBytesAtomic(path, bytes, { overwrite });
   };
   if (predictedMasks !== undefined) {

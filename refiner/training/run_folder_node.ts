@@ -1,4 +1,4 @@
-import { appendFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { appendFile, readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ByteSink, ByteSource } from "../../engine/files/index.ts";
 import {
@@ -8,6 +8,7 @@ import {
   writeBytesAtomic,
   writeFileAtomic,
 } from "../../engine/platform/files_node.ts";
+import { makeFolders } from "../../engine/platform/folders_node.ts";
 import { RunLock } from "./run_lock_node.ts";
 import type { RunStore } from "./run_store.ts";
 
@@ -106,7 +107,7 @@ export class RunFolder implements RunStore {
   async #path(file: string): Promise<string> {
     await this.#check(); // before a folder that was deleted is made again
     const path = join(this.name, file);
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     return path;
   }
 }

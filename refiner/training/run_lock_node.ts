@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { link, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { withFullPath } from "../../engine/platform/files_node.ts";
+import { makeFolders } from "../../engine/platform/folders_node.ts";
 import { forgetTemporary, noteTemporary } from "../../engine/platform/temporary_files_node.ts";
 import { mayRun, type ProcessIdentity, processIdentity, thisProcess } from "./process_identity_node.ts";
 import { RunFolderError } from "./run_folder_error.ts";
@@ -24,7 +25,7 @@ export class RunLock {
 
   /** @throws RunFolderError if another process holds the folder, or may hold it */
   static async take(folder: string): Promise<RunLock> {
-    const madeFolder = await mkdir(folder, { recursive: true });
+    const madeFolder = await makeFolders(folder);
     // The token tells this lock from one in a folder that took the place of this one.
     const content = `${JSON.stringify({ ...(await thisProcess()), token: randomUUID() })}\n`;
     const part = join(folder, `.${lockFile}.${randomUUID()}.part`);

@@ -1,7 +1,8 @@
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { hostTensor, memorySink, writeNpy } from "../../../engine/files/index.ts";
 import { checkWritePath, writeBytesAtomic } from "../../../engine/platform/files_node.ts";
+import { makeFolders } from "../../../engine/platform/folders_node.ts";
 import { encodePng, type RgbImage } from "../../../refiner/data/index.ts";
 import { type AttentionMap, enlargedMap, greyLevels, type PictureSize } from "../../../refiner/evaluation/index.ts";
 
@@ -94,6 +95,6 @@ async function npyBytes({ weights, heads, rows, columns }: AttentionMap): Promis
 }
 
 async function writeFile(path: string, bytes: Uint8Array, overwrite: boolean): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   await writeBytesAtomic(path, bytes, { overwrite });
 }
