@@ -130,8 +130,8 @@ async function givenSettingsOf(
   const { preset: named, ...own } = found.values;
   const preset = options.preset ?? named;
   const sets = preset === undefined ? undefined : await presetSettings(preset, options);
-  if (sets) output.notice(presetText(String(preset), sets));
   const settings = { ...sets, ...own };
+  if (sets) output.notice(presetText(String(preset), sets, settings));
   checkedSettings(() => finetuneConfig(settings), found); // names wrong keys and values before anything is opened
   return settings;
 }

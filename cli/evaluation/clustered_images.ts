@@ -46,7 +46,7 @@ export function clusteredImages(
 }
 
 /** Matrices of one width, one below the other. */
-export function joinedRows(parts: readonly FeatureMatrix[]): FeatureMatrix {
+function joinedRows(parts: readonly FeatureMatrix[]): FeatureMatrix {
   const [{ columns } = { columns: 0 }] = parts;
   const rows = parts.reduce((sum, part) => sum + part.rows, 0);
   const data = new Float32Array(rows * columns);

@@ -101,7 +101,10 @@ function cellsOf(
     const value = score ? shown(score.value, score.standardError) : "-";
     if (i === 0) return [value];
     const found = differences[i - 1]?.find((one) => one.name === name);
-    return [value, found ? `${found.difference < 0 ? "" : "+"}${shown(found.difference, found.standardError)}` : "-"];
+    if (!found) return [value, "-"];
+    const sign = found.difference < 0 ? "" : "+";
+    const hint = found.how === "paired" || found.standardError === null ? "" : ", unpaired";
+    return [value, `${sign}${shown(found.difference, found.standardError)}${hint}`];
   });
 }
 

@@ -77,15 +77,18 @@ function finite(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
-/** Both encoders' scores side by side, with the difference and its standard error; that of the seeds where there are several. */
+/**
+ * Both encoders' scores side by side, with the difference and its standard error; that of the seeds where there are several. An unpaired
+ * error takes the two for evaluations of other images each: it is too large where both find the same images hard.
+ */
 export function comparisonTable(first: Scored, second: Scored, differences: readonly Difference[]): string[][] {
   const hasSeeds = differences.some(({ seedError }) => seedError !== undefined);
-  const rows = differences.map(({ name, difference, standardError, seedError }) => {
+  const rows = differences.map(({ name, difference, standardError, seedError, how }) => {
     const value = (scored: Scored) => scored.scores.find((score) => score.name === name)?.value ?? Number.NaN;
     const sign = difference < 0 ? "" : "+";
     return [
       ...[name, value(first).toFixed(4), value(second).toFixed(4), `${sign}${difference.toFixed(4)}`],
-      standardError?.toFixed(4) ?? "",
+      standardError === null ? "" : `${standardError.toFixed(4)}${how === "paired" ? "" : ", unpaired"}`,
       ...(hasSeeds ? [seedError?.toFixed(4) ?? ""] : []),
     ];
   });

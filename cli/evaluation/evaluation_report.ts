@@ -113,7 +113,7 @@ export function reportOf(
       values: receipts.map(({ scores }) => scores.find((score) => score.name === name)),
       differences: differences.map((list) => {
         const found = list.find((one) => one.name === name);
-        return found && { value: found.difference, standardError: found.standardError };
+        return found && { value: found.difference, standardError: found.standardError, how: found.how };
       }),
     })),
     shared: {

@@ -11,7 +11,7 @@ import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { fileDigest } from "../runs/fingerprint.ts";
-import { runFiles } from "../runs/run_folder.ts";
+import { removeOldRun, runFiles } from "../runs/run_folder.ts";
 import { comparisonTable, differencesOf } from "./comparison.ts";
 import {
   beginEvaluation,
@@ -75,7 +75,7 @@ async function evaluate<Options extends ProtocolOptions>(
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
     const preset = applyPreset(protocol, command);
-    if (preset) output.notice(usedPresetText(preset));
+    if (preset) output.notice(usedPresetText(preset, command.opts()));
     const remembered = command.opts<Options>(); // with what a run that goes on began with
     const options = protocol.complete?.(remembered) ?? remembered;
     await checkOptions(protocol, options, command);
@@ -84,7 +84,7 @@ async function evaluate<Options extends ProtocolOptions>(
       if (interruption.signal.aborted && error === interruption.signal.reason) return false; // while images were encoded
       throw error;
     });
-    if (!isFinished) endInterrupted(protocol, where, interruption, context, output);
+    if (!isFinished) await endInterrupted(protocol, where, interruption, context, output);
   } finally {
     interruption.stop();
     await where.release();
@@ -185,6 +185,8 @@ async function evaluateOne<Options extends ProtocolOptions>(
     const planned = { ...job, output, resume: where.stored !== undefined };
     if ((await protocol.plan?.(planned, options, command)) === false) return undefined;
     const inputs = await receiptInputs(job, options, { fits: protocol.fits?.(options) ?? true });
+    if (inputs.train && !isSecond && isSame(inputs.train, inputs.test))
+      output.warning("the test images are the training images: the number says nothing of new ones (--test)");
     const { device } = job;
     const others = where.folder ? await otherDigests(protocol, job, options) : {};
     where = await beginEvaluation(where, { protocol: protocol.name, device, command, inputs, others, output });
@@ -213,6 +215,12 @@ async function evaluateOne<Options extends ProtocolOptions>(
       ...(openImages ? { openImages: (...given: OpenImages) => openImages(options, ...given, output) } : {}),
     },
   );
+}
+
+/** Whether two sets have the same images, by their digests. */
+function isSame(a: ReceiptInputs["test"], b: ReceiptInputs["test"]): boolean {
+  const [one, other] = [a, b].map(({ digest, pixels }) => JSON.stringify([digest, pixels]));
+  return one === other;
 }
 
 async function otherDigests<Options extends ProtocolOptions>(
@@ -284,16 +292,19 @@ function showPublished(evaluated: readonly Evaluated[], output: Output): void {
   for (const line of publishedLines(evaluated.map(({ evaluation }) => evaluation.receipt))) output.line(line);
 }
 
-function endInterrupted<Options extends ProtocolOptions>(
+async function endInterrupted<Options extends ProtocolOptions>(
   { name, isResumable }: Protocol<Options>,
   { folder }: EvaluationFolder,
   interruption: Interruption,
   context: CommandContext,
   output: Output,
-): void {
+): Promise<void> {
   const code = interruption.exitCode();
   if (code === undefined) return;
   if (folder && isResumable) output.notice(`saved; go on with: mimrefine evaluate ${name} --resume ${folder.name}`);
-  else output.notice("ended early; nothing was kept");
+  else {
+    if (folder) await removeOldRun(folder); // what tells that a run is there would keep the next one out
+    output.notice("ended early; nothing was kept");
+  }
   context.exitCode = code;
 }

@@ -26,7 +26,7 @@ export function applyPreset(
   return { name, sets: { ...sets } };
 }
 
-/** What a preset sets, in words. */
-export function usedPresetText({ name, sets }: UsedPreset): string {
-  return presetText(name, sets);
+/** What a preset sets, in words. @param used - the settings that are used: options and files may say otherwise */
+export function usedPresetText({ name, sets }: UsedPreset, used: object): string {
+  return presetText(name, sets, { ...used });
 }

@@ -92,7 +92,8 @@ export function publishedOfClassifier(
 ): { readonly tables: readonly PublishedTable[]; readonly result: { readonly published?: PublishedPart } } {
   const { train, test, placedTest } = images;
   const last = tests.at(-1);
-  if (!finished || !test || !last) return { tables: [], result: {} };
+  // A test that failed at the end was left out: an earlier one is not of this classifier.
+  if (!finished || !test || !last || Math.abs(last.epoch - config.epochs) >= 0.5) return { tables: [], result: {} };
   const scores = [{ name: "accuracy", value: last.accuracy, standardError: null, images: last.images }];
   const settings = { ...config, imageSize: config.pixels || "its own" };
   const measured = { protocol: "finetune", settings, scores, config: encoder, train, test };

@@ -14,15 +14,18 @@ export function rightFormsOf(plain: TestPredictions, forms: readonly TestPredict
   return Float64Array.from(plain.indices, (_, i) => forms.filter(isRight(i)).length / forms.length);
 }
 
-/** Predictions of the plain images, and where their forms are known what the score of that name is the mean of. */
+/** Of every test image 1 where it was classified rightly, else 0: what an accuracy is the mean of. */
+export function rightOf({ labels, predicted }: Pick<TestPredictions, "labels" | "predicted">): Float64Array {
+  return Float64Array.from(labels, (label, i) => (label === predicted[i] ? 1 : 0));
+}
+
+/** Predictions of the plain images, and by the names of the scores what they are means of, where their forms are known. */
 export function told(
   plain: TestPredictions,
-  score: string,
+  names: { readonly plain: string; readonly forms: string },
   rightForms: Float64Array | undefined,
 ): Pick<ProtocolResult, "predictions" | "parts"> {
   if (!rightForms) return { predictions: plain };
-  return {
-    predictions: { ...plain, rightForms },
-    parts: { kind: "shares", shares: new Map([[score, rightForms]]) },
-  };
+  const shares = new Map([[names.plain, rightOf(plain)]]).set(names.forms, rightForms);
+  return { predictions: { ...plain, rightForms }, parts: { kind: "shares", shares } };
 }

@@ -6,9 +6,6 @@ import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
 import type { Output } from "../output/streams.ts";
 import type { Timing } from "./follow_run.ts";
 
-/** What the result is, and by looking at which images it was chosen. */
-const lastEpochText = "nothing was chosen on the test images: the result is that of the last epoch";
-
 /** What a run found, for people and for programs. */
 export function finetuneSummary(
   { finished, updates, tests, skippedUpdates }: FinetuneResult,
@@ -21,11 +18,12 @@ export function finetuneSummary(
   );
   const percent = (test: EpochAccuracy): string => `${(100 * test.accuracy).toFixed(2)} %`;
   const isBetter = best !== undefined && last !== undefined && best.accuracy > last.accuracy;
+  const selection = `nothing was chosen on the test images: the number is that of the last test, after epoch ${last?.epoch}`;
   return {
     lines: [
       `${finished ? "finished" : "stopped"} after ${updates} updates, ${seconds.toFixed(0)} s`,
-      ...(last ? [`top-1 after the last epoch: ${percent(last)} of ${last.images} test images`] : []),
-      ...(last && !isBetter ? [lastEpochText] : []),
+      ...(last ? [`top-1 after epoch ${last.epoch}: ${percent(last)} of ${last.images} test images`] : []),
+      ...(last && !isBetter ? [selection] : []),
       ...(isBetter
         ? [`best epoch: ${best.epoch}, ${percent(best)}, chosen on the test images and so too good to report`]
         : []),
@@ -39,7 +37,7 @@ export function finetuneSummary(
       images,
       ...(last ? { last } : {}),
       ...(best ? { best } : {}),
-      ...(last ? { selection: { on: "nothing", text: lastEpochText } } : {}),
+      ...(last ? { selection: { on: "nothing", text: selection } } : {}),
       out,
     },
   };

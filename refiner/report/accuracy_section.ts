@@ -17,7 +17,7 @@ export function accuracySection(tests: readonly TestLine[]): string {
     title: "Top-1 accuracy on the test images",
     yLabel: "share of the images",
     xLabel: "epoch",
-    description: `${formatPercent(last.accuracy)} of ${last.images} images after the last epoch.${note}`,
+    description: `${formatPercent(last.accuracy)} of ${last.images} images after epoch ${last.epoch}.${note}`,
     formatY: (share) => formatPercent(share),
     formatTick: (share) => formatPercent(share, 0),
     markers: true,

@@ -1,6 +1,6 @@
 import { clusterSections } from "./cluster_section.ts";
 import type { EvaluationData } from "./evaluation_data.ts";
-import type { EvaluationReport, ReportedShare } from "./evaluation_report.ts";
+import type { EvaluationReport, ReportedDifference, ReportedShare } from "./evaluation_report.ts";
 import { escapeHtml, formatNumber, formatPercent, table } from "./html.ts";
 import { type PageSection, page } from "./page.ts";
 import { publishedContent } from "./published_section.ts";
@@ -63,7 +63,8 @@ export function scoresOf({ selection, encoders, scores }: EvaluationReport): str
     scoreText(values[0], kind),
     ...others.flatMap((_, i) => [scoreText(values[i + 1], kind), differenceText(differences[i], kind)]),
   ]);
-  const caption = "shares in per cent ± standard error, over the same test images";
+  const caption =
+    "shares in per cent ± standard error, over the same test images; differences image by image, unless unpaired";
   return `<p>${escapeHtml(selection)}</p>${table({ caption, columns, rows })}`;
 }
 
@@ -89,10 +90,11 @@ function scoreText(score: ReportedShare | undefined, kind: Kind): string {
   return `${value}${errorText(score, kind)}`;
 }
 
-function differenceText(score: ReportedShare | undefined, kind: Kind): string {
+function differenceText(score: ReportedDifference | undefined, kind: Kind): string {
   if (!score) return "–";
   const value = kind === "share" ? `${(100 * score.value).toFixed(2)} points` : formatNumber(score.value);
-  return `${score.value < 0 ? "" : "+"}${value}${errorText(score, kind)}`;
+  const hint = score.how === "paired" || score.standardError === null ? "" : " (unpaired)";
+  return `${score.value < 0 ? "" : "+"}${value}${errorText(score, kind)}${hint}`;
 }
 
 function errorText({ standardError }: ReportedShare, kind: Kind): string {

@@ -7,6 +7,11 @@ export interface ReportedShare {
   readonly standardError: number | null;
 }
 
+/** A difference of two scores; `independent`: its error takes them for evaluations of other images each, and is too large if they are not. */
+export interface ReportedDifference extends ReportedShare {
+  readonly how: "paired" | "independent";
+}
+
 /** Evaluations of one encoder or several by one protocol. */
 export interface EvaluationReport {
   readonly protocol: string;
@@ -21,7 +26,7 @@ export interface EvaluationReport {
     /** Per encoder. */
     readonly values: readonly (ReportedShare | undefined)[];
     /** To the first encoder, for each of the others. */
-    readonly differences: readonly (ReportedShare | undefined)[];
+    readonly differences: readonly (ReportedDifference | undefined)[];
   }[];
   /** Numbers of the paper beside these, where it has some for the same images and encoders. */
   readonly published?: readonly PublishedTable[];

@@ -48,7 +48,7 @@ function trainingFacts({ metrics, config }: RunRecord): Fact[] {
   const { updates, tests } = metrics;
   const facts: Fact[] = [];
   const test = tests.at(-1);
-  if (test) facts.push(["Top-1, last epoch", formatPercent(test.accuracy), `${test.images} test images`]);
+  if (test) facts.push([`Top-1, epoch ${test.epoch}`, formatPercent(test.accuracy), `${test.images} test images`]);
   const stages = ([2, 3] as const).map((stage) => updates.filter((line) => line.stage === stage).length);
   const isRefinement = updates.some(({ stage }) => stage > 1);
   const single = singleStages[config.command === "finetune" ? "finetune" : "pretrain"];

@@ -2,7 +2,7 @@ export { type AttentionReport, attentionPage } from "./attention_page.ts";
 export { ReportError } from "./errors.ts";
 export { type EvaluationData, evaluationDataSchema } from "./evaluation_data.ts";
 export { evaluationPage } from "./evaluation_page.ts";
-export type { EvaluationReport, ReportedShare } from "./evaluation_report.ts";
+export type { EvaluationReport, ReportedDifference, ReportedShare } from "./evaluation_report.ts";
 export {
   type Gallery,
   type GalleryOptions,

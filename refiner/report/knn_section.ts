@@ -19,7 +19,7 @@ export function knnStates(lines: readonly KnnLine[]): KnnStates {
 /** k-NN accuracy along the encoder before and after, and over the epochs of stage 3 where it was evaluated in between. */
 export function knnSection(lines: readonly KnnLine[]): string {
   if (lines.length === 0)
-    return `<p class="soft">Not evaluated: the images have no labels, or the run has not come to it yet.</p>`;
+    return `<p class="soft">Not measured: the images have no labels, the run has not come to it yet, or its command measures none (pretrain).</p>`;
   const { before, afterStage2, after } = knnStates(lines);
   const [first] = lines;
   const perBlock = (name: string, colour: string, line: KnnLine | undefined, dash?: string): Series[] =>

@@ -15,16 +15,12 @@ import {
   type Sensitivity,
 } from "../../../refiner/evaluation/index.ts";
 import { Progress } from "../../output/progress.ts";
+import type { Output } from "../../output/streams.ts";
+import { openCommandImages } from "../../program/open_images.ts";
 import { numberList, wholeNumber } from "../../program/parsers.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { UsageError } from "../../program/usage_error.ts";
-import {
-  type Clustered,
-  clusteredImages,
-  clusterPredictions,
-  joinedRows,
-  writeAssignments,
-} from "../clustered_images.ts";
+import { type Clustered, clusteredImages, clusterPredictions, writeAssignments } from "../clustered_images.ts";
 import {
   type BlockOptions,
   chosenBlock,
@@ -33,6 +29,7 @@ import {
   featureChoice,
   narrowed,
 } from "../encoded_features.ts";
+import type { JobDecoding, JobImages } from "../evaluation_job.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
 import { withVariantProgress } from "../sensitivity_table.ts";
@@ -87,12 +84,27 @@ export const clusterProtocol: Protocol<ClusterOptions> = {
     if (test === undefined && (predictions !== undefined || confusion !== undefined))
       throw new UsageError("evaluate cluster: --predictions and --confusion are about test images; give --test");
   },
+  openImages: openedTogether,
+  fits: () => false,
   evaluate: evaluateCluster,
 };
 
+/** All images where no test images are given: labels have no part in the clustering, so none are held out. */
+async function openedTogether(
+  { images, test }: ClusterOptions,
+  decoding: JobDecoding,
+  open: { close?(): Promise<void> }[],
+  output: Output,
+): Promise<JobImages | undefined> {
+  if (test !== undefined) return undefined;
+  const all = await openCommandImages(images, decoding, output);
+  open.push(all);
+  return { train: all, test: all };
+}
+
 async function evaluateCluster(run: ProtocolRun, options: ClusterOptions): Promise<ProtocolResult> {
   const block = chosenBlock("cluster", run, options);
-  const sources = options.test === undefined ? [run.train, run.test] : [run.test];
+  const sources = [run.test];
   const classes = new Map(sources.flatMap((source) => [...occurringClasses(source)]));
   const choice = featureChoice(run, block, options);
   const encoded = await encodedFeatures(run, sources, encodingFor(run, choice, options), options);
@@ -125,14 +137,9 @@ async function sensitivityOf(
     throw new UsageError("evaluate cluster: --sensitivity compares accuracies, but the images have no labels; drop it");
   const [all] = encoded;
   if (!all) throw new RangeError("evaluate cluster: nothing was encoded");
-  const whole = {
-    ...all,
-    features: all.features.map((_, i) => joinedRows(encoded.flatMap(({ features }) => features[i] ?? []))),
-    labels: Int32Array.from(encoded.flatMap(({ labels }) => [...labels])),
-  };
   const starts = { restarts: Math.min(restarts, variantStarts), maxIterations, seed, unitLength, signal };
   return withVariantProgress(output, (onRun) =>
-    clusterSensitivity(device, model.config, whole, choice, { ...starts, clusters: clusters?.[0] ?? classes, onRun }),
+    clusterSensitivity(device, model.config, all, choice, { ...starts, clusters: clusters?.[0] ?? classes, onRun }),
   );
 }
 

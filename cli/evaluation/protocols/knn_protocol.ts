@@ -15,6 +15,7 @@ import { encodingFor, featureChoice, narrowed } from "../encoded_features.ts";
 import { addKnnOptions, type EvaluationOptions, encodedSides, measureBlocks, voteOptions } from "../evaluation_job.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult, ProtocolRun } from "../protocol.ts";
+import { rightOf } from "../right_forms.ts";
 import { withVariantProgress } from "../sensitivity_table.ts";
 
 interface KnnProtocolOptions extends ProtocolOptions, EvaluationOptions {
@@ -55,10 +56,12 @@ async function evaluateKnn(run: ProtocolRun, options: KnnProtocolOptions): Promi
     predicted: found.predicted[i] ?? [],
     classNames: labelled.classNames,
   });
+  const nameOf = (which: FeatureBlock) => (which === "last" ? "accuracy" : `accuracy, block ${which}`);
   const scores = found.blocks.map((which, i): Score => {
     const { value, standardError, images } = accuracyOf(predictionsOf(i));
-    return { name: which === "last" ? "accuracy" : `accuracy, block ${which}`, value, standardError, images };
+    return { name: nameOf(which), value, standardError, images };
   });
+  const shares = new Map(found.blocks.map((which, i) => [nameOf(which), rightOf(predictionsOf(i))]));
   // The final output first: it is the number that is meant where none is named.
   const main = scores.at(-1);
   if (!main) throw new RangeError("evaluate knn: no block was measured");
@@ -80,6 +83,7 @@ async function evaluateKnn(run: ProtocolRun, options: KnnProtocolOptions): Promi
     details: { blocks: found.blocks, accuracy: found.accuracy },
     table: blockTable(shown, { accuracy: found.accuracy }),
     predictions: predictionsOf(found.blocks.length - 1),
+    parts: { kind: "shares", shares },
     sensitivity,
   };
 }

@@ -139,7 +139,7 @@ async function evaluateProbe(
   command: Command,
 ): Promise<ProtocolResult | undefined> {
   const { preset, config } = await configOf(kind, options, command, run.train.length);
-  run.output.notice(usedPresetText(preset));
+  run.output.notice(usedPresetText(preset, config));
   const found = await followed(run, options, config);
   const { chosen, lastEpoch, testMaximum, predictions } = found;
   if (!found.finished || !chosen || !lastEpoch || !testMaximum || !predictions) return undefined;

@@ -285,6 +285,6 @@ function resultOf(
       ...(mean?.perCorruption ?? []).map((one) => [one.corruption, one.accuracy.toFixed(4)]),
       ...(mean ? [["all corruptions", mean.accuracy.toFixed(4)]] : []),
     ],
-    ...told(clean, main.name, rightForms),
+    ...told(clean, { plain: cleanScore.name, forms: main.name }, rightForms),
   };
 }

@@ -76,7 +76,7 @@ async function evaluateSegment(
 ): Promise<ProtocolResult | undefined> {
   const sides = await paired(run, options);
   const { preset, config } = await segmentConfig(options, command, sides.train.images.length);
-  run.output.notice(usedPresetText(preset));
+  run.output.notice(usedPresetText(preset, config));
   const pictures = run.hasPage ? new OverlayPictures(sides.test.images.length, sides.test.masks) : undefined;
   const found = await followed(run, options, config, sides, pictures);
   const { chosen, lastEpoch, testMaximum, test } = found;

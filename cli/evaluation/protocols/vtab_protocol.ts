@@ -156,7 +156,7 @@ async function evaluateVtab(
   const config = await configOf(options, command, run.model);
   const name = presetOf(options);
   const preset = { name, sets: { ...vtabPreset(name, run.model.config) } };
-  run.output.notice(usedPresetText(preset));
+  run.output.notice(usedPresetText(preset, config));
   const { tasks, lists } = await tasksOf(options, run);
   const found = await followVtab(run, { config, tasks, imagePixels: options.imageSize });
   if (!found.finished) return undefined;

@@ -127,7 +127,7 @@ describe("published figures of a receipt", () => {
 
   it("of a fine-tuned classifier are those of the same data set, with the recipe's differences", () => {
     const images = { train: imagesOf(2000), test: imagesOf(1000), placedTest: { path: "test", source: imagesOf(1) } };
-    const tests = [{ epoch: 50, accuracy: 0.8, images: 1000 }];
+    const tests = [{ epoch: 10, accuracy: 0.8, images: 1000 }];
     const trained = { config: finetuneConfig({ epochs: 10 }), images, encoder: config };
     const { tables, result } = publishedOfClassifier({ finished: true, tests }, trained, "auto");
     expect(tables[0]?.rows.slice(0, 3)).toEqual([
@@ -137,6 +137,11 @@ describe("published figures of a receipt", () => {
     ]);
     expect(result.published?.differences[0]).toBe("epochs 10 (published 50)");
     expect(publishedOfClassifier({ finished: false, tests }, trained, "auto")).toEqual({ tables: [], result: {} });
+    const earlier = tests.map((test) => ({ ...test, epoch: 9 })); // the last test failed, and was left out
+    expect(publishedOfClassifier({ finished: true, tests: earlier }, trained, "auto")).toEqual({
+      tables: [],
+      result: {},
+    });
   });
 
   it("name encoders by as much of their paths as tells them apart", () => {

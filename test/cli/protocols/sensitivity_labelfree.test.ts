@@ -181,7 +181,7 @@ describe("--preset", () => {
       settings: { k: 10, temperature: 0.1 },
     });
     const { err } = await run("evaluate", "lowshot", ...tested("--preset", "small", "--shots", "1", "--splits", "1"));
-    expect(err).toContain("preset small: shots 1/2/5, splits 10, penalty 0.00025");
+    expect(err).toContain("preset small: shots 1 (preset: 1/2/5), splits 1 (preset: 10), penalty 0.00025");
     const probe = await lineOf("linear", ...tested("--cache", "--epochs", "2", "--rates", "0.1"));
     expect(probe.receipt.preset).toEqual({ name: "small", sets: { batch: 2, epochs: 50 } });
     expect(await failure("cluster", ...inputs("--preset", "big"))).toMatch(/no preset big; choose from paper, small/);

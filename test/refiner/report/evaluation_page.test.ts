@@ -13,13 +13,17 @@ function report(protocol: string, encoders: readonly string[]): EvaluationReport
       {
         name: "accuracy",
         values: encoders.map((_, i) => ({ value: 0.5 + 0.1 * i, standardError: 0.02 })),
-        differences: encoders.slice(1).map((_, i) => ({ value: 0.1 * (i + 1), standardError: 0.03 })),
+        differences: encoders
+          .slice(1)
+          .map(
+            (_, i) => ({ value: 0.1 * (i + 1), standardError: 0.03, how: i === 0 ? "paired" : "independent" }) as const,
+          ),
       },
       {
         name: "inertia",
         kind: "number",
         values: encoders.map(() => ({ value: 1234.5, standardError: null })),
-        differences: encoders.slice(1).map(() => ({ value: -2.5, standardError: null })),
+        differences: encoders.slice(1).map(() => ({ value: -2.5, standardError: null, how: "independent" }) as const),
       },
     ],
     shared: { k: "20" },
@@ -45,6 +49,15 @@ describe("the page of evaluations", () => {
     ]);
     expect(html).toContain("nothing was chosen by knn");
     expect(html).toContain("<h1>knn: 2 encoders side by side</h1>");
+  });
+
+  it("says which differences are not paired", () => {
+    const html = evaluationPage([report("knn", ["before", "after", "other"])]);
+    expect(rowsOf(html, "scores")[1]?.slice(3)).toEqual([
+      "+10.00 points ± 3.00",
+      "70.00 % ± 2.00",
+      "+20.00 points ± 3.00 (unpaired)",
+    ]);
   });
 
   it("gives every protocol its tables", () => {

@@ -69,7 +69,7 @@ const exampleEvaluation: EvaluationReport = {
   scores: [1, 2, 5].map((shots) => ({
     name: `accuracy, ${shots} per class`,
     values: [0.2, 0.5].map((value) => ({ value: value + shots / 20, standardError: 0.012 })),
-    differences: [{ value: 0.3, standardError: 0.015 }],
+    differences: [{ value: 0.3, standardError: 0.015, how: "paired" as const }],
   })),
   published: [
     {

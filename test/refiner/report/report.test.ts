@@ -70,7 +70,7 @@ describe("the report", () => {
 
   it("says what is missing in a run without labels, pictures or updates", () => {
     const html = writeReport({ name: "new", config: {}, metrics: parseMetrics(""), data: reportDataSchema.parse({}) });
-    expect(html).toContain("Not evaluated: the images have no labels");
+    expect(html).toContain("Not measured: the images have no labels");
     expect(html).toContain("No update has been made yet");
     expect(html).toContain("no neighbour galleries");
   });
