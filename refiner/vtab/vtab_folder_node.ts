@@ -47,22 +47,17 @@ const together = 64;
  * relative to the folder of the task. A task may also be the archive `FOLDER/TASK.zip`, and all of them the published `vtab-1k.zip`.
  *
  * @param names - of {@link vtabTasks}
- * @param checkFiles - whether every file that a list names is looked for; default true
  * @throws OptionError for a task that is not known; UnreadableDataError for a list that is not there, or one that names a file which is
  *   not; DataFormatError for a line that cannot be read, a label that the training lists do not have room for, and an image with two;
  *   CorruptFileError, TruncatedFileError for an archive that is damaged
  */
-export async function readVtabFolder(
-  folder: string,
-  names: readonly string[],
-  { checkFiles = true }: { readonly checkFiles?: boolean } = {},
-): Promise<VtabFolder> {
+export async function readVtabFolder(folder: string, names: readonly string[]): Promise<VtabFolder> {
   for (const name of names) vtabTask(name);
   const places = await openVtabPlaces(folder, names);
   await refuseMissingLists(folder, places);
   const [train, test] = [new UniqueImages(), new UniqueImages()];
   const tasks: VtabFolder["tasks"][number][] = [];
-  for (const [name, place] of places) tasks.push({ name, lists: await readTask(place, train, test, checkFiles) });
+  for (const [name, place] of places) tasks.push({ name, lists: await readTask(place, train, test) });
   return { tasks, train: train.images, test: test.images };
 }
 
@@ -117,13 +112,12 @@ async function readTask(
   place: VtabPlace,
   train: UniqueImages,
   test: UniqueImages,
-  checkFiles: boolean,
 ): Promise<Readonly<Record<VtabList, VtabListFile>>> {
   const read = async (list: VtabList): Promise<ReadList> => {
     const file = place.name(listFile(list));
-    const bytes = (await place.list(list)) ?? new Uint8Array();
+    const bytes = await place.list(list);
     const lines = parseVtabList(new TextDecoder().decode(bytes), file);
-    const [missing] = checkFiles ? await missingOf(lines.map((line) => ({ place, file: line.path }))) : [];
+    const [missing] = await missingOf(lines.map((line) => ({ place, file: line.path })));
     const line = missing === undefined ? undefined : lines[missing];
     if (line)
       throw new UnreadableDataError(

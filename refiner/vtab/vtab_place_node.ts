@@ -1,8 +1,9 @@
+import type { Stats } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { openZip, readZipEntry, type ZipEntry } from "../../engine/files/zip/zip_reader.ts";
 import { fileSource } from "../../engine/platform/files_node.ts";
-import type { EncodedImage } from "../data/index.ts";
+import { type EncodedImage, UnreadableDataError } from "../data/index.ts";
 import type { VtabList } from "./vtab_tasks.ts";
 
 /** Where the files of a task are. */
@@ -11,8 +12,8 @@ export interface VtabPlace {
   name(path: string): string;
   /** Whether there is such a file. */
   has(path: string): Promise<boolean>;
-  /** @returns undefined where there is none */
-  list(list: VtabList): Promise<Uint8Array | undefined>;
+  /** @throws UnreadableDataError where there is none */
+  list(list: VtabList): Promise<Uint8Array>;
   encoded(path: string): EncodedImage;
 }
 
@@ -51,9 +52,11 @@ class TaskFolder implements VtabPlace {
     return isFile(this.name(path));
   }
 
-  async list(list: VtabList): Promise<Uint8Array | undefined> {
-    const file = listFile(list);
-    return (await this.has(file)) ? await readFile(this.name(file)) : undefined;
+  list(list: VtabList): Promise<Uint8Array> {
+    const path = this.name(listFile(list));
+    return readFile(path).catch((error: unknown) => {
+      throw isNoSuchFile(error) ? missingList(path) : error;
+    });
   }
 
   encoded(path: string): EncodedImage {
@@ -102,9 +105,9 @@ class TaskInArchive implements VtabPlace {
     return this.archive.entries.has(this.#inside(path));
   }
 
-  async list(list: VtabList): Promise<Uint8Array | undefined> {
+  async list(list: VtabList): Promise<Uint8Array> {
     const entry = this.archive.entries.get(this.#inside(listFile(list)));
-    if (!entry) return undefined;
+    if (!entry) throw missingList(this.name(listFile(list)));
     const source = await fileSource(this.archive.path);
     try {
       return await readZipEntry(source, entry);
@@ -126,16 +129,29 @@ class TaskInArchive implements VtabPlace {
   }
 }
 
-function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
+function missingList(file: string): UnreadableDataError {
+  return new UnreadableDataError(`vtab: there is no list ${file}; put it back, or leave the task out (--tasks)`);
 }
 
-function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
+async function isFile(path: string): Promise<boolean> {
+  return (await found(path))?.isFile() ?? false;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await found(path))?.isDirectory() ?? false;
+}
+
+/** @returns undefined where there is nothing. @throws what the system says where it does not tell, such as a folder that may not be read */
+function found(path: string): Promise<Stats | undefined> {
+  return stat(path).catch((error: unknown) => {
+    if (isNoSuchFile(error)) return undefined;
+    throw error;
+  });
+}
+
+/** Codes for what is not there, or has a name that no file can have. */
+const noSuchFile: readonly unknown[] = ["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP", "ERR_INVALID_ARG_VALUE"];
+
+function isNoSuchFile(error: unknown): boolean {
+  return error instanceof Error && "code" in error && noSuchFile.includes(error.code);
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
+import { readVtabFolder } from "../../node.ts";
 import { run, temporaryFolder } from "./run_command.ts";
 
 const at = await temporaryFolder();
@@ -66,4 +67,9 @@ describe.each([
     const { code, err } = await asOrdinaryUser(() => run(...command(at("locked"), at(`${name}-locked`))));
     expect([code, err]).toEqual([1, expect.stringMatching(/cannot be read.*permissions/)]);
   });
+});
+
+it("does not take lists that may not be looked for as missing", async () => {
+  const reading = asOrdinaryUser(() => readVtabFolder(at("locked"), ["svhn"]));
+  await expect(reading).rejects.toMatchObject({ code: "EACCES" });
 });

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Command } from "commander";
 import type { VisionTransformer } from "../../../models/index.ts";
+import type { ImageSource } from "../../../refiner/data/index.ts";
 import {
   planVtab,
   timeVtab,
@@ -12,13 +13,19 @@ import {
   vtabSchema,
   vtabTasks,
 } from "../../../refiner/index.ts";
-import { openVtabImages, readVtabFolder, vtabTasksOf } from "../../../refiner/vtab/vtab_folder_node.ts";
+import {
+  openVtabImages,
+  readVtabFolder,
+  type VtabFolder,
+  vtabTasksOf,
+} from "../../../refiner/vtab/vtab_folder_node.ts";
 import { formatSeconds } from "../../output/progress.ts";
 import { formatBytes } from "../../output/streams.ts";
 import { tuningOf } from "../../program/options.ts";
 import { addSettings, checkedSettings, givenSettings } from "../../program/settings.ts";
 import { sharedOption } from "../../program/shared_options.ts";
 import { UsageError } from "../../program/usage_error.ts";
+import type { JobImages } from "../evaluation_job.ts";
 import type { Score, Selection } from "../evaluation_line.ts";
 import { followVtab } from "../follow_vtab.ts";
 import type { PlannedProtocolRun, Protocol, ProtocolOptions, ProtocolResult, ProtocolRun } from "../protocol.ts";
@@ -80,11 +87,11 @@ export const vtabProtocol: Protocol<VtabProtocolOptions> = {
       });
     const [train, test] = [openOnes(folder.train), openOnes(folder.test)];
     open.push(train, test);
+    folders.set(train, folder);
     return { train, test };
   },
-  async digests(run, options) {
-    const { lists } = await tasksOf(options, run);
-    return { "the lists of the tasks": sha256Of(JSON.stringify(lists)) };
+  async digests(job) {
+    return { "the lists of the tasks": sha256Of(JSON.stringify(tasksOf(job).lists)) };
   },
   plan: tellPlan,
   evaluate: evaluateVtab,
@@ -116,16 +123,20 @@ function sha256Of(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
+/** What the lists said, by the training images that were opened for them. */
+const folders = new WeakMap<ImageSource, VtabFolder>();
+
 /** The tasks on the images that were opened, and what their lists are. */
-async function tasksOf({ images, tasks = taskNames }: VtabProtocolOptions, run: Pick<ProtocolRun, "train" | "test">) {
-  const folder = await readVtabFolder(images, tasks, { checkFiles: false });
+function tasksOf(images: JobImages) {
+  const folder = folders.get(images.train);
+  if (!folder) throw new RangeError("evaluate vtab: these images were not opened by lists of tasks");
   const lists = folder.tasks.map(({ name, lists }) => [
     name,
     Object.fromEntries(
       Object.entries(lists).map(([list, { places, sha256 }]) => [list, { images: places.length, sha256 }]),
     ),
   ]);
-  return { tasks: vtabTasksOf(folder, run), lists: Object.fromEntries(lists) };
+  return { tasks: vtabTasksOf(folder, images), lists: Object.fromEntries(lists) };
 }
 
 /** @returns false where only the plan was asked for */
@@ -133,7 +144,7 @@ async function tellPlan(run: PlannedProtocolRun, options: VtabProtocolOptions, c
   if (run.resume) return true;
   const { model: encoder, device, output } = run;
   const config = await configOf(options, command, encoder);
-  const { tasks } = await tasksOf(options, run);
+  const { tasks } = tasksOf(run);
   const planned = { encoder, tasks, config, imagePixels: options.imageSize };
   const plan = planVtab(planned);
   const time = await timeVtab(planned, tuningOf(device, options, output));
@@ -157,7 +168,7 @@ async function evaluateVtab(
   const name = presetOf(options);
   const preset = { name, sets: { ...vtabPreset(name, run.model.config) } };
   run.output.notice(usedPresetText(preset, config));
-  const { tasks, lists } = await tasksOf(options, run);
+  const { tasks, lists } = tasksOf(run);
   const found = await followVtab(run, { config, tasks, imagePixels: options.imageSize });
   if (!found.finished) return undefined;
   await run.store.writeText("table.csv", vtabCsv(found.tasks, found.groups));

@@ -2,6 +2,7 @@ import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openVtabImages, readVtabFolder } from "../../../node.ts";
+import { openVtabPlaces } from "../../../refiner/vtab/vtab_place_node.ts";
 import { temporaryFolder } from "../../cli/run_command.ts";
 import { zipped } from "./zipped.ts";
 
@@ -75,6 +76,18 @@ describe("VTAB-1k", () => {
     const bytes = await readFile(at("vtab-1k.zip"));
     await writeFile(at("cut.zip"), bytes.subarray(0, bytes.length - 200));
     await expect(readVtabFolder(at("cut.zip"), ["svhn"])).rejects.toThrow(/the directory at the end .* is missing/);
+  });
+
+  it.each([
+    ["vtab-1k.zip", "dtd"],
+    ["gone", "svhn"],
+  ])("does not read a list that is not there as an empty one, in %s", async (path, task) => {
+    await cp(at("plain"), at("gone"), { recursive: true });
+    const place = (await openVtabPlaces(at(path), [task])).get(task);
+    await rm(at("gone/svhn/test.txt"));
+    await expect(place?.list("test")).rejects.toThrow(
+      /there is no list .*svhn.test\.txt|there is no list .*dtd.test\.txt/,
+    );
   });
 
   it("tells an image whose bytes in an archive are damaged, and reads the others", async () => {
