@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { ImageSource } from "../../../refiner/data/index.ts";
 import { type PairedMasks, pairMasks } from "../../../refiner/data/index_node.ts";
 import {
   type SegmentationConfig,
@@ -10,6 +11,7 @@ import {
 import { openCropper } from "../../../refiner/evaluation/segmentation/crop_pool_node.ts";
 import { Progress } from "../../output/progress.ts";
 import type { Output } from "../../output/streams.ts";
+import type { JobImages } from "../evaluation_job.ts";
 import type { Selection } from "../evaluation_line.ts";
 import { maskDigest } from "../mask_digest.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
@@ -37,12 +39,9 @@ export const segmentProtocol: Protocol<SegmentOptions> = {
   addOptions: addSegmentOptions,
   touched: segmentTouches,
   check: checkSegmentOptions,
-  async digests({ train, test }, options) {
-    const sides = await pairedSides({ train, test }, options);
-    return {
-      "the masks (--masks)": await maskDigest(sides.train.masks),
-      "the test masks": await maskDigest(sides.test.masks),
-    };
+  async digests(job, options) {
+    const { trainMasks, testMasks } = await paired(job, options);
+    return { "the masks (--masks)": trainMasks, "the test masks": testMasks };
   },
   evaluate: evaluateSegment,
 };
@@ -52,21 +51,28 @@ interface Paired {
   readonly train: PairedMasks;
   readonly test: PairedMasks;
   readonly testFolder: string;
+  /** Digests of the masks. */
+  readonly trainMasks: string;
+  readonly testMasks: string;
 }
 
-async function paired(run: ProtocolRun, options: SegmentOptions): Promise<Paired> {
-  const sides = await pairedSides(run, options);
-  const lines = new Set([...sides.train.notices, ...sides.test.notices]);
-  for (const text of lines) run.output.notice(text);
-  return sides;
+/** By the training images that were opened, which outlive a lost device. */
+const pairs = new WeakMap<ImageSource, Promise<Paired>>();
+
+/** Paired and digested once: a run is begun with what it is then scored on. */
+function paired(images: JobImages, options: SegmentOptions): Promise<Paired> {
+  const known = pairs.get(images.train) ?? pairedSides(images, options);
+  pairs.set(images.train, known);
+  return known;
 }
 
-async function pairedSides(run: Pick<ProtocolRun, "train" | "test">, options: SegmentOptions): Promise<Paired> {
+async function pairedSides(run: JobImages, options: SegmentOptions): Promise<Paired> {
   const { images, masks = "", test: testImages = images, testMasks = masks } = options;
   const isOne = options.test === undefined;
   const train = await pairMasks(run.train, images, masks, isOne ? run.test : undefined);
   const test = await pairMasks(run.test, testImages, testMasks, isOne ? run.train : undefined);
-  return { train, test, testFolder: testMasks };
+  const digests = { trainMasks: await maskDigest(train.masks), testMasks: await maskDigest(test.masks) };
+  return { train, test, testFolder: testMasks, ...digests };
 }
 
 async function evaluateSegment(
@@ -75,6 +81,7 @@ async function evaluateSegment(
   command: Command,
 ): Promise<ProtocolResult | undefined> {
   const sides = await paired(run, options);
+  for (const text of new Set([...sides.train.notices, ...sides.test.notices])) run.output.notice(text);
   const { preset, config } = await segmentConfig(options, command, sides.train.images.length);
   run.output.notice(usedPresetText(preset, config));
   const pictures = run.hasPage ? new OverlayPictures(sides.test.images.length, sides.test.masks) : undefined;
@@ -94,8 +101,8 @@ async function evaluateSegment(
       holdOut: select === "test" ? 0 : holdOut,
       stride: stride ?? "170/224 of a window",
       imageSize: imageSize ?? "its own",
-      trainMasks: await maskDigest(sides.train.masks),
-      testMasks: await maskDigest(sides.test.masks),
+      trainMasks: sides.trainMasks,
+      testMasks: sides.testMasks,
     },
     selection: selectionOf(config, found),
     scores: [
