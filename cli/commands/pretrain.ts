@@ -96,12 +96,10 @@ async function runPretrain(context: CommandContext, command: Command, options: P
   const given = await givenSettings(command, pretrainSchema, options.config);
   checkedSettings(() => pretrainConfig(given.values), given); // names wrong keys and values before anything is opened
   const reads = { "--weights": weights, "--images": images };
-  if (options.dryRun) {
-    const config = pretrainConfig(await settingsOf(given, options));
-    return planPretrain(config, given.values, options, output);
-  }
+  if (options.dryRun) return planPretrain(given, options, output);
   if (options.resume === false) await checkTouchedPaths("pretrain", { reads }); // before the weights are looked at
-  const settings = options.resume === false ? await settingsOf(given, options) : given.values;
+  const settings =
+    options.resume === false ? settingsOf(given, await modelOf(weights, options, given.values)) : given.values;
   const opened = await openRun("pretrain", options, { settings, parse: pretrainConfig, reads });
   try {
     const { stored } = opened;
@@ -114,17 +112,27 @@ async function runPretrain(context: CommandContext, command: Command, options: P
 }
 
 /** Given settings, and those that the model of the weights decides. */
-async function settingsOf(given: GivenSettings, options: PretrainOptions): Promise<Readonly<Record<string, unknown>>> {
-  const { weights } = options;
-  if (weights === undefined) return given.values;
-  const { encoder, decoder } = await modelOfFile(weights, maeOptions(options, given.values));
-  return checkedSettings(() => continuedSettings(given.values, encoder, decoder), given);
+function settingsOf(given: GivenSettings, model: StoredModel | undefined): Readonly<Record<string, unknown>> {
+  if (!model) return given.values;
+  return checkedSettings(() => continuedSettings(given.values, model.encoder, model.decoder), given);
+}
+
+type StoredModel = Awaited<ReturnType<typeof modelOfFile>>;
+
+async function modelOf(
+  weights: string | undefined,
+  loading: LoadingOptions,
+  settings: Readonly<Record<string, unknown>>,
+): Promise<StoredModel | undefined> {
+  return weights === undefined ? undefined : modelOfFile(weights, maeOptions(loading, settings));
 }
 
 /** What a run reads, by its options and what it began with. */
 interface ReadFiles {
   readonly images: string;
   readonly weights: string | undefined;
+  /** Of the weights. */
+  readonly model: StoredModel | undefined;
   readonly loading: LoadingOptions;
   readonly channels: 1 | 3 | undefined;
   readonly imageKey: string | undefined;
@@ -143,11 +151,11 @@ async function readFiles(
     images: options.images ?? stored?.images ?? "",
     imageKey: options.imageKey ?? stored?.imageKey,
     weights,
+    model: await modelOf(weights, loading, settings),
     loading,
   };
-  if (weights === undefined) return { ...files, channels: asked };
-  const { encoder } = await modelOfFile(weights, maeOptions(loading, settings));
-  const channels = imageChannels(encoder, weights);
+  if (weights === undefined || !files.model) return { ...files, channels: asked };
+  const channels = imageChannels(files.model.encoder, weights);
   if (asked === undefined || asked === channels) return { ...files, channels };
   throw new UsageError(`pretrain: --channels is ${asked}, ${weights} takes ${channels}; leave it out`);
 }
@@ -243,20 +251,15 @@ async function trained(training: Pretraining, options: PretrainOptions, output: 
   });
 }
 
-async function planPretrain(
-  config: PretrainConfig,
-  given: Readonly<Record<string, unknown>>,
-  options: PretrainOptions,
-  output: Output,
-): Promise<void> {
-  const files = await readFiles(options, given);
-  const { weights } = files;
+async function planPretrain(given: GivenSettings, options: PretrainOptions, output: Output): Promise<void> {
+  const files = await readFiles(options, given.values);
+  const { model } = files;
+  const config = pretrainConfig(settingsOf(given, model));
   const source = await openSource(files, config.workers, output);
   const device = await openCommandDevice(options, output);
   try {
-    const stored = weights === undefined ? undefined : await modelOfFile(weights, maeOptions(options, given));
-    const encoder = stored?.encoder ?? pretrainModel(config, source.channels);
-    const decoder = stored?.decoder ?? decoderOf(config);
+    const encoder = model?.encoder ?? pretrainModel(config, source.channels);
+    const decoder = model?.decoder ?? decoderOf(config);
     const planned = { device, config, encoder, decoder, images: source.length, memoryBytes: options.memory };
     await printPretrainPlan(planned, output);
   } finally {
