@@ -1,6 +1,6 @@
 import { EvaluationError, pairedShares, rightShares } from "../evaluation/index.ts";
-import type { VtabMean, VtabTaskResult } from "./vtab_summary.ts";
-import { type VtabGroup, vtabGroups } from "./vtab_tasks.ts";
+import { meanOfTasks, seedErrorOf, type VtabMean, type VtabTaskResult } from "./vtab_summary.ts";
+import { vtabGroups } from "./vtab_tasks.ts";
 
 /** How much better the second of two encoders is: `mean` is that of `after` minus that of `before`. */
 export interface VtabDifference extends VtabMean {
@@ -27,9 +27,9 @@ export function vtabDifferences(
   const tasks = before.map((one, i) => ({ group: one.group, ...differenceOfTask(one, after[i]) }));
   const groups = vtabGroups.flatMap((group) => {
     const own = tasks.filter((one) => one.group === group);
-    return own.length > 0 ? [meanOfDifferences(group, own)] : [];
+    return own.length > 0 ? [meanOfTasks(group, own)] : [];
   });
-  return [...tasks.map(({ group: _, ...one }) => one), ...groups, meanOfDifferences("all", tasks)];
+  return [...tasks.map(({ group: _, ...one }) => one), ...groups, meanOfTasks("all", tasks)];
 }
 
 function differenceOfTask(before: VtabTaskResult, after: VtabTaskResult | undefined): VtabDifference {
@@ -49,23 +49,4 @@ function differenceOfTask(before: VtabTaskResult, after: VtabTaskResult | undefi
   );
   const bySeed = accuracies.map((accuracy, i) => (after.accuracies[i] ?? Number.NaN) - accuracy);
   return { name: task, tasks: 1, mean: value, standardError, ...seedErrorOf(bySeed) };
-}
-
-function seedErrorOf(differences: readonly number[]): Pick<VtabMean, "seedError"> {
-  const seeds = differences.length;
-  if (seeds < 2) return {};
-  const mean = differences.reduce((sum, difference) => sum + difference, 0) / seeds;
-  const squares = differences.reduce((sum, difference) => sum + (difference - mean) ** 2, 0);
-  return { seedError: Math.sqrt(squares / (seeds - 1) / seeds) };
-}
-
-function meanOfDifferences(name: VtabGroup | "all", tasks: readonly VtabDifference[]): VtabDifference {
-  const errors = tasks.flatMap(({ seedError }) => (seedError === undefined ? [] : [seedError]));
-  return {
-    name,
-    tasks: tasks.length,
-    mean: tasks.reduce((sum, { mean }) => sum + mean, 0) / tasks.length,
-    standardError: Math.hypot(...tasks.map(({ standardError }) => standardError)) / tasks.length,
-    ...(errors.length === tasks.length ? { seedError: Math.hypot(...errors) / tasks.length } : {}),
-  };
 }

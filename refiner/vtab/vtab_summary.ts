@@ -88,7 +88,7 @@ export function summaryOfTask(
     predicted,
     mean: meanOf(accuracies),
     standardError: errorOfImages(predicted, labels),
-    ...(accuracies.length > 1 ? { seedError: deviationOf(accuracies) / Math.sqrt(accuracies.length) } : {}),
+    ...seedErrorOf(accuracies),
   };
 }
 
@@ -104,7 +104,8 @@ export function summaryOfGroups(tasks: readonly VtabTaskResult[]): VtabGroupResu
   return [...groups, meanOfTasks("all", tasks)];
 }
 
-function meanOfTasks(name: VtabGroupResult["name"], tasks: readonly VtabTaskResult[]): VtabGroupResult {
+/** The mean of tasks, with the errors of a mean. */
+export function meanOfTasks(name: VtabGroupResult["name"], tasks: readonly VtabMean[]): VtabGroupResult {
   const errors = tasks.flatMap(({ seedError }) => (seedError === undefined ? [] : [seedError]));
   return {
     name,
@@ -113,6 +114,11 @@ function meanOfTasks(name: VtabGroupResult["name"], tasks: readonly VtabTaskResu
     standardError: Math.hypot(...tasks.map(({ standardError }) => standardError)) / tasks.length,
     ...(errors.length === tasks.length ? { seedError: Math.hypot(...errors) / tasks.length } : {}),
   };
+}
+
+/** From what each seed gave. */
+export function seedErrorOf(values: readonly number[]): Pick<VtabMean, "seedError"> {
+  return values.length > 1 ? { seedError: deviationOf(values) / Math.sqrt(values.length) } : {};
 }
 
 /** With one seed √(p (1 - p) / n). */

@@ -83,14 +83,11 @@ export function rightShares(labels: ArrayLike<number>, runs: readonly ArrayLike<
 export function pairedShares(before: ArrayLike<number>, after: ArrayLike<number>): MeasuredShare {
   const all = Array.from({ length: before.length }, (_, i) => (after[i] ?? Number.NaN) - (before[i] ?? Number.NaN));
   const differences = all.filter((difference) => !Number.isNaN(difference));
-  const images = differences.length;
-  if (before.length !== after.length || images === 0)
+  if (before.length !== after.length || differences.length === 0)
     throw new EvaluationError(
       "comparison: the two evaluations are of different test images; use the same ones for both",
     );
-  const value = differences.reduce((sum, difference) => sum + difference, 0) / images;
-  const squares = differences.reduce((sum, difference) => sum + (difference - value) ** 2, 0);
-  return { value, standardError: images > 1 ? Math.sqrt(squares / (images - 1) / images) : Number.NaN, images };
+  return meanShare(differences);
 }
 
 /** Classes of a table that people or programs can still do something with: its cells are their square. */
