@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { RunStore } from "../../refiner/index.ts";
+import { valueChecksum } from "../../refiner/training/lane_checksum.ts";
 
 /** What one fine-tuning on a draw gave. */
 const shotRunSchema = z.strictObject({
@@ -14,7 +14,7 @@ const shotRunSchema = z.strictObject({
 });
 export type ShotRun = z.output<typeof shotRunSchema>;
 
-/** A line of the file: the place of the draw among all, what it was fine-tuned with, and a checksum of all three. */
+/** A line of the file: the place of the draw among all, what it was fine-tuned with, and a checksum of the rest. */
 const lineSchema = z.strictObject({ draw: z.int(), of: z.string(), run: shotRunSchema, checksum: z.string() });
 
 const file = "finetuned.jsonl";
@@ -44,15 +44,15 @@ export class FinishedShots {
   ): Promise<FinishedShots> {
     const finished = new FinishedShots(store);
     const lines = linesOf(await store.readText(file));
-    const parsed = lines.flatMap((line) => parsedLine(line) ?? []);
-    const usable = parsed.filter((line) => of[line.draw] === line.of);
-    for (const { draw, run } of usable) finished.#runs.set(draw, run);
+    const parsed = lines.flatMap((text) => parsedLine(text) ?? []);
+    const usable = parsed.filter(({ line }) => of[line.draw] === line.of);
+    for (const { line } of usable) finished.#runs.set(line.draw, line.run);
     const damaged = lines.length - parsed.length;
     const others = parsed.length - usable.length;
     if (damaged > 0) onDropped(`${file}: ${damaged} damaged lines were dropped, and their draws are fine-tuned again`);
     if (others > 0) onDropped(`${file}: ${others} draws had other images or settings, and are fine-tuned again`);
     // Without what is dropped: a line that was cut off would swallow the next one.
-    if (damaged + others > 0) await store.writeText(file, usable.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    if (damaged + others > 0) await store.writeText(file, usable.map(({ text }) => `${text}\n`).join(""));
     return finished;
   }
 
@@ -66,7 +66,8 @@ export class FinishedShots {
 
   async add(draw: number, of: string, run: ShotRun): Promise<void> {
     this.#runs.set(draw, run);
-    await this.store.appendLine(file, JSON.stringify({ draw, of, run, checksum: checksumOf(draw, of, run) }));
+    const line = { draw, of, run };
+    await this.store.appendLine(file, JSON.stringify({ ...line, checksum: valueChecksum(line) }));
   }
 }
 
@@ -77,25 +78,21 @@ export async function finishedShots(store: RunStore): Promise<number> {
 
 /** What a draw is fine-tuned with, in short. @param rows - its images */
 export function drawDigest(rows: ArrayLike<number>, settings: object): string {
-  const text = JSON.stringify([Array.from(rows), settings]);
-  return createHash("sha256").update(text).digest("hex").slice(0, 32);
+  return valueChecksum([Array.from(rows), settings]);
 }
 
 function linesOf(text: string | undefined): string[] {
   return (text ?? "").split("\n").filter((line) => line !== "");
 }
 
-function parsedLine(line: string): z.output<typeof lineSchema> | undefined {
+/** A whole line, with its text. */
+function parsedLine(text: string): { readonly text: string; readonly line: z.output<typeof lineSchema> } | undefined {
   try {
-    const { data } = lineSchema.safeParse(JSON.parse(line));
-    return data && data.checksum === checksumOf(data.draw, data.of, data.run) ? data : undefined;
+    const value: Readonly<Record<string, unknown>> = { ...JSON.parse(text) };
+    const { checksum, ...rest } = value; // as they were read: a schema puts its keys into an order of its own
+    const { data } = lineSchema.safeParse(value);
+    return data && checksum === valueChecksum(rest) ? { text, line: data } : undefined;
   } catch {
     return undefined; // cut off by a kill, or damaged
   }
-}
-
-function checksumOf(draw: number, of: string, run: ShotRun): string {
-  const { shots, split, images, batch, updates, accuracy } = run;
-  const values = [draw, of, shots, split, images, batch, updates, accuracy];
-  return createHash("sha256").update(JSON.stringify(values)).digest("hex").slice(0, 32);
 }

@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Device } from "../../engine/index.ts";
 import packageJson from "../../package.json" with { type: "json" };
+import { valueChecksum } from "../../refiner/training/lane_checksum.ts";
 import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
 import type { Output } from "../output/streams.ts";
 import type { EncoderCommandOptions } from "../program/options.ts";
@@ -104,7 +104,7 @@ function parsedObject(text: string | undefined): Readonly<Record<string, unknown
 
 /** Independent of how the text is laid out. */
 function checksumOf(value: object): string {
-  return createHash("sha256").update(JSON.stringify(value)).digest("hex");
+  return valueChecksum(value);
 }
 
 /** Writes what a run says about itself: package version, command, inputs, adapter, kernel variants and settings. */

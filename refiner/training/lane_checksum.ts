@@ -32,6 +32,11 @@ export function laneChecksum(bytes: Uint8Array): string {
   return [...folded, bytes.length].map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
 }
 
+/** The same of a value as JSON writes it. */
+export function valueChecksum(value: unknown): string {
+  return laneChecksum(new TextEncoder().encode(JSON.stringify(value)));
+}
+
 function mixed(lane: number, word: number, place: number): number {
   const product = Math.imul(lane ^ word, primes[place & 3] ?? 1);
   return product ^ (product >>> 15);

@@ -1,6 +1,6 @@
 import type { ByteSink, ByteSource } from "../../engine/files/index.ts";
 import { memorySource } from "../../engine/files/index.ts";
-import { laneChecksum } from "./lane_checksum.ts";
+import { valueChecksum } from "./lane_checksum.ts";
 import { runCheckpointFiles } from "./run_checkpoint.ts";
 import type { RunStore } from "./run_store.ts";
 
@@ -21,7 +21,7 @@ export class WorkingStore implements RunStore {
 
   /** Makes the store the run's own. @returns whether it holds a checkpoint of this run, with these settings */
   async begin(run: string, settings: object): Promise<boolean> {
-    const owner = `${run} ${laneChecksum(new TextEncoder().encode(JSON.stringify(settings)))}`;
+    const owner = `${run} ${valueChecksum(settings)}`;
     if ((await this.readText(ownerFile)) === owner) return (await runCheckpointFiles(this)).length > 0;
     await this.clear();
     await this.writeText(ownerFile, owner);

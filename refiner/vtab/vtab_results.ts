@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { EvaluationError } from "../evaluation/index.ts";
 import type { FinetuneConfig } from "../methods/finetune/finetune_config.ts";
-import { laneChecksum } from "../training/lane_checksum.ts";
+import { valueChecksum } from "../training/lane_checksum.ts";
 import type { RunStore } from "../training/run_store.ts";
 
 /** Which run: the search trains on 800 images and is tested on 200, a final one trains on all and is tested on the test images. */
@@ -87,7 +87,7 @@ export class VtabResults {
 
   async write({ predicted, ...run }: VtabRun, settings: FinetuneConfig): Promise<void> {
     const value = { ...run, ...(predicted ? { predicted: [...predicted] } : {}), settings: decisive(settings) };
-    const whole = { run: value, checksum: checksumOf(value) };
+    const whole = { run: value, checksum: valueChecksum(value) };
     await this.store.writeText(this.#file(run), `${JSON.stringify(whole)}\n`);
   }
 
@@ -116,12 +116,8 @@ function wholeRun(text: string): z.output<typeof runSchema> | undefined {
     const { data } = fileSchema.safeParse(value);
     // Of the value as it was read: a schema puts its keys into an order of its own.
     const isSame = data && typeof value === "object" && value !== null && "run" in value;
-    return isSame && data.checksum === checksumOf(value.run) ? data.run : undefined;
+    return isSame && data.checksum === valueChecksum(value.run) ? data.run : undefined;
   } catch {
     return undefined;
   }
-}
-
-function checksumOf(run: unknown): string {
-  return laneChecksum(new TextEncoder().encode(JSON.stringify(run)));
 }

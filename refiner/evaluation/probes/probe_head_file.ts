@@ -6,7 +6,7 @@ import {
   writeSafetensors,
 } from "../../../engine/files/index.ts";
 import { OptionError } from "../../../engine/index.ts";
-import { laneChecksum } from "../../training/lane_checksum.ts";
+import { laneChecksum, valueChecksum } from "../../training/lane_checksum.ts";
 import type { RunStore } from "../../training/run_store.ts";
 import type { TrainedHead } from "./probe_heads.ts";
 
@@ -76,5 +76,5 @@ function checksumOf({ weight, bias, mean, variance }: TrainedHead, { head, epoch
   const values = [weight, bias, mean, variance].map((values) =>
     laneChecksum(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)),
   );
-  return [...values, laneChecksum(new TextEncoder().encode(`${head} ${epoch}`))].join("");
+  return [...values, valueChecksum([head, epoch])].join("");
 }

@@ -31,6 +31,7 @@ describe("finished fine-tunings", () => {
     ["was cut off", (text: string) => text.slice(0, -40)],
     ["has another digit", (text: string) => text.replace("0.75", "0.95")],
     ["is of zeros", (text: string) => `${text.split("\n")[0]}\n${"\0".repeat(60)}\n`],
+    ["has its fields in another order", (text: string) => text.replace(/(.*)("images":2),("batch":2)/s, "$1$3,$2")],
     ["has another place", (text: string) => text.replace('"draw":1', '"draw":0')],
   ])("without the one whose line %s, which is told and does not swallow the next", async (_, damage) => {
     const store = await twoFinished();
