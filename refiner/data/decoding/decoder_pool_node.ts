@@ -31,7 +31,7 @@ export function threadCount(given: number | "auto"): number {
 export function openDecoder(options: DecoderOptions = {}): ImageDecoder {
   const workers = threadCount(options.workers ?? "auto");
   if (workers === 0) return new CallerDecoder();
-  return new DecoderPool(workers, options.workerFile ?? threadFile("decode_worker", import.meta.url));
+  return new DecoderPool(workers, options.workerFile ?? threadFile("decoder", "decode_worker", import.meta.url));
 }
 
 class CallerDecoder implements ImageDecoder {
@@ -51,7 +51,7 @@ class DecoderPool implements ImageDecoder {
   readonly #pool: ThreadPool<DecodeMessage, RgbImage>;
 
   constructor(workers: number, workerFile: URL) {
-    this.#pool = new ThreadPool(workers, workerFile);
+    this.#pool = new ThreadPool("decoder", workers, workerFile);
   }
 
   async decode(name: string, encoded: EncodedImage, options: DecodeOptions): Promise<RgbImage> {

@@ -28,15 +28,16 @@ interface Job<Message, Result> {
 /**
  * The file of a program for threads.
  *
+ * @param pool - what messages call the threads, such as `decoder`
  * @param from - `import.meta.url` of a module in the package's bundles (dist/*.js, dist/cli/*.js), or of its source in a checkout
  * @throws DecoderError if it is not found
  */
-export function threadFile(name: string, from: string): URL {
+export function threadFile(pool: string, name: string, from: string): URL {
   const places = [`./refiner/${name}.js`, `../refiner/${name}.js`, `../../../dist/refiner/${name}.js`];
   const found = places.map((place) => new URL(place, from)).find((url) => existsSync(url));
   if (found) return found;
   throw new DecoderError(
-    `decoder: dist/refiner/${name}.js is not found from ${from}; build the package, give workerFile, or set workers to 0`,
+    `${pool}: dist/refiner/${name}.js is not found from ${from}; build the package, give workerFile, or set workers to 0`,
   );
 }
 
@@ -49,8 +50,14 @@ export class ThreadPool<Message, Result> {
   readonly #waiting: Job<Message, Result>[] = [];
   #closed: DecoderError | undefined;
 
-  constructor(threads: number, file: URL) {
-    this.#threads = Array.from({ length: threads }, () => new Thread<Message, Result>(file, this.#advance, this.#fail));
+  /** @param name - what messages call it, such as `decoder` */
+  constructor(
+    readonly name: string,
+    threads: number,
+    file: URL,
+  ) {
+    const made = () => new Thread<Message, Result>(name, file, this.#advance, this.#fail);
+    this.#threads = Array.from({ length: threads }, made);
   }
 
   /** @throws ThreadRefusal with the thread's reason; DecoderError where a thread stopped, or the pool was closed; the signal's reason */
@@ -69,7 +76,9 @@ export class ThreadPool<Message, Result> {
   }
 
   async close(): Promise<void> {
-    this.#fail(new DecoderError("decoder: it was closed before the image was decoded; close it after the last batch"));
+    this.#fail(
+      new DecoderError(`${this.name}: it was closed before all images were done; close it after the last batch`),
+    );
     await Promise.all(this.#threads.map((thread) => thread.close()));
   }
 
@@ -96,7 +105,7 @@ class Thread<Message, Result> {
   readonly #jobs = new Map<number, Job<Message, Result>>();
   #nextId = 0;
 
-  constructor(file: URL, advance: () => void, fail: (error: DecoderError) => void) {
+  constructor(pool: string, file: URL, advance: () => void, fail: (error: DecoderError) => void) {
     this.#worker = new Worker(file, { execArgv: [] }); // flags of the caller, such as --input-type, would stop it
     this.#worker.unref();
     this.#worker.on("message", (reply: ThreadReply<Result>) => {
@@ -104,7 +113,7 @@ class Thread<Message, Result> {
       advance();
     });
     this.#worker.on("error", (cause) => {
-      fail(new DecoderError(`decoder: a thread stopped (${cause.message}); try again with workers 0`, { cause }));
+      fail(new DecoderError(`${pool}: a thread stopped (${cause.message}); try again with workers 0`, { cause }));
     });
   }
 

@@ -17,8 +17,8 @@ export interface OpenedCropper extends Cropper {
 export function openCropper(options: DecoderOptions = {}): OpenedCropper {
   const threads = threadCount(options.workers ?? "auto");
   if (threads === 0) return { ...callersCropper, close: async () => {} };
-  const file = options.workerFile ?? threadFile("crop_worker", import.meta.url);
-  const pool = new ThreadPool<CropRequest, CroppedPixels>(threads, file);
+  const file = options.workerFile ?? threadFile("cropper", "crop_worker", import.meta.url);
+  const pool = new ThreadPool<CropRequest, CroppedPixels>("cropper", threads, file);
   return { crop: (request) => pool.ask(sent(request)), close: () => pool.close() };
 }
 

@@ -47,8 +47,15 @@ describe("openCropper", () => {
 
   it("leaves crops to its threads: where these cannot start, there are none", async () => {
     const cropper = openCropper({ workers: 1, workerFile: new URL("nowhere.mjs", workerFile) });
-    await expect(cropper.crop(request(1))).rejects.toThrow(/a thread stopped \(.*; try again with workers 0/);
+    await expect(cropper.crop(request(1))).rejects.toThrow(/cropper: a thread stopped \(.*; try again with workers 0/);
     await cropper.close();
+  });
+
+  it("says that it was closed", async () => {
+    const cropper = openCropper({ workers: 1, workerFile });
+    const crop = expect(cropper.crop(request(1))).rejects.toThrow(/cropper: it was closed before all images were done/);
+    await cropper.close();
+    await crop;
   });
 
   it("refuses numbers of threads that are none", () => {
