@@ -210,7 +210,7 @@ export class LinearProbeMethod implements TrainingMethod<ProbeUpdate, ProbeEvent
       const found = await (await this.#predictions.run(inputs, names)).read();
       const predicted = names.map((name) => found[name] ?? new Uint32Array());
       const known = labels.subarray(first, first + indices.length);
-      const correct = correctPerHead(predicted, known, grid.rates.length, grid.choosable);
+      const correct = correctPerHead(predicted, known, grid.rates.length, grid.choosableFeatures);
       correct.forEach((count, head) => {
         total[head] = (total[head] ?? 0) + count;
       });

@@ -46,15 +46,19 @@ export interface ProbeGrid {
   /** All heads: the features of the first rate, then those of the next one; then in this order those that are only compared. */
   readonly heads: readonly ProbeHead[];
   /** Features whose heads may be chosen: the first ones. The others are there to be compared with. Default all. */
-  readonly choosable?: number;
+  readonly choosableFeatures?: number;
 }
 
 /** The heads of a grid that may be chosen, and those that are there to be compared with; scores of heads stand in this order. */
-export function splitHeads({ heads, rates, choosable }: Pick<ProbeGrid, "heads" | "rates" | "choosable">): {
+export function splitHeads({
+  heads,
+  rates,
+  choosableFeatures: own,
+}: Pick<ProbeGrid, "heads" | "rates" | "choosableFeatures">): {
   readonly choosable: readonly ProbeHead[];
   readonly compared: readonly ProbeHead[];
 } {
-  const count = choosable === undefined ? heads.length : choosable * rates.length;
+  const count = own === undefined ? heads.length : own * rates.length;
   return { choosable: heads.slice(0, count), compared: heads.slice(count) };
 }
 
@@ -102,7 +106,7 @@ export function probeGrid(
       some.map(({ name }, place) => ({ name: `${name}, rate ${value}`, feature: first + place, rate })),
     );
   const heads = [...headsOf(own, 0), ...headsOf(more, own.length)];
-  return { rates, features, sources, heads, ...(more.length > 0 ? { choosable: own.length } : {}) };
+  return { rates, features, sources, heads, ...(more.length > 0 ? { choosableFeatures: own.length } : {}) };
 }
 
 type ProbePooling = Pooling | "cls+avg";

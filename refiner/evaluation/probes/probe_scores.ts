@@ -32,16 +32,16 @@ export function choosingCounts(scores: ProbeScores, select: LinearProbeConfig["s
  * The best head of an epoch and how many it got right on the images that choose. Of equals the first of the grid: the smallest
  * rate, and of one rate the first feature.
  *
- * @param choosable - heads that may be it: the first ones; default all
+ * @param choosableHeads - heads that may be it: the first ones; default all
  */
 export function bestHead(
   scores: ProbeScores,
   select: LinearProbeConfig["select"],
-  choosable = Number.POSITIVE_INFINITY,
+  choosableHeads = Number.POSITIVE_INFINITY,
 ): { readonly head: number; readonly correct: number } {
   let best = { head: 0, correct: -1 };
   choosingCounts(scores, select).forEach((correct, head) => {
-    if (head < choosable && correct > best.correct) best = { head, correct };
+    if (head < choosableHeads && correct > best.correct) best = { head, correct };
   });
   return best;
 }
@@ -50,10 +50,10 @@ export function bestHead(
 export class ProbeSelection {
   #best: (ProbeChoice & { readonly correct: number }) | undefined;
 
-  /** @param choosable - as in {@link bestHead} */
+  /** @param choosableHeads - as in {@link bestHead} */
   constructor(
     readonly select: LinearProbeConfig["select"],
-    readonly choosable?: number,
+    readonly choosableHeads?: number,
   ) {}
 
   get best(): ProbeChoice | undefined {
@@ -62,7 +62,7 @@ export class ProbeSelection {
 
   /** @returns whether these scores are the best so far */
   add(scores: ProbeScores): boolean {
-    const { head, correct } = bestHead(scores, this.select, this.choosable);
+    const { head, correct } = bestHead(scores, this.select, this.choosableHeads);
     if (this.#best && correct <= this.#best.correct) return false;
     this.#best = { head, epoch: scores.epoch, correct };
     return true;
@@ -74,16 +74,16 @@ export class ProbeSelection {
  *
  * @param predicted - per feature `[rows · rates]`
  * @param labels - of the rows that count
- * @param choosable - features whose heads come first; default all
+ * @param choosableFeatures - features whose heads come first; default all
  */
 export function correctPerHead(
   predicted: readonly ArrayLike<number>[],
   labels: ArrayLike<number>,
   rates: number,
-  choosable = predicted.length,
+  choosableFeatures = predicted.length,
 ): number[] {
-  if (choosable < predicted.length)
-    return [predicted.slice(0, choosable), predicted.slice(choosable)].flatMap((some) =>
+  if (choosableFeatures < predicted.length)
+    return [predicted.slice(0, choosableFeatures), predicted.slice(choosableFeatures)].flatMap((some) =>
       correctPerHead(some, labels, rates),
     );
   const correct = new Array<number>(predicted.length * rates).fill(0);

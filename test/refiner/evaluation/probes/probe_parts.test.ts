@@ -63,7 +63,10 @@ describe("the grid", () => {
       const own = probeGrid(one, { rates: [0.1, 1], sources });
       const all = probeGrid(one, { rates: [0.1, 1], sources, compared: true });
       expect(all.heads.slice(0, own.heads.length)).toEqual(own.heads);
-      expect([own.choosable, all.choosable ?? own.features.length]).toEqual([undefined, own.features.length]);
+      expect([own.choosableFeatures, all.choosableFeatures ?? own.features.length]).toEqual([
+        undefined,
+        own.features.length,
+      ]);
       expect(values(all)).toBeLessThanOrEqual(1.5 * values(own));
       const isRaw = all.features.some(({ name }) => name.includes("raw"));
       expect(isRaw).toBe(one.kind === "prenorm" && sources.includes("last1") && values(own) >= 2 * one.width);
@@ -72,8 +75,8 @@ describe("the grid", () => {
 
   it("compares heads without the last norm first, then those of another pooling, as many as the work allows", () => {
     const compared = (sources?: ("last1" | "last4")[]) => {
-      const { features, choosable } = probeGrid(vit, { compared: true, ...(sources ? { sources } : {}) });
-      return features.slice(choosable).map(({ name }) => name);
+      const { features, choosableFeatures } = probeGrid(vit, { compared: true, ...(sources ? { sources } : {}) });
+      return features.slice(choosableFeatures).map(({ name }) => name);
     };
     expect(compared()).toEqual(["cls last1 raw", "cls+avg last1 raw", "avg last1"]);
     expect(compared(["last1"])).toEqual(["cls last1 raw"]);
