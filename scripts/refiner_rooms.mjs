@@ -175,7 +175,7 @@ export const refinerRooms = [
     holds: "report.html; knows no method",
     imports: ["engine/core", ...publicBelow, ...data, "refiner/data/index", "refiner/training", "refiner/evaluation"],
   },
-  { room: "refiner/methods", holds: "what the settings of all methods share", imports: ["engine/index"] },
+  { room: "refiner/methods", holds: "what the settings and plans of all methods share", imports: ["engine/index"] },
   {
     room: "refiner/methods/mae",
     holds: "masked pre-training",

@@ -1,13 +1,13 @@
 import { type Device, OverLimitError, trialAllocation } from "../../engine/index.ts";
 import type { VitConfig } from "../../models/index.ts";
 import type { FewUpdatesAdvice } from "../../refiner/index.ts";
+import { withinLimits } from "../../refiner/methods/plan_limits.ts";
 import {
   type DryRun,
   dryRun,
   type FittingChange,
   fittingChanges,
   gpuPlanningDevice,
-  withinLimits,
 } from "../../refiner/methods/refine/dry_run.ts";
 import type { RefineConfig } from "../../refiner/methods/refine/refine_config.ts";
 import { formatBytes, type Output } from "../output/streams.ts";

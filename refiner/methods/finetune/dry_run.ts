@@ -1,5 +1,6 @@
-import { type Device, OverLimitError } from "../../../engine/index.ts";
+import type { Device } from "../../../engine/index.ts";
 import { countParameters, VisionTransformer, type VitConfig } from "../../../models/index.ts";
+import { plannedBytes } from "../plan_limits.ts";
 import type { FinetuneConfig } from "./finetune_config.ts";
 import { FinetuneMethod } from "./finetune_method.ts";
 import { decodedSide } from "./finetune_views.ts";
@@ -84,19 +85,9 @@ export function fittingMicroBatch(
 ): { readonly microBatch: number; readonly recompute: boolean } | undefined {
   for (const recompute of config.recompute ? [true] : [false, true]) {
     for (let microBatch = 2 ** Math.floor(Math.log2(config.batch)); microBatch >= 2; microBatch /= 2) {
-      const bytes = plannedBytes(device, vit, { ...config, microBatch, recompute }, data);
+      const bytes = plannedBytes(() => planFinetuning(device, vit, { ...config, microBatch, recompute }, data));
       if (bytes <= memoryBytes) return { microBatch, recompute };
     }
   }
   return undefined;
-}
-
-/** Infinite where a tensor is over the limits of the device. */
-function plannedBytes(device: Device, vit: VitConfig, config: FinetuneConfig, data: FinetunePlanData): number {
-  try {
-    return planFinetuning(device, vit, config, data).memory.total;
-  } catch (error) {
-    if (error instanceof OverLimitError) return Number.POSITIVE_INFINITY;
-    throw error;
-  }
 }

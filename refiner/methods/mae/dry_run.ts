@@ -1,4 +1,4 @@
-import { type Device, OverLimitError } from "../../../engine/index.ts";
+import type { Device } from "../../../engine/index.ts";
 import {
   countParameters,
   type MaeDecoderConfig,
@@ -8,6 +8,7 @@ import {
   type VitConfig,
   vitParameters,
 } from "../../../models/index.ts";
+import { plannedBytes } from "../plan_limits.ts";
 import { decodedSide, MaeMethod } from "./mae_method.ts";
 import type { PretrainConfig } from "./pretrain_config.ts";
 
@@ -78,16 +79,6 @@ export function fittingBatch(
   memoryBytes: number,
 ): number | undefined {
   for (let batch = Math.floor(config.batch / 2); batch >= 1; batch = Math.floor(batch / 2))
-    if (plannedBytes(device, { ...config, batch }, data) <= memoryBytes) return batch;
+    if (plannedBytes(() => planPretraining(device, { ...config, batch }, data)) <= memoryBytes) return batch;
   return undefined;
-}
-
-/** Infinite where a tensor is over the limits of the device. */
-function plannedBytes(device: Device, config: PretrainConfig, data: PretrainPlanData): number {
-  try {
-    return planPretraining(device, config, data).memory.total;
-  } catch (error) {
-    if (error instanceof OverLimitError) return Number.POSITIVE_INFINITY;
-    throw error;
-  }
 }

@@ -1,5 +1,6 @@
-import { type Device, OptionError, OverLimitError, PlanningDevice } from "../../../engine/index.ts";
+import { type Device, OptionError, PlanningDevice } from "../../../engine/index.ts";
 import { countParameters, VisionTransformer, type VitConfig, vitParameters } from "../../../models/index.ts";
+import { withinLimits } from "../plan_limits.ts";
 import type { RefineConfig } from "./refine_config.ts";
 import { decodedSide } from "./refine_views.ts";
 import { RefinerModel } from "./refiner_model.ts";
@@ -151,16 +152,6 @@ function changeKind({ change }: FittingChange): number {
   const others = Object.keys(change).filter((key) => key !== "microBatch" && key !== "recompute");
   if (others.length === 0) return 0;
   return others.every((key) => key === "precision") ? 1 : 2;
-}
-
-/** Undefined where a tensor is over the limits of the device. */
-export function withinLimits<T>(plan: () => T): T | undefined {
-  try {
-    return plan();
-  } catch (error) {
-    if (error instanceof OverLimitError) return undefined;
-    throw error;
-  }
 }
 
 /** What costs some of the method: fewer trained blocks, no local views, heads at the last half of the blocks that have one. */
