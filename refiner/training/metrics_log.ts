@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { EngineError } from "../../engine/index.ts";
 import type { RunCheckpointMetadata } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
 import type { TrainingStage } from "./training_method.ts";
@@ -52,11 +53,23 @@ export class MadeEvaluations {
   }
 }
 
-/** The evaluations that the metadata of a run checkpoint hold; undefined where they hold none. */
+/**
+ * The evaluations that the metadata of a run checkpoint hold; undefined where they hold none.
+ *
+ * @param metadata - as they were written: results may depend on every one of them
+ * @throws EngineError for what this version does not write
+ */
 export function evaluationsIn(metadata: ReadonlyMap<string, string>): readonly MetricsLine[] | undefined {
   const text = metadata.get(evaluationsKey);
-  const listed: unknown = text === undefined ? undefined : JSON.parse(text);
-  return Array.isArray(listed) ? listed.flatMap((one) => evaluationLine(one) ?? []) : undefined;
+  if (text === undefined) return undefined;
+  const listed: readonly unknown[] = [JSON.parse(text)].flat();
+  return listed.map((one) => {
+    const line = evaluationLine(one);
+    if (line) return line;
+    throw new EngineError(
+      `resume: the checkpoint holds the evaluation ${JSON.stringify(one)}, which this version cannot read; go on with the version that wrote it, or start again with --force`,
+    );
+  });
 }
 
 function evaluationLine(event: unknown): MetricsLine | undefined {

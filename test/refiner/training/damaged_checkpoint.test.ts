@@ -120,6 +120,16 @@ it("keeps what it writes, even where later checkpoints are there", async () => {
   expect(await store.list("checkpoints")).toEqual(["000000002.safetensors", "000000003.safetensors"]);
 });
 
+it("does not leave out an evaluation of a whole checkpoint that it cannot read", async () => {
+  const store = await storeOfTwo();
+  const state = { arenas: {}, tensors: { weight: device.tensor([5, 5, 5]) } };
+  const evaluations = JSON.stringify([{ kind: "evaluation", stage: 2, epoch: 1 }, { kind: "of another version" }]);
+  await saveRunCheckpoint(store, 5, state, { stage: "2", update: "5", updates: "5", evaluations });
+  await expect(resumed(store)).rejects.toThrow(
+    /evaluation \{"kind":"of another version"\}, which this version cannot read/,
+  );
+});
+
 it("writes the same bytes for the same state", async () => {
   const [one, two] = [await storeOfTwo(), await storeOfTwo()];
   expect(await bytesOf(one, newest)).toEqual(await bytesOf(two, newest));
