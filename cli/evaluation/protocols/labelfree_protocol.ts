@@ -71,8 +71,11 @@ async function evaluateLabelFree(run: ProtocolRun, options: LabelFreeProtocolOpt
   const others: Scored[] = [];
   for (const [i, file] of files.entries()) {
     const model = await loadWeights(run.device, file, options);
-    others.push(await scored(run, model, names[i + 1] ?? file, options));
-    model.destroy();
+    try {
+      others.push(await scored(run, model, names[i + 1] ?? file, options));
+    } finally {
+      model.destroy();
+    }
   }
   const all = [first, ...others];
   const choices = choicesOf(all.map(candidateOf));
