@@ -1,3 +1,4 @@
+import type { ImageSource } from "../../refiner/data/index.ts";
 import type { TestPredictions } from "../../refiner/evaluation/index.ts";
 import type { ProtocolResult } from "./protocol.ts";
 
@@ -12,6 +13,16 @@ export function rightFormsOf(plain: TestPredictions, forms: readonly TestPredict
   if (forms.length === 0 || !forms.every(isSame)) return undefined;
   const isRight = (i: number) => (form: TestPredictions) => form.predicted[i] === plain.labels[i];
   return Float64Array.from(plain.indices, (_, i) => forms.filter(isRight(i)).length / forms.length);
+}
+
+/**
+ * Predictions of `forms` by the places that their images, told by class folder and file, have among the plain ones: a folder may sort its
+ * files otherwise. An image whose name says nothing is taken to stand where it does.
+ */
+export function placedAs(plain: ImageSource, forms: ImageSource, predictions: TestPredictions): TestPredictions {
+  const ending = (name: string): string => name.split(/[/\\]/).slice(-2).join("/");
+  const places = new Map(Array.from({ length: plain.length }, (_, i) => [ending(plain.name(i)), i]));
+  return { ...predictions, indices: predictions.indices.map((i) => places.get(ending(forms.name(i))) ?? i) };
 }
 
 /** Of every test image 1 where it was classified rightly, else 0: what an accuracy is the mean of. */

@@ -27,7 +27,7 @@ import { chosenBlock } from "../encoded_features.ts";
 import type { JobDecoding, JobImages } from "../evaluation_job.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
-import { rightFormsOf, told } from "../right_forms.ts";
+import { placedAs, rightFormsOf, told } from "../right_forms.ts";
 import {
   ClassifierTester,
   classLists,
@@ -193,7 +193,7 @@ async function testFolder(
   const source = await openImages(path, { channels, workers: options.workers, imageKey: options.imageKey });
   try {
     const { images: digest } = await fingerprintOf({ images: { path, source } });
-    const predictions = await tester.predict(source);
+    const predictions = placedAs(run.test, source, await tester.predict(source));
     return { corruption, severity, accuracy: accuracyOf(predictions).value, predictions, digest };
   } finally {
     await source.close?.();
