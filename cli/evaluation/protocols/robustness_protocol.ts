@@ -27,7 +27,7 @@ import { chosenBlock } from "../encoded_features.ts";
 import type { JobDecoding, JobImages } from "../evaluation_job.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
-import { placedAs, rightFormsOf, told } from "../right_forms.ts";
+import { type FormPredictions, placedAs, rightFormsOf, told } from "../right_forms.ts";
 import {
   ClassifierTester,
   classLists,
@@ -45,7 +45,7 @@ interface RobustnessOptions extends TesterOptions {
 }
 
 interface Condition extends CorruptionAccuracy {
-  readonly predictions: TestPredictions;
+  readonly predictions: FormPredictions;
   /** Tells the images of a folder from others. */
   readonly digest?: object;
 }
