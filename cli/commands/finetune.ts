@@ -111,7 +111,7 @@ async function runFinetune(context: CommandContext, command: Command, options: F
   if (options.dryRun) return planFinetune(options, settings, requireFiles("finetune", inputs), output);
   if (options.resume === false) requireFiles("finetune", inputs);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
-  const run = await openRun("finetune", options, { settings, parse: finetuneConfig, reads });
+  const run = await openRun("finetune", options, { settings, parse: finetuneConfig, reads, output });
   try {
     const files = requireFiles("finetune", resumedInputs(run.stored, inputs, options.override));
     await finetuneHeld(run, files, { context, options, output });

@@ -71,7 +71,7 @@ async function evaluate<Options extends ProtocolOptions>(
 ): Promise<void> {
   const given = command.opts<Options>();
   const output = outputOf(context, given);
-  const where = given.dryRun ? nowhere : await openEvaluationFolder(protocol.name, command, given);
+  const where = given.dryRun ? nowhere : await openEvaluationFolder(protocol.name, command, given, output);
   const interruption = listenForInterruption((text) => output.notice(text));
   try {
     const preset = applyPreset(protocol, command);
@@ -139,7 +139,7 @@ async function evaluateAll<Options extends ProtocolOptions>(
     return true;
   }
   const other = { ...options, weights: compare, predictions: undefined, confusion: undefined };
-  const inside = await comparedFolder(where, options.override === true);
+  const inside = await comparedFolder(where, { isOverride: options.override === true, output });
   const second = await evaluateOne(session, other, inside, true);
   if (!second) return false;
   requireSameProtocol(first.evaluation.receipt, second.evaluation.receipt);
