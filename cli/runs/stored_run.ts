@@ -5,6 +5,7 @@ import { valueChecksum } from "../../refiner/training/lane_checksum.ts";
 import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
 import type { Output } from "../output/streams.ts";
 import type { EncoderCommandOptions } from "../program/options.ts";
+import { dataSetOptions } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { differingData, type Fingerprint, fingerprintSchema } from "./fingerprint.ts";
 
@@ -31,6 +32,7 @@ const storedSchema = z.looseObject({
   evaluate: z.boolean().optional(),
   test: z.string().optional(),
   imageKey: z.string().optional(),
+  dataSet: z.enum(dataSetOptions).optional(),
   channels: z.union([z.literal(1), z.literal(3)]).optional(),
   attentionHeads: z.number().optional(),
   epsilon: z.number().optional(),
@@ -63,6 +65,7 @@ export type RunInputs = EncoderCommandOptions &
     | "evaluate"
     | "test"
     | "imageKey"
+    | "dataSet"
     | "channels"
   > & {
     /** Which schedule of the demo. */
