@@ -53,7 +53,7 @@ interface FinetuneCommandOptions extends RunOptions, EncoderCommandOptions, Imag
   readonly weights?: string;
   readonly images?: string;
   readonly test?: string;
-  readonly dataSet: DataSetOption;
+  readonly dataSet?: DataSetOption;
   readonly preset?: string;
   readonly config?: string;
   readonly evaluate: boolean;
@@ -72,7 +72,7 @@ export function finetuneCommand(context: CommandContext): Command {
     .addOption(sharedOption("images", { more: "labelled: a folder per class" }))
     .addOption(sharedOption("imageKey"))
     .addOption(sharedOption("test"))
-    .addOption(sharedOption("dataSet", { default: "auto" }))
+    .addOption(sharedOption("dataSet", { more: "default: auto" }))
     .addOption(
       sharedOption("preset", { more: `${finetunePresets.join(", ")}; published ones know the sizes of encoders` }),
     )
@@ -111,7 +111,7 @@ async function runFinetune(context: CommandContext, command: Command, options: F
   if (options.dryRun) return planFinetune(options, settings, requireFiles("finetune", inputs), output);
   if (options.resume === false) requireFiles("finetune", inputs);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
-  const run = await openRun("finetune", options, { settings, parse: finetuneConfig, reads });
+  const run = await openRun("finetune", options, { settings, parse: finetuneConfig, reads, output });
   try {
     const files = requireFiles("finetune", resumedInputs(run.stored, inputs, options.override));
     await finetuneHeld(run, files, { context, options, output });
@@ -145,8 +145,8 @@ async function presetSettings(preset: unknown, options: FinetuneCommandOptions):
 }
 
 function givenInputs(options: FinetuneCommandOptions): Partial<RunInputs> {
-  const { weights, images, test, imageKey } = options;
-  const given = { weights, images, test, imageKey, ...encoderInputs(options) };
+  const { weights, images, test, imageKey, dataSet } = options;
+  const given = { weights, images, test, imageKey, dataSet, ...encoderInputs(options) };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
@@ -234,7 +234,7 @@ async function finetuneOpened(opened: OpenedFinetuning): Promise<void> {
   tellUnknownVariants(run, device, output);
   const seconds = (performance.now() - start) / 1000;
   const summary = finetuneSummary(result, { seconds, images: images.train.length, out });
-  const beside = publishedOfClassifier(result, { config, images, encoder: encoder.config }, options.dataSet);
+  const beside = publishedOfClassifier(result, { config, images, encoder: encoder.config }, inputs.dataSet ?? "auto");
   for (const line of [...summary.lines, ...linesOfTables(beside.tables)]) output.line(line);
   if (result.finished) {
     const classes = result.model.description.classNames.length;

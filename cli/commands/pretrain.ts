@@ -100,7 +100,7 @@ async function runPretrain(context: CommandContext, command: Command, options: P
   if (options.resume === false) await checkTouchedPaths("pretrain", { reads }); // before the weights are looked at
   const settings =
     options.resume === false ? settingsOf(given, await modelOf(weights, options, given.values)) : given.values;
-  const opened = await openRun("pretrain", options, { settings, parse: pretrainConfig, reads });
+  const opened = await openRun("pretrain", options, { settings, parse: pretrainConfig, reads, output });
   try {
     const { stored } = opened;
     if (stored && stored.weights === undefined && weights !== undefined)

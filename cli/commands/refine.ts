@@ -101,7 +101,7 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   if (options.dryRun) return planRefine(options, given, output);
   if (options.resume === false) requireFiles("refine", options);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
-  const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads });
+  const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads, output });
   try {
     const files = requireFiles("refine", resumedInputs(run.stored, given.inputs, options.override));
     await refineHeld(run, files, { context, options, output });

@@ -8,6 +8,7 @@ import { comparedPart, openRunFolder, removeOldRun } from "../runs/run_folder.ts
 import {
   checkSameData,
   configFile,
+  type Overriding,
   readStoredRun,
   resumeOn,
   type StoredRun,
@@ -42,6 +43,7 @@ export async function openEvaluationFolder(
   protocol: string,
   command: Command,
   options: ProtocolOptions,
+  output: Output,
 ): Promise<EvaluationFolder> {
   const goesOn = isResumed(options);
   const path = typeof options.resume === "string" ? options.resume : options.out;
@@ -53,18 +55,25 @@ export async function openEvaluationFolder(
   const { store, release } = await openRunFolder("evaluate", path, { resume: goesOn, force: options.force, reads });
   try {
     if (!goesOn) return { folder: store, stored: undefined, hasPage: true, release };
-    const stored = await readStoredRun(store, "evaluate", options.override);
+    const isOverride = options.override === true;
+    const stored = await readStoredRun(store, "evaluate", { isOverride, output });
     const { protocol: began, options: remembered } = stored.settings;
     if (began !== protocol)
-      throw new UsageError(
-        `${path}: the run was begun by evaluate ${began}; go on with: mimrefine evaluate ${began} --resume ${path}`,
-      );
-    recallOptions(command, isRecord(remembered) ? remembered : {}, options.override === true);
+      throw new UsageError(`${path}: the run was begun by evaluate ${began}${remedy(command, String(began), path)}`);
+    recallOptions(command, isRecord(remembered) ? remembered : {}, isOverride);
     return { folder: store, stored, hasPage: true, release };
   } catch (error) {
     await release();
     throw error;
   }
+}
+
+/** What to do with the run of another protocol; not all protocols go on with theirs. */
+function remedy(command: Command, began: string, path: string): string {
+  const other = command.parent?.commands.find((one) => one.name() === began);
+  if (other?.options.some(({ long }) => long === "--resume"))
+    return `; go on with: mimrefine evaluate ${began} --resume ${path}`;
+  return `, which does not go on with runs; start it over: mimrefine evaluate ${began} … --out ${path} --force`;
 }
 
 /** Whether a run is to be gone on with. */
@@ -130,14 +139,14 @@ export interface BegunEvaluation {
   readonly output: Output;
 }
 
-/** The folder of the second encoder of a comparison, inside that of the first. @param isOverride - as of `readStoredRun` */
+/** The folder of the second encoder of a comparison, inside that of the first. @param overriding - as of `readStoredRun` */
 export async function comparedFolder(
   { folder, stored, hasPage }: EvaluationFolder,
-  isOverride: boolean,
+  overriding: Overriding,
 ): Promise<EvaluationFolder> {
   if (!folder) return nowhere;
   const inside = folder.part(comparedPart);
   const isBegun = stored !== undefined && (await inside.readText(configFile)) !== undefined;
-  const begun = isBegun ? await readStoredRun(inside, "evaluate", isOverride) : undefined;
+  const begun = isBegun ? await readStoredRun(inside, "evaluate", overriding) : undefined;
   return { ...nowhere, hasPage, folder: inside, stored: begun };
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { PublishedDataSet } from "../../refiner/index.ts";
 
 /** One measured number. */
 const scoreSchema = z.strictObject({
@@ -46,9 +47,12 @@ const imagesSchema = z.strictObject({
   pixels: z.strictObject({ images: z.int(), sha256: z.string() }),
 });
 
+/** Data sets of the tables, whose list has their names in words. */
+const dataSets = ["imagenet", "inat18", "vtab6", "ade20k", "vtab1k"] as const satisfies readonly PublishedDataSet[];
+
 /** Numbers of the paper's own tables for the same data set and size of encoder, for reading beside the scores. */
 const publishedSchema = z.strictObject({
-  dataSet: z.enum(["imagenet", "inat18", "vtab6", "ade20k", "vtab1k"]),
+  dataSet: z.enum(dataSets),
   source: z.string(),
   /** Size of the encoder as the tables name it; absent for one that they do not have. */
   shape: z.string().optional(),

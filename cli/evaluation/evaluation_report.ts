@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { refuseSpecialFile, writeBytesAtomic } from "../../engine/platform/files_node.ts";
+import { ifThere, refuseSpecialFile, writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import {
   type EvaluationData,
   type EvaluationReport,
@@ -8,6 +8,7 @@ import {
   evaluationPage,
 } from "../../refiner/report/index.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { comparedPart } from "../runs/run_folder.ts";
 import { differencesOf } from "./comparison.ts";
 import { type Difference, type Receipt, receiptSchema } from "./evaluation_line.ts";
 import { namesOfEncoders, publishedTables } from "./published_part.ts";
@@ -28,13 +29,12 @@ export async function holdsReceipt(folder: string): Promise<boolean> {
  */
 export async function writeEvaluationReport(folder: string, path: string): Promise<void> {
   const first = await readReceipt("report", folder);
-  const second = (await holdsReceipt(join(folder, "compared")))
-    ? await readReceipt("report", join(folder, "compared"))
-    : undefined;
+  const inside = join(folder, comparedPart);
+  const second = (await holdsReceipt(inside)) ? await readReceipt("report", inside) : undefined;
   const shown = await readShown(folder);
   const differences = second ? [shown.differences.length > 0 ? shown.differences : differencesOf(first, second)] : [];
   const report = reportOf([first, ...(second ? [second] : [])], differences);
-  const html = evaluationPage([report], [shown, ...(second ? [await readShown(join(folder, "compared"))] : [])]);
+  const html = evaluationPage([report], [shown, ...(second ? [await readShown(inside)] : [])]);
   await writeBytesAtomic(path, new TextEncoder().encode(html), { overwrite: true });
 }
 
@@ -73,7 +73,7 @@ export async function readReceipt(command: string, path: string): Promise<Receip
 
 async function textOf(file: string): Promise<string | undefined> {
   await refuseSpecialFile(file);
-  return readFile(file, "utf8").catch(() => undefined);
+  return ifThere(readFile(file, "utf8"));
 }
 
 function parsed(text: string): unknown {

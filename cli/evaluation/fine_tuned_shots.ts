@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { type ImageSource, subset } from "../../refiner/data/index.ts";
+import { placesOfTest } from "../../refiner/evaluation/core/labelled_images.ts";
 import {
   type ClassifierPredictions,
   classifierPredictions,
@@ -23,7 +24,7 @@ import { UsageError } from "../program/usage_error.ts";
 import { drawDigest, FinishedShots, type ShotRun } from "../runs/finished_shots.ts";
 import type { Score } from "./evaluation_line.ts";
 import type { ProtocolOptions, ProtocolResult, ProtocolRun } from "./protocol.ts";
-import { labelShareHints } from "./published_part.ts";
+import { labelShareHints, lowShotScore } from "./published_part.ts";
 
 interface FineTuningOptions extends ProtocolOptions {
   readonly finetune?: string | boolean;
@@ -133,8 +134,8 @@ function finishedOf({ store, resume, output }: ProtocolRun, of: readonly string[
 }
 
 /** Predictions by the places of the test images that were given. */
-function amongGiven(found: ClassifierPredictions, { testIndices, classNames }: LabelledImages): TestPredictions {
-  return { ...found, indices: found.indices.map((row) => testIndices[row] ?? 0), classNames };
+function amongGiven(found: ClassifierPredictions, labelled: LabelledImages): TestPredictions {
+  return { ...found, indices: placesOfTest(labelled, found.indices), classNames: labelled.classNames };
 }
 
 /** Settings of the recipe for the size of the encoder, and of the file. */
@@ -225,7 +226,7 @@ function resultOf(
   const images = test.length;
   const [main, ...others] = summary.map(({ shots, mean }): Score => {
     const standardError = Math.sqrt((mean * (1 - mean)) / images);
-    return { name: `accuracy, ${shots} per class`, value: mean, standardError, images };
+    return { name: lowShotScore(shots), value: mean, standardError, images };
   });
   if (!main) throw new UsageError("evaluate lowshot: there is nothing to train on; give --shots or --subset");
   const smaller = runs.filter((one) => one.batch < batch).length;

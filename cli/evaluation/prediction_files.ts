@@ -39,7 +39,7 @@ function rowsOf(
   }));
 }
 
-/** Writes path, label, prediction and probability of every test image, and how many of its forms were classified rightly, if it had any. */
+/** Writes path, label, prediction and probability of every test image, and the share of its forms, 0 … 1, that were classified rightly, if it had any. */
 export async function writePredictions(path: string, predictions: TestPredictions, test: ImageSource): Promise<void> {
   const rows = rowsOf(predictions, test);
   const written = predictions.rightForms ? [...columns, formsColumn] : columns;

@@ -1,4 +1,5 @@
 import type { ImageSource } from "../../refiner/data/index.ts";
+import { hits } from "../../refiner/evaluation/core/test_predictions.ts";
 import type { TestPredictions } from "../../refiner/evaluation/index.ts";
 import type { ProtocolResult } from "./protocol.ts";
 
@@ -14,8 +15,8 @@ export function rightFormsOf(plain: TestPredictions, forms: readonly FormPredict
     indices.length === plain.indices.length &&
     indices.every((index, i) => index === plain.indices[i] && labels[i] === plain.labels[i]);
   if (forms.length === 0 || !forms.every(isSame)) return undefined;
-  const isRight = (i: number) => (form: FormPredictions) => form.predicted[i] === plain.labels[i];
-  return Float64Array.from(plain.indices, (_, i) => forms.filter(isRight(i)).length / forms.length);
+  const right = forms.map(hits);
+  return Float64Array.from(plain.indices, (_, i) => right.filter((form) => form[i] === 1).length / forms.length);
 }
 
 /**
@@ -51,11 +52,6 @@ function shortName(path: string): string {
   return path.split(/[/\\]/).slice(-2).join("/");
 }
 
-/** Of every test image 1 where it was classified rightly, else 0: what an accuracy is the mean of. */
-export function rightOf({ labels, predicted }: Omit<FormPredictions, "indices">): Float64Array {
-  return Float64Array.from(labels, (label, i) => (label === predicted[i] ? 1 : 0));
-}
-
 /** Predictions of the plain images, and by the names of the scores what they are means of, where their forms are known. */
 export function told(
   plain: TestPredictions,
@@ -63,6 +59,6 @@ export function told(
   rightForms: Float64Array | undefined,
 ): Pick<ProtocolResult, "predictions" | "parts"> {
   if (!rightForms) return { predictions: plain };
-  const shares = new Map([[names.plain, rightOf(plain)]]).set(names.forms, rightForms);
+  const shares = new Map([[names.plain, hits(plain)]]).set(names.forms, rightForms);
   return { predictions: { ...plain, rightForms }, parts: { kind: "shares", shares } };
 }

@@ -1,12 +1,14 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { ifThere } from "../../engine/platform/files_node.ts";
 import type { EvaluationReport } from "../../refiner/report/index.ts";
 import { readRun } from "../../refiner/report/report_node.ts";
 import { weightsFingerprint } from "../checkpoints/weights_digest.ts";
 import type { Output } from "../output/streams.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { fingerprintSchema } from "../runs/fingerprint.ts";
+import { comparedPart } from "../runs/run_folder.ts";
 import { configFile } from "../runs/stored_run.ts";
 import { differencesOf } from "./comparison.ts";
 import type { Difference, Receipt } from "./evaluation_line.ts";
@@ -35,7 +37,7 @@ type State = "before" | "after";
  * given folders whose receipts state the digest of these weights. What they are called has no part in it.
  *
  * @param folders - evaluations, or folders with an evaluation each in their folders
- * @throws UsageError for a given folder without evaluations, or a damaged receipt
+ * @throws UsageError for a given folder without evaluations, or a damaged receipt; what the system says of what is there and cannot be read
  */
 export async function evaluationsOfRun(
   run: string,
@@ -59,7 +61,7 @@ export async function evaluationsOfRun(
     output.notice(`${one.folder}: other weights than those of the run; left out`);
     return [];
   });
-  const groups = grouped(known);
+  const groups = grouped(known, output);
   const reports: EvaluationReport[] = [];
   for (const group of groups) reports.push(await reportOfStates(group));
   return reports;
@@ -67,10 +69,10 @@ export async function evaluationsOfRun(
 
 /** Receipts of a folder and of the folders in it, with those of second encoders. */
 async function receiptsIn(folder: string): Promise<Found[]> {
-  const inside = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const inside = (await ifThere(readdir(folder, { withFileTypes: true }))) ?? [];
   const below = inside.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name));
   const found: Found[] = [];
-  for (const path of [folder, ...below.sort().flatMap((one) => [one, join(one, "compared")])])
+  for (const path of [folder, ...below.sort().flatMap((one) => [one, join(one, comparedPart)])])
     if (await holdsReceipt(path)) found.push({ folder: path, receipt: await readReceipt("report", path) });
   return found;
 }
@@ -81,7 +83,7 @@ const resultFiles = ["encoder.safetensors", "mae.safetensors", "classifier.safet
 /** Tells which of a run's encoders a receipt is of, by the digests of the weights' files. */
 async function statesOf(run: string): Promise<(receipt: Receipt) => State | undefined> {
   const { data } = fingerprintSchema.safeParse((await readRun(run)).config.fingerprint);
-  const given = resultFiles.map((file) => weightsFingerprint(join(run, file)).catch(() => undefined));
+  const given = resultFiles.map((file) => ifThere(weightsFingerprint(join(run, file))));
   const after = await Promise.all(given);
   const isSame = (digest: Readonly<Record<string, string>> | undefined, receipt: Receipt): boolean => {
     const entries = Object.entries(digest ?? {});
@@ -95,15 +97,17 @@ async function statesOf(run: string): Promise<(receipt: Receipt) => State | unde
 
 type Group = Partial<Readonly<Record<State, Found>>>;
 
-/** Before and after of one protocol with the same settings and images; of several alike the first. */
-function grouped(found: readonly (Found & { readonly state: State })[]): Group[] {
+/** Before and after of one protocol with the same settings and images; of several alike the first, with a notice. */
+function grouped(found: readonly (Found & { readonly state: State })[], output: Output): Group[] {
   const groups: Partial<Record<State, Found>>[] = [];
   for (const { state, ...one } of found) {
     const like = groups.find((group) => {
       const other = group.before ?? group.after;
       return other && protocolDifferences(other.receipt, one.receipt).length === 0;
     });
-    if (like) like[state] ??= one;
+    const shown = like?.[state];
+    if (shown) output.notice(`${one.folder}: evaluates the same weights in the same way as ${shown.folder}; left out`);
+    else if (like) like[state] = one;
     else groups.push({ [state]: one });
   }
   return groups;
@@ -122,11 +126,11 @@ async function reportOfStates({ before, after }: Group): Promise<EvaluationRepor
 
 /** Image by image where one comparison measured both. */
 async function differencesBetween(before: Found, after: Found): Promise<readonly Difference[]> {
-  if (after.folder === join(before.folder, "compared")) {
+  if (after.folder === join(before.folder, comparedPart)) {
     const paired = await pairedDifferences(before.folder);
     if (paired.length > 0) return paired;
   }
-  if (before.folder === join(after.folder, "compared")) {
+  if (before.folder === join(after.folder, comparedPart)) {
     const paired = await pairedDifferences(after.folder);
     if (paired.length > 0) return paired.map((one) => ({ ...one, difference: -one.difference }));
   }

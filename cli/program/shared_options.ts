@@ -1,6 +1,6 @@
 import { Option } from "commander";
 import { vitPresets } from "../../models/index.ts";
-import { workersSchema } from "../../refiner/index.ts";
+import { type PublishedDataSet, workersSchema } from "../../refiner/index.ts";
 import { block, positiveNumber, share, wholeNumber, workers } from "./parsers.ts";
 
 /** What an option is in every command that takes it. */
@@ -13,7 +13,11 @@ interface SharedOption {
 }
 
 /** Data sets that published figures are shown for, and what to do where none is named. */
-const dataSetOptions = ["auto", "imagenet", "inat18", "ade20k", "vtab1k", "none"] as const;
+export const dataSetOptions = ["auto", "imagenet", "inat18", "ade20k", "vtab1k", "none"] as const satisfies readonly (
+  | PublishedDataSet
+  | "auto"
+  | "none"
+)[];
 export type DataSetOption = (typeof dataSetOptions)[number];
 
 /**

@@ -47,13 +47,14 @@ export interface RunRequest<Config> {
   readonly parse: (settings: Record<string, unknown>) => Config;
   /** What is read, by the option that names it. */
   readonly reads: Readonly<Record<string, string | undefined>>;
+  readonly output: Output;
 }
 
 /** Opens the folder of a run, and completes its settings by those that it began with. @throws UsageError */
 export async function openRun<Config extends object>(
   command: TrainingCommand,
   options: RunOptions,
-  { settings, parse, reads }: RunRequest<Config>,
+  { settings, parse, reads, output }: RunRequest<Config>,
 ): Promise<OpenedRun<Config>> {
   const isResumed = options.resume !== false;
   const out = typeof options.resume === "string" ? options.resume : options.out;
@@ -61,7 +62,7 @@ export async function openRun<Config extends object>(
   try {
     const opened = { command, out, store, release };
     if (!isResumed) return { ...opened, config: parse({ ...settings }), stored: undefined };
-    const stored = await readStoredRun(store, command, options.override);
+    const stored = await readStoredRun(store, command, { isOverride: options.override, output });
     const all = resumedSettings(stored.settings, settings, options.override);
     const place = { file: `${out}/${configFile}`, fileKeys: new Set(Object.keys(stored.settings)) };
     return { ...opened, config: checkedSettings(() => parse(all), place), stored };

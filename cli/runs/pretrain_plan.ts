@@ -6,7 +6,7 @@ import { formatBytes, type Output } from "../output/streams.ts";
 import { fitting, planWithin } from "./plan_within.ts";
 
 /** What to plan. */
-export interface PlannedPretraining extends PretrainPlanData {
+interface PlannedPretraining extends PretrainPlanData {
   readonly device: Device;
   readonly config: PretrainConfig;
   /** Memory to fit into; undefined: the limits of the device, and a trial allocation. */

@@ -88,11 +88,11 @@ export async function removeOldRun(store: RunFolder): Promise<void> {
 
 /** Removes what a killed process left half-written beside the files that it was to replace. */
 async function removeUnfinished(store: RunFolder): Promise<void> {
-  const own = ["", "checkpoints", "features"];
-  for (const folder of [...own, ...own.map((inner) => [comparedPart, inner].filter(Boolean).join("/"))]) {
-    for (const file of await store.list(folder)) {
-      if (file.startsWith(".") && file.endsWith(".part"))
-        await store.remove(folder === "" ? file : `${folder}/${file}`);
-    }
-  }
+  for (const part of [store.part(comparedPart), store])
+    for (const folder of ["", "checkpoints", "features"]) await removeParts(part, folder);
+}
+
+async function removeParts(store: RunFolder, folder: string): Promise<void> {
+  for (const file of await store.list(folder))
+    if (file.startsWith(".") && file.endsWith(".part")) await store.remove(folder === "" ? file : `${folder}/${file}`);
 }

@@ -5,11 +5,18 @@ import { valueChecksum } from "../../refiner/training/lane_checksum.ts";
 import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
 import type { Output } from "../output/streams.ts";
 import type { EncoderCommandOptions } from "../program/options.ts";
+import { dataSetOptions } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { differingData, type Fingerprint, fingerprintSchema } from "./fingerprint.ts";
 
 /** What a run says about itself: files, device, settings. */
 export const configFile = "config.json";
+
+/** Whether what differs from the run that goes on is taken as it is, and where that is told. */
+export interface Overriding {
+  readonly isOverride: boolean;
+  readonly output: Output;
+}
 
 /** Commands that leave runs. */
 export type RunCommand = "refine" | "pretrain" | "finetune" | "demo" | "evaluate";
@@ -25,6 +32,7 @@ const storedSchema = z.looseObject({
   evaluate: z.boolean().optional(),
   test: z.string().optional(),
   imageKey: z.string().optional(),
+  dataSet: z.enum(dataSetOptions).optional(),
   channels: z.union([z.literal(1), z.literal(3)]).optional(),
   attentionHeads: z.number().optional(),
   epsilon: z.number().optional(),
@@ -57,6 +65,7 @@ export type RunInputs = EncoderCommandOptions &
     | "evaluate"
     | "test"
     | "imageKey"
+    | "dataSet"
     | "channels"
   > & {
     /** Which schedule of the demo. */
@@ -67,11 +76,15 @@ export type RunInputs = EncoderCommandOptions &
  * Reads what a run says about itself.
  *
  * @param command - which goes on with the run; `refine` also takes a demo, which is a refinement
- * @param isOverride - whether one that was changed since it was written is taken as it is
+ * @param overriding - whether one that was changed since it was written is taken as it is, with a warning
  * @throws UsageError for a config.json that this program did not write, or not so, or the run of another command
  */
-export async function readStoredRun(store: RunFolder, command: RunCommand, isOverride = false): Promise<StoredRun> {
-  const stored = await parsedRun(store, isOverride);
+export async function readStoredRun(
+  store: RunFolder,
+  command: RunCommand,
+  overriding?: Overriding,
+): Promise<StoredRun> {
+  const stored = await parsedRun(store, overriding);
   const began = stored.command === "demo" ? "refine" : (stored.command ?? command);
   if (began === command) return stored;
   throw new UsageError(
@@ -79,7 +92,7 @@ export async function readStoredRun(store: RunFolder, command: RunCommand, isOve
   );
 }
 
-async function parsedRun(store: RunFolder, isOverride: boolean): Promise<StoredRun> {
+async function parsedRun(store: RunFolder, overriding: Overriding | undefined): Promise<StoredRun> {
   const parsed = parsedObject(await store.readText(configFile));
   const { data } = storedSchema.safeParse(parsed);
   if (!data)
@@ -87,9 +100,14 @@ async function parsedRun(store: RunFolder, isOverride: boolean): Promise<StoredR
       `${store.name}/${configFile} is no configuration of a run; it was damaged or written by another program: start over with --force`,
     );
   const { checksum, ...rest } = parsed ?? {};
-  if (checksum === undefined || checksum === checksumOf(rest) || isOverride) return data;
+  if (checksum === undefined || checksum === checksumOf(rest)) return data;
+  const text = `${store.name}/${configFile} is not as the run wrote it`;
+  if (overriding?.isOverride) {
+    overriding.output.warning(`${text}; going on, since --override was given`);
+    return data;
+  }
   throw new UsageError(
-    `${store.name}/${configFile} is not as the run wrote it (its checksum is another): it is damaged, or was edited; put the old one back, take it as it is with --override, or start over with --force`,
+    `${text} (its checksum is another): it is damaged, or was edited; put the old one back, take it as it is with --override, or start over with --force`,
   );
 }
 
@@ -102,7 +120,7 @@ function parsedObject(text: string | undefined): Readonly<Record<string, unknown
   }
 }
 
-/** Independent of how the text is laid out. */
+/** Independent of white space between the parts of the text; the order of keys counts. */
 function checksumOf(value: object): string {
   return valueChecksum(value);
 }
@@ -143,7 +161,7 @@ export function checkSameData(
   stored: StoredRun,
   images: number,
   found: Fingerprint,
-  { isOverride, output }: { readonly isOverride: boolean; readonly output: Output },
+  { isOverride, output }: Overriding,
 ): void {
   if (stored.imageCount !== undefined && stored.imageCount !== images && !isOverride)
     throw new UsageError(

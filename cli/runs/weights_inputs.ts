@@ -27,6 +27,7 @@ export function storedInputs(inputs: FilledInputs): RunInputs {
     ...(evaluate === undefined ? {} : { evaluate }),
     ...(test === undefined ? {} : { test: resolve(test) }),
     ...(inputs.imageKey === undefined ? {} : { imageKey: inputs.imageKey }),
+    ...(inputs.dataSet === undefined ? {} : { dataSet: inputs.dataSet }),
     ...encoderInputs(inputs),
   };
 }

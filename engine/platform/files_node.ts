@@ -61,6 +61,19 @@ function isCode(error: unknown, ...codes: readonly string[]): error is Error {
   return error instanceof Error && "code" in error && codes.some((code) => error.code === code);
 }
 
+/** Whether an error says that nothing is there, unlike something that cannot be read. */
+export function isMissing(error: unknown): boolean {
+  return isCode(error, "ENOENT", "ENOTDIR");
+}
+
+/** What is read of a path; undefined where nothing is there. @throws what the system says of what cannot be read */
+export function ifThere<Content>(reading: Promise<Content>): Promise<Content | undefined> {
+  return reading.catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
+    throw error;
+  });
+}
+
 /**
  * Refuses a path that {@link writeFileAtomic} cannot write to, for commands that compute long before they write.
  *
@@ -68,11 +81,7 @@ function isCode(error: unknown, ...codes: readonly string[]): error is Error {
  *   and where the folder is missing or may not be written to
  */
 export async function checkWritePath(path: string, options: { readonly overwrite?: boolean } = {}): Promise<void> {
-  const statOf = (name: string) =>
-    stat(name).catch((error: unknown) => {
-      if (isCode(error, "ENOENT", "ENOTDIR")) return undefined;
-      throw error;
-    });
+  const statOf = (name: string) => ifThere(stat(name));
   const there = await statOf(path);
   if (there?.isDirectory()) throw new WriteTargetError(`write: ${path} is a folder; give the name of a file`);
   if (there && !there.isFile())

@@ -1,4 +1,4 @@
-export { type DataSetTraits, dataSetMismatch, recognisedDataSet } from "./data_sets.ts";
+export type { DataSetTraits } from "./data_sets.ts";
 export { type JudgedEncoder, labelShareMeasure, type PublishedBeside, publishedBeside } from "./published_beside.ts";
 export {
   type PublishedDataSet,
@@ -10,5 +10,4 @@ export {
   publishedFigures,
   publishedSource,
 } from "./published_figures.ts";
-export { type JudgedSettings, publishedDifferences, publishedSettings } from "./published_settings.ts";
-export { publishedShape } from "./published_shape.ts";
+export type { JudgedSettings } from "./published_settings.ts";

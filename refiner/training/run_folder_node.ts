@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import type { ByteSink, ByteSource } from "../../engine/files/index.ts";
 import {
   fileSource,
+  isMissing,
   refuseSpecialFile,
   withFullPath,
   writeBytesAtomic,
@@ -110,8 +111,4 @@ export class RunFolder implements RunStore {
     await makeFolders(dirname(path));
     return path;
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 }

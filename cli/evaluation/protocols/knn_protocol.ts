@@ -1,3 +1,5 @@
+import { placesOfTest } from "../../../refiner/evaluation/core/labelled_images.ts";
+import { hits } from "../../../refiner/evaluation/core/test_predictions.ts";
 import {
   accuracyOf,
   type BlockAccuracies,
@@ -15,7 +17,6 @@ import { encodingFor, featureChoice, narrowed } from "../encoded_features.ts";
 import { addKnnOptions, type EvaluationOptions, encodedSides, measureBlocks, voteOptions } from "../evaluation_job.ts";
 import type { Score } from "../evaluation_line.ts";
 import type { Protocol, ProtocolOptions, ProtocolResult, ProtocolRun } from "../protocol.ts";
-import { rightOf } from "../right_forms.ts";
 import { withVariantProgress } from "../sensitivity_table.ts";
 
 interface KnnProtocolOptions extends ProtocolOptions, EvaluationOptions {
@@ -51,7 +52,7 @@ async function evaluateKnn(run: ProtocolRun, options: KnnProtocolOptions): Promi
   const job = { ...run, train: labelled.train, test: labelled.test };
   const { found, sensitivity } = await measured(job, options);
   const predictionsOf = (i: number) => ({
-    indices: Uint32Array.from(found.testIndices, (index) => labelled.testIndices[index] ?? 0),
+    indices: placesOfTest(labelled, found.testIndices),
     labels: found.testLabels,
     predicted: found.predicted[i] ?? [],
     classNames: labelled.classNames,
@@ -61,7 +62,7 @@ async function evaluateKnn(run: ProtocolRun, options: KnnProtocolOptions): Promi
     const { value, standardError, images } = accuracyOf(predictionsOf(i));
     return { name: nameOf(which), value, standardError, images };
   });
-  const shares = new Map(found.blocks.map((which, i) => [nameOf(which), rightOf(predictionsOf(i))]));
+  const shares = new Map(found.blocks.map((which, i) => [nameOf(which), hits(predictionsOf(i))]));
   // The final output first: it is the number that is meant where none is named.
   const main = scores.at(-1);
   if (!main) throw new RangeError("evaluate knn: no block was measured");

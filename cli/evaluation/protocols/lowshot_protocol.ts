@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { type ImageSource, subset } from "../../../refiner/data/index.ts";
+import { placesOfTest } from "../../../refiner/evaluation/core/labelled_images.ts";
 import {
   type BlockFeatures,
   defaultPooling,
@@ -35,7 +36,7 @@ import {
 import type { Score } from "../evaluation_line.ts";
 import { checkFineTuning, defaultRecipe, fineTunedShots } from "../fine_tuned_shots.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
-import { labelShareHints } from "../published_part.ts";
+import { labelShareHints, lowShotScore } from "../published_part.ts";
 import { withVariantProgress } from "../sensitivity_table.ts";
 
 interface LowShotOptions extends BlockOptions {
@@ -119,7 +120,7 @@ async function evaluateLowShot(run: ProtocolRun, options: LowShotOptions): Promi
   const found = await fitted(run, own(train), own(test), subsets, options);
   const lists = options.subset && drawn.map(listed);
   const result = resultOf(run, { ...options, lists }, block, found, {
-    indices: Uint32Array.from(test.indices, (index) => labelled.testIndices[index] ?? 0),
+    indices: placesOfTest(labelled, test.indices),
     labels: test.labels,
     classNames: labelled.classNames,
   });
@@ -212,7 +213,7 @@ function resultOf(
   const images = test.labels.length;
   const [main, ...others] = summary.map(({ shots, mean }): Score => {
     const standardError = Math.sqrt((mean * (1 - mean)) / images);
-    return { name: scoreName(shots), value: mean, standardError, images };
+    return { name: lowShotScore(shots), value: mean, standardError, images };
   });
   if (!main) throw new UsageError("evaluate lowshot: there is nothing to fit; give --shots or --subset");
   const [only] = runs;
@@ -246,10 +247,6 @@ function resultOf(
   };
 }
 
-function scoreName(shots: number): string {
-  return `accuracy, ${shots} per class`;
-}
-
 /** Of every test image the share of the draws that are right, by the score that is their mean. */
 function sharesOf(
   summary: readonly LowShotSummary[],
@@ -259,7 +256,7 @@ function sharesOf(
   return new Map(
     summary.map(({ shots }) => {
       const own = runs.filter((run) => run.shots === shots).map(({ predicted }) => predicted);
-      return [scoreName(shots), rightShares(labels, own)];
+      return [lowShotScore(shots), rightShares(labels, own)];
     }),
   );
 }

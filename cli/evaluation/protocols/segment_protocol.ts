@@ -13,10 +13,10 @@ import { Progress } from "../../output/progress.ts";
 import type { Output } from "../../output/streams.ts";
 import type { JobImages } from "../evaluation_job.ts";
 import type { Selection } from "../evaluation_line.ts";
-import { maskDigest } from "../mask_digest.ts";
 import type { Protocol, ProtocolResult, ProtocolRun } from "../protocol.ts";
 import { usedPresetText } from "../protocol_presets.ts";
 import { writePerClass, writeSegmented } from "../segmentation_files.ts";
+import { maskDigest } from "./mask_digest.ts";
 import {
   addSegmentOptions,
   checkSegmentOptions,

@@ -27,10 +27,10 @@ import { sharedOption } from "../../program/shared_options.ts";
 import { UsageError } from "../../program/usage_error.ts";
 import type { JobImages } from "../evaluation_job.ts";
 import type { Score, Selection } from "../evaluation_line.ts";
-import { followVtab } from "../follow_vtab.ts";
 import type { PlannedProtocolRun, Protocol, ProtocolOptions, ProtocolResult, ProtocolRun } from "../protocol.ts";
 import { usedPresetText } from "../protocol_presets.ts";
 import { groupScoreName, taskScoreName, vtabCsv, vtabTable, writeVtabPredictions } from "../vtab_files.ts";
+import { followVtab } from "./follow_vtab.ts";
 
 interface VtabProtocolOptions extends ProtocolOptions {
   readonly preset?: string;

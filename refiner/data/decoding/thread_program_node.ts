@@ -2,7 +2,7 @@ import { parentPort, type TransferListItem } from "node:worker_threads";
 import type { ThreadReply, ThreadRequest } from "./thread_pool_node.ts";
 
 /** What a thread gives back, and which of its memory goes along with it. */
-export interface ThreadAnswer<Result> {
+interface ThreadAnswer<Result> {
   readonly result: Result;
   readonly transfer: readonly TransferListItem[];
 }

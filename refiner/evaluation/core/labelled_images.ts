@@ -64,6 +64,19 @@ export function labelledImages(operation: string, train: ImageSource, test: Imag
   };
 }
 
+/** Places in the given test images of some of those that are kept. @throws RangeError for one that is not there */
+export function placesOfTest(
+  { testIndices }: Pick<LabelledImages, "testIndices">,
+  kept: ArrayLike<number>,
+): Uint32Array {
+  return Uint32Array.from(kept, (index) => {
+    const place = testIndices[index];
+    if (place === undefined)
+      throw new RangeError(`labelled images: there is no test image ${index}; ${testIndices.length} are kept`);
+    return place;
+  });
+}
+
 function numbered(source: ImageSource, indices: Uint32Array, places: ReadonlyMap<number, number>): ImageSource {
   const chosen = subset(source, indices);
   return { ...chosen, label: (index) => places.get(chosen.label(index) ?? -1) };

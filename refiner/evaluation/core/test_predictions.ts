@@ -112,6 +112,7 @@ export function confusionTable({ labels, predicted, classNames }: TestPrediction
   return table;
 }
 
-function hits({ labels, predicted }: Pick<TestPredictions, "labels" | "predicted">): number[] {
-  return Array.from({ length: labels.length }, (_, i) => (predicted[i] === labels[i] ? 1 : 0));
+/** Of every image 1 where it was classified rightly, else 0 (also without a prediction): what an accuracy is the mean of. */
+export function hits({ labels, predicted }: Pick<TestPredictions, "labels" | "predicted">): Float64Array {
+  return Float64Array.from({ length: labels.length }, (_, i) => (predicted[i] === labels[i] ? 1 : 0));
 }

@@ -7,7 +7,7 @@ import type { RunStore } from "../../training/run_store.ts";
 import type { TrainingEvent } from "../../training/training_events.ts";
 import { trainingLoop } from "../../training/training_loop.ts";
 import type { UpdatePlace } from "../../training/training_method.ts";
-import { labelledImages } from "../core/labelled_images.ts";
+import { labelledImages, placesOfTest } from "../core/labelled_images.ts";
 import { stratifiedSplit } from "../core/stratified_split.ts";
 import { FeatureExtractor } from "../features/feature_extractor.ts";
 import { matchChannels } from "../features/match_channels.ts";
@@ -128,7 +128,7 @@ async function prepare(options: LinearProbeOptions): Promise<Prepared> {
       classImages: countedBy(labelled.train, labelled.classNames.length),
       heldOut: held,
       test,
-      testIndices: Uint32Array.from(test.indices, (index) => labelled.testIndices[index] ?? 0),
+      testIndices: placesOfTest(labelled, test.indices),
       destroy: async () => {
         method.destroy();
         views?.destroy();

@@ -14,7 +14,7 @@ import type { TrainedHead } from "./probe_heads.ts";
 export const probeHeadFile = "head.safetensors";
 
 /** Which head of a grid, after which epoch. */
-export interface SavedHead {
+interface SavedHead {
   /** Its name in the grid. */
   readonly head: string;
   readonly epoch: number;

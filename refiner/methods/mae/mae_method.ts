@@ -32,7 +32,7 @@ import type { PretrainConfig } from "./pretrain_config.ts";
 import type { MaeUpdate, PretrainEvent } from "./pretrain_events.ts";
 
 /** What a pre-training is prepared for. */
-export interface MaeTask {
+interface MaeTask {
   /** Number of training images. */
   readonly images: number;
   /** Room for one decoded image. */

@@ -15,7 +15,7 @@ import { type PretrainConfig, pretrainModel } from "./pretrain_config.ts";
 export type GivenModel = VisionTransformer | MaskedAutoencoder;
 
 /** A masked autoencoder to be trained, and how to free what of it was not given. */
-export interface StartedModel {
+interface StartedModel {
   readonly model: MaskedAutoencoder;
   readonly free: () => void;
 }

@@ -11,6 +11,8 @@ const settings = "--batch 16 --epochs 3 --warmup 1 --drop-path 0.4 --learning-ra
 const run = (...args: readonly string[]) => start(...args).ended;
 const begin = (out: string) => start("finetune", ...inputs(), "--out", out, ...settings, "--data-set", "imagenet");
 let trained: Ended;
+/** What `--data-set imagenet` says of these images; without it nothing is said. */
+const refusal = "2 classes, ImageNet-1K has 1,000: no figures are shown";
 
 beforeAll(async () => {
   trained = await begin(at("tested")).ended;
@@ -65,7 +67,6 @@ describe("finetune and predict", () => {
     const report = await readFile(join(out, "report.html"), "utf8");
     expect(report).toContain("Fine-tuning of tested");
     expect(report).toContain("Top-1 accuracy on the test images");
-    const refusal = "2 classes, ImageNet-1K has 1,000: no figures are shown";
     expect(trained.out).toContain(refusal);
     expect(report.split('<section id="published"')[1]).toContain(refusal);
 
@@ -133,6 +134,7 @@ describe("finetune and predict", () => {
     await ended;
     const resumed = await run("finetune", "--resume", killed);
     expect(resumed.code).toBe(0);
+    expect(resumed.out).toContain(refusal);
     const result = async (out: string) => readFile(join(out, "classifier.safetensors"));
     expect(Buffer.compare(await result(straight), await result(killed))).toBe(0);
     const tests = async (out: string) =>

@@ -45,9 +45,15 @@ describe("config.json", () => {
       await expect(readStoredRun(store, "finetune")).rejects.toThrow(
         /config\.json is not as the run wrote it .*damaged, or was edited.*--override/,
       );
-      expect(await readStoredRun(store, "finetune", true)).toMatchObject({ images: "/train" });
+      const { lines, output } = listening();
+      const taken = await readStoredRun(store, "finetune", { isOverride: true, output });
+      expect(taken).toMatchObject({ images: "/train" });
+      expect(lines).toEqual([`warning: ${path} is not as the run wrote it; going on, since --override was given\n`]);
     }
     await writeFile(path, JSON.stringify(JSON.parse(whole))); // laid out in another way
+    const { lines, output } = listening();
+    expect((await readStoredRun(store, "finetune", { isOverride: true, output })).imageCount).toBe(9);
+    expect(lines).toEqual([]);
     expect((await readStoredRun(store, "finetune")).imageCount).toBe(9);
   });
 
@@ -57,11 +63,16 @@ describe("config.json", () => {
   });
 });
 
-/** What is printed while data are compared. */
-function toldOf(stored: StoredRun, found: Fingerprint, isOverride = false): string {
+/** An output, and the lines that it has printed beside the result. */
+function listening(): { readonly lines: readonly string[]; readonly output: Output } {
   const lines: string[] = [];
   const streams = { out: () => undefined, err: (text: string) => void lines.push(text), isTerminal: false };
-  const output = new Output(streams, { json: false, quiet: false });
+  return { lines, output: new Output(streams, { json: false, quiet: false }) };
+}
+
+/** What is printed while data are compared. */
+function toldOf(stored: StoredRun, found: Fingerprint, isOverride = false): string {
+  const { lines, output } = listening();
   checkSameData(stored, stored.imageCount ?? 0, found, { isOverride, output });
   return lines.join("");
 }

@@ -1,18 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { type VitConfig, vitConfig, vitPresets } from "../../../models/index.ts";
+import { dataSetMismatch, recognisedDataSet } from "../../../refiner/published/data_sets.ts";
 import {
   type DataSetTraits,
-  dataSetMismatch,
   type JudgedEncoder,
   labelShareMeasure,
   type PublishedFigure,
   publishedBeside,
   publishedDataSets,
   publishedFigures,
-  publishedSettings,
-  publishedShape,
-  recognisedDataSet,
 } from "../../../refiner/published/index.ts";
+import { publishedSettings } from "../../../refiner/published/published_settings.ts";
+import { publishedShape } from "../../../refiner/published/published_shape.ts";
 import { vtabTasks } from "../../../refiner/vtab/vtab_tasks.ts";
 
 /** 1,000 names like those of ImageNet-1K's folders, its first and its last among them. */

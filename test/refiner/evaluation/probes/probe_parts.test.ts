@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { imagesInMemory } from "../../../../refiner/data/index.ts";
+import { placesOfTest } from "../../../../refiner/evaluation/core/labelled_images.ts";
 import {
   EvaluationError,
   frequencyGroups,
@@ -154,6 +155,8 @@ describe("labelled images", () => {
     expect(Array.from({ length: found.train.length }, (_, i) => found.train.label(i))).toEqual([0, 1, 0]);
     expect(Array.from({ length: found.test.length }, (_, i) => found.test.label(i))).toEqual([1, 1]);
     expect([...found.testIndices]).toEqual([0, 3]);
+    expect([...placesOfTest(found, [1, 0])]).toEqual([3, 0]);
+    expect(() => placesOfTest(found, [0, 2])).toThrow(/there is no test image 2; 2 are kept/);
     expect(found.notices).toEqual([
       "1 training images without a class that is learned are left out",
       "2 test images without a class that is learned are left out",

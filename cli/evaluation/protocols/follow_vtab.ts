@@ -1,8 +1,8 @@
-import { planVtab, type VtabConfig, type VtabResult, type VtabTask, vtab } from "../../refiner/index.ts";
-import { RunFolder } from "../../refiner/training/run_folder_node.ts";
-import { Progress } from "../output/progress.ts";
-import type { Output } from "../output/streams.ts";
-import type { ProtocolRun } from "./protocol.ts";
+import { planVtab, type VtabConfig, type VtabResult, type VtabTask, vtab } from "../../../refiner/index.ts";
+import { RunFolder } from "../../../refiner/training/run_folder_node.ts";
+import { Progress } from "../../output/progress.ts";
+import type { Output } from "../../output/streams.ts";
+import type { ProtocolRun } from "../protocol.ts";
 
 /** Makes the runs of VTAB-1k with progress on stderr. */
 export async function followVtab(

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { MaskSource } from "../../refiner/data/index.ts";
+import type { MaskSource } from "../../../refiner/data/index.ts";
 
 /** Masks that are looked at: enough to notice other ones of the same names. */
 const mostMasks = 256;
