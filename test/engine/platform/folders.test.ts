@@ -1,6 +1,8 @@
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
 import { makeFolders } from "../../../engine/platform/folders_node.ts";
 
@@ -24,4 +26,23 @@ test("a file in the place of a folder is an error of the system", async () => {
   await writeFile(join(root, "file"), "");
   await expect(makeFolders(join(root, "file"))).rejects.toThrow("EEXIST");
   await expect(makeFolders(join(root, "file", "below"))).rejects.toThrow("ENOTDIR");
+});
+
+// Node's recursive form tries for ever there: it would end at the limit of the test.
+test.skipIf(process.platform !== "linux")("where nobody can make folders, that is an error", async () => {
+  await expect(makeFolders("/proc/mimrefine/a/b")).rejects.toThrow("ENOENT");
+});
+
+test("no source calls Node's recursive form", async () => {
+  const checkout = fileURLToPath(new URL("../../../", import.meta.url));
+  let read = 0;
+  for (const house of ["engine", "models", "refiner", "cli"]) {
+    const files = (await readdir(join(checkout, house), { recursive: true })).filter((file) => file.endsWith(".ts"));
+    for (const file of files) {
+      const calls = (await readFile(join(checkout, house, file), "utf8")).match(/\bmkdir(Sync)?\([^;]*?\brecursive\b/g);
+      expect(calls, `${house}/${file}: call makeFolders of engine/platform/folders_node.ts`).toBeNull();
+    }
+    read += files.length;
+  }
+  expect(read).toBeGreaterThan(500);
 });
