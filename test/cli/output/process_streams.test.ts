@@ -34,10 +34,8 @@ it("a slow reader gets everything before the end", async () => {
 it("a reader that takes nothing is waited for as long as was said", async () => {
   const { streams, codes } = streamsOf(readBy(Number.POSITIVE_INFINITY).stream, readBy(0).stream);
   streams.out(text);
-  const start = performance.now();
-  await streams.end(143, 100);
+  await streams.end(143, 100); // for ever, up to this test's own limit, if it did not give up
   expect(codes).toEqual([143]);
-  expect(performance.now() - start).toBeLessThan(5000);
 });
 
 function failing(code: string): Writable {
