@@ -16,6 +16,7 @@ it("remembers every path whole, so that a run goes on from any folder", () => {
     command.options.some(({ long }) => long === "--predictions"),
   );
   expect(protocols?.length).toBeGreaterThan(7);
+  let compared = 0;
   for (const protocol of protocols ?? []) {
     for (const option of protocol.options) {
       const name = option.attributeName();
@@ -23,11 +24,14 @@ it("remembers every path whole, so that a run goes on from any folder", () => {
       const command = new Command().addOption(option).exitOverride();
       command.parse([option.long ?? "", "a"], { from: "user" });
       const whole = resolve("a");
+      compared++;
       expect(givenOptions(command)[name], `${protocol.name()} ${option.flags}`).toEqual(
         option.variadic ? [whole] : whole,
       );
     }
   }
+  // Each has at least --weights, --images, --test, --compare, --predictions and --confusion.
+  expect(compared).toBeGreaterThanOrEqual(6 * (protocols?.length ?? 0));
 });
 
 it("a preset that makes corruptions does not mix them with a folder's", async () => {
