@@ -24,4 +24,7 @@ export class PlanningDevice extends Device {
   override get limits(): GPUSupportedLimits {
     return this.#limits;
   }
+
+  /** Nothing: what is planned never runs, so its tables of indices need no memory. */
+  override write(): void {}
 }
