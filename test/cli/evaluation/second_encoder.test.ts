@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import process from "node:process";
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -67,16 +67,23 @@ describe("a comparison", () => {
 
 describe("files that an evaluation writes", () => {
   it.each([
-    ["the weights", ["cluster", "--assignments", "weights.safetensors"]],
-    ["the predictions", ["cluster", "--test", "images-idx3-ubyte", "--assignments", "p.csv", "--predictions", "p.csv"]],
-  ])("are never %s", async (_, [name = "", ...options]) => {
+    ["the weights", "--weights", ["--assignments", "weights.safetensors"]],
+    [
+      "the predictions",
+      "--predictions",
+      ["--test", "images-idx3-ubyte", "--assignments", "p.csv", "--predictions", "p.csv"],
+    ],
+  ])("are never %s", async (_, other, options) => {
     const given = options.map((text) => (text.startsWith("--") ? text : at(text)));
     const before = await readFile(at("weights.safetensors"));
-    const { code, err } = await run("evaluate", name, ...inputs(), ...given, "--force");
+    const { code, err } = await run("evaluate", "cluster", ...inputs(), ...given, "--force");
     expect([code, err]).toEqual([
       2,
-      expect.stringMatching(/would be written for --(assignments|predictions), and is --/),
+      expect.stringContaining(
+        `would be written for --assignments, and is ${other} already; choose another --assignments`,
+      ),
     ]);
+    await expect(access(at("p.csv"))).rejects.toThrow("ENOENT");
     expect(Buffer.compare(await readFile(at("weights.safetensors")), before)).toBe(0);
   });
 });
