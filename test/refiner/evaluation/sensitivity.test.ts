@@ -230,7 +230,8 @@ describe("lowShot with lengths kept", () => {
     const scaled = { ...features, data: Float32Array.from(features.data, (value) => value / mean) };
     const options = { l2: 0.00025 / features.rows, bias: "none" } as const;
     const expected = await fitLogisticRegression(device, scaled, labels, options);
-    expect(regression.objective).toBeCloseTo(expected.objective, 6);
+    // Each fit ends less than a millionth above its minimum, which here is 0.049; measured is no difference at all.
+    expect(Math.abs(regression.objective - expected.objective)).toBeLessThanOrEqual(1e-6 * expected.objective);
     const unit = await fitLogisticRegression(device, unitRows(features), labels, options);
     expect(Math.abs(regression.objective - unit.objective)).toBeGreaterThan(1e-4);
   });
