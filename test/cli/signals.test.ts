@@ -45,3 +45,16 @@ it("a signal in the moment of taking the run folder leaves nothing of the lock",
   const { code } = await startProgram(process.execPath, ["--import", locking, cli, ...begin]).ended;
   expect([code, await readdir(out)]).toEqual([130, []]);
 });
+
+it("an interrupted evaluation that cannot go on leaves no run, and the same command begins anew", limit, async () => {
+  const out = at("evaluated");
+  const begun = new URL("./interrupted_when_begun.mjs", import.meta.url).href;
+  const images = ["--weights", at("weights.safetensors"), "--images", at("images-idx3-ubyte"), "--workers", "0"];
+  const knn = [cli, "evaluate", "knn", ...images, "-k", "3", "--out", out];
+  const interrupted = await startProgram(process.execPath, ["--import", begun, ...knn]).ended;
+  expect([interrupted.code, interrupted.err]).toEqual([130, expect.stringContaining("ended early; nothing was kept")]);
+  await expect(access(`${out}/config.json`)).rejects.toThrow("ENOENT");
+  const { code, err } = await startProgram(process.execPath, knn).ended;
+  expect([code, code === 0 ? "" : err]).toEqual([0, ""]);
+  expect(await readdir(out)).toEqual(expect.arrayContaining(["config.json", "receipt.json"]));
+});
