@@ -8,7 +8,7 @@ import type { Timing } from "./follow_run.ts";
 
 /** What a run found, for people and for programs. */
 export function finetuneSummary(
-  { finished, updates, tests, skippedUpdates }: FinetuneResult,
+  { finished, updates, tests, skippedUpdates }: Omit<FinetuneResult, "model">,
   { seconds, images, out }: { readonly seconds: number; readonly images: number; readonly out: string },
 ): { readonly lines: readonly string[]; readonly result: Readonly<Record<string, unknown>> } {
   const last = tests.at(-1);

@@ -10,6 +10,7 @@ import { encodePng, readPngIndices } from "../../../refiner/data/index.ts";
 import { evaluationDataSchema } from "../../../refiner/report/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
+import { publishedNames } from "../published_names.ts";
 import { run, temporaryFolder } from "../run_command.ts";
 import { start, waitForUpdates } from "../small_run.ts";
 
@@ -80,6 +81,7 @@ describe("evaluate segment", () => {
     expect(receipt.selection.on).toBe("held-out training images");
     expect(details).toMatchObject({ classes: 3, blocks: [0, 4], heads: 6, images: { train: 22, heldOut: 2, test: 5 } });
     expect(JSON.parse(await readFile(at("run/receipt.json"), "utf8"))).toEqual(receipt);
+    expect(Object.keys(receipt.settings)).toEqual(expect.arrayContaining(publishedNames("segment")));
 
     // The score again from the files, with the numbers of the given masks.
     const names = (await readdir(at("test"))).sort();

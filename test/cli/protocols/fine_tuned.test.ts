@@ -6,6 +6,7 @@ import { saveEncoder, vitConfig } from "../../../models/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
 import { pictureSide, writePictures } from "../class_pictures.ts";
+import { publishedNames } from "../published_names.ts";
 import { type CommandResult, run } from "../run_command.ts";
 import { checkpoints, type Ended, smallFolder, start } from "../small_run.ts";
 
@@ -78,6 +79,9 @@ describe("evaluate lowshot --finetune", () => {
     const [one] = line.receipt.scores;
     expect(one?.value).toBeCloseTo(((runs[0]?.accuracy ?? 0) + (runs[1]?.accuracy ?? 0)) / 2, 12);
     expect(line.receipt.settings).toMatchObject({ classifier: "fine-tuning", recipe: "small", epochs: 3, batch: 64 });
+    expect(Object.keys(line.receipt.settings)).toEqual(
+      expect.arrayContaining(publishedNames("lowshot", "fine-tuning")),
+    );
     expect(line.receipt.selection.text).toMatch(/each fine-tuning was tested once, after its last epoch/);
 
     const killed = at("killed");

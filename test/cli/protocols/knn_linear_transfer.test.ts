@@ -8,6 +8,7 @@ import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
 import { saveEncoder, vitConfig } from "../../../models/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
+import { publishedNames } from "../published_names.ts";
 import { run } from "../run_command.ts";
 import { checkpoints, smallFolder, start, waitForUpdates } from "../small_run.ts";
 
@@ -66,6 +67,7 @@ describe("evaluate knn", () => {
     const short = await run("knn", ...inputs(), "-k", "3", "--json");
     expect(knn.details.accuracy).toEqual(JSON.parse(short.out).knn);
     expect(knn.receipt).toMatchObject({ protocol: "knn", seed: 0, settings: { k: 3, pool: "cls" } });
+    expect(Object.keys(knn.receipt.settings)).toEqual(expect.arrayContaining(publishedNames("knn")));
     expect(receiptSchema.parse(JSON.parse(await readFile(at("knn/receipt.json"), "utf8")))).toEqual(knn.receipt);
     const read = "import csv,json,sys\nrows=list(csv.DictReader(open(sys.argv[1])))\nprint(json.dumps(rows))";
     const rows: { label: string; prediction: string }[] = JSON.parse(
@@ -97,6 +99,22 @@ describe("evaluate knn", () => {
     expect(difference?.difference).toBeCloseTo(after - before, 12);
     expect(difference?.standardError).toBeGreaterThan(0);
     expect(otherLast.receipt.scores).toEqual(line.compared?.receipt.scores);
+  });
+
+  it("pairs every block, and warns once of test images that are the training images", {
+    timeout: 180_000,
+  }, async () => {
+    const itself = ["-k", "3", "--compare", at("weights.safetensors")];
+    const { out, err } = await evaluate("knn", ...inputs(), ...itself);
+    const rows = out.split("\n").filter((row) => row.startsWith("accuracy"));
+    expect(rows).toEqual([
+      expect.stringMatching(/^accuracy\t(0\.\d+)\t\1\t\+0\.0000\t0\.0000$/),
+      expect.stringMatching(/^accuracy, block 0\t(0\.\d+)\t\1\t\+0\.0000\t0\.0000$/),
+    ]);
+    const warning = "the test images are the training images";
+    expect(err).not.toContain(warning);
+    const same = ["--block", "last", "--test", at("images-idx3-ubyte")];
+    expect((await evaluate("knn", ...inputs(), ...itself, ...same)).err.split(warning)).toHaveLength(2);
   });
 });
 
@@ -131,6 +149,7 @@ describe("evaluate linear", () => {
     expect(line.receipt.selection).toMatchObject({ on: "held-out training images" });
     expect(line.receipt.selection.text).toMatch(/^head and epoch were chosen on 7 held-out training images/);
     expect(line.details).toMatchObject({ heads: 12, images: { train: 57, heldOut: 7, test: 16 } });
+    expect(Object.keys(line.receipt.settings)).toEqual(expect.arrayContaining(publishedNames("linear")));
     expect(line.receipt.settings).toMatchObject({
       cache: true,
       batch: 16,

@@ -7,6 +7,7 @@ import { writeFileAtomic } from "../../../engine/platform/files_node.ts";
 import { saveEncoder, vitConfig } from "../../../models/index.ts";
 import { testDevice } from "../../device.ts";
 import { randomEncoder } from "../../models/random_encoder.ts";
+import { publishedNames } from "../published_names.ts";
 import { type CommandResult, run } from "../run_command.ts";
 import { type Ended, smallFolder, start } from "../small_run.ts";
 
@@ -93,6 +94,9 @@ describe("evaluate lowshot", () => {
       protocol: "lowshot",
       settings: { block: 2, pool: "cls", penalty: 0.00025, splits: 3 },
     });
+    expect(Object.keys(line.receipt.settings)).toEqual(
+      expect.arrayContaining(publishedNames("lowshot", "logistic regression")),
+    );
     expect(JSON.parse(await readFile(at("lowshot/receipt.json"), "utf8"))).toEqual(line.receipt);
     expect(await lineOf(...fixed)).toMatchObject({ receipt: line.receipt });
   });
@@ -140,6 +144,9 @@ describe("evaluate cluster", () => {
     expect(names.slice(0, 5)).toEqual(["accuracy", "NMI", "AMI", "ARI", "silhouette, clusters"]);
     expect(names).toContain("Davies–Bouldin, classes");
     expect(line.details).toMatchObject({ clusters: 3, converged: true });
+    // Nothing is trained on: all images are clustered, and each counts once.
+    expect(line.receipt.train).toBeNull();
+    expect(line.receipt.test.images).toBe(24);
     expect(line.details.restarts).toHaveLength(3);
     const rows = (await readFile(at("clusters.csv"), "utf8")).trim().split("\n");
     expect(rows).toHaveLength(25); // 24 images and the headings
@@ -232,6 +239,16 @@ describe("evaluate robustness", () => {
     expect(shares.reduce((sum, share) => sum + share, 0) / 18).toBeCloseTo(mean?.value ?? Number.NaN, 12);
     expect(await failure("robustness", ...inputs(), "--make", "snow")).toMatch(
       /--make snow is not known; choose all, or/,
+    );
+  });
+
+  it("compares an encoder with itself score by score, pair by pair", { timeout: 180_000 }, async () => {
+    const compared = ["--make", "fog", "--compare", at("encoder.safetensors")];
+    const line = await lineOf("robustness", ...inputs("--test", at("test")), ...compared);
+    const { scores } = line.receipt;
+    expect(scores.map(({ name }) => name)).toEqual(expect.arrayContaining(["accuracy, corrupted", "accuracy"]));
+    expect(line.compared?.differences).toEqual(
+      scores.map(({ name }) => ({ name, difference: 0, standardError: 0, how: "paired" })),
     );
   });
 

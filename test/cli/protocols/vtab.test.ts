@@ -8,6 +8,7 @@ import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type EvaluationLine, evaluationLineSchema, receiptSchema } from "../../../cli/evaluation/evaluation_line.ts";
 import { zipped } from "../../refiner/vtab/zipped.ts";
+import { publishedNames } from "../published_names.ts";
 import { type CommandResult, run } from "../run_command.ts";
 import { checkpoints, type Ended, smallFolder, start } from "../small_run.ts";
 
@@ -97,6 +98,7 @@ describe("evaluate vtab", () => {
     ]);
     const [main, natural] = receipt.scores;
     expect(natural?.value).toBeGreaterThan(0.6); // 1/3 by chance
+    expect(Object.keys(receipt.settings)).toEqual(expect.arrayContaining(publishedNames("vtab")));
     const { lists: receipts } = receipt.settings as { lists: Record<string, Record<string, unknown>> };
     for (const task of ["svhn", "kitti"]) {
       const sha256 = createHash("sha256").update(await readFile(at(`tasks/${task}/test.txt`)));

@@ -2,6 +2,8 @@ import { execFileSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { finetuneSummary } from "../../../cli/runs/finetune_report.ts";
+import { publishedNames } from "../published_names.ts";
 import { run as runHere } from "../run_command.ts";
 import { checkpoints, type Ended, smallFolder, start, waitForUpdates } from "../small_run.ts";
 
@@ -64,6 +66,10 @@ describe("finetune and predict", () => {
       [2, 16],
       [3, 16],
     ]);
+    const { settings: used } = JSON.parse(await readFile(join(out, "config.json"), "utf8"));
+    // The size of the images has another name there: 0 pixels stand for the encoder's own.
+    const names = publishedNames("finetune").map((name) => (name === "imageSize" ? "pixels" : name));
+    expect(Object.keys(used)).toEqual(expect.arrayContaining(names));
     const report = await readFile(join(out, "report.html"), "utf8");
     expect(report).toContain("Fine-tuning of tested");
     expect(report).toContain("Top-1 accuracy on the test images");
@@ -182,4 +188,13 @@ describe("finetune and predict", () => {
     expect(tight.fits).toBe(false);
     expect(tight.change.microBatch).toBeLessThan(16);
   });
+});
+
+it("a fine-tuning that was stopped names the epoch of its last test", () => {
+  const tests = [3, 6].map((epoch) => ({ epoch, accuracy: epoch / 10, images: 16 }));
+  const stopped = { finished: false, updates: 30, tests };
+  const { lines, result } = finetuneSummary(stopped, { seconds: 9, images: 64, out: "runs/a" });
+  const selection = "nothing was chosen on the test images: the number is that of the last test, after epoch 6";
+  expect(lines).toEqual(["stopped after 30 updates, 9 s", "top-1 after epoch 6: 60.00 % of 16 test images", selection]);
+  expect(result).toMatchObject({ finished: false, last: tests[1], selection: { on: "nothing", text: selection } });
 });

@@ -189,6 +189,43 @@ describe("published figures beside a measurement", () => {
   const probe = publishedFigures.find((one) => one.protocol === "linear" && one.dataSet === "imagenet");
   if (!probe) throw new Error("the tables hold no linear probe");
 
+  it("are set beside the settings of the authors, as they are listed here again", () => {
+    const settingsOf = (dataSet: string, protocol: string, measure?: string) => {
+      const figure = publishedFigures.find(
+        (one) =>
+          one.dataSet === dataSet && one.protocol === protocol && (measure === undefined || one.measure === measure),
+      );
+      if (!figure) throw new Error(`the tables hold no ${protocol} of ${dataSet}`);
+      return publishedSettings(figure, vitConfig("l16"));
+    };
+    const grid = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5];
+    const test = { select: "test", imageSize: 224 };
+    const raw = { block: 23, pool: "cls", imageSize: 224 };
+    const tuned = { layerDecay: 0.75, weightDecay: 0.05, epochs: 50, imageSize: 224 };
+    const few = { ...tuned, classifier: "fine-tuning", subsets: "from lists", batch: 512, learningRate: 3e-5 };
+    expect(settingsOf("imagenet", "knn")).toMatchObject({ ...raw, k: 10, temperature: 0.07, standardise: true });
+    expect(settingsOf("imagenet", "linear")).toMatchObject({ ...test, batch: 1024, epochs: 50, rates: grid });
+    expect(settingsOf("inat18", "linear")).toMatchObject({ ...test, batch: 256, rates: [0.001, 0.002, 0.005, 0.01] });
+    expect(settingsOf("ade20k", "segment")).toMatchObject({ ...test, batch: 16, epochs: 50, blocks: 4 });
+    const regression = { classifier: "logistic regression", subsets: "from lists", penalty: 0.00025 };
+    expect(settingsOf("imagenet", "lowshot", "accuracy, 1 per class")).toMatchObject({ ...raw, ...regression });
+    for (const [percent, randAugment] of [
+      [1, 0],
+      [10, 2],
+    ])
+      expect(settingsOf("imagenet", "lowshot", `accuracy, ${percent} % of the labels`)).toMatchObject({
+        ...few,
+        randAugment,
+      });
+    const drawn = { classifier: "fine-tuning", subsets: "drawn here", splits: 3, batch: 256, learningRate: 0.001 };
+    expect(settingsOf("inat18", "lowshot")).toMatchObject({ ...tuned, ...drawn });
+    const rates = { learningRates: [0.001, 0.00075, 0.0005, 0.00025, 0.0001], seeds: 5, batch: 64 };
+    expect(settingsOf("vtab1k", "vtab")).toMatchObject({ ...tuned, ...rates });
+    const whole = { batch: 1024, warmup: 5, learningRate: 0.001, mixup: 0.8, cutmix: 1, dropPath: 0.2, erase: 0.25 };
+    expect(settingsOf("imagenet", "finetune")).toMatchObject({ ...tuned, ...whole });
+    expect(settingsOf("inat18", "finetune")).toMatchObject({ ...tuned, ...whole, erase: 0 });
+  });
+
   it("name every setting that is not as published", () => {
     const published = asPublished(probe);
     const settings = { ...published.settings, select: "held-out", cache: true, batch: 128 };
