@@ -1,5 +1,6 @@
 import { vitConfig } from "../../models/index.ts";
-import { publishedFigures, publishedSettings } from "../../refiner/published/index.ts";
+import { publishedFigures } from "../../refiner/published/index.ts";
+import { publishedSettings } from "../../refiner/published/published_settings.ts";
 
 /** Settings of published numbers that a receipt tells otherwise: by its images, its lists, or by being of the usual classifier. */
 const toldOtherwise = new Set(["training images", "test images", "subsets", "classifier"]);
