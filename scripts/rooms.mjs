@@ -18,7 +18,12 @@ export const rooms = [
     imports: [],
   },
   { room: "engine/plan", holds: "a place in memory for every tensor; what a program costs", imports: ["engine/core"] },
-  { room: "engine/ops", holds: "one file per operation: value and gradient", imports: ["shaders", "engine/core"] },
+  { room: "engine/ops/products", holds: "the texts of product kernels", imports: ["engine/core"] },
+  {
+    room: "engine/ops",
+    holds: "one file per operation: value and gradient",
+    imports: ["shaders", "engine/core", "engine/ops/products"],
+  },
   {
     room: "engine/optimizers",
     holds: "updates of whole arenas",

@@ -266,6 +266,8 @@ export interface Device extends BufferOwner {
   readonly ownsGpu: boolean;
   /** Size of every subgroup where the adapter has just one size; undefined otherwise. */
   readonly subgroupSize: number | undefined;
+  /** Smallest and largest size that a kernel may ask for; undefined where it cannot ask. */
+  readonly subgroupRange: readonly [number, number] | undefined;
   /** How promises of the device are awaited. */
   readonly waits: Waits;
   /** Where the driver compiles kernels at their first launch and a second device can help. */

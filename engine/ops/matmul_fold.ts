@@ -1,11 +1,6 @@
 import type { Command, Dispatch, Program } from "../core/recording.ts";
 import type { Tensor } from "../core/tensor.ts";
-import { matmulSumKernel, matmulVariants } from "./matmul_kernels.ts";
-
-const kernelsWithEpilogue = new Set([
-  matmulSumKernel,
-  ...matmulVariants.flatMap(({ kernel, wideKernel }) => (wideKernel ? [kernel, wideKernel] : [kernel])),
-]);
+import { isProductKernel } from "./products/product_kernels.ts";
 
 /**
  * A product times the slope of GELU at `other`: records the launch that made `y` again, with one more epilogue. The first launch
@@ -27,7 +22,7 @@ export function foldGeluSlope(program: Program, y: Tensor, other: Tensor): Tenso
 }
 
 function isPlainProduct(command: Command, y: Tensor): command is Dispatch {
-  if (command.type !== "dispatch" || !kernelsWithEpilogue.has(command.kernel)) return false;
+  if (command.type !== "dispatch" || !isProductKernel(command.kernel)) return false;
   const { operands, options } = command;
   if (operands.y?.storage !== y.storage || operands.y.size !== y.size) return false;
   // A launch with a second result is left alone: it would have to run twice.

@@ -1,77 +1,9 @@
-import { d, tgpu } from "typegpu";
-import registerSource from "../../shaders/matmul_register.wgsl" with { type: "text" };
-import sharedSource from "../../shaders/matmul_shared.wgsl" with { type: "text" };
-import subgroupSource from "../../shaders/matmul_subgroup.wgsl" with { type: "text" };
-import wideSource from "../../shaders/matmul_subgroup_wide.wgsl" with { type: "text" };
-import sumSource from "../../shaders/matmul_sum.wgsl" with { type: "text" };
-import { type Declarations, defineKernel, type Kernel } from "../core/kernel.ts";
+import type { DType } from "../core/dtype.ts";
+import type { Declarations, Kernel } from "../core/kernel.ts";
 import type { Device } from "../core/recording.ts";
 import type { Variant } from "./choose_variant.ts";
-
-const Params = d
-  .struct({
-    rows: d.u32,
-    columns: d.u32,
-    depth: d.u32,
-    parts: d.u32,
-    splits: d.u32,
-    splitDepth: d.u32,
-    aRow: d.u32,
-    aDepth: d.u32,
-    aBatch: d.u32,
-    bDepth: d.u32,
-    bColumn: d.u32,
-    bBatch: d.u32,
-  })
-  .$name("Params");
-const layoutOf = (element: typeof d.f32 | typeof d.vec4f) =>
-  tgpu.bindGroupLayout({
-    params: { uniform: Params },
-    a: { storage: d.arrayOf(element) },
-    b: { storage: d.arrayOf(element) },
-    bias: { storage: d.arrayOf(element) },
-    other: { storage: d.arrayOf(element) },
-    y: { storage: d.arrayOf(element), access: "mutable" },
-    extra: { storage: d.arrayOf(d.f32), access: "mutable" },
-  });
-const layout = layoutOf(d.f32);
-export const matmulSubgroupKernel = defineKernel({
-  name: "matmul_subgroup",
-  source: subgroupSource,
-  params: Params,
-  layout,
-  features: ["subgroups"],
-});
-export const matmulSubgroupWideKernel = defineKernel({
-  name: "matmul_subgroup_wide",
-  source: wideSource,
-  params: Params,
-  layout: layoutOf(d.vec4f),
-  features: ["subgroups"],
-});
-export const matmulRegisterKernel = defineKernel({
-  name: "matmul_register",
-  source: registerSource,
-  params: Params,
-  layout,
-});
-export const matmulSharedKernel = defineKernel({ name: "matmul_shared", source: sharedSource, params: Params, layout });
-
-const SumParams = d.struct({ rows: d.u32, columns: d.u32, splits: d.u32, batches: d.u32 }).$name("Params");
-const sumLayout = tgpu.bindGroupLayout({
-  params: { uniform: SumParams },
-  parts: { storage: d.arrayOf(d.f32) },
-  bias: { storage: d.arrayOf(d.f32) },
-  other: { storage: d.arrayOf(d.f32) },
-  y: { storage: d.arrayOf(d.f32), access: "mutable" },
-  extra: { storage: d.arrayOf(d.f32), access: "mutable" },
-});
-export const matmulSumKernel = defineKernel({
-  name: "matmul_sum",
-  source: sumSource,
-  params: SumParams,
-  layout: sumLayout,
-});
+import { type LeftLoads, type ProductForm, type SharedForm, sharedTile } from "./products/product_form.ts";
+import { productKernel, sumKernel } from "./products/product_kernels.ts";
 
 /** Sizes of one product: `rows × depth` times `depth × columns`, `batches` times. */
 export interface ProductShape {
@@ -83,16 +15,23 @@ export interface ProductShape {
 
 /** One way to compute a product. All variants give the same values up to the order of additions. */
 export interface MatmulVariant extends Variant<ProductShape> {
-  readonly kernel: Kernel;
-  /** The same for products whose columns and depth are multiples of 4, with loads of four numbers. */
-  readonly wideKernel?: Kernel | undefined;
   /** Rows and columns that one workgroup computes. */
   tile(device: Device): readonly [number, number];
   unsupported(device: Device, shape: ProductShape): string | undefined;
+  /** The kernel that fits a product. */
+  form(problem: ProductShape & { readonly transposeA: boolean }): MatmulForm;
   constants(device: Device): Readonly<Record<string, number>>;
-  readonly declarations: Declarations;
   /** The depth is cut into parts that a second pass adds, so that a small result still fills the device. */
   readonly split: boolean;
+}
+
+/** A kernel and how it loads its operands. */
+export interface MatmulForm {
+  readonly kernel: Kernel;
+  /** Four numbers at once: columns and depth are multiples of 4. */
+  readonly isWide: boolean;
+  /** Types in memory of operands of a type. */
+  types(operands: DType): Declarations;
 }
 
 /** Smallest depth of a part: below it the second pass costs more than the first. */
@@ -100,48 +39,103 @@ export const minSplitDepth = 16;
 
 interface Tiling {
   readonly name: string;
-  readonly kernel: Kernel;
-  readonly wideKernel?: Kernel;
+  readonly form: ProductForm;
   readonly tile: (device: Device) => readonly [number, number];
-  readonly unsupported?: (device: Device) => string | undefined;
+  readonly unsupported?: (device: Device, shape: ProductShape) => string | undefined;
   readonly constants?: (device: Device) => Readonly<Record<string, number>>;
-  readonly declarations?: Declarations;
+}
+
+function subgroupTiling(name: string, rows: 16 | 32): Tiling {
+  return {
+    name,
+    form: { kind: "subgroup", rows, pinned: false },
+    tile: (device) => [rows, 4 * lanesOf(device)],
+    unsupported: (device, shape) => {
+      if (lanesOf(device) < 8) return "needs subgroups of one known size of at least 8 invocations";
+      return rows === 16 || isWide(shape) ? undefined : "needs columns and a depth that are multiples of 4";
+    },
+    constants: (device) => ({ lanes: lanesOf(device) }),
+  };
+}
+
+/** The same where the adapter would choose the size of subgroups. */
+function pinnedTiling(lanes: number): Tiling {
+  return {
+    name: `pinned_${lanes}`,
+    form: { kind: "subgroup", rows: 16, pinned: true },
+    tile: () => [16, 4 * lanes],
+    unsupported: ({ subgroupRange: [least, most] = [0, 0] }) =>
+      least <= lanes && lanes <= most ? undefined : `needs subgroups of ${lanes} invocations that a kernel can ask for`,
+    constants: () => ({ lanes }),
+  };
+}
+
+function sharedTiling(name: string, sizes: Omit<SharedForm, "kind" | "depth" | "prefetch">): Tiling {
+  const form: SharedForm = { kind: "shared", depth: 16, prefetch: true, ...sizes };
+  return { name, form, tile: () => sharedTile(form) };
 }
 
 const tilings: readonly Tiling[] = [
-  {
-    name: "subgroup",
-    kernel: matmulSubgroupKernel,
-    wideKernel: matmulSubgroupWideKernel,
-    tile: (device) => [16, 4 * lanesOf(device)],
-    unsupported: (device) =>
-      lanesOf(device) < 8 ? "needs subgroups of one known size of at least 8 invocations" : undefined,
-    constants: (device) => ({ lanes: lanesOf(device) }),
-  },
-  { name: "register", kernel: matmulRegisterKernel, tile: () => [64, 32] },
-  { name: "shared_64", kernel: matmulSharedKernel, tile: () => [64, 64] },
-  {
-    name: "shared_128",
-    kernel: matmulSharedKernel,
-    tile: () => [128, 128],
-    declarations: { groups: "2u", tileDepth: "8u" },
-  },
+  subgroupTiling("subgroup", 16),
+  subgroupTiling("subgroup_32", 32),
+  { name: "register", form: { kind: "register" }, tile: () => [64, 32] },
+  sharedTiling("shared_32", { across: 8, down: 8, columnVectors: 1, rowVectors: 1 }),
+  sharedTiling("shared_64", { across: 8, down: 8, columnVectors: 2, rowVectors: 2 }),
+  sharedTiling("shared_128x64", { across: 8, down: 16, columnVectors: 2, rowVectors: 2 }),
+  sharedTiling("shared_128", { across: 16, down: 16, columnVectors: 2, rowVectors: 2 }),
+  pinnedTiling(16),
+  pinnedTiling(32),
+  pinnedTiling(64),
 ];
 
 /** Every variant, with and without a split of the depth. */
 export const matmulVariants: readonly MatmulVariant[] = [false, true].flatMap((split) =>
-  tilings.map(({ name, kernel, wideKernel, tile, unsupported, constants, declarations }) => ({
-    name: split ? `${name}_split` : name,
-    kernel,
-    wideKernel,
-    tile,
+  tilings.map((tiling) => ({
+    name: split ? `${tiling.name}_split` : tiling.name,
+    tile: tiling.tile,
     unsupported: (device: Device, shape: ProductShape) =>
-      split && shape.depth <= minSplitDepth ? `a depth of ${shape.depth} is too small to split` : unsupported?.(device),
-    constants: constants ?? (() => ({})),
-    declarations: declarations ?? {},
+      split && shape.depth <= minSplitDepth
+        ? `a depth of ${shape.depth} is too small to split`
+        : tiling.unsupported?.(device, shape),
+    form: (problem: ProductShape & { readonly transposeA: boolean }) => formOf(tiling, leftLoads(tiling, problem)),
+    constants: tiling.constants ?? (() => ({})),
     split,
   })),
 );
+
+/** Every kernel that a product may run with, and that of the sum of its parts. */
+export function matmulKernels(): Kernel[] {
+  return [sumKernel(), ...tilings.flatMap((tiling) => waysToLoad(tiling).map((left) => formOf(tiling, left).kernel))];
+}
+
+function waysToLoad({ form }: Tiling): LeftLoads[] {
+  if (form.kind === "register") return ["any"];
+  if (form.kind === "shared") return ["any", "depth", "rows", "single"];
+  return form.rows === 32 ? ["depth", "single"] : ["any", "depth", "single"];
+}
+
+function leftLoads(tiling: Tiling, problem: ProductShape & { readonly transposeA: boolean }): LeftLoads {
+  const ways = waysToLoad(tiling);
+  if (!ways.includes("depth") || !isWide(problem)) return "any";
+  if (!problem.transposeA) return "depth";
+  return ways.includes("rows") && problem.rows % 4 === 0 ? "rows" : "single";
+}
+
+function formOf({ name, form }: Tiling, left: LeftLoads): MatmulForm {
+  return {
+    kernel: productKernel(name, form, left),
+    isWide: left !== "any",
+    types: (dtype) => {
+      const four = `vec4<${dtype}>`;
+      const [leftType, rightType] = left === "any" ? [dtype, dtype] : [left === "single" ? dtype : four, four];
+      return { Left: leftType, Right: rightType, ...(form.kind === "shared" ? { Kept: four } : {}) };
+    },
+  };
+}
+
+function isWide({ columns, depth }: ProductShape): boolean {
+  return columns % 4 === 0 && depth % 4 === 0;
+}
 
 function lanesOf(device: Device): number {
   return device.subgroupSize ?? 0;

@@ -5,13 +5,8 @@ import { defineVariants } from "./choose_variant.ts";
 import { manyStridingGroups } from "./elementwise.ts";
 import { foldGrid } from "./grid.ts";
 import { productClass, productOrder, splitsOf } from "./matmul_choice.ts";
-import {
-  type MatmulVariant,
-  matmulSumKernel,
-  matmulVariants,
-  minSplitDepth,
-  type ProductShape,
-} from "./matmul_kernels.ts";
+import { type MatmulVariant, matmulVariants, minSplitDepth, type ProductShape } from "./matmul_kernels.ts";
+import { sumKernel } from "./products/product_kernels.ts";
 
 /** What happens to a sum before it is stored, in this order. */
 export interface Epilogue {
@@ -95,34 +90,26 @@ function launchTiles(
   y: Tensor,
   epilogue: Epilogue,
 ): void {
-  const { a, b, transposeA, transposeB, rows, columns, depth, batches } = product;
+  const { a, b, transposeB, rows, columns, depth, batches } = product;
   const parts = batches * cut.splits;
   const params = { rows, columns, depth, parts, ...cut, ...stridesOf(product) };
   const [tileRows, tileColumns] = variant.tile(program.device);
   const groups = foldGrid(program.device, Math.ceil(columns / tileColumns), Math.ceil(rows / tileRows), parts);
   const { operands, constants, declarations } = describeEpilogue(program, a, y, epilogue);
-  const chosen = { ...constants, keepRowSums: epilogue.rowSums ? 1 : 0, ...variant.constants(program.device) };
-  const flops = 2 * rows * columns * depth * batches;
-  if (variant.wideKernel && columns % 4 === 0 && depth % 4 === 0) {
-    program.dispatch(variant.wideKernel, params, { a, b, y, ...operands }, groups, {
-      constants: { ...chosen, transposeA: Number(transposeA), transposeB: Number(transposeB) },
-      declarations: {
-        ...declarations,
-        Left: transposeA ? a.dtype : fourOf(a.dtype),
-        LeftValue: transposeA ? "f32" : "vec4f",
-        Right: fourOf(b.dtype),
-        Bias: fourOf(declarations.Bias),
-        Result: fourOf(declarations.Result),
-        ...variant.declarations,
-      },
-      flops,
-    });
-    return;
-  }
-  program.dispatch(variant.kernel, params, { a, b, y, ...operands }, groups, {
-    constants: chosen,
-    declarations: { ...declarations, Operand: a.dtype, ...variant.declarations },
-    flops,
+  const { kernel, isWide, types } = variant.form(product);
+  program.dispatch(kernel, params, { a, b, y, ...operands }, groups, {
+    constants: {
+      ...constants,
+      keepRowSums: epilogue.rowSums ? 1 : 0,
+      ...(isWide ? { transposeB: Number(transposeB) } : {}),
+      ...variant.constants(program.device),
+    },
+    declarations: {
+      ...declarations,
+      ...types(a.dtype),
+      ...(isWide ? { Bias: fourOf(declarations.Bias), Result: fourOf(declarations.Result) } : {}),
+    },
+    flops: 2 * rows * columns * depth * batches,
   });
 }
 
@@ -152,7 +139,7 @@ export function sumParts(
 ): void {
   const { operands, constants, declarations } = describeEpilogue(program, parts, y, epilogue);
   const groups = manyStridingGroups(sizes.rows * sizes.columns * sizes.batches, program.device);
-  program.dispatch(matmulSumKernel, sizes, { parts, y, ...operands }, groups, {
+  program.dispatch(sumKernel(), sizes, { parts, y, ...operands }, groups, {
     constants,
     declarations: { ...declarations, Part: parts.dtype },
     flops: sizes.rows * sizes.columns * sizes.batches * sizes.splits,

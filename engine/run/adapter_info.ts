@@ -21,6 +21,16 @@ export function subgroupSizeOf(gpu: GPUDevice, adapter: GPUAdapter | undefined):
   return isOneSize && gpu.features.has("subgroups") ? info.subgroupMinSize : undefined;
 }
 
+/** Sizes of subgroups that kernels can ask for. */
+export function subgroupRangeOf(gpu: GPUDevice, adapter: GPUAdapter | undefined): [number, number] | undefined {
+  const { subgroupMinSize, subgroupMaxSize } = gpu.adapterInfo ?? adapter?.info ?? {};
+  const features: ReadonlySet<string> = gpu.features;
+  if (subgroupMinSize === undefined || subgroupMaxSize === undefined) return undefined;
+  return features.has("subgroups") && features.has("subgroup-size-control")
+    ? [subgroupMinSize, subgroupMaxSize]
+    : undefined;
+}
+
 function adapterType(info: GPUAdapterInfo | undefined): AdapterType {
   if (info && isSoftwareInfo(info)) return "software";
   const kind = extra(info, "type") ?? "";

@@ -20,7 +20,7 @@ import { stateOf, Tensor } from "../core/tensor.ts";
 import { TuningTable } from "../core/tuning_table.ts";
 import { add } from "../ops/binary.ts";
 import { full } from "../ops/fill.ts";
-import { describeAdapter, subgroupSizeOf } from "./adapter_info.ts";
+import { describeAdapter, subgroupRangeOf, subgroupSizeOf } from "./adapter_info.ts";
 import { CountedBuffers } from "./buffer_book.ts";
 import { Canaries } from "./canaries.ts";
 import { ReportedHealth } from "./device_health.ts";
@@ -67,6 +67,7 @@ export class Device implements RecordingDevice {
   readonly buffers: BufferBook;
   readonly ownsGpu: boolean;
   readonly subgroupSize: number | undefined;
+  readonly subgroupRange: readonly [number, number] | undefined;
   readonly waits = platform.waits();
   readonly warmUp: KernelWarmUp | undefined;
   readonly notice: (line: string) => void;
@@ -86,6 +87,7 @@ export class Device implements RecordingDevice {
     this.features = new Set(gpu.features);
     this.info = describeAdapter(gpu, adapter);
     this.subgroupSize = subgroupSizeOf(gpu, adapter);
+    this.subgroupRange = subgroupRangeOf(gpu, adapter);
     this.health = new ReportedHealth(gpu, this.info.name);
     this.buffers = new CountedBuffers(gpu, this.counters, this.health);
   }

@@ -2,7 +2,7 @@ import { platform } from "#platform";
 import { OptionError } from "../core/errors.ts";
 import { Device, type DeviceOptions } from "./device.ts";
 
-const wantedFeatures = ["shader-f16", "subgroups", "timestamp-query"] as const;
+const wantedFeatures: readonly string[] = ["shader-f16", "subgroups", "subgroup-size-control", "timestamp-query"];
 
 /**
  * Opens a WebGPU device with the adapter's own limits and the features that kernels can use.
@@ -28,7 +28,7 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
 function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   return adapter.requestDevice({
     label: "mimrefine",
-    requiredFeatures: wantedFeatures.filter((feature) => adapter.features.has(feature)),
+    requiredFeatures: [...adapter.features].filter((name): name is GPUFeatureName => wantedFeatures.includes(name)),
     requiredLimits: limitsOf(adapter),
   });
 }
