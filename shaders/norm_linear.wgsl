@@ -7,7 +7,7 @@
 override lanes: u32 = 8u; // every subgroup of the adapter has this size, at least 8; the workgroup is one subgroup
 override hasBias: bool = false; // + bias[column]
 override gelu: bool = false; // x cdf(x) of the value after the bias
-override keepPreactivation: bool = false; // preactivation[row, column] = value after the bias
+override keepSlope: bool = false; // slope[row, column] = slope of GELU at the value after the bias
 struct Params { rows: u32, columns: u32, depth: u32, statisticsStride: u32, epsilon: f32 } // columns and depth count vec4s
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>; // [rows, depth]
@@ -16,7 +16,7 @@ struct Params { rows: u32, columns: u32, depth: u32, statisticsStride: u32, epsi
 @group(0) @binding(4) var<storage, read> scale: array<vec4f>; // γ, [depth]
 @group(0) @binding(5) var<storage, read> shift: array<vec4f>; // β, [depth]
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>; // [rows, columns]
-@group(0) @binding(7) var<storage, read_write> preactivation: array<vec4f>; // [rows, columns]
+@group(0) @binding(7) var<storage, read_write> slope: array<vec4f>; // [rows, columns]
 @group(0) @binding(8) var<storage, read_write> statistics: array<f32>; // [2, statisticsStride]: mean, s
 
 alias Element = vec4f; // of the functions that other kernels carry with the same text
@@ -108,9 +108,15 @@ fn median(p: f32, q: f32, r: f32) -> f32 {
 fn finish_product(sum: vec4f, at: u32, column: u32) {
   var value = sum;
   if (hasBias) { value += bias[column]; }
-  if (keepPreactivation) { preactivation[at] = value; }
+  if (keepSlope) { slope[at] = gelu_slope(value); }
   if (gelu) { value *= normal_cdf(value); }
   y[at] = value;
+}
+
+// d gelu / dx = cdf(x) + x phi(x), cdf and phi of the standard normal distribution; gelu(x) = x cdf(x).
+fn gelu_slope(x: Element) -> Element {
+  let u = min(abs(x), Element(14.0)); // phi(14) is 0 in f32; keeps the square finite
+  return normal_cdf(x) + x * (0.39894228 * exp2(-0.72134752 * u * u));
 }
 
 fn normal_cdf(x: Element) -> Element {

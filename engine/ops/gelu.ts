@@ -85,19 +85,14 @@ export function geluGrad(x: Tensor, dy: Tensor): Tensor {
     flops: (flopsPerElement + 15) * x.size,
     inPlace: { kernel: geluGradInPlaceKernel, output: "dx", operand: "dy" },
   });
-  return recordGeluGrad(dx, x, dy);
-}
-
-/** States the gradient of dx = dy gelu'(x), which a kernel of any operation computed. @returns `dx` */
-export function recordGeluGrad(dx: Tensor, x: Tensor, dy: Tensor): Tensor {
   return dx.program.record(dx, [x, dy], (g, [needsX, needsDy]) => [
-    needsX ? mul(mul(g, dy), bend(x)) : undefined,
+    needsX ? mul(mul(g, dy), geluBend(x)) : undefined,
     needsDy ? geluGrad(x, g) : undefined,
   ]);
 }
 
-/** gelu''(x) = (2 - x²) phi(x), phi the density of the standard normal; without inf · 0 far out. */
-function bend(x: Tensor): Tensor {
+/** gelu''(x) = (2 - x²) phi(x), phi the density of the standard normal, recorded with its gradient; without inf · 0 far out. */
+export function geluBend(x: Tensor): Tensor {
   const near = clamp(x, { low: -20, high: 20 }); // phi(20) is 0 in f32
   const density = mul(exp(mul(square(near), -0.5)), 1 / Math.sqrt(2 * Math.PI));
   return mul(sub(2, square(near)), density);

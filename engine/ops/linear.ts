@@ -3,10 +3,11 @@ import type { Program } from "../core/program.ts";
 import type { PendingGradients } from "../core/recording.ts";
 import { checkDType, checkSameShape, matrixShape, rowsAndColumns, showShape } from "../core/shape.ts";
 import { programOf, reshape, type Tensor } from "../core/tensor.ts";
+import { mul } from "./binary.ts";
 import { cast } from "./cast.ts";
-import { recordGeluGrad } from "./gelu.ts";
-import { foldGeluSlope } from "./matmul_fold.ts";
-import { type Product, recordProduct, sumParts } from "./matmul_product.ts";
+import { geluBend } from "./gelu.ts";
+import { foldFactor } from "./matmul_fold.ts";
+import { type Product, recordProduct } from "./matmul_product.ts";
 import { expand } from "./reduce.ts";
 
 export interface LinearOptions {
@@ -33,21 +34,22 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
   const program = programOf("linear", x, weight, bias, residual);
   const { rows, inputs, outputs } = checkLinear(x, weight, options);
   const y = program.empty([...x.shape.slice(0, -1), outputs], x.dtype);
-  const keepsPreactivation = activation === "gelu" && !program.inference;
-  const preactivation = keepsPreactivation ? program.empty(y.shape, y.dtype) : undefined;
-  const forward = product(x, cast(weight, x.dtype), rows, outputs, inputs, false, true);
   const gelu = activation === "gelu";
-  recordProduct(program, { ...forward, epilogue: { bias, gelu, preactivation, residual } }, y);
-  // With p = x Wᵀ + b:  dp = dy gelu'(p),  dx = dp W,  dW = dpᵀ x,  db = sum of dp over rows,  dresidual = dy.
-  if (preactivation) {
-    program.record(preactivation, [x, weight, bias], (dp, needs, pending) =>
-      productGradients(x, weight, bias, dp, needs, pending),
-    );
+  const slope = gelu && !program.inference ? program.empty(y.shape, y.dtype) : undefined;
+  const forward = product(x, cast(weight, x.dtype), rows, outputs, inputs, false, true);
+  recordProduct(program, { ...forward, epilogue: { bias, gelu, slope, residual } }, y);
+  // With p = x Wᵀ + b and s = gelu'(p), which costs one exponential beside the erf of y:
+  // dp = dy s,  dx = dp W,  dW = dpᵀ x,  db = sum of dp over rows,  dresidual = dy.
+  if (slope) {
+    // p itself is needed for second derivatives only, which compute it again.
+    program.record(slope, [x, weight, bias], (ds, needs, pending) => {
+      const dp = mul(ds, geluBend(linear(x, weight, { bias })));
+      return productGradients(x, weight, bias, dp, needs, pending);
+    });
   }
   return program.record(y, [x, weight, bias, residual], (dy, needs, pending) => {
     const [needsX, needsWeight, needsBias] = needs;
-    const dp =
-      preactivation && (needsX || needsWeight || needsBias) ? geluGradient(program.resolve(), preactivation, dy) : dy;
+    const dp = slope && (needsX || needsWeight || needsBias) ? geluGradient(program.resolve(), slope, dy) : dy;
     return [...productGradients(x, weight, bias, dp, needs, pending), dy];
   });
 }
@@ -106,13 +108,13 @@ function product(
 }
 
 /** dp = dy gelu'(p), as part of the product that made dy where one did. */
-export function geluGradient(program: Program, preactivation: Tensor, dy: Tensor): Tensor {
-  const folded = foldGeluSlope(program, dy, preactivation);
-  if (folded) return recordGeluGrad(folded, preactivation, dy);
-  const dp = program.empty(preactivation.shape, preactivation.dtype);
-  const [rows, columns] = rowsAndColumns("linear", "dy", dy);
-  sumParts(program, { rows, columns, batches: 1, splits: 1 }, dy, dp, { geluSlopeAt: preactivation });
-  return recordGeluGrad(dp, preactivation, dy);
+export function geluGradient(program: Program, slope: Tensor, dy: Tensor): Tensor {
+  const folded = foldFactor(program, dy, slope);
+  if (!folded) return mul(dy, slope);
+  return program.record(folded, [dy, slope], (g, [needsDy, needsSlope]) => [
+    needsDy ? mul(g, slope) : undefined,
+    needsSlope ? mul(g, dy) : undefined,
+  ]);
 }
 
 /** dx = dp W, plus what reached `x` on other paths. */

@@ -3,13 +3,13 @@ import type { Tensor } from "../core/tensor.ts";
 import { isProductKernel } from "./products/product_kernels.ts";
 
 /**
- * A product times the slope of GELU at `other`: records the launch that made `y` again, with one more epilogue. The first launch
+ * A product times `other`, element by element: records the launch that made `y` again, with one more epilogue. The first launch
  * stays, and the planner drops it if nothing else reads its result.
  *
  * @param other - in the shape and type of `y`
  * @returns undefined if `y` is not the plain result of a product
  */
-export function foldGeluSlope(program: Program, y: Tensor, other: Tensor): Tensor | undefined {
+export function foldFactor(program: Program, y: Tensor, other: Tensor): Tensor | undefined {
   const made = program.commands.findLast((command): command is Dispatch => isPlainProduct(command, y));
   if (!made || other.dtype !== y.dtype) return undefined;
   const { kernel, params, operands, workgroups, options } = made;
@@ -26,6 +26,6 @@ function isPlainProduct(command: Command, y: Tensor): command is Dispatch {
   const { operands, options } = command;
   if (operands.y?.storage !== y.storage || operands.y.size !== y.size) return false;
   // A launch with a second result is left alone: it would have to run twice.
-  const { activation, addOther, keepPreactivation, keepRowSums = 0 } = options.constants ?? {};
-  return activation === 0 && addOther === 0 && keepPreactivation === 0 && keepRowSums === 0;
+  const { activation, addOther, keepSlope, keepRowSums = 0 } = options.constants ?? {};
+  return activation === 0 && addOther === 0 && keepSlope === 0 && keepRowSums === 0;
 }

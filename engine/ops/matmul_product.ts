@@ -12,12 +12,10 @@ import { sumKernel } from "./products/product_kernels.ts";
 export interface Epilogue {
   /** `[columns]`, added to every row. */
   readonly bias?: Tensor | undefined;
-  /** Receives the value after the bias, `[rows, columns]`. */
-  readonly preactivation?: Tensor | undefined;
   readonly gelu?: boolean;
-  /** `[rows, columns]`: multiplies by the slope of GELU at this value. */
-  readonly geluSlopeAt?: Tensor | undefined;
-  /** `[rows, columns]`, added last; not together with `geluSlopeAt`. */
+  /** Receives the slope of GELU at the value after the bias, `[rows, columns]`. */
+  readonly slope?: Tensor | undefined;
+  /** `[rows, columns]`, added last. */
   readonly residual?: Tensor | undefined;
   /** Receives the sum of each row of A, `[rows]`. */
   readonly rowSums?: Tensor | undefined;
@@ -162,20 +160,20 @@ function describeEpilogue(
   constants: Record<string, number>;
   declarations: Record<"Bias" | "Result" | "Extra", DType>;
 } {
-  const { bias, preactivation, gelu, geluSlopeAt, residual, rowSums } = epilogue;
-  const extra = preactivation ?? rowSums;
+  const { bias, gelu, slope, residual, rowSums } = epilogue;
+  const extra = slope ?? rowSums;
   const typeOf = (x: Tensor | undefined): DType => x?.dtype ?? "f32";
   return {
     operands: {
       bias: bias ?? unused,
-      other: geluSlopeAt ?? residual ?? unused,
+      other: residual ?? unused,
       extra: extra ?? program.empty([1]), // written by nothing; a binding must have memory
     },
     constants: {
       hasBias: bias ? 1 : 0,
-      activation: gelu ? 1 : geluSlopeAt ? 2 : 0,
+      activation: gelu ? 1 : 0, // 2, times another tensor, comes from foldFactor
       addOther: residual ? 1 : 0,
-      keepPreactivation: preactivation ? 1 : 0,
+      keepSlope: slope ? 1 : 0,
     },
     declarations: { Bias: typeOf(bias), Result: typeOf(y), Extra: typeOf(extra) },
   };

@@ -30,7 +30,7 @@ export const normLinearKernel = defineKernel({
     scale: { storage: d.arrayOf(d.vec4f) },
     shift: { storage: d.arrayOf(d.vec4f) },
     y: { storage: d.arrayOf(d.vec4f), access: "mutable" },
-    preactivation: { storage: d.arrayOf(d.vec4f), access: "mutable" },
+    slope: { storage: d.arrayOf(d.vec4f), access: "mutable" },
     statistics: { storage: d.arrayOf(d.f32), access: "mutable" },
   }),
   features: ["subgroups"],
@@ -152,19 +152,18 @@ function fused(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLin
     checkDType("normLinear", name, operand, ["f32"]);
   }
   const y = program.empty([...x.shape.slice(0, -1), outputs]);
-  const keeps = activation === "gelu" && !program.inference;
-  const preactivation = keeps ? program.empty(y.shape) : undefined;
+  const slope = activation === "gelu" && !program.inference ? program.empty(y.shape) : undefined;
   // Means and reciprocal deviations are bound one by one later, so both start at an aligned offset.
   const statisticsStride = Math.ceil((rows * 4) / bindingAlignment) * (bindingAlignment / 4);
   const statistics = program.empty([2, statisticsStride]);
   program.dispatch(
     normLinearKernel,
     { rows, columns: outputs / 4, depth: inputs / 4, statisticsStride, epsilon },
-    { x, weight, bias: bias ?? scale, scale, shift, y, preactivation: preactivation ?? program.empty([4]), statistics },
+    { x, weight, bias: bias ?? scale, scale, shift, y, slope: slope ?? program.empty([4]), statistics },
     foldGrid(program.device, Math.ceil(outputs / (4 * lanes)), Math.ceil(rows / tileRows)),
     {
       operation: "normLinear",
-      constants: { lanes, hasBias: bias ? 1 : 0, gelu: activation ? 1 : 0, keepPreactivation: preactivation ? 1 : 0 },
+      constants: { lanes, hasBias: bias ? 1 : 0, gelu: activation ? 1 : 0, keepSlope: slope ? 1 : 0 },
       flops: 2 * rows * inputs * outputs,
     },
   );
@@ -174,7 +173,7 @@ function fused(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLin
     [x, scale, shift, weight, bias],
     (dy, [needsX, needsScale, needsShift, needsWeight, needsBias], pending) => {
       const target = program.resolve();
-      const dp = preactivation ? geluGradient(target, preactivation, dy) : dy;
+      const dp = slope ? geluGradient(target, slope, dy) : dy;
       const [dWeight, dBias] =
         needsWeight || needsBias ? parameterGradients(target, { x, scale, shift, weight, statistics, dp, lanes }) : [];
       if (!needsX && !needsScale && !needsShift) return [undefined, undefined, undefined, dWeight, dBias];

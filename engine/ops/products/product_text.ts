@@ -2,9 +2,9 @@ import type { LeftLoads } from "./product_form.ts";
 
 /** Overrides that choose what happens to a sum; the same for all products and for the second pass of a split one. */
 const epilogueOverrides = `override hasBias: bool = false; // + bias[column]
-override activation: u32 = 0u; // 1: GELU; 2: times the slope of GELU at other[row, column]
+override activation: u32 = 0u; // 1: GELU; 2: times other[row, column]
 override addOther: bool = false; // + other[row, column]
-override keepPreactivation: bool = false; // extra[row, column] = value before the activation
+override keepSlope: bool = false; // extra[row, column] = slope of GELU at the value before it
 `;
 
 /** Element types in memory and what {@link epilogue} reads and writes besides. */
@@ -64,15 +64,18 @@ export function epilogue(width: 1 | 4): string {
   const type = isWide ? "vec4f" : "f32";
   const at = isWide ? "at / 4u" : "at";
   const keep = isWide
-    ? "for (var j = 0u; j < 4u; j++) { extra[at + j] = Extra(value[j]); }"
-    : "extra[at] = Extra(value);";
+    ? "for (var j = 0u; j < 4u; j++) { extra[at + j] = Extra(slope[j]); }"
+    : "extra[at] = Extra(slope);";
   return `
 fn ${isWide ? "finish_four" : "finish"}(sum: ${type}, columnBias: ${type}, at: u32) {
   var value = sum;
   if (hasBias) { value += columnBias; }
-  if (keepPreactivation) { ${keep} }
+  if (keepSlope) {
+    let slope = gelu_slope(value);
+    ${keep}
+  }
   if (activation == 1u) { value *= normal_cdf(value); }
-  if (activation == 2u) { value *= gelu_slope(${type}(other[${at}])); }
+  if (activation == 2u) { value *= ${type}(other[${at}]); }
   if (addOther) { value += ${type}(other[${at}]); }
   y[${at}] = Result(value);
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Device, Tensor } from "../../../engine/index.ts";
-import { recordProgram } from "../../../engine/index.ts";
+import { add, mul, recordProgram, sum } from "../../../engine/index.ts";
 import { linear } from "../../../engine/ops/linear.ts";
 import { matmulVariants } from "../../../engine/ops/matmul_kernels.ts";
 import {
@@ -195,6 +195,44 @@ it("has the right gradients where the slope of GELU is folded into the next laye
   });
 });
 
+it("has the right second derivatives of a two-layer perceptron, which compute the value before GELU again", async () => {
+  const sizes = { rows: 3, width: 8, hidden: 12 };
+  const operands = mlpOperands(sizes);
+  const values = (seed: number, like: ArrayLike<number>) => valuesOf("normal", seed, like.length);
+  const seed = valuesOf("normal", 9, 24);
+  const along = { x: values(4, operands.x.data), first: values(5, operands.first.data) };
+  const across = { x: values(6, operands.x.data), first: values(7, operands.first.data) };
+  const step = recordProgram(device, (program) => {
+    const x = device.tensor(operands.x.data, operands.x.shape);
+    const first = device.tensor(operands.first.data, operands.first.shape);
+    const second = device.tensor(operands.second.data, operands.second.shape);
+    const { y } = mlp({ x, first, second });
+    const [dx = y, dFirst = y] = program.gradients(y, [x, first], device.tensor(seed, y.shape));
+    const directional = add(
+      sum(mul(dx, device.tensor(along.x, x.shape))),
+      sum(mul(dFirst, device.tensor(along.first, first.shape))),
+    );
+    const [ddx = y, ddFirst = y] = program.gradients(directional, [x, first]);
+    return { ddx, ddFirst };
+  });
+  const { ddx, ddFirst } = await (await step.run({}, ["ddx", "ddFirst"])).read();
+  const dot = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+    Array.from(a, (value, i) => value * (b[i] ?? 0)).reduce((total, value) => total + value, 0);
+  const found = dot(ddx, across.x) + dot(ddFirst, across.first);
+
+  const moved = (data: ArrayLike<number>, u: ArrayLike<number>, v: ArrayLike<number>, s: number, t: number) =>
+    Array.from(data, (value, i) => value + s * (u[i] ?? 0) + t * (v[i] ?? 0));
+  const loss = (s: number, t: number) => {
+    const x = moved(operands.x.data, along.x, across.x, s, t);
+    const first = moved(operands.first.data, along.first, across.first, s, t);
+    const hidden = linearReference(x, first, { rows: 3, inputs: 8, outputs: 12 }, { gelu: true });
+    return dot(linearReference(hidden, operands.second.data, { rows: 3, inputs: 12, outputs: 8 }), seed);
+  };
+  const h = 2 ** -10; // differences of float64 lose 20 of 53 bits, and bend by h² of the fourth derivative
+  const expected = (loss(h, h) - loss(h, -h) - loss(-h, h) + loss(-h, -h)) / (4 * h * h);
+  expect(Math.abs(found - expected)).toBeLessThan(1e-4 * Math.max(1, Math.abs(expected)));
+});
+
 it("runs the backward pass of a two-layer perceptron in four dispatches", () => {
   const operands = mlpOperands({ rows: 40, width: 24, hidden: 48 });
   const step = recordProgram(device, (program) => {
@@ -225,7 +263,7 @@ it("keeps the gradient of the hidden layer intact when it is asked for beside th
   expect(maxError(dHidden, expected)).toBeLessThan(4 * 7 * roundOff);
 });
 
-it("keeps no pre-activation in an inference program", () => {
+it("keeps no slope of GELU in an inference program", () => {
   const weight = device.tensor(valuesOf("normal", 2, 48 * 48), [48, 48]);
   const bytes = [true, false].map((inference) => {
     const step = recordProgram(
