@@ -86,8 +86,10 @@ export {
   type Outputs,
   type Readback,
   RecordedProgram,
+  type RecordingOptions,
   recordProgram,
 } from "./run/recorded_program.ts";
 export { trialAllocation } from "./run/trial_allocation.ts";
+export { Workspace } from "./run/workspace.ts";
 export { type AdapterPeaks, measurePeaks } from "./tune/adapter_probes.ts";
 export { loadTuning, type TunedChoice, type TuneOptions, tuneProgram } from "./tune/tune_program.ts";

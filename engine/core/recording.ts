@@ -125,6 +125,8 @@ export interface FlagSet {
 export interface Runner {
   /** Storages whose memory another tensor takes after their last use. */
   readonly reused: ReadonlySet<VirtualStorage>;
+  /** False once another program used the memory that both share. */
+  readonly holdsValues: boolean;
   /** The buffer range of a tensor. */
   locate(x: Tensor): BufferRange;
 }

@@ -2,7 +2,7 @@ import { writtenBy } from "../core/command.ts";
 import type { BufferRange, Guard, Pipeline } from "../core/device_parts.ts";
 import { hostArray } from "../core/dtype.ts";
 import { OptionError, ReusedTensorError, ShapeError } from "../core/errors.ts";
-import type { Command, Program, Runner, VirtualStorage } from "../core/recording.ts";
+import type { Command, Device, Program, Runner, VirtualStorage } from "../core/recording.ts";
 import { showShape } from "../core/shape.ts";
 import {
   alignUp,
@@ -21,6 +21,7 @@ import { checkFinite, writeBuffer } from "./host_transfer.ts";
 import { type DispatchTime, timeSteps } from "./kernel_times.ts";
 import type { Step } from "./step.ts";
 import { uniformBytes } from "./uniform_bytes.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** Host values for the inputs of a program, by name. */
 export type Inputs = Readonly<Record<string, ArrayLike<number>>>;
@@ -34,6 +35,7 @@ export class Executable implements Runner {
   readonly #steps: Step[];
   readonly #guards: readonly Guard[];
   readonly #updated: ReadonlySet<StateStorage>;
+  readonly #workspace: Workspace | undefined;
 
   private constructor(
     readonly program: Program,
@@ -41,10 +43,14 @@ export class Executable implements Runner {
     readonly pipelines: readonly (Pipeline | undefined)[],
     /** First commands of each submit; one entry unless the program is long. */
     readonly cuts: readonly number[],
+    workspace: Workspace | undefined,
   ) {
     const { device } = program;
     const usage = GPUBufferUsageFlags.STORAGE | GPUBufferUsageFlags.COPY_SRC | GPUBufferUsageFlags.COPY_DST;
-    this.#arenas = plan.arenaBytes.map((bytes, i) => device.createBuffer(`${program.name} arena ${i}`, bytes, usage));
+    this.#workspace = workspace;
+    this.#arenas =
+      workspace?.take(plan) ??
+      plan.arenaBytes.map((bytes, i) => device.createBuffer(`${program.name} arena ${i}`, bytes, usage));
     if (program.inputs.size > 0) {
       const bytes = [...program.inputs.values()].reduce(
         (sum, x) => sum + alignUp(x.storage.sizeBytes, bindingAlignment),
@@ -72,11 +78,17 @@ export class Executable implements Runner {
     this.#guards = device.canaries ? setGuards(device.canaries, this, this.#arenas) : [];
   }
 
-  /** Plans, allocates and compiles. @throws OutOfMemoryError, ValidationError, OverLimitError */
+  /**
+   * Plans, allocates and compiles.
+   *
+   * @param workspace - memory that is shared with other programs
+   * @throws OutOfMemoryError, ValidationError, OverLimitError
+   */
   static async create(
     program: Program,
     outputs: readonly Tensor[],
     plan = planFor(program, outputs),
+    workspace?: Workspace,
   ): Promise<Executable> {
     const { device } = program;
     device.throwIfLost();
@@ -87,10 +99,10 @@ export class Executable implements Runner {
         return device.pipelines.get(kernel, command.options.constants, command.options.declarations);
       }),
     );
-    return device.guarded(
-      `program ${program.name}`,
-      () => new Executable(program, plan, pipelines, submitCuts(plan.commands, device.isSoftware)),
-    );
+    return device.guarded(`program ${program.name}`, () => {
+      const cuts = submitCuts(plan.commands, device.isSoftware);
+      return new Executable(program, plan, pipelines, cuts, workspaceOn(device, workspace));
+    });
   }
 
   #prepare(
@@ -126,6 +138,10 @@ export class Executable implements Runner {
 
   get reused(): ReadonlySet<VirtualStorage> {
     return this.plan.reused;
+  }
+
+  get holdsValues(): boolean {
+    return this.#workspace?.holdsValuesOf(this) ?? true;
   }
 
   locate(x: Tensor): BufferRange {
@@ -178,6 +194,7 @@ export class Executable implements Runner {
   submit(readBack: readonly Tensor[] = [], staging?: GPUBuffer): void {
     const { device } = this.program;
     device.throwIfLost();
+    this.#workspace?.enter(this);
     this.cuts.forEach((from, i) => {
       const to = this.cuts[i + 1] ?? this.#steps.length;
       const encoder = device.gpu.createCommandEncoder({ label: this.program.name });
@@ -228,9 +245,18 @@ export class Executable implements Runner {
 
   /** Frees arenas, inputs and uniforms; state stays. */
   destroy(): void {
-    for (const buffer of [...this.#arenas.splice(0), this.#inputBuffer, this.#uniforms])
-      if (buffer) this.program.device.destroyBuffer(buffer);
+    const { device } = this.program;
+    const isFirst = this.#arenas.length > 0;
+    const arenas = this.#arenas.splice(0);
+    if (isFirst) this.#workspace?.release();
+    for (const buffer of [...(this.#workspace ? [] : arenas), this.#inputBuffer, this.#uniforms])
+      if (buffer) device.destroyBuffer(buffer);
   }
+}
+
+/** Words behind every tensor that say whether it was overrun must stay as they are, so that memory is not shared then. */
+function workspaceOn({ canaries }: Device, workspace: Workspace | undefined): Workspace | undefined {
+  return canaries ? undefined : workspace;
 }
 
 /** State that commands write, but for the flags of bad indices. */

@@ -40,6 +40,11 @@ async function readOutput(program: Program, x: Tensor): Promise<HostArray> {
       `read: the memory of this ${showShape(x.shape)} tensor of "${program.name}" was given to another one; return it from the recording function to declare it an output`,
     );
   }
+  if (!stateOf(x) && !runner.holdsValues) {
+    throw new ReusedTensorError(
+      `read: another program of the workspace of "${program.name}" ran since; read outputs with run, or assign them to state`,
+    );
+  }
   return copyOut(x, program, (tensor) => runner.locate(tensor));
 }
 

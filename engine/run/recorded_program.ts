@@ -6,6 +6,7 @@ import type { Plan } from "../plan/planner.ts";
 import { type ProgramStats, printPlan, statsOf, trafficOf } from "../plan/program_stats.ts";
 import { Executable, type Inputs, planFor } from "./executable.ts";
 import { readBackBytes, splitReadBack } from "./host_transfer.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** Tensors that a recording function returns, by name. */
 export type Outputs = Readonly<Record<string, Tensor>>;
@@ -31,6 +32,11 @@ export interface KernelTime {
   readonly gigabytesPerSecond: number;
 }
 
+export interface RecordingOptions extends ProgramOptions {
+  /** Memory that programs share which never run at once. Default: memory of its own. */
+  readonly workspace?: Workspace;
+}
+
 /**
  * Runs `build` once to record a program. Nothing is allocated or compiled until the first run.
  *
@@ -40,12 +46,12 @@ export interface KernelTime {
 export function recordProgram<T extends Outputs>(
   device: Device,
   build: (program: Program) => T,
-  options: ProgramOptions = {},
+  options: RecordingOptions = {},
 ): RecordedProgram<T> {
   const program = device.program(options);
   const outputs = build(program);
   program.adopt("recordProgram", Object.values(outputs));
-  return new RecordedProgram(program, outputs);
+  return new RecordedProgram(program, outputs, options.workspace);
 }
 
 /** A recorded program: statistics before it runs, then replays without creating anything. */
@@ -58,7 +64,10 @@ export class RecordedProgram<T extends Outputs> {
   constructor(
     readonly program: Program,
     readonly outputs: T,
-  ) {}
+    readonly workspace?: Workspace,
+  ) {
+    workspace?.join(this);
+  }
 
   /** The memory plan; made on first use, without touching the device. */
   get plan(): Plan {
@@ -84,7 +93,7 @@ export class RecordedProgram<T extends Outputs> {
     if (this.#isDestroyed)
       throw new ReusedTensorError(`${this.program.name}: the program was destroyed; record it again`);
     if (!this.#executable) {
-      this.#executable = await Executable.create(this.program, Object.values(this.outputs), this.plan);
+      this.#executable = await Executable.create(this.program, Object.values(this.outputs), this.plan, this.workspace);
       this.program.runner = this.#executable;
     }
     return this.#executable;

@@ -1,4 +1,4 @@
-import type { Readback, RecordedProgram, Tensor } from "../../../engine/index.ts";
+import { type Readback, type RecordedProgram, type Tensor, Workspace } from "../../../engine/index.ts";
 import { FeatureState, type PartPrograms, recordHeads, recordPart, recordUpdate } from "./micro_batch_programs.ts";
 import type { StepSetup } from "./step.ts";
 
@@ -21,7 +21,9 @@ export interface MicroBatchMemory {
   readonly programs: readonly { readonly name: string; readonly arenaBytes: number; readonly inputBytes: number }[];
   /** Arenas of the largest encoder program: what the size of the micro-batch decides. */
   readonly partBytes: number;
-  /** All arenas and inputs together, which exist at once. */
+  /** The arenas that all programs share. */
+  readonly arenaBytes: number;
+  /** Arenas and inputs of all programs together, which exist at once. */
   readonly totalBytes: number;
   /** Pooled features of the whole batch and their gradients. */
   readonly featureBytes: number;
@@ -35,6 +37,7 @@ type AnyProgram = RecordedProgram<Record<string, Tensor>>;
  */
 export class MicroBatchStep {
   readonly #state: FeatureState;
+  readonly #workspace: Workspace;
   /** By part size: the full one, and that of a smaller last part. */
   readonly #parts = new Map<number, PartPrograms>();
   readonly #heads: AnyProgram;
@@ -49,10 +52,12 @@ export class MicroBatchStep {
     readonly part: number,
   ) {
     this.#state = new FeatureState(setup);
+    this.#workspace = new Workspace(setup.model.device);
+    const shared = { features: this.#state, workspace: this.#workspace };
     const { batch } = setup.loss.layout;
-    for (const size of [part, batch % part]) if (size > 0) this.#parts.set(size, recordPart(setup, this.#state, size));
-    this.#heads = recordHeads(setup, this.#state);
-    this.#update = setup.encoder && recordUpdate(setup, setup.encoder, this.#heads.outputs);
+    for (const size of [part, batch % part]) if (size > 0) this.#parts.set(size, recordPart(setup, shared, size));
+    this.#heads = recordHeads(setup, shared);
+    this.#update = setup.encoder && recordUpdate(setup, setup.encoder, this.#heads.outputs, this.#workspace);
   }
 
   get #programs(): AnyProgram[] {
@@ -79,7 +84,8 @@ export class MicroBatchStep {
     return {
       programs,
       partBytes: Math.max(...encoders.map(({ stats }) => stats.plannedPeakBytes)),
-      totalBytes: programs.reduce((sum, { arenaBytes, inputBytes }) => sum + arenaBytes + inputBytes, 0),
+      arenaBytes: this.#workspace.sizeBytes,
+      totalBytes: programs.reduce((sum, { inputBytes }) => sum + inputBytes, this.#workspace.sizeBytes),
       featureBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     };
   }

@@ -1,4 +1,11 @@
-import { OptionError, type Program, type RecordedProgram, recordProgram, type Tensor } from "../../../engine/index.ts";
+import {
+  OptionError,
+  type Program,
+  type RecordedProgram,
+  recordProgram,
+  type Tensor,
+  type Workspace,
+} from "../../../engine/index.ts";
 import { type BatchPart, readBatchRows, writeBatchRows } from "./batch_rows.ts";
 import {
   type BatchFeatures,
@@ -10,6 +17,13 @@ import {
   type TrainedEncoder,
   updateEncoder,
 } from "./step.ts";
+
+/** What the programs of an update have in common. */
+export interface SharedState {
+  readonly features: FeatureState;
+  /** They run one after the other, in the same memory. */
+  readonly workspace: Workspace;
+}
 
 /** Pooled features of the whole batch and the (scaled) gradients with respect to them: all that passes between the programs. */
 export class FeatureState implements BatchFeatures {
@@ -48,7 +62,8 @@ export interface PartPrograms {
  * @param part - images per micro-batch
  * @throws OptionError if the part is larger than the batch
  */
-export function recordPart(setup: StepSetup, state: FeatureState, part: number): PartPrograms {
+export function recordPart(setup: StepSetup, shared: SharedState, part: number): PartPrograms {
+  const { features: state, workspace } = shared;
   const { model, loss, encoder } = setup;
   const { batch, globalViews, localViews } = loss.layout;
   if (!Number.isInteger(part) || part < 1 || part > batch)
@@ -62,7 +77,7 @@ export function recordPart(setup: StepSetup, state: FeatureState, part: number):
       if (taught && state.taught) writeAll(program, taught, state.taught, { views: globalViews, batch, part, first });
       return {};
     },
-    { name: `encode ${part}`, inference: true },
+    { name: `encode ${part}`, inference: true, workspace },
   );
   if (!encoder) return { encode };
   const backward = recordProgram<Record<string, Tensor>>(
@@ -80,7 +95,7 @@ export function recordPart(setup: StepSetup, state: FeatureState, part: number):
       optimizer.accumulate(program, program.pullBack(seeds, targets));
       return {};
     },
-    { name: `backward ${part}` },
+    { name: `backward ${part}`, workspace },
   );
   return { encode, backward };
 }
@@ -95,9 +110,10 @@ function writeAll(program: Program, from: readonly Tensor[], to: readonly Tensor
 /**
  * Records the heads on the whole batch. Clears the encoder's gradients for the parts that follow.
  *
- * @returns outputs that stay valid until the next update
+ * @returns outputs that stay valid until the next update; in this program's read-back only where the encoder is frozen
  */
-export function recordHeads(setup: StepSetup, state: FeatureState): RecordedProgram<Record<string, Tensor>> {
+export function recordHeads(setup: StepSetup, shared: SharedState): RecordedProgram<Record<string, Tensor>> {
+  const { features: state, workspace } = shared;
   const { model, encoder } = setup;
   return recordProgram(
     model.device,
@@ -111,7 +127,7 @@ export function recordHeads(setup: StepSetup, state: FeatureState): RecordedProg
       encoder.optimizer.clear(program);
       return keep(program, outputs);
     },
-    { name: "heads" },
+    { name: "heads", workspace },
   );
 }
 
@@ -120,9 +136,11 @@ export function recordUpdate(
   setup: StepSetup,
   encoder: TrainedEncoder,
   heads: Record<string, Tensor>,
+  workspace: Workspace,
 ): RecordedProgram<Record<string, Tensor>> {
   return recordProgram(setup.model.device, (program) => ({ ...heads, ...updateEncoder(program, setup, encoder) }), {
     name: "update",
+    workspace,
   });
 }
 

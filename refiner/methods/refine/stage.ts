@@ -153,15 +153,9 @@ export class Stage {
   } {
     const step = this.#step;
     if (step instanceof MicroBatchStep) {
-      const { programs, featureBytes } = step.memory;
-      const sum = (of: (program: (typeof programs)[number]) => number): number =>
-        programs.reduce((total, program) => total + of(program), 0);
-      return {
-        arenaBytes: sum((program) => program.arenaBytes),
-        inputBytes: sum((program) => program.inputBytes),
-        featureBytes,
-        flops: step.flops,
-      };
+      const { programs, arenaBytes, featureBytes } = step.memory;
+      const inputBytes = programs.reduce((sum, program) => sum + program.inputBytes, 0);
+      return { arenaBytes, inputBytes, featureBytes, flops: step.flops };
     }
     const { plannedPeakBytes, inputBytes, flops } = step.stats;
     return { arenaBytes: plannedPeakBytes, inputBytes, featureBytes: 0, flops };
