@@ -56,8 +56,8 @@ export const rooms = [
   },
   {
     room: "engine/tune",
-    holds: "measured choice of variants",
-    imports: ["shaders", "engine/core", "engine/platform", "engine/run"],
+    holds: "measured choice of variants, and the choices for known adapters",
+    imports: ["shaders", "engine/core", "engine/ops", "engine/platform", "engine/run"],
   },
   { room: "engine/self_check", holds: "what doctor computes", imports: ["engine/core", "engine/ops", "engine/run"] },
   { room: "engine/testing", holds: "mimrefine/testing", imports: ["engine/core", "engine/run"] },

@@ -3,10 +3,11 @@ import type { TuningChoices, TuningRequest } from "./recording.ts";
 /** Which variant each operation takes for each class of shapes. */
 export class TuningTable implements TuningChoices {
   readonly #choices = new Map<string, string>();
+  readonly #shipped = new Map<string, string>();
   readonly #forced = new Map<string, string>();
   readonly requests = new Map<string, TuningRequest>();
 
-  /** The forced, then the measured variant, else the first candidate; empty if nothing runs. */
+  /** The forced, then the measured, then the shipped variant, else the first candidate; empty if nothing runs. */
   choose(request: TuningRequest): string {
     const { operation, shapeClass, candidates, others } = request;
     const key = tuningKey(operation, shapeClass);
@@ -15,8 +16,19 @@ export class TuningTable implements TuningChoices {
     const forced = this.#forced.get(operation);
     if (runs(forced)) return forced;
     this.requests.set(key, request);
+    const shipped = this.#shipped.get(key);
+    // Kept like a measured one: a run that goes on with another version of the package shall compute the same bytes.
+    if (!this.#choices.has(key) && runs(shipped)) this.#choices.set(key, shipped);
     const known = this.#choices.get(key);
     return runs(known) ? known : (candidates[0] ?? others[0] ?? "");
+  }
+
+  ship(entries: Iterable<readonly [string, string]>): void {
+    for (const [key, choice] of entries) this.#shipped.set(key, choice);
+  }
+
+  ships(key: string): boolean {
+    return this.#shipped.has(key) && this.#shipped.get(key) === this.#choices.get(key);
   }
 
   has(key: string): boolean {
@@ -38,7 +50,7 @@ export class TuningTable implements TuningChoices {
     return this.#forced.get(operation);
   }
 
-  /** The measured choices, sorted by key. */
+  /** The choices that were measured or taken from those shipped, sorted by key. */
   entries(): [string, string][] {
     return [...this.#choices].sort(([a], [b]) => (a < b ? -1 : 1));
   }

@@ -48,9 +48,10 @@ const chooseAttention = defineVariants<AttentionProblem, AttentionVariant>({
   // Measured on lavapipe with test/bench/attention: subgroups are faster than registers, and both far faster than workgroup
   // memory, whose loads and barriers a CPU pays for; on GPUs workgroup memory has the best reuse per load.
   order: (device) => (device.isSoftware ? ["subgroup", "register", "shared"] : ["shared", "register"]),
-  shapeClass: ({ shape: { rows, heads, headDim, segments }, trains }) => {
+  shapeClass: ({ shape: { rows, heads, headDim, segments }, trains, dtype }) => {
     const tokens = Math.max(...segments.map((segment) => segment.tokens));
-    return `${trains ? "training" : "forward"} ${headDim}d ${bucket(tokens)} tokens ${bucket(rows * heads)} rows`;
+    const sizes = `${headDim}d ${bucket(tokens)} tokens ${bucket(rows * heads)} rows`;
+    return `${trains ? "training" : "forward"} ${sizes}${dtype === "f32" ? "" : ` ${dtype}`}`;
   },
   example: (program, variant, { shape, trains, qkv: lengths, dtype }) => {
     const qkv = program.input("qkv", lengths, dtype);

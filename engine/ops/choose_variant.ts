@@ -27,6 +27,14 @@ export interface VariantChoice<Problem, V extends Variant<Problem>> {
   example(program: Program, variant: V, problem: Problem): readonly Tensor[];
 }
 
+/** Names of all variants by operation; filled while the modules of the operations load. */
+const declared = new Map<string, readonly string[]>();
+
+/** All variants of an operation, whether they run here or not; none for an operation without variants. */
+export function variantNames(operation: string): readonly string[] {
+  return declared.get(operation) ?? [];
+}
+
 /**
  * Declares the variants of an operation.
  *
@@ -37,6 +45,10 @@ export function defineVariants<Problem, V extends Variant<Problem>>(
   choice: VariantChoice<Problem, V>,
 ): (device: Device, problem: Problem) => V {
   const { operation, variants } = choice;
+  declared.set(
+    operation,
+    variants.map(({ name }) => name),
+  );
   return (device, problem) => {
     const forced = device.tuning.forced(operation);
     if (forced !== undefined && !variants.some(({ name }) => name === forced)) {

@@ -1,10 +1,10 @@
 import { platform } from "#platform";
 import packageJson from "../../package.json" with { type: "json" };
-import type { DType } from "../core/dtype.ts";
 import { OptionError } from "../core/errors.ts";
-import type { Device, Program, TuningRequest } from "../core/recording.ts";
+import type { Device, TuningRequest } from "../core/recording.ts";
 import { tuningKey } from "../core/tuning_table.ts";
-import { Executable, type Inputs } from "../run/executable.ts";
+import { shippedChoices } from "./known_adapters.ts";
+import { prepareTrial, recordExample, submitsTogether, type Trial } from "./trial.ts";
 
 export interface TuneOptions {
   /** Time to spend on measurements. What is left then keeps its built-in choice. Default 20 s on software adapters, 3 s on others. */
@@ -20,8 +20,11 @@ export interface TunedChoice {
   /** Operation and class of shapes. */
   readonly key: string;
   readonly choice: string;
-  /** `default`: the built-in first candidate, since the budget was spent. */
-  readonly source: "measured" | "remembered" | "default";
+  /**
+   * `remembered`: from the user's cache folder; `shipped`: from the package's table of known adapters; `default`: the built-in first
+   * candidate, since it is the only one, the work is tiny or the budget was spent.
+   */
+  readonly source: "measured" | "remembered" | "shipped" | "default";
   /** Median milliseconds by candidate; Infinity for one that does not run here. Empty unless measured. */
   readonly timesMs: Readonly<Record<string, number>>;
 }
@@ -32,8 +35,8 @@ const hopeless = 2;
 /**
  * Chooses the variants that a program takes, by measurement on the device: records it once to learn what it asks for, times the
  * candidates of every operation and class of shapes that is not known yet, and keeps the choices in `device.tuning` and in the
- * user's cache folder, by adapter, driver and package version. Record the program again to use them. With a filled cache
- * nothing is measured, and the choices are the same every time.
+ * user's cache folder, by adapter, driver and package version. Record the program again to use them. With a filled cache, or on
+ * an adapter whose choices the package brings, nothing is measured, and the choices are the same every time.
  *
  * @param build - records the program, without running it
  * @throws OptionError for a budget or a number of repetitions that is not positive
@@ -53,10 +56,12 @@ export async function tuneProgram(
   const end = performance.now() + budgetMs;
   const report: TunedChoice[] = [];
   const requests = [...device.tuning.requests].sort(([a], [b]) => (a < b ? -1 : 1));
-  let left = requests.filter(([key]) => !remembered.has(key)).length;
+  const isShipped = (key: string): boolean => !remembered.has(key) && device.tuning.ships(key);
+  let left = requests.filter(([key]) => !remembered.has(key) && !isShipped(key)).length;
   for (const [key, request] of requests) {
-    if (remembered.has(key)) {
-      report.push({ key, choice: device.tuning.choose(request), source: "remembered", timesMs: {} });
+    if (remembered.has(key) || isShipped(key)) {
+      const source = isShipped(key) ? "shipped" : "remembered";
+      report.push({ key, choice: device.tuning.choose(request), source, timesMs: {} });
       continue;
     }
     // What is left in equal shares, so that one slow operation cannot use up the time of all behind it.
@@ -67,14 +72,18 @@ export async function tuneProgram(
     device.tuning.set(key, tuned.choice);
     report.push(tuned);
   }
-  if (remembers && report.some(({ source }) => source !== "remembered")) await saveTuning(device);
+  if (remembers && report.some(({ source }) => source === "measured" || source === "default")) await saveTuning(device);
   return report;
 }
 
-/** Takes over the choices that the user's cache folder holds for this adapter, driver and package version. */
+/**
+ * Takes over the choices that the user's cache folder holds for this adapter, driver and package version; for what it does not
+ * hold, those that the package brings for adapters of this family.
+ */
 export async function loadTuning(device: Device): Promise<void> {
   const text = await platform.readCache(cacheName(device));
   if (text !== undefined) device.tuning.load(parseChoices(text).filter(([key]) => !device.tuning.has(key)));
+  device.tuning.ship(shippedChoices(device));
 }
 
 /** Reasons that were told already: a process tunes many programs. */
@@ -90,9 +99,10 @@ async function saveTuning(device: Device): Promise<void> {
   device.notice(`mimrefine: the measured choices of kernels cannot be kept for later runs (${reason})`);
 }
 
+/** The driver's text ends with its version (such as `NVIDIA: 550.90.07`), so that part is not cut as the others are. */
 function cacheName({ info }: Device): string {
-  const parts = [info.name, info.backend, info.driver, packageJson.version];
-  return `tuning-${parts.map((part) => part.replace(/[^A-Za-z0-9.]+/g, "-").slice(0, 60)).join("_")}.json`;
+  const part = (text: string, longest: number): string => text.replace(/[^A-Za-z0-9.]+/g, "-").slice(-longest);
+  return `tuning-${part(info.name, 60)}_${part(info.backend, 20)}_${part(info.driver, 120)}_${packageJson.version}.json`;
 }
 
 /** Choices of a cache file; none if it is damaged, for it can be measured again. */
@@ -113,23 +123,35 @@ function builtIn({ operation, shapeClass, candidates }: TuningRequest): TunedCho
   return { key: tuningKey(operation, shapeClass), choice: candidates[0] ?? "", source: "default", timesMs: {} };
 }
 
+/** Work that takes less than its launch on any adapter: 2¹⁵ operations on 128 KiB are a microsecond of a small GPU. */
+const tiny = { flops: 2 ** 15, bytes: 2 ** 17 };
+
+function isTiny(device: Device, { example, candidates: [first = ""] }: TuningRequest): boolean {
+  const recorded = recordExample(device, example, first);
+  const { flops, bytesRead, bytesWritten } = recorded.stats;
+  recorded.destroy();
+  return flops <= tiny.flops && bytesRead + bytesWritten <= tiny.bytes;
+}
+
 async function measure(device: Device, request: TuningRequest, repeats: number, end: number): Promise<TunedChoice> {
   const { operation, shapeClass, candidates } = request;
-  if (candidates.length < 2) return builtIn(request);
+  if (candidates.length < 2 || isTiny(device, request)) return builtIn(request);
   const key = tuningKey(operation, shapeClass);
-  const trials = await Promise.all(candidates.map((candidate) => prepare(device, request, candidate)));
+  const trials = await Promise.all(candidates.map((candidate) => tryPreparing(device, request, candidate)));
   const times = new Map(candidates.map((candidate) => [candidate, [Number.POSITIVE_INFINITY]]));
   try {
     const running = trials.filter((trial) => trial !== undefined);
-    for (const { candidate, run } of running) {
+    for (const [i, { candidate, run }] of running.entries()) {
+      if (i > 1 && performance.now() >= end) break; // best guesses come first; what is left counts as slower
       await run(); // the first run also pays for pages and caches
       times.set(candidate, [await run()]);
     }
     const fastest = Math.min(...[...times.values()].flat());
     const hopeful = running.filter(({ candidate }) => median(times.get(candidate)) <= hopeless * fastest);
+    const together = submitsTogether(fastest);
     // Interleaved, so that a busy moment of the machine meets all candidates.
     for (let i = 1; i < repeats && hopeful.length > 1 && performance.now() < end; i++) {
-      for (const { candidate, run } of hopeful) times.get(candidate)?.push(await run());
+      for (const { candidate, run } of hopeful) times.get(candidate)?.push(await run(together));
     }
   } finally {
     for (const trial of trials) trial?.destroy();
@@ -139,48 +161,14 @@ async function measure(device: Device, request: TuningRequest, repeats: number, 
   return { key, choice, source: "measured", timesMs };
 }
 
-interface Trial {
-  readonly candidate: string;
-  /** @returns milliseconds from submit to completion */
-  readonly run: () => Promise<number>;
-  readonly destroy: () => void;
-}
-
-/** Compiles one candidate; undefined if it cannot run here. */
-async function prepare(device: Device, request: TuningRequest, candidate: string): Promise<Trial | undefined> {
-  const program = device.program({ name: `tune ${request.operation} ${candidate}` });
-  let executable: Executable;
+/** Undefined if the candidate cannot run here. @throws DeviceLostError */
+async function tryPreparing(device: Device, request: TuningRequest, candidate: string): Promise<Trial | undefined> {
   try {
-    executable = await Executable.create(program, request.example(program, candidate));
-    executable.upload(sampleInputs(program));
+    return await prepareTrial(device, request, candidate);
   } catch {
     device.throwIfLost();
     return undefined;
   }
-  const run = async (): Promise<number> => {
-    const start = performance.now();
-    executable.submit();
-    await device.idle();
-    return performance.now() - start;
-  };
-  const destroy = (): void => {
-    executable.destroy();
-    program.destroyOwned();
-  };
-  return { candidate, run, destroy };
-}
-
-/** Values of ordinary size: times on CPUs suffer from denormal numbers, and a search from equal ones. */
-function sampleInputs(program: Program): Inputs {
-  return Object.fromEntries([...program.inputs].map(([name, x]) => [name, sampleValues(x.dtype, x.size)]));
-}
-
-function sampleValues(dtype: DType, count: number): ArrayLike<number> {
-  if (dtype === "u32") return new Uint32Array(count);
-  if (dtype === "i32") return new Int32Array(count);
-  if (dtype === "u8") return new Uint8Array(count);
-  const golden = 0.618034; // its multiples fill the unit interval evenly and never repeat
-  return Float32Array.from({ length: count }, (_, i) => 2 * ((i * golden) % 1) - 1);
 }
 
 function median(values: readonly number[] = []): number {

@@ -2,8 +2,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Device, matmul, openDevice, recordProgram } from "../../../engine/index.ts";
+import { type Device, matmul, openDevice, Program, recordProgram } from "../../../engine/index.ts";
 import { loadTuning, tuneProgram } from "../../../engine/tune/tune_program.ts";
+import { recordings } from "../ops/variant_recordings.ts";
 
 /** Devices are opened per test: a tuning table belongs to one. */
 let device: Device;
@@ -84,5 +85,28 @@ describe("the tuner", () => {
 
   it("refuses a budget of nothing", timeLimit, async () => {
     await expect(tuneProgram(device, record(device), { budgetMs: 0 })).rejects.toThrow(/budgetMs 0/);
+  });
+
+  it("does not measure what is shipped for the adapter", timeLimit, async () => {
+    record(device)();
+    const [[key = "", request] = []] = device.tuning.requests;
+    const last = request?.candidates.at(-1) ?? "";
+    device.tuning.ship([[key, last]]);
+    const [choice] = await tuneProgram(device, record(device));
+    expect(choice).toEqual({ key, choice: last, source: "shipped", timesMs: {} });
+    expect(await tuningFiles()).toEqual([]);
+  });
+
+  it("does not measure what takes no time with any variant", timeLimit, async () => {
+    const small = () => recordProgram(device, (p) => ({ y: matmul(p.input("a", [8, 16]), p.input("b", [16, 8])) }));
+    const [choice] = await tuneProgram(device, small, { remembers: false });
+    expect(choice).toMatchObject({ source: "default", timesMs: {} });
+    expect(device.tuning.has(choice?.key ?? "")).toBe(true);
+  });
+
+  it.each(Object.keys(recordings))("reaches %s", timeLimit, async (operation) => {
+    const build = (): unknown => recordings[operation]?.(new Program(device));
+    const choices = await tuneProgram(device, build, { remembers: false, budgetMs: 1e-9 });
+    expect(choices.filter(({ key }) => key.startsWith(`${operation} `))).not.toEqual([]);
   });
 });
