@@ -1,4 +1,4 @@
-// y = gelu?(LN(x) Wᵀ + bias): layer norm and linear layer in one pass over x, for software adapters; tiles as in matmul_subgroup.
+// y = gelu?(LN(x) Wᵀ + bias): layer norm and linear layer in one pass over x, for software adapters; tiles as in matmul_subgroup, of 32 rows.
 // With c an estimate of the mean of a row, n = x - c, and 1/s = sqrt(var + epsilon):
 //   LN(x) Wᵀ = s (Σ n γ w - mean(n) Σ γ w) + Σ β w,   var = mean(n²) - mean(n)²,
 // so that the statistics are sums like the product itself. c keeps the differences small: it is the median of three elements,
@@ -20,7 +20,7 @@ struct Params { rows: u32, columns: u32, depth: u32, statisticsStride: u32, epsi
 @group(0) @binding(8) var<storage, read_write> statistics: array<f32>; // [2, statisticsStride]: mean, s
 
 alias Element = vec4f; // of the functions that other kernels carry with the same text
-const tileRows = 16u;
+const tileRows = 32u; // of which a lane loads four, so that a load of the weights serves many rows
 
 @compute @workgroup_size(lanes)
 fn norm_linear(
@@ -32,68 +32,89 @@ fn norm_linear(
   if (group.z > 0u) { return; }
   let firstRow = group.y * tileRows;
   // Lanes outside of the matrix repeat its last row or columns, so that every load is in bounds.
-  let rows = min(vec2u(firstRow + lane % 8u) + vec2u(0u, 8u), vec2u(params.rows - 1u));
+  let rows = min(vec4u(firstRow + lane % 8u) + vec4u(0u, 8u, 16u, 24u), vec4u(params.rows - 1u));
   let wanted = group.x * lanes + lane;
   let column = min(wanted, params.columns - 1u);
   let depth = params.depth;
   let atX = rows * depth;
   let atWeight = 4u * column * depth;
-  let centre = vec2f(
-    median(x[atX.x].x, x[atX.x + depth / 2u].y, x[atX.x + depth - 1u].w),
-    median(x[atX.y].x, x[atX.y + depth / 2u].y, x[atX.y + depth - 1u].w),
-  );
+  let centre = vec4f(middle_of(atX.x), middle_of(atX.y), middle_of(atX.z), middle_of(atX.w));
   var sums: array<vec4f, tileRows>;
-  var rowSums = vec2f();
-  var squares = vec2f();
+  var rowSums = vec4f();
+  var squares = vec4f();
   var scaled = vec4f(); // Σ γ w
-  var shifted = vec4f(); // Σ β w
+  var shifted = vec4f(); // Σ β w + bias
+  if (hasBias) { shifted = bias[column]; }
   for (var k = 0u; k < depth; k++) {
     let at = atWeight + k;
     let right = transpose(mat4x4f(weight[at], weight[at + depth], weight[at + 2u * depth], weight[at + 3u * depth]));
     let gamma = scale[k];
-    let above = x[atX.x + k] - centre.x;
-    let below = x[atX.y + k] - centre.y; // eight rows below
-    rowSums += vec2f(dot(above, vec4f(1.0)), dot(below, vec4f(1.0)));
-    squares += vec2f(dot(above, above), dot(below, below));
+    let n = mat4x4f(x[atX.x + k] - centre.x, x[atX.y + k] - centre.y, x[atX.z + k] - centre.z, x[atX.w + k] - centre.w);
+    rowSums += vec4f(1.0) * n;
+    squares += vec4f(dot(n[0], n[0]), dot(n[1], n[1]), dot(n[2], n[2]), dot(n[3], n[3]));
     scaled = add_products(gamma, right, scaled);
     shifted = add_products(shift[k], right, shifted);
-    let upper = above * gamma;
-    let lower = below * gamma;
-    sums[0] = add_products(subgroupBroadcast(upper, 0u), right, sums[0]);
-    sums[1] = add_products(subgroupBroadcast(upper, 1u), right, sums[1]);
-    sums[2] = add_products(subgroupBroadcast(upper, 2u), right, sums[2]);
-    sums[3] = add_products(subgroupBroadcast(upper, 3u), right, sums[3]);
-    sums[4] = add_products(subgroupBroadcast(upper, 4u), right, sums[4]);
-    sums[5] = add_products(subgroupBroadcast(upper, 5u), right, sums[5]);
-    sums[6] = add_products(subgroupBroadcast(upper, 6u), right, sums[6]);
-    sums[7] = add_products(subgroupBroadcast(upper, 7u), right, sums[7]);
-    sums[8] = add_products(subgroupBroadcast(lower, 0u), right, sums[8]);
-    sums[9] = add_products(subgroupBroadcast(lower, 1u), right, sums[9]);
-    sums[10] = add_products(subgroupBroadcast(lower, 2u), right, sums[10]);
-    sums[11] = add_products(subgroupBroadcast(lower, 3u), right, sums[11]);
-    sums[12] = add_products(subgroupBroadcast(lower, 4u), right, sums[12]);
-    sums[13] = add_products(subgroupBroadcast(lower, 5u), right, sums[13]);
-    sums[14] = add_products(subgroupBroadcast(lower, 6u), right, sums[14]);
-    sums[15] = add_products(subgroupBroadcast(lower, 7u), right, sums[15]);
+    let first = n[0] * gamma;
+    let second = n[1] * gamma;
+    let third = n[2] * gamma;
+    let fourth = n[3] * gamma;
+    sums[0] = add_products(subgroupBroadcast(first, 0u), right, sums[0]);
+    sums[1] = add_products(subgroupBroadcast(first, 1u), right, sums[1]);
+    sums[2] = add_products(subgroupBroadcast(first, 2u), right, sums[2]);
+    sums[3] = add_products(subgroupBroadcast(first, 3u), right, sums[3]);
+    sums[4] = add_products(subgroupBroadcast(first, 4u), right, sums[4]);
+    sums[5] = add_products(subgroupBroadcast(first, 5u), right, sums[5]);
+    sums[6] = add_products(subgroupBroadcast(first, 6u), right, sums[6]);
+    sums[7] = add_products(subgroupBroadcast(first, 7u), right, sums[7]);
+    sums[8] = add_products(subgroupBroadcast(second, 0u), right, sums[8]);
+    sums[9] = add_products(subgroupBroadcast(second, 1u), right, sums[9]);
+    sums[10] = add_products(subgroupBroadcast(second, 2u), right, sums[10]);
+    sums[11] = add_products(subgroupBroadcast(second, 3u), right, sums[11]);
+    sums[12] = add_products(subgroupBroadcast(second, 4u), right, sums[12]);
+    sums[13] = add_products(subgroupBroadcast(second, 5u), right, sums[13]);
+    sums[14] = add_products(subgroupBroadcast(second, 6u), right, sums[14]);
+    sums[15] = add_products(subgroupBroadcast(second, 7u), right, sums[15]);
+    sums[16] = add_products(subgroupBroadcast(third, 0u), right, sums[16]);
+    sums[17] = add_products(subgroupBroadcast(third, 1u), right, sums[17]);
+    sums[18] = add_products(subgroupBroadcast(third, 2u), right, sums[18]);
+    sums[19] = add_products(subgroupBroadcast(third, 3u), right, sums[19]);
+    sums[20] = add_products(subgroupBroadcast(third, 4u), right, sums[20]);
+    sums[21] = add_products(subgroupBroadcast(third, 5u), right, sums[21]);
+    sums[22] = add_products(subgroupBroadcast(third, 6u), right, sums[22]);
+    sums[23] = add_products(subgroupBroadcast(third, 7u), right, sums[23]);
+    sums[24] = add_products(subgroupBroadcast(fourth, 0u), right, sums[24]);
+    sums[25] = add_products(subgroupBroadcast(fourth, 1u), right, sums[25]);
+    sums[26] = add_products(subgroupBroadcast(fourth, 2u), right, sums[26]);
+    sums[27] = add_products(subgroupBroadcast(fourth, 3u), right, sums[27]);
+    sums[28] = add_products(subgroupBroadcast(fourth, 4u), right, sums[28]);
+    sums[29] = add_products(subgroupBroadcast(fourth, 5u), right, sums[29]);
+    sums[30] = add_products(subgroupBroadcast(fourth, 6u), right, sums[30]);
+    sums[31] = add_products(subgroupBroadcast(fourth, 7u), right, sums[31]);
   }
   let width = 4.0 * f32(depth);
   let offset = rowSums / width;
-  let s = 1.0 / sqrt(max(squares / width - offset * offset, vec2f()) + params.epsilon);
+  let s = 1.0 / sqrt(max(squares / width - offset * offset, vec4f()) + params.epsilon);
   if (group.x == 0u && lane < 8u) {
     let mean = centre + offset;
-    if (firstRow + lane < params.rows) { statistics[rows.x] = mean.x; statistics[params.statisticsStride + rows.x] = s.x; }
-    if (firstRow + lane + 8u < params.rows) { statistics[rows.y] = mean.y; statistics[params.statisticsStride + rows.y] = s.y; }
+    for (var i = 0u; i < 4u; i++) {
+      if (firstRow + lane + 8u * i < params.rows) {
+        statistics[rows[i]] = mean[i];
+        statistics[params.statisticsStride + rows[i]] = s[i];
+      }
+    }
   }
-  // The rows leave one at a time while the others move up: one copy of the epilogue in the code instead of sixteen.
+  // The rows leave two at a time while the others move up: two copies of the epilogue in the code instead of 32.
   // Counted from firstRow, because lavapipe unrolls a loop of at most tileRows turns, which takes seconds to compile.
   let lastRow = min(firstRow + tileRows, params.rows);
-  for (var row = firstRow; row < lastRow; row++) {
+  for (var row = firstRow; row < lastRow; row += 2u) {
     let i = row - firstRow;
-    let rowOffset = subgroupShuffle(select(offset.x, offset.y, i >= 8u), i % 8u);
-    let rowScale = subgroupShuffle(select(s.x, s.y, i >= 8u), i % 8u);
-    let values = rowScale * (sums[0] - rowOffset * scaled) + shifted;
-    if (wanted < params.columns) { finish_product(values, row * params.columns + column, column); }
-    for (var r = 1u; r < tileRows; r++) { sums[r - 1u] = sums[r]; }
+    let rowOffset = offset[i / 8u]; // of the eight rows that the lanes hold
+    let rowScale = s[i / 8u];
+    for (var r = 0u; r < 2u; r++) {
+      let values = subgroupShuffle(rowScale, i % 8u + r) * (sums[r] - subgroupShuffle(rowOffset, i % 8u + r) * scaled) + shifted;
+      if (wanted < params.columns && row + r < lastRow) { finish_product(values, (row + r) * params.columns + column); }
+    }
+    for (var r = 2u; r < tileRows; r++) { sums[r - 2u] = sums[r]; }
   }
 }
 
@@ -101,13 +122,15 @@ fn add_products(left: vec4f, right: mat4x4f, sum: vec4f) -> vec4f {
   return fma(vec4f(left.w), right[3], fma(vec4f(left.z), right[2], fma(vec4f(left.y), right[1], fma(vec4f(left.x), right[0], sum))));
 }
 
-fn median(p: f32, q: f32, r: f32) -> f32 {
-  return max(min(p, q), min(max(p, q), r));
+// The median of three elements of the row that starts at `at`.
+fn middle_of(at: u32) -> f32 {
+  let p = x[at].x;
+  let q = x[at + params.depth / 2u].y;
+  return max(min(p, q), min(max(p, q), x[at + params.depth - 1u].w));
 }
 
-fn finish_product(sum: vec4f, at: u32, column: u32) {
+fn finish_product(sum: vec4f, at: u32) {
   var value = sum;
-  if (hasBias) { value += bias[column]; }
   if (keepSlope) { slope[at] = gelu_slope(value); }
   if (gelu) { value *= normal_cdf(value); }
   y[at] = value;
