@@ -135,6 +135,11 @@ export const rooms = [
     imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program", "cli/runs"],
   },
   {
+    room: "cli/gpu_report",
+    holds: "all measurements of an adapter in one file that can be sent",
+    imports: ["engine/*", "models/*", "refiner/*", "cli/output", "cli/program"],
+  },
+  {
     room: "cli/commands",
     holds: "one file per command",
     imports: ["engine/*", "models/*", "refiner/*", "cli/*"],

@@ -1,16 +1,19 @@
 import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
-import type { Device, KernelTime, RecordedProgram, Tensor } from "../../engine/index.ts";
+import type { Device } from "../../engine/index.ts";
 import { refuseSpecialFile, writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import { type AdapterPeaks, measurePeaks } from "../../engine/tune/adapter_probes.ts";
 import { type TunedChoice, tuneProgram } from "../../engine/tune/tune_program.ts";
 import type { Precision, VitPreset } from "../../models/index.ts";
 import { type BenchStep, benchSteps, recordBenchStep } from "../../refiner/methods/refine/benchmark_step.ts";
 import { rooflinePage } from "../../refiner/report/roofline_page.ts";
+import { sectionList, writeGpuReport } from "../gpu_report/gpu_report.ts";
+import { measureStep, type StepTimes } from "../gpu_report/measure_step.ts";
+import { type ReportSection, reportSections } from "../gpu_report/report_schema.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
-import { wholeNumber } from "../program/parsers.ts";
+import { positiveNumber, wholeNumber } from "../program/parsers.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
@@ -27,30 +30,20 @@ interface BenchOptions extends Omit<CommonOptions, "tune"> {
   readonly out?: string;
   readonly compare?: string;
   readonly report?: string;
+  readonly gpuReport?: string;
+  readonly budget: number;
+  readonly only: readonly ReportSection[];
   readonly force: boolean;
 }
 
 /** What a run of the command measured: its JSON. */
-interface BenchReport {
+interface BenchReport extends StepTimes {
   readonly adapter: { readonly name: string; readonly type: string; readonly backend: string; readonly driver: string };
   readonly model: string;
   readonly batch: number;
   readonly step: string;
   readonly precision: Precision;
   readonly peaks: AdapterPeaks;
-  /** Median milliseconds of a step, submit to completion, and of the part that JavaScript takes. */
-  readonly stepMs: number;
-  readonly scriptMs: number;
-  readonly gflops: number;
-  readonly dispatches: number;
-  readonly bytesMoved: number;
-  readonly minimumBytes: number;
-  readonly plannedBytes: number;
-  readonly lowerBoundBytes: number;
-  /** Bytes of all buffers that exist on the device. */
-  readonly actualBytes: number;
-  /** Medians per kernel; empty without timestamps. */
-  readonly kernels: readonly KernelTime[];
 }
 
 /** `mimrefine bench` */
@@ -70,9 +63,28 @@ export function benchCommand(context: CommandContext): Command {
     .addOption(sharedOption("outFile", { more: "the JSON, for --compare" }))
     .addOption(sharedOption("compare", { more: "JSON of an earlier run" }))
     .option("--report <file>", "also write an HTML page with the kernels under the adapter's roofline")
+    .option(
+      "--gpu-report <file>",
+      "instead of one step measure the adapter as a whole, to a .json file and an .html page that can be sent: probes, numbers against float64, all variants of every operation, steps, memory",
+    )
+    .addOption(
+      new Option("--budget <seconds>", "with --gpu-report, about how long it may take")
+        .argParser(positiveNumber)
+        .default(540),
+    )
+    .addOption(
+      new Option("--only <sections>", `with --gpu-report, some of ${reportSections.join(",")}`)
+        .argParser(sectionList)
+        .default([...reportSections], "all"),
+    )
     .addOption(sharedOption("force", { default: false }))
     .action(async (options: BenchOptions) => {
       const output = outputOf(context, options);
+      const { gpuReport, tune: tunes } = options;
+      if (gpuReport !== undefined) {
+        refuseBesideReport(options);
+        return writeGpuReport(context, output, { ...options, gpuReport, tune: tunes !== false });
+      }
       const before = options.compare === undefined ? undefined : await readReport(options.compare);
       const { out, report: page, force: overwrite } = options;
       await checkTouchedPaths("bench", {
@@ -95,8 +107,16 @@ export function benchCommand(context: CommandContext): Command {
     });
   return finishCommand(
     command,
-    "mimrefine bench --model ti16 --batch 8 --step train --report speed.html\nmimrefine bench --tune --out before.json",
+    "mimrefine bench --model ti16 --batch 8 --step train --report speed.html\nmimrefine bench --tune --out before.json\nmimrefine bench --gpu-report gpu.json",
   );
+}
+
+/** @throws UsageError for what only the measurement of one step has */
+function refuseBesideReport({ tune: tunes, out, compare: before, report }: BenchOptions): void {
+  const given = { "--tune": tunes || undefined, "--out": out, "--compare": before, "--report": report };
+  for (const [name, value] of Object.entries(given))
+    if (value !== undefined)
+      throw new UsageError(`bench: ${name} is about one step and cannot stand beside --gpu-report`);
 }
 
 async function writeText(path: string, text: string, overwrite: boolean): Promise<void> {
@@ -122,64 +142,11 @@ async function tune(device: Device, options: BenchOptions, output: Output): Prom
 }
 
 async function measure(device: Device, options: BenchOptions): Promise<BenchReport> {
-  const { model, batch, step, precision, repeats } = options;
-  const bytesBefore = device.counters.bytes;
-  const { recorded, inputs, minimumBytes } = recordBenchStep(device, options);
-  const { stats } = recorded;
-  await recorded.run(inputs); // compiles
-  await device.idle();
-  const actualBytes = device.counters.bytes - bytesBefore;
-  const times: number[] = [];
-  const scripts: number[] = [];
-  for (let i = 0; i < repeats; i++) {
-    const start = performance.now();
-    await recorded.run(inputs);
-    scripts.push(performance.now() - start);
-    await device.idle();
-    times.push(performance.now() - start);
-  }
-  const kernels = device.features.has("timestamp-query") ? await kernelTimes(recorded, inputs, repeats) : [];
-  recorded.destroy();
+  const { model, batch, step, precision } = options;
+  const times = await measureStep(device, options);
   const peaks = await measurePeaks(device);
-  const stepMs = median(times);
   const { name, type, backend, driver } = device.info;
-  return {
-    adapter: { name, type, backend, driver },
-    model,
-    batch,
-    step,
-    precision,
-    peaks,
-    stepMs,
-    scriptMs: median(scripts),
-    gflops: stats.flops / stepMs / 1e6,
-    dispatches: stats.dispatches,
-    bytesMoved: stats.bytesRead + stats.bytesWritten,
-    minimumBytes,
-    plannedBytes: stats.plannedPeakBytes + stats.inputBytes + stats.stateBytes,
-    lowerBoundBytes: stats.lowerBoundBytes + stats.inputBytes + stats.stateBytes,
-    actualBytes,
-    kernels,
-  };
-}
-
-/** Medians over repetitions of the whole program, so that a busy moment of the machine does not fall on one kernel. */
-async function kernelTimes(
-  recorded: RecordedProgram<Record<string, Tensor>>,
-  inputs: Readonly<Record<string, ArrayLike<number>>>,
-  repeats: number,
-): Promise<KernelTime[]> {
-  const runs: KernelTime[][] = [];
-  for (let i = 0; i < Math.min(repeats, 5); i++) runs.push(await recorded.profile(inputs));
-  const [first = []] = runs;
-  return first
-    .map((row) => {
-      const times = runs.flatMap((run) => run.find(({ kernel }) => kernel === row.kernel)?.milliseconds ?? []);
-      const milliseconds = median(times);
-      const rate = (amount: number): number => (milliseconds > 0 ? amount / milliseconds / 1e6 : 0);
-      return { ...row, milliseconds, gflops: rate(row.flops), gigabytesPerSecond: rate(row.bytes) };
-    })
-    .sort((a, b) => b.milliseconds - a.milliseconds);
+  return { adapter: { name, type, backend, driver }, model, batch, step, precision, peaks, ...times };
 }
 
 function show(report: BenchReport, output: Output): void {
@@ -255,11 +222,4 @@ async function readReport(file: string): Promise<BenchReport> {
 
 function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? 0;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2;
 }

@@ -35,6 +35,11 @@ export function variantNames(operation: string): readonly string[] {
   return declared.get(operation) ?? [];
 }
 
+/** Names of the operations that have variants. */
+export function operationsWithVariants(): string[] {
+  return [...declared.keys()].sort();
+}
+
 /**
  * Declares the variants of an operation.
  *

@@ -1,5 +1,7 @@
 import type { Device } from "../core/recording.ts";
-import { kernelChecks } from "./kernels.ts";
+import { type KernelCheck, kernelChecks } from "./kernels.ts";
+
+export { type KernelCheck, kernelChecks };
 
 /** Comparison of a kernel's result on this device with a float64 computation. */
 export interface KernelRow {
@@ -20,15 +22,22 @@ export interface KernelRow {
  */
 export async function checkKernels(device: Device, onRow?: (row: KernelRow) => void): Promise<KernelRow[]> {
   const rows: KernelRow[] = [];
-  for (const { name, bound, run } of kernelChecks) {
-    for (const [tensor, { actual, expected }] of Object.entries(await run(device))) {
-      const maxError = relativeError(actual, expected);
-      const row = { case: name, tensor, maxError, bound, pass: maxError <= bound };
+  for (const check of kernelChecks) {
+    for (const row of await checkKernel(device, check)) {
       rows.push(row);
       onRow?.(row);
     }
   }
   return rows;
+}
+
+/** One of the checks: a row for each of its results. */
+export async function checkKernel(device: Device, { name, bound, run }: KernelCheck): Promise<KernelRow[]> {
+  const results = Object.entries(await run(device));
+  return results.map(([tensor, { actual, expected }]) => {
+    const maxError = relativeError(actual, expected);
+    return { case: name, tensor, maxError, bound, pass: maxError <= bound };
+  });
 }
 
 /** Lengths that differ and NaN, which no comparison with finite numbers may hide, are an infinite error. */
