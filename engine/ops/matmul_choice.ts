@@ -1,30 +1,43 @@
 import type { DType } from "../core/dtype.ts";
 import type { Device } from "../core/recording.ts";
 import { bucket } from "./choose_variant.ts";
-import { type MatmulVariant, matmulVariants, minSplitDepth, type ProductShape } from "./matmul_kernels.ts";
+import { type MatmulVariant, matmulVariants, minSplitDepth, type ProductShape, pinnedLanes } from "./matmul_kernels.ts";
+
+/** Variants that are measured for one class of shapes: a measurement compiles each of them. */
+const mostCandidates = 4;
 
 /**
  * Variants worth trying, best guess first. Measured on lavapipe with test/bench/matmul: subgroup tiles are two to five times
  * as fast as the others there; on GPUs shared tiles have the best ratio of arithmetic to loads.
  */
 export function productOrder(device: Device, shape: ProductShape): readonly string[] {
-  const names = device.isSoftware ? softwareOrder(device, shape) : gpuOrder(shape);
+  const names = device.isSoftware ? softwareOrder(device, shape) : gpuOrder(device, shape);
   const [first] = names
     .flatMap((name) => matmulVariants.filter((variant) => variant.name === name))
     .filter((variant) => variant.unsupported(device, shape) === undefined);
-  return first && isSkinny(device, first, shape) ? [`${first.name}_split`, ...names] : names;
+  const all = first && isSkinny(device, first, shape) ? [`${first.name}_split`, ...names] : names;
+  return all.slice(0, mostCandidates);
 }
 
-/** Tiles of 32 rows load B half as often; both give the same bits. */
+/** Tiles of 32 rows load B half as often, and take twice as long to compile; both give the same bits. */
 function softwareOrder(device: Device, { rows }: ProductShape): string[] {
   if ((device.subgroupSize ?? 0) < 8 || rows < 256) return ["subgroup", "register"];
   return ["subgroup_32", "subgroup"];
 }
 
-function gpuOrder({ rows, columns, batches }: ProductShape): string[] {
+/** Reckoned from loads per multiply-add, not measured on a GPU. */
+function gpuOrder(device: Device, { rows, columns, batches }: ProductShape): string[] {
   const largeTiles = Math.ceil(rows / 128) * Math.ceil(columns / 128) * batches;
   // Below about one large tile per multiprocessor of a mid-range GPU, smaller tiles use more of it.
-  return largeTiles >= 64 ? ["shared_128", "shared_64"] : ["shared_64", "shared_128"];
+  const shared =
+    largeTiles >= 64 ? ["shared_128", "shared_64", "shared_128x64"] : ["shared_64", "shared_128", "shared_32"];
+  return [...shared, subgroupTile(device)];
+}
+
+/** The smallest subgroups that a kernel can have: their tiles of 16 rows are narrow, and there are more of them. */
+function subgroupTile({ subgroupRange: [least, most] = [0, 0] }: Device): string {
+  const lanes = pinnedLanes.find((size) => least <= size && size <= most);
+  return lanes === undefined ? "subgroup" : `pinned_${lanes}`;
 }
 
 /** Whether the tiles of the result leave much of the device idle while the depth is long. */

@@ -37,6 +37,9 @@ export interface MatmulForm {
 /** Smallest depth of a part: below it the second pass costs more than the first. */
 export const minSplitDepth = 16;
 
+/** Sizes of subgroups that kernels ask for where an adapter has several: those of GPUs. */
+export const pinnedLanes = [16, 32, 64] as const;
+
 interface Tiling {
   readonly name: string;
   readonly form: ProductForm;
@@ -83,9 +86,7 @@ const tilings: readonly Tiling[] = [
   sharedTiling("shared_64", { across: 8, down: 8, columnVectors: 2, rowVectors: 2 }),
   sharedTiling("shared_128x64", { across: 8, down: 16, columnVectors: 2, rowVectors: 2 }),
   sharedTiling("shared_128", { across: 16, down: 16, columnVectors: 2, rowVectors: 2 }),
-  pinnedTiling(16),
-  pinnedTiling(32),
-  pinnedTiling(64),
+  ...pinnedLanes.map(pinnedTiling),
 ];
 
 /** Every variant, with and without a split of the depth. */

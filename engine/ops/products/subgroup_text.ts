@@ -85,6 +85,24 @@ ${keepRowSums(form.rows)}  let columnBiases = biases_at(columns);
 ${biases(false)}${epilogue(1)}${unfoldFunction}`;
 }
 
+/** The rows on their way to memory, by one copy of the epilogue. */
+function wideRows({ rows, pinned }: SubgroupForm): string {
+  // A GPU would keep an indexed array in memory, which a software adapter does with most sums anyway.
+  const [before, next, after] = pinned
+    ? ["", "sums[0]", "    for (var i = 1u; i < tileRows; i++) { sums[i - 1u] = sums[i]; }\n"]
+    : ["  var kept = sums;\n", "kept[row - firstRow]", ""];
+  const why = pinned ? "The rows leave one at a time while the others move up" : "The rows leave one at a time";
+  return `  // ${why}: one copy of the epilogue in the code instead of ${rows}.
+  // Counted from firstRow, because lavapipe unrolls a loop of at most tileRows turns, which takes seconds to compile.
+${before}  let lastRow = min(firstRow + tileRows, params.rows);
+  for (var row = firstRow; row < lastRow; row++) {
+    if (wanted < params.columns) {
+      finish_four(${next}, columnBiases, (group.z * params.rows + row) * params.columns + column);
+    }
+${after}  }
+`;
+}
+
 function wide(name: string, form: SubgroupForm, left: LeftLoads): string {
   const lefts = form.rows / 8; // loads of A, eight rows each
   const atA = `vec${lefts}u`;
@@ -117,16 +135,7 @@ ${repeat(lefts, leftOf)}    atA += ${left === "depth" ? "1u" : "4u * params.aDep
     if (keepRowSums) { rowSums += vec${lefts}f(${rowSums}); }
 ${repeat(form.rows, sum)}  }
 ${keepRowSums(form.rows)}  let columnBiases = biases_from(column);
-  // The rows leave one at a time while the others move up: one copy of the epilogue in the code instead of ${form.rows}.
-  // Counted from firstRow, because lavapipe unrolls a loop of at most tileRows turns, which takes seconds to compile.
-  let lastRow = min(firstRow + tileRows, params.rows);
-  for (var row = firstRow; row < lastRow; row++) {
-    if (wanted < params.columns) {
-      finish_four(sums[0], columnBiases, (group.z * params.rows + row) * params.columns + column);
-    }
-    for (var i = 1u; i < tileRows; i++) { sums[i - 1u] = sums[i]; }
-  }
-}
+${wideRows(form)}}
 
 fn add_products(left: vec4f, right: mat4x4f, sum: vec4f) -> vec4f {
   return fma(vec4f(left.w), right[3], fma(vec4f(left.z), right[2], fma(vec4f(left.y), right[1], fma(vec4f(left.x), right[0], sum))));

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Device } from "../../../engine/index.ts";
 import { matmul } from "../../../engine/ops/matmul.ts";
+import { productOrder } from "../../../engine/ops/matmul_choice.ts";
 import { matmulVariants } from "../../../engine/ops/matmul_kernels.ts";
 import {
   checkGradient,
@@ -144,20 +145,95 @@ it("has the gradients of central differences for every transpose and batching", 
   });
 });
 
-it("multiplies f16 operands with f32 sums", async (context) => {
-  if (!device.features.has("shader-f16")) context.skip(`${device.info.name}: no shader-f16`);
+/** One by one; four at once; with rows that are a multiple of 4, and that are not. */
+const halfProducts = [
+  { rows: 19, depth: 37, columns: 41, transposeA: false },
+  { rows: 35, depth: 68, columns: 40, transposeA: false },
+  { rows: 36, depth: 68, columns: 40, transposeA: true },
+  { rows: 35, depth: 68, columns: 40, transposeA: true },
+];
+const halfVariants = matmulVariants.filter(({ split }) => !split).map((variant) => variant.name);
+
+describe.each(halfVariants)("variant %s", (name) => {
+  it("multiplies f16 operands with f32 sums", { timeout: compileLimitMs }, async (context) => {
+    const variant = matmulVariants.find((candidate) => candidate.name === name);
+    const noHalf = device.features.has("shader-f16") ? undefined : "no shader-f16";
+    const reason = noHalf ?? variant?.unsupported(device, { rows: 64, columns: 64, depth: 64, batches: 1 });
+    if (reason) context.skip(`${device.info.name}: ${reason}`);
+    device.tuning.force("matmul", name);
+    for (const product of halfProducts) {
+      const { y, expected } = multiplyHalves(product);
+      expect([...(await y.read())]).toEqual(expected);
+    }
+  });
+});
+
+function multiplyHalves({ rows, depth, columns, transposeA }: (typeof halfProducts)[number]) {
   // Small whole numbers are exact in f16, and so are their sums below 2048.
-  const rows = 19;
-  const depth = 37;
-  const columns = 41;
   const a = Array.from({ length: rows * depth }, (_, i) => (i * 7) % 5);
   const b = Array.from({ length: depth * columns }, (_, i) => ((i * 11) % 7) - 3);
-  const y = await matmul(
-    device.tensor(Uint16Array.from(a, halfOfSmallInteger), [rows, depth], "f16"),
+  const left = transposeA ? a.map((_, i) => a[(i % rows) * depth + Math.floor(i / rows)] ?? 0) : a;
+  const y = matmul(
+    device.tensor(Uint16Array.from(left, halfOfSmallInteger), transposeA ? [depth, rows] : [rows, depth], "f16"),
     device.tensor(Uint16Array.from(b, halfOfSmallInteger), [depth, columns], "f16"),
-  ).read();
-  const expected = batchedMatmulReference(a, b, { batches: 1, rows, columns, depth });
-  expect([...y]).toEqual(Array.from(expected, halfOfSmallInteger));
+    { transposeA },
+  );
+  const reference = batchedMatmulReference(a, b, { batches: 1, rows, columns, depth });
+  return { y, expected: Array.from(reference, halfOfSmallInteger) };
+}
+
+it("gives the same bits with a tile of 32 rows as with one of 16", { timeout: compileLimitMs }, async (context) => {
+  const reason = matmulVariants
+    .find(({ name }) => name === "subgroup_32")
+    ?.unsupported(device, { rows: 64, columns: 64, depth: 64, batches: 1 });
+  if (reason) context.skip(`${device.info.name}: ${reason}`);
+  const a = device.tensor(valuesOf("normal", 1, 67 * 36), [67, 36]);
+  const b = device.tensor(valuesOf("normal", 2, 36 * 44), [36, 44]);
+  const results: ArrayLike<number>[] = [];
+  for (const name of ["subgroup", "subgroup_32"]) {
+    device.tuning.force("matmul", name);
+    results.push(await matmul(a, b).read());
+  }
+  expect(results[1]).toEqual(results[0]);
+});
+
+describe("the order of candidates", () => {
+  const shapes = [16, 300, 4096].flatMap((rows) =>
+    [64, 4096].map((columns) => ({ rows, columns, depth: 4096, batches: 1 })),
+  );
+  const like = (traits: object): Device =>
+    new Proxy(device, { get: (target, name) => Reflect.get(name in traits ? traits : target, name) });
+
+  it.each([
+    [
+      "a GPU that chooses among subgroups of 8 to 32",
+      { isSoftware: false, subgroupSize: undefined, subgroupRange: [8, 32] },
+    ],
+    ["a GPU with subgroups of 64", { isSoftware: false, subgroupSize: 64, subgroupRange: undefined }],
+    ["a GPU without subgroups", { isSoftware: false, subgroupSize: undefined, subgroupRange: undefined }],
+    ["a CPU with subgroups of 8", { isSoftware: true, subgroupSize: 8, subgroupRange: undefined }],
+    ["a CPU without subgroups", { isSoftware: true, subgroupSize: undefined, subgroupRange: undefined }],
+  ])("has one to four variants, of which one runs: %s", (_, traits) => {
+    const names = new Set(matmulVariants.map(({ name }) => name));
+    for (const shape of shapes) {
+      const order = productOrder(like(traits), shape);
+      expect(order.length).toBeLessThanOrEqual(4);
+      expect(order.filter((name) => !names.has(name))).toEqual([]);
+      const runs = matmulVariants.filter(({ name }) => order.includes(name));
+      expect(runs.some((variant) => variant.unsupported(like(traits), shape) === undefined)).toBe(true);
+    }
+  });
+
+  it("has a subgroup tile where the adapter would choose the size of subgroups", () => {
+    const open = like({ isSoftware: false, subgroupSize: undefined, subgroupRange: [32, 64] });
+    expect(productOrder(open, { rows: 4096, columns: 4096, depth: 64, batches: 1 })).toContain("pinned_32");
+  });
+
+  it("begins with 32 rows on a CPU where there are many", () => {
+    const cpu = like({ isSoftware: true, subgroupSize: 8 });
+    const first = (rows: number) => productOrder(cpu, { rows, columns: 192, depth: 192, batches: 1 })[0];
+    expect([first(255), first(256)]).toEqual(["subgroup", "subgroup_32"]);
+  });
 });
 
 /** f16 bit pattern of an integer below 2048 in magnitude. */
