@@ -17,6 +17,7 @@ import { positiveNumber, wholeNumber } from "../program/parsers.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { showKernel } from "./show_kernel.ts";
 
 interface BenchOptions extends Omit<CommonOptions, "tune"> {
   readonly model: VitPreset;
@@ -33,6 +34,7 @@ interface BenchOptions extends Omit<CommonOptions, "tune"> {
   readonly gpuReport?: string;
   readonly budget: number;
   readonly only: readonly ReportSection[];
+  readonly showKernel?: string;
   readonly force: boolean;
 }
 
@@ -77,9 +79,11 @@ export function benchCommand(context: CommandContext): Command {
         .argParser(sectionList)
         .default([...reportSections], "all"),
     )
+    .option("--show-kernel <variant>", "print the WGSL of a product instead, such as shared_128,rows=1576,dtype=f16")
     .addOption(sharedOption("force", { default: false }))
     .action(async (options: BenchOptions) => {
       const output = outputOf(context, options);
+      if (options.showKernel !== undefined) return showKernel(options.showKernel, output);
       const { gpuReport, tune: tunes } = options;
       if (gpuReport !== undefined) {
         refuseBesideReport(options);

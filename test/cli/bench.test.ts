@@ -34,4 +34,22 @@ describe("bench", () => {
     const { code, err } = await run("bench", "--compare", file);
     expect([code, err]).toEqual([2, expect.stringContaining("not a report of this command")]);
   });
+
+  it("prints the WGSL of a variant for the product that it is asked for", async () => {
+    const wide = await run("bench", "--show-kernel", "shared_128,rows=1576,columns=192,depth=768,dtype=f16,transposeA");
+    expect([wide.code, wide.err]).toEqual([0, ""]);
+    expect(wide.out).toMatch(/^enable f16;/);
+    expect(wide.out).toContain("alias Left = vec4<f16>;");
+    expect(wide.out).toContain("fn left_by_rows(");
+    const { text, variant } = JSON.parse((await run("bench", "--show-kernel", "subgroup,depth=7", "--json")).out);
+    expect([variant, text]).toEqual(["subgroup", expect.stringContaining("fn matmul_subgroup(")]);
+  });
+
+  it.each([
+    ["naive", "no variant is called naive; choose from subgroup, "],
+    ["register,rows=0", '"rows=0" is no trait of a product; expected rows=N'],
+  ])("refuses to print %s", async (request, message) => {
+    const { code, err } = await run("bench", "--show-kernel", request);
+    expect([code, err]).toEqual([2, expect.stringContaining(message)]);
+  });
 });
