@@ -6,6 +6,7 @@ import {
   type AttentionKernels,
   type AttentionVariant,
   attentionVariants,
+  keepsQueries,
   segmentsPerLaunch,
 } from "./attention_kernels.ts";
 import { type AttentionOptions, type AttentionShape, attentionShape } from "./attention_shape.ts";
@@ -46,8 +47,12 @@ const chooseAttention = defineVariants<AttentionProblem, AttentionVariant>({
   operation: "attention",
   variants: attentionVariants,
   // Measured on lavapipe with test/bench/attention: subgroups are faster than registers, and both far faster than workgroup
-  // memory, whose loads and barriers a CPU pays for; on GPUs workgroup memory has the best reuse per load.
-  order: (device) => (device.isSoftware ? ["subgroup", "register", "shared"] : ["shared", "register"]),
+  // memory, whose loads and barriers a CPU pays for; on GPUs workgroup memory has the best reuse per load, and queries that stay there
+  // are loaded once (a guess: not measured on a GPU).
+  order: (device, { shape: { headDim }, dtype }) => {
+    if (device.isSoftware) return ["subgroup", "register", "shared"];
+    return keepsQueries(device, headDim, dtype) ? ["queries", "shared", "register"] : ["shared", "register"];
+  },
   shapeClass: ({ shape: { rows, heads, headDim, segments }, trains, dtype }) => {
     const tokens = Math.max(...segments.map((segment) => segment.tokens));
     const sizes = `${headDim}d ${bucket(tokens)} tokens ${bucket(rows * heads)} rows`;
@@ -103,13 +108,13 @@ function launch(
   constants: Readonly<Record<string, number>> = {},
 ): void {
   const { device } = program;
-  const wide = headDim % 4 === 0 ? variant.wideKernels : undefined;
-  const kernel = (wide ?? variant.kernels)[pass];
   const dtype = operands.qkv?.dtype ?? "f32";
+  const wide = headDim % 4 === 0 ? variant.wideKernels?.(device, headDim, dtype)[pass] : undefined;
+  const kernel = wide ?? variant.kernels[pass];
   const Operand = wide ? `vec4<${dtype}>` : dtype;
   for (let first = 0; first < segments.length; first += segmentsPerLaunch) {
     const served = segments.slice(first, first + segmentsPerLaunch);
-    const tilesOf = served.map(({ batch, tokens }) => batch * Math.ceil(tokens / variant.tileRows(device)));
+    const tilesOf = served.map(({ batch, tokens }) => batch * Math.ceil(tokens / variant.tileRows(device, kernel)));
     const tiles = tilesOf.reduce((sum, count) => sum + count, 0);
     const vector = (item: (index: number) => number, unused: number): number[] =>
       Array.from({ length: segmentsPerLaunch }, (_, i) => (i < served.length ? item(i) : unused));

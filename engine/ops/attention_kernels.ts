@@ -7,10 +7,12 @@ import queryRegister from "../../shaders/attention_grad_query_register.wgsl" wit
 import queryShared from "../../shaders/attention_grad_query_shared.wgsl" with { type: "text" };
 import querySubgroup from "../../shaders/attention_grad_query_subgroup.wgsl" with { type: "text" };
 import queryWide from "../../shaders/attention_grad_query_subgroup_wide.wgsl" with { type: "text" };
+import queries from "../../shaders/attention_queries.wgsl" with { type: "text" };
 import register from "../../shaders/attention_register.wgsl" with { type: "text" };
 import shared from "../../shaders/attention_shared.wgsl" with { type: "text" };
 import subgroup from "../../shaders/attention_subgroup.wgsl" with { type: "text" };
 import wide from "../../shaders/attention_subgroup_wide.wgsl" with { type: "text" };
+import { bytesPerElement, type DType } from "../core/dtype.ts";
 import { type Declarations, defineKernel, type Kernel, type KernelFeature } from "../core/kernel.ts";
 import type { Device } from "../core/recording.ts";
 import type { Variant } from "./choose_variant.ts";
@@ -72,10 +74,10 @@ export interface AttentionKernels {
 /** One way to compute attention and its gradient. All variants give the same values up to the order of additions. */
 export interface AttentionVariant extends Variant<unknown> {
   readonly kernels: AttentionKernels;
-  /** The same for head dimensions that are multiples of 4, with loads of four numbers. */
-  readonly wideKernels?: AttentionKernels;
+  /** The same for head dimensions that are multiples of 4, with loads of four numbers; as far as there are any that fit. */
+  wideKernels?(device: Device, headDim: number, dtype: DType): Partial<AttentionKernels>;
   /** Queries (or keys, for `gradKey`) that one workgroup serves. */
-  tileRows(device: Device): number;
+  tileRows(device: Device, kernel: Kernel): number;
   unsupported(device: Device): string | undefined;
   constants(device: Device): Readonly<Record<string, number>>;
   declarations(device: Device): Declarations;
@@ -100,11 +102,30 @@ function kernelsOf(
 /** Subgroup sizes whose tiles fit in registers: 4 (SwiftShader, NEON), 8 (AVX2), 16 (AVX-512 and some GPUs). */
 const subgroupSizes: readonly number[] = [4, 8, 16];
 
+const wideSubgroupKernels = kernelsOf("subgroup_wide", [wide, queryWide, keyWide], {
+  features: ["subgroups"],
+  isWide: true,
+});
+const sharedKernels = kernelsOf("shared", [shared, queryShared, keyShared]);
+const queriesKernel = defineKernel({
+  name: "attention_queries",
+  source: queries,
+  params: Params,
+  layout: layoutsOf(d.vec4f).forward,
+});
+
+/** Whether 64 queries, 32 keys and their weights in f32 fit in workgroup memory, so that "queries" differs from "shared". */
+export function keepsQueries({ limits }: Device, headDim: number, dtype: DType): boolean {
+  const pitch = headDim % 32 === 0 ? headDim : 4 * ((headDim / 4) | 1); // as in the shader
+  const bytes = (64 + 32) * pitch * bytesPerElement[dtype] + 64 * 32 * 4;
+  return headDim % 4 === 0 && bytes <= limits.maxComputeWorkgroupStorageSize;
+}
+
 export const attentionVariants: readonly AttentionVariant[] = [
   {
     name: "subgroup",
     kernels: kernelsOf("subgroup", [subgroup, querySubgroup, keySubgroup], { features: ["subgroups"] }),
-    wideKernels: kernelsOf("subgroup_wide", [wide, queryWide, keyWide], { features: ["subgroups"], isWide: true }),
+    wideKernels: () => wideSubgroupKernels,
     tileRows: ({ subgroupSize = 0 }) => 2 * subgroupSize,
     unsupported: ({ subgroupSize = 0 }) =>
       subgroupSizes.includes(subgroupSize)
@@ -122,8 +143,17 @@ export const attentionVariants: readonly AttentionVariant[] = [
     declarations: () => ({}),
   },
   {
+    name: "queries",
+    kernels: sharedKernels,
+    wideKernels: (device, headDim, dtype) => (keepsQueries(device, headDim, dtype) ? { forward: queriesKernel } : {}),
+    tileRows: (_, kernel) => (kernel === queriesKernel ? 64 : 32),
+    unsupported: () => undefined,
+    constants: () => ({}),
+    declarations: () => ({}),
+  },
+  {
     name: "shared",
-    kernels: kernelsOf("shared", [shared, queryShared, keyShared]),
+    kernels: sharedKernels,
     tileRows: () => 32,
     unsupported: () => undefined,
     constants: () => ({}),

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import { type Device, recordProgram } from "../../../engine/index.ts";
+import { cast, type Device, recordProgram } from "../../../engine/index.ts";
 import { attention } from "../../../engine/ops/attention.ts";
 import { attentionVariants } from "../../../engine/ops/attention_kernels.ts";
 import {
@@ -226,6 +226,25 @@ it("reads and writes f16 with f32 sums", async (context) => {
     const y = await attention(device.tensor(qkv, [1, 4, 6], "f16"), { heads: 1 }).read();
     expect([...y]).toEqual(Array(8).fill(0x4900)); // 10
   }
+});
+
+describe.each([80, 128])("of dimension %i", (headDim) => {
+  it("f16 queries stay in workgroup memory, with f32 sums", async (context) => {
+    if (!device.features.has("shader-f16")) context.skip(`${device.info.name}: no shader-f16`);
+    device.tuning.force("attention", "queries");
+    const [tokens, heads] = [70, 2]; // two tiles of queries, three of keys
+    const exact = valuesOf("normal", 13, tokens * 3 * heads * headDim).map((value) => Math.round(64 * value) / 64); // in f16
+    const recorded = recordProgram(device, (program) => {
+      const y = attention(cast(program.input("qkv", [1, tokens, 3 * heads * headDim]), "f16"), { heads });
+      return { y: cast(y, "f32") };
+    });
+    const { y } = await (await recorded.run({ qkv: exact }, ["y"])).read();
+    const scale = headDim ** -0.5;
+    const expected = attentionReference(exact, { heads, headDim, scale, images: [tokens] });
+    const drawn: Case = { batch: 1, tokens, heads, headDim, kind: "normal", seed: 13 };
+    expect(maxError(y, expected)).toBeLessThan(boundOf(drawn) + 2 ** -11); // sums as in f32, and a result rounded to f16 once
+    expect(recorded.print()).toContain("attention_queries");
+  }, 150_000);
 });
 
 it("names the head counts that fit when the width does not divide", () => {
