@@ -3,7 +3,11 @@
 // and then one thread per query looks through its 64 similarities.
 const queryTile = 32u;
 const bankTile = 64u; // bank rows per step
-const depth = 16u; // columns held at a time: with the scores, 14 KiB of the 16 KiB that every adapter has
+const depth = 16u; // columns held at a time: with the scores, 15 KiB of the 16 KiB that every adapter has
+// Odd lengths from one column, or one bank row, to the next, so that neighbouring threads store to different memory banks.
+const queryPitch = queryTile / 4u + 1u;
+const bankPitch = bankTile / 4u + 1u;
+const scorePitch = queryTile + 1u;
 const lowest = -0x1.fffffep+127f; // similarity of an empty place
 const limit = 3.39e38f; // of a bank row's similarity
 
@@ -63,10 +67,10 @@ fn start_list(list: u32) -> f32 {
   return lists[list].similarity;
 }
 
-// Four neighbouring rows per vector: element [column * rows / 4 + row / 4].
-var<workgroup> queryPart: array<vec4f, depth * queryTile / 4u>;
-var<workgroup> bankPart: array<vec4f, depth * bankTile / 4u>;
-var<workgroup> scores: array<f32, bankTile * queryTile>;
+// Four neighbouring rows per vector: element [column * pitch + row / 4].
+var<workgroup> queryPart: array<vec4f, depth * queryPitch>;
+var<workgroup> bankPart: array<vec4f, depth * bankPitch>;
+var<workgroup> scores: array<f32, bankTile * scorePitch>;
 
 fn query_column(row: u32, column: u32) -> vec4f {
   let last = params.queries - 1u;
@@ -111,13 +115,13 @@ fn nearest_shared(
         part[2] = bank_column(row + 4u * right + 32u, end, column);
       }
       workgroupBarrier();
-      queryPart[left * 8u + right] = part[0];
-      bankPart[left * 16u + right] = part[1];
-      bankPart[left * 16u + right + 8u] = part[2];
+      queryPart[left * queryPitch + right] = part[0];
+      bankPart[left * bankPitch + right] = part[1];
+      bankPart[left * bankPitch + right + 8u] = part[2];
       workgroupBarrier();
       for (var i = 0u; i < depth; i += 1u) {
-        let x = queryPart[i * 8u + right];
-        let y = bankPart[i * 16u + left];
+        let x = queryPart[i * queryPitch + right];
+        let y = bankPart[i * bankPitch + left];
         dots[0] += x * y.x;
         dots[1] += x * y.y;
         dots[2] += x * y.z;
@@ -125,7 +129,7 @@ fn nearest_shared(
       }
     }
     for (var i = 0u; i < 4u; i += 1u) {
-      let at = (4u * left + i) * queryTile + 4u * right;
+      let at = (4u * left + i) * scorePitch + 4u * right;
       scores[at] = dots[i].x;
       scores[at + 1u] = dots[i].y;
       scores[at + 2u] = dots[i].z;
@@ -137,7 +141,7 @@ fn nearest_shared(
       for (var i = 0u; i < count; i += 1u) {
         let entry = bankTraits[row + i];
         // One factor after the other: the product of two small scales would vanish.
-        var similarity = clamp(scores[i * queryTile + thread] * own.scale * entry.scale, -limit, limit);
+        var similarity = clamp(scores[i * scorePitch + thread] * own.scale * entry.scale, -limit, limit);
         let excluded = (params.excludesIds == 1u && own.id == entry.id) || (params.keepsClass == 1u && own.label != entry.label);
         if (excluded) { similarity = params.excludedSimilarity; }
         if (similarity > worst) { worst = replace_worst(list, Entry(similarity, params.firstRow + row + i)); }
