@@ -164,7 +164,7 @@ function showRows(rows: readonly KernelRow[], output: Output): void {
 }
 
 function showDevice(device: Device, output: Output): void {
-  const { info, limits, features, subgroupSize } = device;
+  const { info, limits, features, subgroupSize, matrices } = device;
   output.pairs([
     ["adapter", info.name],
     ["type", info.type],
@@ -176,10 +176,22 @@ function showDevice(device: Device, output: Output): void {
       ["shader-f16", "subgroups", "timestamp-query"].filter((name) => features.has(name)).join(", ") || "none",
     ],
     ["subgroup size", subgroupSize === undefined ? "varies or none" : String(subgroupSize)],
+    ["subgroup matrices", shownMatrices(matrices)],
     ["largest buffer", formatBytes(limits.maxBufferSize)],
     ["largest binding", formatBytes(limits.maxStorageBufferBindingSize)],
     ["workgroup memory", formatBytes(limits.maxComputeWorkgroupStorageSize)],
     ["host memory", formatBytes(totalmem())],
     ["workgroup size", String(limits.maxComputeInvocationsPerWorkgroup)],
   ]);
+}
+
+/** The products that a subgroup computes at once, as rows × columns × depth; what `--precision f16` gains by them. */
+function shownMatrices({ shapes, subgroupSize }: Device["matrices"]): string {
+  if (shapes.length === 0) return "none: products run on the ordinary units, with --precision f16, too";
+  const sizes = shapes.map(
+    (shape) => `${shape.rows}x${shape.columns}x${shape.depth} ${shape.component} -> ${shape.result}`,
+  );
+  if (subgroupSize === undefined) return `${sizes.join(", ")}; not used: no subgroup size is known to work`;
+  const sumsInF32 = shapes.some(({ result }) => result === "f32");
+  return `${sizes.join(", ")}; --precision f16 ${sumsInF32 ? "uses them, with f32 sums" : "does not use them: their sums are not f32"}`;
 }

@@ -12,6 +12,28 @@ export interface DeviceInfo {
   readonly architecture: string;
 }
 
+/** Element types of matrices of a subgroup, as adapters name them. */
+export type MatrixElement = "f32" | "f16" | "u32" | "i32" | "u8" | "i8";
+
+/** A product that a subgroup computes at once ("tensor cores"): `rows × depth` times `depth × columns`. */
+export interface MatrixShape {
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+  /** Of the operands. */
+  readonly component: MatrixElement;
+  /** Of the sums. */
+  readonly result: MatrixElement;
+}
+
+/** What kernels may use of the matrices of an adapter. */
+export interface SubgroupMatrices {
+  /** As the adapter lists them; empty where it has none. */
+  readonly shapes: readonly MatrixShape[];
+  /** Invocations of the subgroups that hold a matrix; undefined where no size is known to work. */
+  readonly subgroupSize: number | undefined;
+}
+
 /** What the device made so far; tests count with it. */
 export interface DeviceCounters {
   buffers: number;

@@ -2,12 +2,17 @@ import type { d, TgpuBindGroupLayout, TgpuLayoutEntry } from "typegpu";
 import { ValidationError } from "./errors.ts";
 
 /** Features whose `enable` line a kernel may need; the directive comes from here because naga refuses some of them. */
-export type KernelFeature = "subgroups" | "subgroup-size-control" | "shader-f16";
+export type KernelFeature =
+  | "subgroups"
+  | "subgroup-size-control"
+  | "shader-f16"
+  | "chromium-experimental-subgroup-matrix";
 
 const directives: Readonly<Record<KernelFeature, string>> = {
   subgroups: "enable subgroups;",
   "subgroup-size-control": "enable subgroup_size_control;",
   "shader-f16": "enable f16;",
+  "chromium-experimental-subgroup-matrix": "enable chromium_experimental_subgroup_matrix;",
 };
 
 /** Uniform values of one dispatch, by field name; vectors as arrays. */

@@ -10,6 +10,7 @@ import type {
   KernelWarmUp,
   PipelineSource,
   StagingBuffers,
+  SubgroupMatrices,
   Waits,
 } from "./device_parts.ts";
 import type { DType, HostArray } from "./dtype.ts";
@@ -274,6 +275,8 @@ export interface Device extends BufferOwner {
   readonly subgroupSize: number | undefined;
   /** Smallest and largest size that a kernel may ask for; undefined where it cannot ask. */
   readonly subgroupRange: readonly [number, number] | undefined;
+  /** Products that its subgroups compute at once. */
+  readonly matrices: SubgroupMatrices;
   /** How promises of the device are awaited. */
   readonly waits: Waits;
   /** Where the driver compiles kernels at their first launch and a second device can help. */

@@ -8,6 +8,7 @@ import type {
   KernelWarmUp,
   PipelineSource,
   StagingBuffers,
+  SubgroupMatrices,
 } from "../core/device_parts.ts";
 import { bytesPerElement, type DType, type HostArray, hostArray } from "../core/dtype.ts";
 import { MissingFeatureError, OverLimitError, ShapeError, ValidationError } from "../core/errors.ts";
@@ -21,6 +22,7 @@ import { TuningTable } from "../core/tuning_table.ts";
 import { add } from "../ops/binary.ts";
 import { full } from "../ops/fill.ts";
 import { describeAdapter, subgroupRangeOf, subgroupSizeOf } from "./adapter_info.ts";
+import { matricesOf } from "./adapter_matrices.ts";
 import { CountedBuffers } from "./buffer_book.ts";
 import { Canaries } from "./canaries.ts";
 import { ReportedHealth } from "./device_health.ts";
@@ -68,6 +70,7 @@ export class Device implements RecordingDevice {
   readonly ownsGpu: boolean;
   readonly subgroupSize: number | undefined;
   readonly subgroupRange: readonly [number, number] | undefined;
+  readonly matrices: SubgroupMatrices;
   readonly waits = platform.waits();
   readonly warmUp: KernelWarmUp | undefined;
   readonly notice: (line: string) => void;
@@ -88,6 +91,7 @@ export class Device implements RecordingDevice {
     this.info = describeAdapter(gpu, adapter);
     this.subgroupSize = subgroupSizeOf(gpu, adapter);
     this.subgroupRange = subgroupRangeOf(gpu, adapter);
+    this.matrices = matricesOf(gpu, adapter);
     this.health = new ReportedHealth(gpu, this.info.name);
     this.buffers = new CountedBuffers(gpu, this.counters, this.health);
   }

@@ -2,7 +2,13 @@ import { platform } from "#platform";
 import { OptionError } from "../core/errors.ts";
 import { Device, type DeviceOptions } from "./device.ts";
 
-const wantedFeatures: readonly string[] = ["shader-f16", "subgroups", "subgroup-size-control", "timestamp-query"];
+const wantedFeatures: readonly string[] = [
+  "shader-f16",
+  "subgroups",
+  "subgroup-size-control",
+  "chromium-experimental-subgroup-matrix", // not a name of the standard yet
+  "timestamp-query",
+];
 
 /**
  * Opens a WebGPU device with the adapter's own limits and the features that kernels can use.

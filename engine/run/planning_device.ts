@@ -1,3 +1,4 @@
+import type { SubgroupMatrices } from "../core/device_parts.ts";
 import { Device } from "./device.ts";
 
 /** The limits that plans depend on. */
@@ -11,11 +12,13 @@ export class PlanningDevice extends Device {
   readonly #limits: GPUSupportedLimits;
 
   override readonly features: ReadonlySet<string>;
+  override readonly matrices: SubgroupMatrices;
 
   /** @param features - assumed beside those of the device */
   constructor(device: Device, limits: PlanningLimits, features: readonly string[] = []) {
     super(device.gpu, { device: device.gpu });
     this.features = new Set([...device.features, ...features]);
+    this.matrices = device.matrices;
     this.#limits = new Proxy(device.limits, {
       get: (target, name) => (name in limits ? Reflect.get(limits, name) : Reflect.get(target, name, target)),
     });
