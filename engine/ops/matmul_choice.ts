@@ -11,7 +11,10 @@ const mostCandidates = 4;
  * as fast as the others there; on GPUs shared tiles have the best ratio of arithmetic to loads.
  */
 export function productOrder(device: Device, shape: ProductShape): readonly string[] {
-  const names = device.isSoftware ? softwareOrder(device, shape) : gpuOrder(device, shape);
+  const matrices = matrixOrder(shape).filter((name) => runs(name, device, shape));
+  const names = device.isSoftware
+    ? [...softwareOrder(device, shape), ...matrices]
+    : [...matrices, ...gpuOrder(device, shape)];
   const [first] = names
     .flatMap((name) => matmulVariants.filter((variant) => variant.name === name))
     .filter((variant) => variant.unsupported(device, shape) === undefined);
@@ -25,12 +28,26 @@ function softwareOrder(device: Device, { rows }: ProductShape): string[] {
   return ["subgroup_32", "subgroup"];
 }
 
+/** Tiles of 128 × 128 and 64 × 64 of 16 × 16 matrices, or of 64 × 64 and 32 × 32. Reckoned, not measured on a GPU. */
+function matrixOrder(shape: ProductShape): string[] {
+  return isLarge(shape) ? ["matrix_2x2_4x4", "matrix_2x2_2x2"] : ["matrix_2x2_2x2", "matrix_1x1_2x2"];
+}
+
+function runs(name: string, device: Device, shape: ProductShape): boolean {
+  const variant = matmulVariants.find((candidate) => candidate.name === name);
+  return variant !== undefined && variant.unsupported(device, shape) === undefined;
+}
+
+/** Below about one large tile per multiprocessor of a mid-range GPU, smaller tiles use more of it. */
+function isLarge({ rows, columns, batches }: ProductShape): boolean {
+  return Math.ceil(rows / 128) * Math.ceil(columns / 128) * batches >= 64;
+}
+
 /** Reckoned from loads per multiply-add, not measured on a GPU. */
-function gpuOrder(device: Device, { rows, columns, batches }: ProductShape): string[] {
-  const largeTiles = Math.ceil(rows / 128) * Math.ceil(columns / 128) * batches;
-  // Below about one large tile per multiprocessor of a mid-range GPU, smaller tiles use more of it.
-  const shared =
-    largeTiles >= 64 ? ["shared_128", "shared_64", "shared_128x64"] : ["shared_64", "shared_128", "shared_32"];
+function gpuOrder(device: Device, shape: ProductShape): string[] {
+  const shared = isLarge(shape)
+    ? ["shared_128", "shared_64", "shared_128x64"]
+    : ["shared_64", "shared_128", "shared_32"];
   return [...shared, subgroupTile(device)];
 }
 
@@ -56,8 +73,12 @@ function wantedTiles(device: Device): number {
   return device.isSoftware ? 8 : 128; // a few per core of a small CPU; one per multiprocessor of a large GPU
 }
 
-function tilesOf(device: Device, variant: MatmulVariant, { rows, columns, batches }: ProductShape): number {
-  const [tileRows, tileColumns] = variant.tile(device);
+function tilesOf(
+  device: Device,
+  variant: MatmulVariant,
+  { rows, columns, batches, dtype = "f32" }: ProductShape,
+): number {
+  const [tileRows, tileColumns] = variant.tile(device, dtype);
   return Math.ceil(rows / tileRows) * Math.ceil(columns / tileColumns) * batches;
 }
 

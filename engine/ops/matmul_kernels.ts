@@ -1,9 +1,12 @@
 import type { DType } from "../core/dtype.ts";
+import { OptionError } from "../core/errors.ts";
 import type { Declarations, Kernel } from "../core/kernel.ts";
 import type { Device } from "../core/recording.ts";
 import type { Variant } from "./choose_variant.ts";
+import type { MatrixTiling } from "./products/matrix_tiling.ts";
+import { matrixTilingOn, matrixVariants, tooDeep } from "./products/matrix_variants.ts";
 import { type LeftLoads, type ProductForm, type SharedForm, sharedTile } from "./products/product_form.ts";
-import { productKernel, sumKernel } from "./products/product_kernels.ts";
+import { matrixKernel, productKernel, sumKernel } from "./products/product_kernels.ts";
 
 /** Sizes of one product: `rows × depth` times `depth × columns`, `batches` times. */
 export interface ProductShape {
@@ -11,15 +14,17 @@ export interface ProductShape {
   readonly columns: number;
   readonly depth: number;
   readonly batches: number;
+  /** Of the operands; f32 if left out. */
+  readonly dtype?: DType;
 }
 
 /** One way to compute a product. All variants give the same values up to the order of additions. */
 export interface MatmulVariant extends Variant<ProductShape> {
   /** Rows and columns that one workgroup computes. */
-  tile(device: Device): readonly [number, number];
+  tile(device: Device, dtype: DType): readonly [number, number];
   unsupported(device: Device, shape: ProductShape): string | undefined;
   /** The kernel that fits a product. */
-  form(problem: ProductShape & { readonly transposeA: boolean }): MatmulForm;
+  form(problem: ProductShape & { readonly transposeA: boolean }, device: Device, dtype: DType): MatmulForm;
   constants(device: Device): Readonly<Record<string, number>>;
   /** The depth is cut into parts that a second pass adds, so that a small result still fills the device. */
   readonly split: boolean;
@@ -89,20 +94,62 @@ const tilings: readonly Tiling[] = [
   ...pinnedLanes.map(pinnedTiling),
 ];
 
-/** Every variant, with and without a split of the depth. */
-export const matmulVariants: readonly MatmulVariant[] = [false, true].flatMap((split) =>
-  tilings.map((tiling) => ({
-    name: split ? `${tiling.name}_split` : tiling.name,
+const plainVariants = tilings.map(
+  (tiling): MatmulVariant => ({
+    name: tiling.name,
     tile: tiling.tile,
-    unsupported: (device: Device, shape: ProductShape) =>
-      split && shape.depth <= minSplitDepth
-        ? `a depth of ${shape.depth} is too small to split`
-        : tiling.unsupported?.(device, shape),
-    form: (problem: ProductShape & { readonly transposeA: boolean }) => formOf(tiling, leftLoads(tiling, problem)),
+    unsupported: (device, shape) => tiling.unsupported?.(device, shape),
+    form: (problem) => formOf(tiling, leftLoads(tiling, problem)),
     constants: tiling.constants ?? (() => ({})),
-    split,
-  })),
+    split: false,
+  }),
 );
+
+/** Products of subgroup matrices, whose tiles and kernels follow from what the adapter lists. */
+const matrixProducts = matrixVariants.map((variant): MatmulVariant => {
+  const tilingOn = (device: Device, dtype: DType): MatrixTiling => {
+    const tiling = matrixTilingOn(variant, device, dtype);
+    if (typeof tiling === "string") throw new OptionError(`matmul: variant ${variant.name}: ${tiling}; choose another`);
+    return tiling;
+  };
+  return {
+    name: variant.name,
+    tile: (device, dtype) => tilingOn(device, dtype).tile,
+    unsupported: (device, { dtype = "f32", depth }) => {
+      const tiling = matrixTilingOn(variant, device, dtype);
+      return typeof tiling === "string" ? tiling : tooDeep(variant, depth);
+    },
+    form: (_problem, device, dtype) => ({
+      kernel: matrixKernel(
+        tilingOn(device, dtype),
+        dtype === "f16" ? "f16" : "f32",
+        device.features.has("subgroup-size-control"),
+      ),
+      isWide: false,
+      types: (operands) => ({ Left: operands, Right: operands }),
+    }),
+    constants: () => ({}),
+    split: false,
+  };
+});
+
+/** Every variant, with and without a split of the depth. */
+export const matmulVariants: readonly MatmulVariant[] = [...plainVariants, ...matrixProducts].flatMap((variant) => [
+  variant,
+  splitOf(variant),
+]);
+
+function splitOf(variant: MatmulVariant): MatmulVariant {
+  return {
+    ...variant,
+    name: `${variant.name}_split`,
+    unsupported: (device, shape) =>
+      shape.depth <= minSplitDepth
+        ? `a depth of ${shape.depth} is too small to split`
+        : variant.unsupported(device, shape),
+    split: true,
+  };
+}
 
 /** Every kernel that a product may run with, and that of the sum of its parts. */
 export function matmulKernels(): Kernel[] {

@@ -64,7 +64,7 @@ export function recordProduct(program: Program, product: Product, y: Tensor): vo
 
 function launch(program: Program, variant: MatmulVariant, product: Product, y: Tensor): void {
   const { batches, rows, columns, depth, epilogue = {} } = product;
-  const wanted = splitsOf(program.device, variant, product);
+  const wanted = splitsOf(program.device, variant, { ...product, dtype: product.a.dtype });
   const splitDepth = Math.ceil(depth / wanted / minSplitDepth) * minSplitDepth;
   const splits = Math.ceil(depth / splitDepth);
   if (splits === 1) {
@@ -91,10 +91,10 @@ function launchTiles(
   const { a, b, transposeB, rows, columns, depth, batches } = product;
   const parts = batches * cut.splits;
   const params = { rows, columns, depth, parts, ...cut, ...stridesOf(product) };
-  const [tileRows, tileColumns] = variant.tile(program.device);
+  const [tileRows, tileColumns] = variant.tile(program.device, a.dtype);
   const groups = foldGrid(program.device, Math.ceil(columns / tileColumns), Math.ceil(rows / tileRows), parts);
   const { operands, constants, declarations } = describeEpilogue(program, a, y, epilogue);
-  const { kernel, isWide, types } = variant.form(product);
+  const { kernel, isWide, types } = variant.form(product, program.device, a.dtype);
   program.dispatch(kernel, params, { a, b, y, ...operands }, groups, {
     constants: {
       ...constants,

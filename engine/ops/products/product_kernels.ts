@@ -1,5 +1,7 @@
 import { d, tgpu } from "typegpu";
-import { defineKernel, type Kernel } from "../../core/kernel.ts";
+import { defineKernel, type Kernel, type KernelFeature } from "../../core/kernel.ts";
+import { type MatrixOperand, matrixText } from "./matrix_text.ts";
+import type { MatrixTiling } from "./matrix_tiling.ts";
 import type { LeftLoads, ProductForm } from "./product_form.ts";
 import { registerText } from "./register_text.ts";
 import { sharedText } from "./shared_text.ts";
@@ -71,6 +73,17 @@ export function productKernel(name: string, form: ProductForm, left: LeftLoads):
     const kernel = `matmul_${name}${left === "any" ? "" : "_wide"}`;
     const layout = layouts[left];
     return defineKernel({ name: kernel, source: textOf(kernel, form, left), params: Params, layout, ...needs(form) });
+  });
+}
+
+/** The kernel of subgroup matrices for operands of a type; `pins` asks for the tiling's size of subgroups. */
+export function matrixKernel(tiling: MatrixTiling, operand: MatrixOperand, pins: boolean): Kernel {
+  return once(JSON.stringify([tiling, operand, pins]), () => {
+    const source = matrixText("matmul_matrix", tiling, operand, pins);
+    const features: KernelFeature[] = ["subgroups", "chromium-experimental-subgroup-matrix"];
+    if (pins) features.push("subgroup-size-control");
+    if (tiling.shape.component === "f16") features.push("shader-f16");
+    return defineKernel({ name: "matmul_matrix", source, params: Params, layout: layouts.any, features });
   });
 }
 
