@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { cast, Device, hostNormal, hostUniform, MissingFeatureError, recordProgram } from "../../engine/index.ts";
+import { matmulVariants } from "../../engine/ops/matmul_kernels.ts";
 import { maxError } from "../../engine/testing/index.ts";
 import {
   initializeParameters,
@@ -27,8 +28,12 @@ function model(kind: VitKind, on = device): VisionTransformer {
   return vit;
 }
 
-/** Output and gradients of all parameters with drop path. */
-async function run(vit: VisionTransformer, precision: Precision, recompute: boolean) {
+/**
+ * Output and gradients of all parameters with drop path.
+ *
+ * @param launched - takes the names of the kernels
+ */
+async function run(vit: VisionTransformer, precision: Precision, recompute: boolean, launched: string[] = []) {
   const tokens = 17;
   const rows = images * tokens;
   const kept = hostUniform(2 * blocks * images, { seed: 2, purpose: "keep" });
@@ -48,6 +53,9 @@ async function run(vit: VisionTransformer, precision: Precision, recompute: bool
     const gradients = program.gradients(y, targets, program.input("seed", y.shape));
     return { y, ...Object.fromEntries(gradients.map((gradient, i) => [names[i] ?? "", gradient])) };
   });
+  launched.push(
+    ...recorded.program.commands.map((command) => (command.type === "dispatch" ? command.kernel.name : command.type)),
+  );
   const inputs = {
     images: hostNormal(images * 3 * 256, { seed: 3, purpose: "images" }),
     seed: hostNormal(rows * 32, { seed: 4, purpose: "seed" }),
@@ -76,6 +84,26 @@ it.skipIf(!device.features.has("shader-f16")).each([
     }
   },
 );
+
+it("multiplies f16 rows with the adapter's matrices, forward and backward", { timeout: 240_000 }, async (context) => {
+  const [name, shape] = ["matrix_2x2_2x2", { rows: 68, columns: 32, depth: 32, batches: 1, dtype: "f16" as const }];
+  const reason = matmulVariants.find((variant) => variant.name === name)?.unsupported(device, shape);
+  if (reason !== undefined) context.skip(`${device.info.name}: ${reason}`);
+  const vit = model("prenorm");
+  const expected = await run(vit, "f32", false);
+  device.tuning.force("matmul", name);
+  const launched: string[] = [];
+  const actual = await run(vit, "f16", false, launched).finally(() => device.tuning.force("matmul", undefined));
+  // Four layers of each block, their gradients by input and by weight, and the embedding of patches with that of its weight.
+  expect(launched.filter((kernel) => kernel === "matmul_matrix").length).toBeGreaterThanOrEqual(12 * blocks);
+  expect(launched.filter((kernel) => kernel.startsWith("attention_")).length).toBe(3 * blocks);
+  const bounds = modelBounds("f16", blocks);
+  for (const [tensor, values] of Object.entries(expected)) {
+    expect(maxError(actual[tensor] ?? [], values), tensor).toBeLessThan(
+      tensor === "y" ? bounds.forward : bounds.gradient,
+    );
+  }
+});
 
 it("f16 needs shader-f16, and the error names the remedy", () => {
   const plain = new Device(device.gpu, { device: device.gpu });
