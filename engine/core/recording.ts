@@ -18,6 +18,7 @@ import type { Kernel, KernelParams } from "./kernel.ts";
 import type { DispatchOptions, ProgramOptions, Recorded } from "./recording_options.ts";
 import type { Shape } from "./shape.ts";
 import type { StateStorage } from "./storage.ts";
+import type { TuningChoices } from "./tuning_choices.ts";
 
 /** A typed, shaped range of memory, either recorded by a program (virtual) or persistent (state). Immutable in shape. */
 export interface Tensor {
@@ -221,30 +222,6 @@ export interface TuningRequest {
   readonly example: (program: Program, candidate: string) => readonly Tensor[];
 }
 
-/** Which variant each operation takes for each class of shapes. */
-export interface TuningChoices {
-  /** What was asked for, by key. */
-  readonly requests: Map<string, TuningRequest>;
-  /** The forced, then the measured, then the shipped variant, else the first candidate; empty if nothing runs. */
-  choose(request: TuningRequest): string;
-  has(key: string): boolean;
-  /** States choices that hold where nothing was measured; they become entries once they are taken. */
-  ship(entries: Iterable<readonly [string, string]>): void;
-  /** Whether the choice for a key was taken from those shipped. */
-  ships(key: string): boolean;
-  set(key: string, choice: string): void;
-  /** Makes an operation use one variant wherever that can run; undefined lets it choose again. */
-  force(operation: string, variant: string | undefined): void;
-  /** The variant that an operation is made to use, if any. */
-  forced(operation: string): string | undefined;
-  /** The choices that were measured or taken from those shipped, sorted by key. */
-  entries(): [string, string][];
-  /** Choices for what was asked for that name no variant of it. */
-  unknownChoices(): string[];
-  /** Takes over choices such as those of a run's configuration. */
-  load(entries: Iterable<readonly [string, string]>): void;
-}
-
 /** What differentiation records besides the rules of the operations. */
 export interface GradientArithmetic {
   /** A tensor with the same value everywhere. */
@@ -261,7 +238,7 @@ export interface Device extends BufferOwner {
   readonly features: ReadonlySet<string>;
   readonly pipelines: PipelineSource;
   readonly staging: StagingBuffers;
-  readonly tuning: TuningChoices;
+  readonly tuning: TuningChoices<TuningRequest>;
   readonly arithmetic: GradientArithmetic;
   /** Number of the next command or rule that is recorded. */
   readonly sequence: { next: number };

@@ -1,7 +1,8 @@
-import type { TuningChoices, TuningRequest } from "./recording.ts";
+import type { TuningRequest } from "./recording.ts";
+import type { TuningChoices } from "./tuning_choices.ts";
 
 /** Which variant each operation takes for each class of shapes. */
-export class TuningTable implements TuningChoices {
+export class TuningTable implements TuningChoices<TuningRequest> {
   readonly #choices = new Map<string, string>();
   readonly #shipped = new Map<string, string>();
   readonly #forced = new Map<string, string>();

@@ -13,11 +13,12 @@ import type {
 import { bytesPerElement, type DType, type HostArray, hostArray } from "../core/dtype.ts";
 import { MissingFeatureError, OverLimitError, ShapeError, ValidationError } from "../core/errors.ts";
 import { Program } from "../core/program.ts";
-import type { GradientArithmetic, Device as RecordingDevice, TuningChoices } from "../core/recording.ts";
+import type { GradientArithmetic, Device as RecordingDevice, TuningRequest } from "../core/recording.ts";
 import type { ProgramOptions } from "../core/recording_options.ts";
 import { type Shape, showShape, sizeOf } from "../core/shape.ts";
 import { StateStorage } from "../core/storage.ts";
 import { stateOf, Tensor } from "../core/tensor.ts";
+import type { TuningChoices } from "../core/tuning_choices.ts";
 import { TuningTable } from "../core/tuning_table.ts";
 import { add } from "../ops/binary.ts";
 import { full } from "../ops/fill.ts";
@@ -58,7 +59,7 @@ export class Device implements RecordingDevice {
   readonly features: ReadonlySet<string>;
   readonly pipelines: PipelineSource = new PipelineCache(this);
   readonly staging: StagingBuffers = new StagingPool(this);
-  readonly tuning: TuningChoices = new TuningTable();
+  readonly tuning: TuningChoices<TuningRequest> = new TuningTable();
   readonly arithmetic: GradientArithmetic = { add, full };
   readonly sequence = { next: 0 };
   readonly checksFinite: boolean;

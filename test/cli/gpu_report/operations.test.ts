@@ -44,7 +44,7 @@ it("a variant that fails is stated and does not keep the others from being measu
     device,
     { request: { ...request, example }, use: "" },
     null,
-    performance.now() + 2000,
+    Number.POSITIVE_INFINITY,
   );
   expect(found.variants.map(({ error }) => error)).toEqual([null, "no such kernel in (path)"]);
   expect(found.fastest).toBe(first);
