@@ -18,33 +18,37 @@ export interface StepTimes {
   readonly kernels: readonly KernelTime[];
 }
 
-/**
- * Times a step.
- *
- * @param refuse - sees the step's operations before anything is compiled; may throw
- */
+export interface StepLimits {
+  /** Sees the step's operations before anything is compiled; may throw. */
+  readonly refuse?: (flops: number) => void;
+  /** Time of `performance.now()` after which nothing is repeated. */
+  readonly until?: number;
+}
+
+/** Times a step. */
 export async function measureStep(
   device: Device,
   options: BenchStepOptions & { readonly repeats: number },
-  refuse: (flops: number) => void = () => undefined,
+  { refuse, until = Number.POSITIVE_INFINITY }: StepLimits = {},
 ): Promise<StepTimes> {
   const bytesBefore = device.counters.bytes;
   const { recorded, inputs, minimumBytes } = recordBenchStep(device, options);
   const { stats } = recorded;
-  refuse(stats.flops);
+  refuse?.(stats.flops);
   await recorded.run(inputs); // compiles
   await device.idle();
   const actualBytes = device.counters.bytes - bytesBefore;
   const times: number[] = [];
   const scripts: number[] = [];
-  for (let i = 0; i < options.repeats; i++) {
+  for (let i = 0; i < options.repeats && (i === 0 || performance.now() < until); i++) {
     const start = performance.now();
     await recorded.run(inputs);
     scripts.push(performance.now() - start);
     await device.idle();
     times.push(performance.now() - start);
   }
-  const kernels = device.features.has("timestamp-query") ? await kernelTimes(recorded, inputs, options.repeats) : [];
+  const isTimed = device.features.has("timestamp-query") && performance.now() < until;
+  const kernels = isTimed ? await kernelTimes(recorded, inputs, options.repeats) : [];
   recorded.destroy();
   const stepMs = median(times);
   return {

@@ -58,7 +58,7 @@ export async function reportStep(
   };
   try {
     if (!device.isSoftware) await tuneFirst(device, step, until);
-    const times = await measureStep(device, { ...step, repeats }, refuse);
+    const times = await measureStep(device, { ...step, repeats }, { refuse, until });
     const { stepMs, scriptMs, gflops, dispatches, bytesMoved, plannedBytes, lowerBoundBytes, actualBytes } = times;
     return {
       ...what,
