@@ -89,6 +89,7 @@ export {
   type RecordingOptions,
   recordProgram,
 } from "./run/recorded_program.ts";
+export { StagingSlot } from "./run/staging_slot.ts";
 export { trialAllocation } from "./run/trial_allocation.ts";
 export { Workspace } from "./run/workspace.ts";
 export { type AdapterPeaks, measurePeaks } from "./tune/adapter_probes.ts";

@@ -2,13 +2,9 @@ import { type Device, OverLimitError, trialAllocation } from "../../engine/index
 import type { VitConfig } from "../../models/index.ts";
 import type { FewUpdatesAdvice } from "../../refiner/index.ts";
 import { withinLimits } from "../../refiner/methods/plan_limits.ts";
-import {
-  type DryRun,
-  dryRun,
-  type FittingChange,
-  fittingChanges,
-  gpuPlanningDevice,
-} from "../../refiner/methods/refine/dry_run.ts";
+import { type DryRun, dryRun, gpuPlanningDevice } from "../../refiner/methods/refine/dry_run.ts";
+import { type FittingChange, fittingChanges } from "../../refiner/methods/refine/fitting_changes.ts";
+import { assumedRates } from "../../refiner/methods/refine/planned_work.ts";
 import type { RefineConfig } from "../../refiner/methods/refine/refine_config.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 
@@ -90,12 +86,22 @@ function verdict({ device, memoryBytes }: PlannedRun, needed: number, room: numb
 function printChange({ change, plan, relativeFlops }: FittingChange, output: Output): void {
   const settings = Object.entries(change).map(([key, value]) => `${key}=${String(value)}`);
   output.line(
-    `  ${settings.join(" ")}: ${formatBytes(plan.memory.total)}, ${relativeFlops.toFixed(2)} times the work per update`,
+    `  ${settings.join(" ")}: ${formatBytes(plan.memory.total)}, ${relativeFlops.toFixed(2)} times the work per update, ${formatSeconds(plan.predictedSeconds)}`,
   );
 }
 
 function formatFlops(flops: number): string {
   return flops >= 1e12 ? `${(flops / 1e12).toFixed(1)} TFLOP` : `${(flops / 1e9).toFixed(flops < 1e10 ? 2 : 0)} GFLOP`;
+}
+
+function formatSeconds(seconds: number): string {
+  return `${seconds.toPrecision(3)} s`;
+}
+
+/** What state on the host adds to an update, in percent of it. */
+function busShare({ streamedBytesPerUpdate, predictedSeconds }: DryRun): string {
+  const seconds = streamedBytesPerUpdate / assumedRates.busBytesPerSecond;
+  return ((100 * seconds) / (predictedSeconds - seconds)).toFixed(1);
 }
 
 function printPlan(plan: DryRun, output: Output): void {
@@ -107,5 +113,11 @@ function printPlan(plan: DryRun, output: Output): void {
     ["encoder", `${(plan.encoderParameters / 1e6).toFixed(1)} M parameters`],
     ["heads", `${(plan.headParameters / 1e6).toFixed(1)} M parameters`],
     ...Object.entries(memory).map(([kind, bytes]): [string, string] => [kind, formatBytes(bytes)]),
+    ...(plan.hostBytes > 0 ? [["on the host", formatBytes(plan.hostBytes)] satisfies [string, string]] : []),
   ]);
+  const { flopsPerSecond, busBytesPerSecond } = assumedRates;
+  const moves = `, to and from the host ${formatBytes(plan.streamedBytesPerUpdate)} (${busShare(plan)} % more time)`;
+  output.line(
+    `predicted at ${flopsPerSecond / 1e12} TFLOP/s and ${busBytesPerSecond / 1e9} GB/s: ${formatSeconds(plan.predictedSeconds)} per update${plan.hostBytes > 0 ? moves : ""}`,
+  );
 }

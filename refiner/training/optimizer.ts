@@ -12,7 +12,9 @@ import {
   type Program,
   type Tensor,
 } from "../../engine/index.ts";
+import { HostArena } from "./host_arena.ts";
 import { isDecayed as isDecayedByDefault } from "./schedule.ts";
+import { type StagingRoom, type StateArena, StreamedStep, type StreamedWork } from "./streamed_step.ts";
 
 /** Learning-rate scale and weight decay of one parameter. */
 export interface ParameterGroup {
@@ -29,23 +31,35 @@ export interface GroupOptions {
   readonly isDecayed?: (name: string, shape: readonly number[]) => boolean;
 }
 
+/** State of a step that lies on the host. */
+export interface OffloadedState {
+  /** Whether the moments do; an average does where its arena is a host's. */
+  readonly moments: boolean;
+  readonly room: StagingRoom;
+}
+
 /** AdamW over one arena: gradients, moments and the table of parameter groups. */
 export class ArenaOptimizer {
   readonly gradients: Arena;
-  readonly firstMoment: Arena;
-  readonly secondMoment: Arena;
+  readonly firstMoment: StateArena;
+  readonly secondMoment: StateArena;
   readonly #groups: Tensor;
   readonly #blockGroups: readonly Tensor[];
   /** Group of each parameter, by name. */
   readonly groups: ReadonlyMap<string, ParameterGroup>;
+  #streamed: StreamedStep | undefined;
 
+  /** @param offloaded - what lies on the host; {@link finish} is then to be called after the program with the step has run */
   constructor(
     readonly parameters: Arena,
     options: GroupOptions,
+    readonly offloaded?: OffloadedState,
   ) {
     this.gradients = parameters.like(`${parameters.name} gradients`);
-    this.firstMoment = parameters.like(`${parameters.name} first moments`);
-    this.secondMoment = parameters.like(`${parameters.name} second moments`);
+    const momentsLike = (name: string): StateArena =>
+      offloaded?.moments ? new HostArena(parameters, name) : parameters.like(name);
+    this.firstMoment = momentsLike(`${parameters.name} first moments`);
+    this.secondMoment = momentsLike(`${parameters.name} second moments`);
     const isDecayed = options.isDecayed ?? isDecayedByDefault;
     this.groups = new Map(
       parameters.entries.map(({ name, shape }): [string, ParameterGroup] => [
@@ -70,6 +84,7 @@ export class ArenaOptimizer {
   destroy(): void {
     for (const arena of [this.gradients, this.firstMoment, this.secondMoment]) arena.destroy();
     for (const table of [this.#groups, ...this.#blockGroups]) table.destroy();
+    this.#streamed?.destroy();
   }
 
   /** Names of the parameters that are trained. */
@@ -103,18 +118,51 @@ export class ArenaOptimizer {
     for (const chunk of this.gradients.chunks) fillState(program, chunk, 0);
   }
 
-  /** Records one step, with the moving average if its arena is given. */
-  step(program: Program, scalars: Tensor, average?: Arena): void {
+  /**
+   * Records one step, with the moving average if its arena is given. Where some of its state lies on the host, the program keeps
+   * the scalars, and {@link finish} makes the step.
+   */
+  step(program: Program, scalars: Tensor, average?: StateArena): void {
+    const { parameters, gradients, firstMoment, secondMoment, offloaded } = this;
+    if (offloaded && [firstMoment, average].some((arena) => arena instanceof HostArena)) {
+      const tables = { groups: this.#groups, blockGroups: this.#blockGroups };
+      const arenas = { parameters, gradients, firstMoment, secondMoment, ...(average ? { average } : {}) };
+      this.#streamed = new StreamedStep({ ...arenas, ...tables }, offloaded.room);
+      program.assign(this.#streamed.scalars, scalars);
+      return;
+    }
+    this.#stepAtOnce(program, scalars, average);
+  }
+
+  /** Records what reads the parameters as the step left them. */
+  afterStep(program: Program, record: (program: Program) => void): void {
+    if (this.#streamed) this.#streamed.after(record);
+    else record(program);
+  }
+
+  /** Makes the step of a program that has run, where its state lies on the host; else the program has made it. */
+  async finish(): Promise<void> {
+    await this.#streamed?.run();
+  }
+
+  /** Planned work of {@link finish}; none where the program makes the step. */
+  get streamedWork(): StreamedWork {
+    return this.#streamed?.work ?? { bytes: 0, dispatches: 0, flops: 0 };
+  }
+
+  #stepAtOnce(program: Program, scalars: Tensor, average?: StateArena): void {
+    const chunkOf = (arena: StateArena | undefined, i: number) =>
+      arena instanceof HostArena ? undefined : arena?.chunks[i];
     this.parameters.chunks.forEach((parameters, i) => {
       const operands = {
         parameters,
         gradients: this.gradients.chunks[i],
-        firstMoment: this.firstMoment.chunks[i],
-        secondMoment: this.secondMoment.chunks[i],
+        firstMoment: chunkOf(this.firstMoment, i),
+        secondMoment: chunkOf(this.secondMoment, i),
         blockGroups: this.#blockGroups[i],
         groups: this.#groups,
         scalars,
-        ...(average ? { average: average.chunks[i] } : {}),
+        ...(average ? { average: chunkOf(average, i) } : {}),
       };
       if (isComplete(operands)) adamW(program, operands);
     });
@@ -126,7 +174,7 @@ export class ArenaOptimizer {
   }
 
   /** State that a resumed run needs, by name. */
-  get state(): { readonly firstMoment: Arena; readonly secondMoment: Arena } {
+  get state(): { readonly firstMoment: StateArena; readonly secondMoment: StateArena } {
     return { firstMoment: this.firstMoment, secondMoment: this.secondMoment };
   }
 }

@@ -1,8 +1,11 @@
 import { type HostTensor, hostTensor, TensorItem, writeSafetensors } from "../../engine/files/index.ts";
-import type { Arena, DType, HostArray } from "../../engine/index.ts";
+import { arenaBlockElements, type DType, type HostArray } from "../../engine/index.ts";
+import { readChunk } from "./arena_pieces.ts";
 import { tensorChecksum, withChecksums } from "./checkpoint_checksums.ts";
+import { HostArena } from "./host_arena.ts";
 import type { RunCheckpointMetadata, RunState } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
+import type { StateArena } from "./streamed_step.ts";
 
 const folder = "checkpoints";
 const kept = 2;
@@ -59,17 +62,28 @@ async function gather(
 }
 
 /** Host copies of all tensors of an arena, read chunk by chunk. */
-export async function arenaTensors(arena: Arena): Promise<Map<string, HostTensor>> {
-  const chunks: HostArray[] = [];
-  for (const chunk of arena.chunks) chunks.push(await chunk.read());
+export async function arenaTensors(arena: StateArena): Promise<Map<string, HostTensor>> {
+  const chunks = await chunkValues(arena);
   const tensors = new Map<string, HostTensor>();
   for (const { name, shape } of arena.entries) {
     const { chunk, firstBlock } = arena.placeOf(name);
     const size = shape.reduce((product, length) => product * length, 1);
-    const data = chunks[chunk]?.slice(firstBlock * 64, firstBlock * 64 + size) ?? new Float32Array();
+    const data =
+      chunks[chunk]?.slice(firstBlock * arenaBlockElements, firstBlock * arenaBlockElements + size) ??
+      new Float32Array();
     tensors.set(name, hostTensor(fileType(arena.dtype), shape, data));
   }
   return tensors;
+}
+
+async function chunkValues(arena: StateArena): Promise<HostArray[]> {
+  if (arena instanceof HostArena) {
+    await arena.settled();
+    return arena.layout.chunks.map((_, i) => arena.chunk(i));
+  }
+  const chunks: HostArray[] = [];
+  for (const chunk of arena.chunks) chunks.push(await readChunk(chunk));
+  return chunks;
 }
 
 function fileType(dtype: DType): "f32" | "f16" | "u32" | "i32" | "u8" {

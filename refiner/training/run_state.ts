@@ -1,8 +1,9 @@
-import type { Arena, Tensor } from "../../engine/index.ts";
+import type { Tensor } from "../../engine/index.ts";
+import type { StateArena } from "./streamed_step.ts";
 
 /** State of a run: arenas by the prefix of their tensors' names, and single tensors by name. */
 export interface RunState {
-  readonly arenas: Readonly<Record<string, Arena>>;
+  readonly arenas: Readonly<Record<string, StateArena>>;
   readonly tensors: Readonly<Record<string, Tensor>>;
   /** Loss scale of a run in f16, by its name: missing in checkpoints that were written in f32, and then left as it is. */
   readonly lossScale?: Readonly<Record<string, Tensor>>;

@@ -7,8 +7,10 @@ import {
 } from "../../engine/files/index.ts";
 import type { Tensor } from "../../engine/index.ts";
 import { checksumKeys, headerChecksum, tensorChecksum } from "./checkpoint_checksums.ts";
+import { HostArena } from "./host_arena.ts";
 import type { RunState } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
+import type { StateArena } from "./streamed_step.ts";
 
 /** A run checkpoint that is read again. All that it gives out was verified, if it has checksums. */
 export class StoredCheckpoint {
@@ -52,19 +54,17 @@ export class StoredCheckpoint {
     const { tensors } = this.checkpoint;
     const scales = Object.entries(state.lossScale ?? {});
     const storedScales = scales.filter(([name]) => tensors.has(name));
-    const targets: [string, Tensor][] = [
-      ...Object.entries(state.arenas).flatMap(([prefix, arena]) =>
-        [...arena.tensors].map(([name, tensor]): [string, Tensor] => [`${prefix}${name}`, tensor]),
-      ),
-      ...Object.entries(state.tensors),
-      ...storedScales,
+    const single = [...Object.entries(state.tensors), ...storedScales];
+    const targets: [string, Target][] = [
+      ...Object.entries(state.arenas).flatMap(([prefix, arena]) => targetsOf(prefix, arena)),
+      ...single.map(([name, tensor]): [string, Target] => [name, onDevice(tensor)]),
     ];
     for (const [name, { shape }] of targets) this.#checkShape(name, shape);
     const damaged: string[] = [];
-    for (const [name, tensor] of targets) {
+    for (const [name, target] of targets) {
       const stored = await this.checkpoint.read(name);
       if (this.checksums && this.checksums.get(name) !== tensorChecksum(stored)) damaged.push(name);
-      tensor.device.write(tensor, this.#elements(name, stored));
+      target.write(this.#elements(name, stored));
     }
     if (damaged.length === 0) return { lossScaleIsMissing: storedScales.length < scales.length };
     const [first] = damaged;
@@ -90,6 +90,25 @@ export class StoredCheckpoint {
   close(): Promise<void> {
     return this.checkpoint.close();
   }
+}
+
+/** A tensor that values are restored to. */
+interface Target {
+  readonly shape: readonly number[];
+  write(values: Exclude<HostTensor["data"], BigInt64Array | BigUint64Array>): void;
+}
+
+function onDevice(tensor: Tensor): Target {
+  return { shape: tensor.shape, write: (values) => tensor.device.write(tensor, values) };
+}
+
+function targetsOf(prefix: string, arena: StateArena): [string, Target][] {
+  if (!(arena instanceof HostArena))
+    return [...arena.tensors].map(([name, tensor]) => [`${prefix}${name}`, onDevice(tensor)]);
+  return arena.entries.map(({ name, shape }) => [
+    `${prefix}${name}`,
+    { shape, write: (values) => arena.get(name).set(values) },
+  ]);
 }
 
 /** @returns the checksums of the tensors, undefined for a file without any. @throws CorruptFileError */

@@ -1,4 +1,10 @@
-import { type Readback, type RecordedProgram, type Tensor, Workspace } from "../../../engine/index.ts";
+import {
+  type ProgramStats,
+  type Readback,
+  type RecordedProgram,
+  type Tensor,
+  Workspace,
+} from "../../../engine/index.ts";
 import { FeatureState, type PartPrograms, recordHeads, recordPart, recordUpdate } from "./micro_batch_programs.ts";
 import type { StepSetup } from "./step.ts";
 
@@ -92,12 +98,21 @@ export class MicroBatchStep {
 
   /** Floating-point operations of one update, as the operations state them. */
   get flops(): number {
+    return this.#perUpdate(({ flops }) => flops);
+  }
+
+  /** Kernel launches of one update. */
+  get dispatches(): number {
+    return this.#perUpdate(({ dispatches }) => dispatches);
+  }
+
+  #perUpdate(of: (stats: ProgramStats) => number): number {
     const { batch } = this.setup.loss.layout;
     const parts = [...this.#parts].reduce((sum, [size, { encode, backward }]) => {
       const times = size === this.part ? Math.floor(batch / size) : 1;
-      return sum + times * (encode.stats.flops + (backward?.stats.flops ?? 0));
+      return sum + times * (of(encode.stats) + (backward ? of(backward.stats) : 0));
     }, 0);
-    return parts + this.#heads.stats.flops + (this.#update?.stats.flops ?? 0);
+    return parts + of(this.#heads.stats) + (this.#update ? of(this.#update.stats) : 0);
   }
 
   /** Allocates the arenas and compiles all kernels. @throws OutOfMemoryError, ValidationError */
@@ -115,10 +130,15 @@ export class MicroBatchStep {
   async run(inputs: MicroBatchInputs, read: readonly string[] = ["metrics"]): Promise<Readback<string>> {
     const last = this.#update ?? this.#heads;
     await this.#pass(inputs, ({ encode }) => encode);
-    if (!this.#update) return last.run(inputsOf(last, inputs.batch), read);
-    await this.#heads.run(inputsOf(this.#heads, inputs.batch));
-    await this.#pass(inputs, ({ backward }) => backward);
-    return last.run(inputsOf(last, inputs.batch), read);
+    const { heads, encoder } = this.setup;
+    if (this.#update) {
+      await this.#heads.run(inputsOf(this.#heads, inputs.batch));
+      await heads.finish();
+      await this.#pass(inputs, ({ backward }) => backward);
+    }
+    const readback = await last.run(inputsOf(last, inputs.batch), read);
+    await (encoder?.optimizer ?? heads).finish();
+    return readback;
   }
 
   async #pass(inputs: MicroBatchInputs, choose: (programs: PartPrograms) => AnyProgram | undefined): Promise<void> {

@@ -64,7 +64,7 @@ export async function* refine(options: RefineOptions): AsyncGenerator<RefineEven
     const run = { images, resizeTo, settings: config, store, resume, signal, hostBytes, origin };
     const { finished, updates, skipped } = yield* trainingLoop(method, run);
     const skippedUpdates = config.precision === "f16" ? { skippedUpdates: skipped } : {};
-    return { finished, updates, ...skippedUpdates, knn: method.knn, ema: method.handOut() };
+    return { finished, updates, ...skippedUpdates, knn: method.knn, ema: await method.handOut() };
   } finally {
     method.destroy();
   }

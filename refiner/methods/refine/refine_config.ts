@@ -39,6 +39,12 @@ export const refineSchema = z.strictObject({
     .boolean()
     .describe("recompute blocks in the backward pass instead of keeping them: less memory, more time")
     .default(false),
+  offload: z
+    .array(z.enum(["moments", "average"]))
+    .describe(
+      "state that lies in host memory and passes through the device once per update: moments of AdamW, average of the encoder. The result is the same",
+    )
+    .default([]),
   teacherFactor: share
     .describe("EMA teacher for the neighbours, share kept per update; 0: none (published)")
     .default(0),

@@ -3,6 +3,7 @@ import type { Arena, Device } from "../../../engine/index.ts";
 import { saveEncoder, VisionTransformer } from "../../../models/index.ts";
 import type { ImageBatch, ImageSource } from "../../data/index.ts";
 import { bytesPerImage } from "../../data/views/view_inputs.ts";
+import { HostArena } from "../../training/host_arena.ts";
 import type { RunCheckpointMetadata, RunState } from "../../training/run_state.ts";
 import type { RunStore } from "../../training/run_store.ts";
 import type {
@@ -42,6 +43,8 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
   readonly knn: { -readonly [slot in keyof KnnOfRun]: KnnOfRun[slot] } = {};
   readonly #model: RefinerModel;
   readonly #average: Arena;
+  /** Set while the average lies on the host: its arena on the device takes no memory then. */
+  #hostAverage: HostArena | undefined;
   readonly #health: HealthMonitor;
   readonly #imageBytes: number;
   #stage: Stage | undefined;
@@ -65,6 +68,7 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
     this.#imageBytes = bytesPerImage(images, decodedSide(config, encoder.config));
     this.#health = new HealthMonitor(config.batch, config.precision);
     this.#average = encoder.parameters.like("ema");
+    if (config.offload.includes("average")) this.#hostAverage = new HostArena(this.#average, "ema");
     this.ema = new VisionTransformer(this.device, encoder.config, this.#average, encoder.positions);
     this.stages = ([2, 3] as const)
       .map((stage) => planStage(config, stage, images.length))
@@ -81,7 +85,7 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
   }
 
   #newStage(plan: StagePlan): Stage {
-    return new Stage(this.#model, this.config, plan, this.#imageBytes, this.#average);
+    return new Stage(this.#model, this.config, plan, this.#imageBytes, this.#hostAverage ?? this.#average);
   }
 
   startEvent(run: { readonly updates: number; readonly images: number }): RefineEvent {
@@ -91,6 +95,7 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
 
   async initialize(): Promise<void> {
     this.#model.initializeHeads(this.config.seed);
+    if (this.#hostAverage) return this.#hostAverage.load(this.encoder.parameters);
     for (const [name, tensor] of this.encoder.parameters.tensors)
       this.device.write(this.#average.get(name), await tensor.read());
   }
@@ -126,7 +131,7 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
     return {
       arenas: {
         "encoder.": this.encoder.parameters,
-        "ema.": this.#average,
+        "ema.": this.#hostAverage ?? this.#average,
         "heads.": model.headParameters,
         "statistics.": model.headStatistics,
         "counters.": model.headCounters,
@@ -149,9 +154,37 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
     const due = evaluationAt(moment);
     if (!due || !this.evaluateKnn) return undefined;
     const { stage, weights, slot } = due;
-    const accuracy = await this.evaluateKnn(weights === "ema" ? this.ema : this.encoder);
+    const accuracy = await (weights === "ema"
+      ? this.#evaluateAverage(this.evaluateKnn)
+      : this.evaluateKnn(this.encoder));
     if (slot) this.knn[slot] = accuracy;
     return { kind: "knn", stage, epoch: moment.epoch, weights, k: this.config.k, accuracy };
+  }
+
+  /** An average on the host is measured in the place of the encoder's weights: beside them there may be no room for it. */
+  async #evaluateAverage(evaluate: KnnEvaluation): Promise<readonly number[]> {
+    const average = this.#hostAverage;
+    if (!average) return evaluate(this.ema);
+    const { parameters } = this.encoder;
+    const weights = new HostArena(parameters, "weights during an evaluation");
+    await weights.load(parameters);
+    await average.store(parameters);
+    try {
+      return await evaluate(this.encoder);
+    } finally {
+      await weights.store(parameters);
+    }
+  }
+
+  /** Brings an average on the host back to the device, where the training makes room for it. */
+  async #endTraining(): Promise<void> {
+    const average = this.#hostAverage;
+    if (!average) return;
+    this.#stage?.destroy();
+    this.#stage = undefined;
+    await average.store(this.#average);
+    this.#hostAverage = undefined;
+    average.destroy();
   }
 
   recall(line: unknown): void {
@@ -160,12 +193,14 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
   }
 
   async writeResult(store: RunStore): Promise<void> {
+    await this.#endTraining();
     const metadata = { source: "moving average of the encoder", method: "MIM-Refiner (arXiv 2402.10093)" };
     await store.write("encoder.safetensors", (sink) => saveEncoder(sink, this.ema, metadata));
   }
 
   /** The moving average, which the caller keeps from now on. */
-  handOut(): VisionTransformer {
+  async handOut(): Promise<VisionTransformer> {
+    await this.#endTraining();
     this.#isHandedOut = true;
     return this.ema;
   }

@@ -1,9 +1,9 @@
 import {
-  type Arena,
   type HostArray,
   type LossScale,
   OptionError,
   type Program,
+  type Readback,
   readLossScale,
   stepScalars,
   type Tensor,
@@ -11,15 +11,19 @@ import {
 import type { ImageBatch } from "../../data/index.ts";
 import type { ViewConfig } from "../../data/views/index.ts";
 import { ViewInputs } from "../../data/views/view_inputs.ts";
+import { HostArena } from "../../training/host_arena.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
-import { layerDecayFactor, learningRateAt, peakLearningRate, type Schedule } from "../../training/schedule.ts";
+import { learningRateAt, peakLearningRate, type Schedule } from "../../training/schedule.ts";
+import type { StagingRoom, StateArena } from "../../training/streamed_step.ts";
 import type { TrainingStage, UpdatePlace } from "../../training/training_method.ts";
 import { type HeadMetrics, readHeadMetrics } from "./head_metrics.ts";
 import { MicroBatchStep } from "./micro_batch.ts";
+import type { PlannedWork } from "./planned_work.ts";
 import type { RefineConfig } from "./refine_config.ts";
 import { viewConfigOf } from "./refine_views.ts";
 import type { RefinerModel } from "./refiner_model.ts";
+import { encoderOptimizer, stagingRoom } from "./stage_optimizers.ts";
 import { recordStep, type StepSetup } from "./step.ts";
 import { Teacher } from "./teacher.ts";
 
@@ -87,12 +91,13 @@ export class Stage {
   readonly setup: StepSetup;
   readonly heads: ArenaOptimizer;
   readonly encoder:
-    | { readonly optimizer: ArenaOptimizer; readonly average: Arena; readonly lossScaling?: LossScaling }
+    | { readonly optimizer: ArenaOptimizer; readonly average: StateArena; readonly lossScaling?: LossScaling }
     | undefined;
   readonly teacher: Teacher | undefined;
   /** By the number of images: the whole batch, or the micro-batch and a smaller last one. */
   readonly #inputs = new Map<number, StageViews>();
   readonly #step: ReturnType<typeof recordStep> | MicroBatchStep;
+  readonly #room: StagingRoom | undefined;
 
   /**
    * @param imageBytes - room for one decoded image
@@ -104,15 +109,20 @@ export class Stage {
     readonly config: RefineConfig,
     readonly plan: StagePlan,
     imageBytes: number,
-    average: Arena,
+    average: StateArena,
     viewsOfImages = (views: ViewConfig, images: number): StageViews =>
       new ViewInputs(views, images, images * imageBytes),
   ) {
-    const { batch, microBatch, teacherFactor } = config;
+    const { batch, microBatch, teacherFactor, offload } = config;
     const trainsEncoder = plan.stage === 3;
-    this.heads = new ArenaOptimizer(model.headParameters, { weightDecay: config.headWeightDecay });
+    const moments = offload.includes("moments");
+    this.#room = stagingRoom(model, { moments, average: trainsEncoder && average instanceof HostArena });
+    const offloaded = this.#room && { moments, room: this.#room };
+    this.heads = new ArenaOptimizer(model.headParameters, { weightDecay: config.headWeightDecay }, offloaded);
     const lossScaling = config.precision === "f16" ? { lossScaling: new LossScaling(model.device) } : {};
-    this.encoder = trainsEncoder ? { optimizer: encoderOptimizer(model, config), average, ...lossScaling } : undefined;
+    this.encoder = trainsEncoder
+      ? { optimizer: encoderOptimizer(model, config, offloaded), average, ...lossScaling }
+      : undefined;
     this.teacher = teacherFactor > 0 ? new Teacher(model, { factor: teacherFactor, trainsEncoder }) : undefined;
     const views = viewConfigOf(config, model.encoder.config);
     const part = microBatch > 0 ? Math.min(microBatch, batch) : batch;
@@ -145,24 +155,27 @@ export class Stage {
   }
 
   /** Planned device memory and work of one update, without allocating. */
-  get plannedWork(): {
-    readonly arenaBytes: number;
-    readonly inputBytes: number;
-    readonly featureBytes: number;
-    readonly flops: number;
-  } {
+  get plannedWork(): PlannedWork {
     const step = this.#step;
+    const streams = [this.heads, ...(this.encoder ? [this.encoder.optimizer] : [])].map((one) => one.streamedWork);
+    const { dispatches, flops } = step instanceof MicroBatchStep ? step : step.stats;
+    const common = {
+      stagingBytes: this.#room?.sizeBytes ?? 0,
+      streamedBytes: streams.reduce((sum, { bytes }) => sum + bytes, 0),
+      dispatches: streams.reduce((sum, stream) => sum + stream.dispatches, dispatches),
+      flops: streams.reduce((sum, stream) => sum + stream.flops, flops),
+    };
     if (step instanceof MicroBatchStep) {
       const { programs, arenaBytes, featureBytes } = step.memory;
       const inputBytes = programs.reduce((sum, program) => sum + program.inputBytes, 0);
-      return { arenaBytes, inputBytes, featureBytes, flops: step.flops };
+      return { ...common, arenaBytes, inputBytes, featureBytes };
     }
-    const { plannedPeakBytes, inputBytes, flops } = step.stats;
-    return { arenaBytes: plannedPeakBytes, inputBytes, featureBytes: 0, flops };
+    const { plannedPeakBytes, inputBytes } = step.stats;
+    return { ...common, arenaBytes: plannedPeakBytes, inputBytes, featureBytes: 0 };
   }
 
   /** State of optimisers and teacher by the prefix of its names in checkpoints. */
-  get arenas(): Readonly<Record<string, Arena>> {
+  get arenas(): Readonly<Record<string, StateArena>> {
     const { heads, encoder, teacher } = this;
     return {
       "optimizer.heads.m.": heads.firstMoment,
@@ -233,9 +246,20 @@ export class Stage {
     const readback =
       step instanceof MicroBatchStep
         ? await step.run({ parts, batch: inputs }, names)
-        : await step.run(askedFor(step, { ...parts(0, config.batch), ...inputs }), names);
+        : await this.#runWhole(step, { ...parts(0, config.batch), ...inputs }, names);
     const values = readback.read();
     return { result: values.then((read) => this.#resultOf(read, learningRate)), values };
+  }
+
+  async #runWhole(
+    step: ReturnType<typeof recordStep>,
+    values: Readonly<Record<string, ArrayLike<number>>>,
+    names: readonly string[],
+  ): Promise<Readback<string>> {
+    const readback = await step.run(askedFor(step, values), names);
+    await this.heads.finish();
+    await this.encoder?.optimizer.finish();
+    return readback;
   }
 
   #resultOf(values: Record<string, ArrayLike<number>>, learningRate: UpdateResult["learningRate"]): UpdateResult {
@@ -259,6 +283,7 @@ export class Stage {
     this.encoder?.optimizer.destroy();
     this.encoder?.lossScaling?.destroy();
     this.teacher?.destroy();
+    void this.#room?.destroy();
   }
 }
 
@@ -268,16 +293,4 @@ function askedFor(
   values: Record<string, ArrayLike<number>>,
 ): Record<string, ArrayLike<number>> {
   return Object.fromEntries(Object.entries(values).filter(([name]) => step.program.inputs.has(name)));
-}
-
-function encoderOptimizer(model: RefinerModel, config: RefineConfig): ArenaOptimizer {
-  const { blocks } = model.encoder.config;
-  const frozen = Math.floor(config.frozenShare * blocks);
-  return new ArenaOptimizer(model.encoder.parameters, {
-    weightDecay: config.encoderWeightDecay,
-    scaleOf: (name) => {
-      const depth = model.encoder.depthOf(name);
-      return frozen > 0 && depth <= frozen ? 0 : layerDecayFactor(config.layerDecay, depth, blocks);
-    },
-  });
 }

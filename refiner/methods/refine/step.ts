@@ -1,5 +1,4 @@
 import {
-  type Arena,
   OptionError,
   type Program,
   type RecordedProgram,
@@ -10,6 +9,7 @@ import {
 import { type Precision, poolingTable, type VisionTransformer } from "../../../models/index.ts";
 import type { LossScaling } from "../../training/loss_scaling.ts";
 import type { ArenaOptimizer } from "../../training/optimizer.ts";
+import type { StateArena } from "../../training/streamed_step.ts";
 import { chooseRanks } from "./choose_rank.ts";
 import type { ViewLayout } from "./contrastive_loss.ts";
 import { headMetricNames } from "./contrastive_summary.ts";
@@ -50,7 +50,7 @@ export interface StepSetup {
 export interface TrainedEncoder {
   readonly optimizer: ArenaOptimizer;
   /** The moving average that is evaluated in the end. */
-  readonly average?: Arena;
+  readonly average?: StateArena;
   /** Keeps gradients within the range of f16. Heads need none: an overflow skips the update of the encoder alone. */
   readonly lossScaling?: LossScaling;
 }
@@ -144,7 +144,7 @@ export function stepHeads(
   );
   const { norm } = optimizer.gradientNorm(program);
   optimizer.step(program, program.input("headScalars", [12]));
-  teacher?.updateHeads(program);
+  if (teacher) optimizer.afterStep(program, (after) => teacher.updateHeads(after));
   const outputs = { metrics, ...slotsOf(results), headNorm: norm };
   return { outputs, featureGradients };
 }
@@ -156,7 +156,8 @@ export function updateEncoder(program: Program, setup: StepSetup, encoder: Train
   const given = program.input("encoderScalars", [12]);
   const { norm, scalars } = lossScaling?.control(program, given, gradients) ?? { norm: gradients.norm, scalars: given };
   optimizer.step(program, scalars, average);
-  setup.teacher?.updateEncoder(program);
+  const { teacher } = setup;
+  if (teacher) optimizer.afterStep(program, (after) => teacher.updateEncoder(after));
   const outputs = { encoderNorm: norm };
   return lossScaling ? { ...outputs, lossScale: lossScaling.state } : outputs;
 }

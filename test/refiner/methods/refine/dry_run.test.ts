@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { vitConfig } from "../../../../models/index.ts";
-import { dryRun, fittingChanges, gpuPlanningDevice } from "../../../../refiner/methods/refine/dry_run.ts";
+import { dryRun, gpuPlanningDevice } from "../../../../refiner/methods/refine/dry_run.ts";
+import { fittingChanges } from "../../../../refiner/methods/refine/fitting_changes.ts";
 import {
   type RefineConfig,
   type RefineSettings,
@@ -23,10 +24,29 @@ it("plans stage 3 of mae_l16 in f16 with at least 35 % less memory at micro-batc
   expect(planning.counters.buffers).toBe(0); // it counts its own
 });
 
-it("offers f16 first where no micro-batch fits in f32", { timeout: 120_000 }, () => {
+it("moves state to the host before it recomputes blocks or changes numbers", { timeout: 120_000 }, () => {
   const planning = gpuPlanningDevice(device);
   const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 4, heads: 3, heightPixels: 64, widthPixels: 64 });
   const config = refineConfig({ ...smallHeads, batch: 8 });
+  const planOf = (change: Partial<RefineConfig>) =>
+    dryRun(planning, vit, { ...config, microBatch: 1, ...change }, 100, 3);
+  const memory = planOf({}).memory.total - 1; // the moments are larger than what they pass through
+  const [first] = fittingChanges(planning, vit, config, 100, memory);
+  expect(first?.change).toEqual({ offload: ["moments"], microBatch: expect.any(Number) });
+  expect(first?.plan).toEqual(planOf(first?.change ?? {}));
+  expect(first?.plan.memory.total).toBeLessThanOrEqual(memory);
+  const both = planOf({ offload: ["moments", "average"] });
+  const { memory: here, flopsPerUpdate } = planOf({});
+  expect(both.hostBytes).toBe(here.moments + here.average);
+  expect(both.streamedBytesPerUpdate).toBe(2 * both.hostBytes);
+  expect(both.flopsPerUpdate).toBe(flopsPerUpdate);
+  expect([both.memory.moments, both.memory.average]).toEqual([0, 0]);
+});
+
+it("offers f16 first where no micro-batch fits in f32", { timeout: 120_000 }, () => {
+  const planning = gpuPlanningDevice(device);
+  const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 4, heads: 3, heightPixels: 64, widthPixels: 64 });
+  const config = refineConfig({ ...smallHeads, batch: 8, offload: ["moments", "average"] });
   const leastIn = (precision: "f32" | "f16") =>
     dryRun(planning, vit, { ...config, precision, recompute: true, microBatch: 1 }, 100, 3).memory.total;
   const between = (leastIn("f32") + leastIn("f16")) / 2;
@@ -47,7 +67,7 @@ const smallHeads: RefineSettings = {
 it("names what changes the method only where neither micro-batches nor f16 help", { timeout: 120_000 }, () => {
   const planning = gpuPlanningDevice(device);
   const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 4, heads: 3, heightPixels: 64, widthPixels: 64 });
-  const config = refineConfig({ ...smallHeads, batch: 8 });
+  const config = refineConfig({ ...smallHeads, batch: 8, offload: ["moments", "average"] });
   const least = (change: Partial<RefineConfig>): number =>
     dryRun(planning, vit, { ...config, microBatch: 1, recompute: true, ...change }, 100, 3).memory.total;
   const memory = least({ precision: "f16" }) - 1;

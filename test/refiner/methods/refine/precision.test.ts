@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
-import type { Arena } from "../../../../engine/index.ts";
+import { Arena } from "../../../../engine/index.ts";
 import { maxError } from "../../../../engine/testing/index.ts";
 import { modelBounds } from "../../../../refiner/conformance/bounds.ts";
 import { headMetricNames } from "../../../../refiner/methods/refine/contrastive_summary.ts";
 import { MicroBatchStep } from "../../../../refiner/methods/refine/micro_batch.ts";
 import { recordStep } from "../../../../refiner/methods/refine/step.ts";
+import type { StateArena } from "../../../../refiner/training/streamed_step.ts";
 import { testDevice } from "../../../device.ts";
 import { type SmallOptions, type SmallTraining, smallTraining } from "./small_setup.ts";
 
@@ -17,10 +18,10 @@ const bounds = modelBounds("f16", blocks);
 
 type Values = Map<string, Float32Array>;
 
-async function valuesOf(...arenas: (Arena | undefined)[]): Promise<Values> {
+async function valuesOf(...arenas: (StateArena | undefined)[]): Promise<Values> {
   const values: Values = new Map();
   for (const arena of arenas) {
-    if (!arena) continue;
+    if (!(arena instanceof Arena)) continue;
     for (const [name, tensor] of arena.tensors)
       values.set(`${arena.name} ${name}`, Float32Array.from(await tensor.read()));
   }

@@ -1,0 +1,32 @@
+import { ArenaOptimizer, type OffloadedState } from "../../training/optimizer.ts";
+import { layerDecayFactor } from "../../training/schedule.ts";
+import { StagingRoom } from "../../training/streamed_step.ts";
+import type { RefineConfig } from "./refine_config.ts";
+import type { RefinerModel } from "./refiner_model.ts";
+
+/** Device memory that the state on the host passes through, if there is such state. */
+export function stagingRoom(
+  { device, headParameters, encoder }: RefinerModel,
+  { moments, average }: { readonly moments: boolean; readonly average: boolean },
+): StagingRoom | undefined {
+  const arrays = (moments ? 2 : 0) + (average ? 1 : 0);
+  if (arrays === 0) return undefined;
+  const arenas = moments ? [headParameters, encoder.parameters] : [encoder.parameters];
+  const largest = Math.max(...arenas.flatMap(({ chunks }) => chunks.map(({ size }) => size)));
+  return new StagingRoom(device, arrays, largest);
+}
+
+/** AdamW over the encoder, with a learning rate that decays towards its first blocks; frozen ones have none. */
+export function encoderOptimizer(
+  model: RefinerModel,
+  config: RefineConfig,
+  offloaded: OffloadedState | undefined,
+): ArenaOptimizer {
+  const { blocks } = model.encoder.config;
+  const frozen = Math.floor(config.frozenShare * blocks);
+  const scaleOf = (name: string): number => {
+    const depth = model.encoder.depthOf(name);
+    return frozen > 0 && depth <= frozen ? 0 : layerDecayFactor(config.layerDecay, depth, blocks);
+  };
+  return new ArenaOptimizer(model.encoder.parameters, { weightDecay: config.encoderWeightDecay, scaleOf }, offloaded);
+}

@@ -1,0 +1,118 @@
+import { describe, expect, it } from "vitest";
+import { Arena, hostNormal, type Program, recordProgram, stepScalars } from "../../../engine/index.ts";
+import { HostArena } from "../../../refiner/training/host_arena.ts";
+import { ArenaOptimizer } from "../../../refiner/training/optimizer.ts";
+import { StagingRoom, type StateArena } from "../../../refiner/training/streamed_step.ts";
+import { testDevice } from "../../device.ts";
+
+const device = await testDevice();
+/** Sizes that end within a piece, at its end, and span several. */
+const entries = [
+  { name: "a.weight", shape: [50, 70] },
+  { name: "a.bias", shape: [70] },
+  { name: "b.weight", shape: [130, 190] },
+  { name: "c.weight", shape: [4096] },
+];
+/** The smallest pieces there are, which an arena as small as this one is cut into. */
+const pieceElements = 4096;
+
+interface Offloaded {
+  readonly moments: boolean;
+  readonly average: boolean;
+}
+
+/** Three steps, the second of them with a moving follower of the parameters behind it. */
+async function train({ moments, average }: Offloaded): Promise<Record<string, Float32Array[]>> {
+  const parameters = new Arena(device, "parameters", entries);
+  for (const { name, shape } of entries) {
+    const size = shape.reduce((product, length) => product * length, 1);
+    device.write(parameters.get(name), hostNormal(size, { seed: 1, purpose: name }));
+  }
+  const arrays = (moments ? 2 : 0) + (average ? 1 : 0);
+  const largest = Math.max(...parameters.chunks.map(({ size }) => size));
+  const room = arrays > 0 ? new StagingRoom(device, arrays, largest) : undefined;
+  const scaleOf = (name: string): number => (name.startsWith("a") ? 0.5 : 1);
+  const optimizer = new ArenaOptimizer(parameters, { weightDecay: 0.05, scaleOf }, room && { moments, room });
+  const averages: StateArena = average ? new HostArena(parameters, "average") : parameters.like("average");
+  if (averages instanceof HostArena) await averages.load(parameters);
+  else for (const [i, chunk] of parameters.chunks.entries()) device.write(chunkOf(averages, i), await chunk.read());
+  const copy = parameters.like("copy");
+  const step = recordProgram(device, (program) => {
+    optimizer.step(program, program.input("scalars", [12]), averages);
+    optimizer.afterStep(program, (after: Program) => {
+      for (const [i, chunk] of parameters.chunks.entries()) after.assign(chunkOf(copy, i), chunk);
+    });
+    return {};
+  });
+  for (let at = 1; at <= 3; at++) {
+    for (const { name } of entries) {
+      const size = parameters.get(name).size;
+      device.write(optimizer.gradients.get(name), hostNormal(size, { seed: 2, purpose: name, step: at }));
+    }
+    await step.run({ scalars: stepScalars({ learningRate: 0.01, step: at, beta1: 0.9, averageFactor: 0.9 }) });
+    await optimizer.finish();
+  }
+  const values = {
+    parameters: await chunksOf(parameters),
+    first: await chunksOf(optimizer.firstMoment),
+    second: await chunksOf(optimizer.secondMoment),
+    average: await chunksOf(averages),
+    copy: await chunksOf(copy),
+  };
+  step.destroy();
+  optimizer.destroy();
+  await room?.destroy();
+  return values;
+}
+
+function bytesOf(values: Float32Array | undefined): Buffer {
+  return Buffer.from(values?.buffer ?? new ArrayBuffer(0));
+}
+
+function chunkOf(arena: Arena, index: number) {
+  const chunk = arena.chunks[index];
+  if (!chunk) throw new Error("no chunk");
+  return chunk;
+}
+
+async function chunksOf(arena: StateArena): Promise<Float32Array[]> {
+  if (!(arena instanceof HostArena))
+    return Promise.all(arena.chunks.map(async (chunk) => Float32Array.from(await chunk.read())));
+  await arena.settled();
+  return arena.layout.chunks.map((_, i) => arena.chunk(i));
+}
+
+describe("state on the host", async () => {
+  const plain = await train({ moments: false, average: false });
+  const variants: [string, Offloaded][] = [
+    ["both moments", { moments: true, average: false }],
+    ["the average", { moments: false, average: true }],
+    ["moments and average", { moments: true, average: true }],
+  ];
+
+  it.each(variants)("gives the bits of state on the device: %s", async (_, offloaded) => {
+    const values = await train(offloaded);
+    expect(plain.parameters?.[0]?.some((value) => value !== 0)).toBe(true);
+    for (const [name, chunks] of Object.entries(plain))
+      for (const [i, chunk] of chunks.entries())
+        expect(Buffer.compare(bytesOf(values[name]?.[i]), bytesOf(chunk)), `${name} ${i}`).toBe(0);
+    expect(bytesOf(values.copy?.[0]).equals(bytesOf(values.parameters?.[0]))).toBe(true);
+  });
+});
+
+it("takes no memory for plans, and holds two slots of a piece there and back while it runs", async () => {
+  const room = new StagingRoom(device, 3, 16 * pieceElements);
+  expect(room.sizeBytes).toBe(2 * 2 * 3 * 4 * pieceElements);
+  const before = device.counters.heldBytes;
+  const [slot] = room.slots;
+  const pieces = [1, 2, 3].map((value) => new Float32Array(100).fill(value));
+  expect(device.counters.heldBytes).toBe(before);
+  slot?.upload(pieces);
+  slot?.download(pieces);
+  await slot?.free();
+  expect(device.counters.heldBytes - before).toBe(room.sizeBytes / 2);
+  expect(pieces.map((piece) => piece[99])).toEqual([1, 2, 3]);
+  expect(() => slot?.upload([new Float32Array(pieceElements + 64)])).toThrow(/expected at most 3 of 4096/);
+  await room.destroy();
+  expect(device.counters.heldBytes).toBe(before);
+});
