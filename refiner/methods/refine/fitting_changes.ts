@@ -39,7 +39,7 @@ export function fittingChanges(
   memoryBytes: number,
 ): FittingChange[] {
   const search = new Search({ device, vit, config, images, memoryBytes });
-  const found = [search.cheapest({})];
+  const found: (FittingChange | undefined)[] = [search.cheapest({})];
   if (config.precision === "f32" && device.features.has("shader-f16"))
     found.push(search.cheapest({ precision: "f16" }));
   // Changes of the method are worth naming only where nothing else helps.
