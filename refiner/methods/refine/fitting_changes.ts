@@ -43,7 +43,7 @@ export function fittingChanges(
   if (config.precision === "f32" && device.features.has("shader-f16"))
     found.push(search.cheapest({ precision: "f16" }));
   // Changes of the method are worth naming only where nothing else helps.
-  if (found.every((change) => change === undefined))
+  if (!found.some((change) => change !== undefined))
     found.push(...methodChanges(config).map((other) => search.cheapest(other)));
   const changes = found.filter((change) => change !== undefined);
   if (changes.length === 0) {
