@@ -94,8 +94,13 @@ const tilings: readonly Tiling[] = [
   ...pinnedLanes.map(pinnedTiling),
 ];
 
-const plainVariants = tilings.map(
-  (tiling): MatmulVariant => ({
+/** A variant whose kernel is the same on every adapter. */
+interface PlainVariant extends MatmulVariant {
+  form(problem: ProductShape & { readonly transposeA: boolean }): MatmulForm;
+}
+
+export const plainVariants = tilings.map(
+  (tiling): PlainVariant => ({
     name: tiling.name,
     tile: tiling.tile,
     unsupported: (device, shape) => tiling.unsupported?.(device, shape),

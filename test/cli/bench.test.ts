@@ -43,9 +43,13 @@ describe("bench", () => {
     expect(wide.out).toContain("fn left_by_rows(");
     const { text, variant } = JSON.parse((await run("bench", "--show-kernel", "subgroup,depth=7", "--json")).out);
     expect([variant, text]).toEqual(["subgroup", expect.stringContaining("fn matmul_subgroup(")]);
+    const matrices = await run("bench", "--show-kernel", "matrix_2x2_2x2,dtype=f16,matrix=8x16x16,lanes=16");
+    expect(matrices.out).toContain("enable chromium_experimental_subgroup_matrix;");
+    expect(matrices.out).toContain("subgroup_matrix_left<f16, 16, 8>");
   });
 
   it.each([
+    ["matrix_1x1_2x2,matrix=7x7x7", "matrix=ROWSxCOLUMNSxDEPTH and lanes=N"],
     ["naive", "no variant is called naive; choose from subgroup, "],
     ["register,rows=0", '"rows=0" is no trait of a product; expected rows=N'],
   ])("refuses to print %s", async (request, message) => {
