@@ -67,6 +67,8 @@ describe("the matrices of an adapter", () => {
       undefined,
     ],
     ["none where a vendor's size is not in the range", { vendor: "intel", subgroupMaxSize: 64 }, features, undefined],
+    ["8 of a software adapter", { isFallbackAdapter: true, subgroupMinSize: 8, subgroupMaxSize: 8 }, features, 8],
+    ["none of a software adapter with wider ones", { isFallbackAdapter: true }, features, undefined],
     ["none of an unknown vendor with several sizes", { vendor: "other", subgroupMaxSize: 64 }, features, undefined],
   ])("pin %s", (_what, info, has, size) => {
     expect(found({ ...oneSize, ...info }, has).subgroupSize).toBe(size);
