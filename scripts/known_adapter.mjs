@@ -5,6 +5,9 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { argv, exit } from "node:process";
 
+/** A choice of fewer timed repetitions is left to the tuner. */
+const leastRuns = 3;
+
 /** @param {{ kernelMs: number | null, wallMs: number | null }} variant */
 const timeOf = ({ kernelMs, wallMs }) => kernelMs ?? wallMs ?? Number.POSITIVE_INFINITY;
 
@@ -14,11 +17,12 @@ export function entryOf(report, family, driver, leastGain = 1.05) {
     throw new Error("not a report of this version's form; write one with mimrefine bench --gpu-report");
   if (!new RegExp(driver).test(report.adapter.driver))
     throw new Error(`the pattern ${driver} does not match the report's own driver ${report.adapter.driver}`);
-  const measured = report.operations.filter(({ variants }) => variants.every(({ error }) => error !== "no time left"));
-  const choices = measured.flatMap(({ key, builtIn, fastest, variants }) => {
+  const measured = report.operations.filter(({ builtIn, fastest, variants }) =>
+    [builtIn, fastest].every((name) => variants.some(({ variant, runs }) => variant === name && runs >= leastRuns)),
+  );
+  const choices = measured.map(({ key, builtIn, fastest, variants }) => {
     const time = (name) => timeOf(variants.find(({ variant }) => variant === name) ?? { kernelMs: null, wallMs: null });
-    if (fastest === null) return [];
-    return [[key, time(builtIn) > leastGain * time(fastest) ? fastest : builtIn]];
+    return [key, time(builtIn) > leastGain * time(fastest) ? fastest : builtIn];
   });
   const operations = new Set(measured.map(({ operation }) => operation));
   const { vendor, architecture, subgroupSize } = report.adapter;

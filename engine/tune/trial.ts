@@ -1,4 +1,5 @@
 import type { DType } from "../core/dtype.ts";
+import { f32ToF16 } from "../core/half_precision.ts";
 import type { Device, Program, TuningRequest } from "../core/recording.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Inputs } from "../run/executable.ts";
@@ -83,8 +84,13 @@ function sampleValues(dtype: DType, count: number): ArrayLike<number> {
   if (dtype === "i32") return new Int32Array(count);
   if (dtype === "u8") return new Uint8Array(count);
   const golden = 0.618034; // its multiples fill the unit interval evenly and never repeat
-  const values = new Float32Array(count);
-  for (let i = 0; i < Math.min(count, period); i++) values[i] = 2 * ((i * golden) % 1) - 1;
-  for (let filled = period; filled < count; filled *= 2) values.copyWithin(filled, 0, filled);
+  const base = Float32Array.from({ length: Math.min(count, period) }, (_, i) => 2 * ((i * golden) % 1) - 1);
+  return dtype === "f16" ? repeated(new Uint16Array(count), f32ToF16(base)) : repeated(new Float32Array(count), base);
+}
+
+/** Fills an array with a shorter one, over and over. */
+function repeated<T extends Float32Array | Uint16Array>(values: T, base: T): T {
+  values.set(base);
+  for (let filled = base.length; filled < values.length; filled *= 2) values.copyWithin(filled, 0, filled);
   return values;
 }

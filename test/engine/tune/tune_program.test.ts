@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Device, matmul, openDevice, Program, recordProgram } from "../../../engine/index.ts";
+import { type Device, matmul, openDevice, Program, recordProgram, softmax } from "../../../engine/index.ts";
 import { loadTuning, tuneProgram } from "../../../engine/tune/tune_program.ts";
 import { recordings } from "../ops/variant_recordings.ts";
 
@@ -85,6 +85,14 @@ describe("the tuner", () => {
 
   it("refuses a budget of nothing", timeLimit, async () => {
     await expect(tuneProgram(device, record(device), { budgetMs: 0 })).rejects.toThrow(/budgetMs 0/);
+  });
+
+  it("measures what computes in f16, too", timeLimit, async (context) => {
+    if (!device.features.has("shader-f16")) context.skip(`${device.info.name}: no f16`);
+    const half = () => recordProgram(device, (p) => ({ y: softmax(p.input("x", [128, 300], "f16")) }));
+    const [choice] = await tuneProgram(device, half, { remembers: false });
+    expect(choice?.source).toBe("measured");
+    for (const ms of Object.values(choice?.timesMs ?? {})) expect(ms).toBeLessThan(Number.POSITIVE_INFINITY);
   });
 
   it("does not measure what is shipped for the adapter", timeLimit, async () => {
