@@ -3,10 +3,21 @@ import { homedir, hostname, tmpdir } from "node:os";
 import { describe, expect, it } from "vitest";
 import { namelessMessage } from "../../../cli/gpu_report/nameless.ts";
 import { gpuReportSchema } from "../../../cli/gpu_report/report_schema.ts";
+import { matmul, recordProgram } from "../../../engine/index.ts";
+import { testDevice } from "../../device.ts";
 import { run, temporaryFolder } from "../run_command.ts";
 
+const device = await testDevice();
 const at = await temporaryFolder();
 const limit = { timeout: 120_000 };
+
+/** Names of the variants of a product in the shape that is compared with float64. */
+function productsThatRun(): string[] {
+  device.tuning.requests.clear();
+  const [a, b] = [device.zeros([37, 53]), device.zeros([29, 53])];
+  recordProgram(device, () => ({ y: matmul(a, b, { transposeB: true }) })).destroy();
+  return [...device.tuning.requests.values()].flatMap(({ candidates, others }) => [...candidates, ...others]).sort();
+}
 
 describe("bench --gpu-report", () => {
   it("writes a report of its form and a page, which name no host or path", limit, async () => {
@@ -19,8 +30,8 @@ describe("bench --gpu-report", () => {
     expect(report.isComplete).toBe(true);
     expect(report.probes?.gflops).toBeGreaterThan(0);
     expect(report.numbers.filter(({ pass }) => !pass)).toEqual([]);
-    const variants = report.numbers.filter(({ operation }) => operation === "softmax").map(({ variant }) => variant);
-    expect(variants).toEqual(["invocation", "workgroup"]);
+    const compared = report.numbers.filter(({ operation }) => operation === "matmul").map(({ variant }) => variant);
+    expect(compared.sort()).toEqual(productsThatRun());
     expect(report.variants.softmax).toEqual(["invocation", "workgroup"]);
     const html = await readFile(at("gpu.html"), "utf8");
     expect(html).toContain("<!doctype html>");
