@@ -39,6 +39,30 @@ describe("refine --dry-run", () => {
     expect(text).toMatch(/^fits into 24\.0 GB/m);
   });
 
+  it.each([
+    ["mae_l16", "6GB", 6e9, 4e9],
+    ["mae_h14", "10GB", 10e9, 8e9],
+    ["mae_twob14", "20GB", 20e9, 23e9],
+  ])(
+    "fits %s at its published batch into %s, with moments and average on the host and at most 3 % more time",
+    {
+      timeout: 5 * minutes,
+    },
+    async (preset, memory, bytes, onTheHost) => {
+      const switches = ["--offload", "moments,average", "--micro-batch", "4", "--recompute", "--stage2-epochs", "0"];
+      const { out } = await run("refine", "--preset", preset, "--dry-run", "--memory", memory, ...switches, "--json");
+      const { fits, plans } = JSON.parse(out);
+      const [{ memory: planned, hostBytes, streamedBytesPerUpdate, predictedSeconds }] = plans;
+      expect([fits, plans.length]).toEqual([true, 1]);
+      expect(planned.total).toBeLessThanOrEqual(bytes);
+      expect(hostBytes).toBeGreaterThan(onTheHost);
+      const busSeconds = streamedBytesPerUpdate / 10e9;
+      expect(busSeconds / (predictedSeconds - busSeconds)).toBeLessThanOrEqual(0.03);
+      const { out: text } = await run("refine", "--preset", preset, "--dry-run", "--memory", memory, ...switches);
+      expect(text).toMatch(/predicted at 20 TFLOP\/s and 10 GB\/s: .* to and from the host .* % more time/);
+    },
+  );
+
   it("takes the encoder from a preset that a settings file names", { timeout: 5 * minutes }, async () => {
     const folder = await mkdtemp(join(tmpdir(), "mimrefine-dry-run-"));
     const file = join(folder, "settings.yaml");
