@@ -32,7 +32,8 @@ function traitOf(trait: string, request: string): Partial<ShownProduct> {
   const [key = "", value = ""] = trait.split("=");
   const length = lengths.find((known) => known === key);
   if (length && /^[1-9]\d{0,8}$/.test(value)) return { [length]: Number(value) };
-  const [, matrixRows, matrixColumns, matrixDepth] = trait.match(/^matrix=(8|16|32|64)x(8|16|32|64)x(8|16|32|64)$/) ?? [];
+  const [, matrixRows, matrixColumns, matrixDepth] =
+    trait.match(/^matrix=(8|16|32|64)x(8|16|32|64)x(8|16|32|64)$/) ?? [];
   if (matrixDepth) return { matrix: [Number(matrixRows), Number(matrixColumns), Number(matrixDepth)] };
   if (key === "lanes" && /^(4|8|16|32|64|128)$/.test(value)) return { lanes: Number(value) };
   if (trait === "transposeA") return { transposeA: true };
