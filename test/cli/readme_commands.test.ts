@@ -44,6 +44,7 @@ const cheaper: readonly (readonly [string, string])[] = [
   ["evaluate cluster", "--restarts 2"],
   ["evaluate knn", "--k 3"],
   ["finetune", "--epochs 1 --warmup 0 --batch 8"],
+  ["bench --gpu-report", "--budget 5 --only probes,numbers"],
 ];
 
 /** Lines of shell in the README that call a command, without `npx mimrefine`. */
