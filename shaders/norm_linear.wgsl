@@ -7,7 +7,7 @@
 override lanes: u32 = 8u; // every subgroup of the adapter has this size, at least 8; the workgroup is one subgroup
 override hasBias: bool = false; // + bias[column]
 override gelu: bool = false; // x cdf(x) of the value after the bias
-override keepSlope: bool = false; // slope[row, column] = slope of GELU at the value after the bias
+override keepSlope: bool = false; // slope[row, column] = slope of GELU at the value after the bias, less 1/2
 struct Params { rows: u32, columns: u32, depth: u32, statisticsStride: u32, epsilon: f32 } // columns and depth count vec4s
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>; // [rows, depth]
@@ -131,7 +131,7 @@ fn middle_of(at: u32) -> f32 {
 
 fn finish_product(sum: vec4f, at: u32) {
   var value = sum;
-  if (keepSlope) { slope[at] = gelu_slope(value); }
+  if (keepSlope) { slope[at] = gelu_slope(value) - 0.5; }
   if (gelu) { value *= normal_cdf(value); }
   y[at] = value;
 }

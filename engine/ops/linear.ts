@@ -3,11 +3,11 @@ import type { Program } from "../core/program.ts";
 import type { PendingGradients } from "../core/recording.ts";
 import { checkDType, checkSameShape, matrixShape, rowsAndColumns, showShape } from "../core/shape.ts";
 import { programOf, reshape, type Tensor } from "../core/tensor.ts";
-import { mul } from "./binary.ts";
+import { add, mul } from "./binary.ts";
 import { cast } from "./cast.ts";
 import { geluBend } from "./gelu.ts";
-import { foldFactor } from "./matmul_fold.ts";
-import { type Product, recordProduct } from "./matmul_product.ts";
+import { foldGeluSlope } from "./matmul_fold.ts";
+import { type Product, recordProduct, sumParts } from "./matmul_product.ts";
 import { expand } from "./reduce.ts";
 
 export interface LinearOptions {
@@ -38,7 +38,7 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
   const slope = gelu && !program.inference ? program.empty(y.shape, y.dtype) : undefined;
   const forward = product(x, cast(weight, x.dtype), rows, outputs, inputs, false, true);
   recordProduct(program, { ...forward, epilogue: { bias, gelu, slope, residual } }, y);
-  // With p = x Wᵀ + b and s = gelu'(p), which costs one exponential beside the erf of y:
+  // With p = x Wᵀ + b and s = gelu'(p), which costs one exponential beside the erf of y and is kept less 1/2:
   // dp = dy s,  dx = dp W,  dW = dpᵀ x,  db = sum of dp over rows,  dresidual = dy.
   if (slope) {
     // p itself is needed for second derivatives only, which compute it again.
@@ -107,14 +107,24 @@ function product(
   return { a, b, rows, columns, depth, transposeA, transposeB, batches: 1, aBatched: false, bBatched: false };
 }
 
-/** dp = dy gelu'(p), as part of the product that made dy where one did. */
+/**
+ * dp = dy gelu'(p), as part of the product that made dy where one did.
+ *
+ * @param slope - gelu'(p) - 1/2, as an epilogue keeps it
+ */
 export function geluGradient(program: Program, slope: Tensor, dy: Tensor): Tensor {
-  const folded = foldFactor(program, dy, slope);
-  if (!folded) return mul(dy, slope);
-  return program.record(folded, [dy, slope], (g, [needsDy, needsSlope]) => [
-    needsDy ? mul(g, slope) : undefined,
+  const dp = foldGeluSlope(program, dy, slope) ?? timesSlope(program, slope, dy);
+  return program.record(dp, [dy, slope], (g, [needsDy, needsSlope]) => [
+    needsDy ? mul(g, add(slope, 0.5)) : undefined,
     needsSlope ? mul(g, dy) : undefined,
   ]);
+}
+
+function timesSlope(program: Program, slope: Tensor, dy: Tensor): Tensor {
+  const dp = program.empty(slope.shape, slope.dtype);
+  const [rows, columns] = rowsAndColumns("linear", "dy", dy);
+  sumParts(program, { rows, columns, batches: 1, splits: 1 }, dy, dp, { timesSlope: slope });
+  return dp;
 }
 
 /** dx = dp W, plus what reached `x` on other paths. */

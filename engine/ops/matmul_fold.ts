@@ -3,13 +3,13 @@ import type { Tensor } from "../core/tensor.ts";
 import { isProductKernel } from "./products/product_kernels.ts";
 
 /**
- * A product times `other`, element by element: records the launch that made `y` again, with one more epilogue. The first launch
+ * A product times `other` + 1/2, element by element: records the launch that made `y` again, with one more epilogue. The first launch
  * stays, and the planner drops it if nothing else reads its result.
  *
  * @param other - in the shape and type of `y`
  * @returns undefined if `y` is not the plain result of a product
  */
-export function foldFactor(program: Program, y: Tensor, other: Tensor): Tensor | undefined {
+export function foldGeluSlope(program: Program, y: Tensor, other: Tensor): Tensor | undefined {
   const made = program.commands.findLast((command): command is Dispatch => isPlainProduct(command, y));
   if (!made || other.dtype !== y.dtype) return undefined;
   const { kernel, params, operands, workgroups, options } = made;

@@ -5,6 +5,7 @@ import {
   adamW,
   arenaBlockElements,
   type Device,
+  OptionError,
   type Program,
   type RecordedProgram,
   recordProgram,
@@ -100,7 +101,8 @@ export class StreamedStep {
   #record(chunk: number, from: number, to: number): void {
     const { parameters, groups } = this.state;
     const slot = this.room.slots[this.#pieces.length % this.room.slots.length];
-    if (!slot) return;
+    if (!slot)
+      throw new OptionError(`${this.state.parameters.name}: the room for offloaded state has no slot; make one`);
     const staged = new Map(this.#host.map((arena, i) => [arena, slot.tensors[i]]));
     const host = () => this.#host.map((arena) => arena.chunk(chunk).subarray(from, to));
     const part = (arena: StateArena | undefined): Tensor | undefined => {
@@ -119,7 +121,12 @@ export class StreamedStep {
       scalars: this.scalars,
       ...(average ? { average } : {}),
     };
-    if (!isComplete(operands)) return;
+    if (!isComplete(operands)) {
+      const missing = Object.entries(operands).flatMap(([name, x]) => (x === undefined ? [name] : []));
+      throw new OptionError(
+        `${parameters.name}: chunk ${chunk} has no ${missing.join(", ")}; state has the layout of its parameters`,
+      );
+    }
     const record = (program: Program) => {
       adamW(program, operands);
       return {};

@@ -2,9 +2,9 @@ import type { LeftLoads } from "./product_form.ts";
 
 /** Overrides that choose what happens to a sum; the same for all products and for the second pass of a split one. */
 const epilogueOverrides = `override hasBias: bool = false; // + bias[column]
-override activation: u32 = 0u; // 1: GELU; 2: times other[row, column]
+override activation: u32 = 0u; // 1: GELU; 2: times other[row, column] + 1/2
 override addOther: bool = false; // + other[row, column]
-override keepSlope: bool = false; // extra[row, column] = slope of GELU at the value before it
+override keepSlope: bool = false; // extra[row, column] = slope of GELU at the value before it, less 1/2
 `;
 
 /** Element types in memory and what {@link epilogue} reads and writes besides. */
@@ -71,11 +71,11 @@ fn ${isWide ? "finish_four" : "finish"}(sum: ${type}, columnBias: ${type}, at: u
   var value = sum;
   if (hasBias) { value += columnBias; }
   if (keepSlope) {
-    let slope = gelu_slope(value);
+    let slope = gelu_slope(value) - 0.5;
     ${keep}
   }
   if (activation == 1u) { value *= normal_cdf(value); }
-  if (activation == 2u) { value *= ${type}(other[${at}]); }
+  if (activation == 2u) { value *= ${type}(other[${at}]) + 0.5; }
   if (addOther) { value += ${type}(other[${at}]); }
   y[${at}] = Result(value);
 }

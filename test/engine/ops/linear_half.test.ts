@@ -77,8 +77,8 @@ it("its gradients are those of the float64 layer up to the rounding of its opera
     reference: ({ x = [], weight = [], bias, residual }, { rows, inputs, outputs, gelu }) =>
       linearReference(x, weight, { rows, inputs, outputs }, { bias, gelu, residual }),
     wrt: ["x", "weight", "bias", "residual"],
-    // A product of two rounded operands, of which the slope of GELU at a rounded value is rounded once more, and the result:
-    // four roundings, and the slope's own error of up to 1.2 roundings of its argument, all relative to the sum of magnitudes.
+    // A product of two rounded operands, times the slope of GELU, which is kept less 1/2 and rounded once, and the result:
+    // four roundings, and the kept slope's own error of up to 0.63 roundings, all relative to the sum of magnitudes.
     bound: 6 * halfRoundOff,
   });
 });
