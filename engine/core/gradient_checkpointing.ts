@@ -8,7 +8,7 @@ import type { Tensor } from "./tensor.ts";
  *
  * @param forward - records the region; must write no state and return a tensor of its own, not a view of `x`
  * @param parameters - everything beside `x` that `forward` reads and gradients may be wanted for
- * @returns what `forward` returns, with the same gradients up to the order of summation where `x` is used elsewhere, too
+ * @returns what `forward` returns, with the gradients that it has without checkpointing, bit for bit
  * @throws OptionError if `forward` returns `x` or a reshaped form of it
  */
 export function checkpoint(
@@ -27,9 +27,12 @@ export function checkpoint(
   });
   if (y.base === x.base)
     throw new OptionError("checkpoint: the region returns its operand; leave out regions that compute nothing");
-  return owner.record(y, given, (dy, needs) => {
+  return owner.record(y, given, (dy, needs, pending) => {
     const targets = given.filter((_, i) => needs[i]);
-    const list = onOwnTape(owner, () => owner.pullBack([{ output: forward(x), gradient: dy }], targets));
+    // What reached `x` on other paths is added to first, as it would be without a region: the order of a sum decides its bits.
+    const before = needs[0] ? pending.take(0) : undefined;
+    const known = before ? [{ output: x, gradient: before }] : [];
+    const list = onOwnTape(owner, () => owner.pullBack([...known, { output: forward(x), gradient: dy }], targets));
     let next = 0;
     return needs.map((isNeeded) => (isNeeded ? list[next++] : undefined));
   });

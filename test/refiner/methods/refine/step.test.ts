@@ -123,16 +123,11 @@ describe("an EMA teacher", () => {
 });
 
 describe("recomputed blocks", () => {
-  it("change a training by the order of summation only and need less memory", { timeout: 60_000 }, async () => {
+  it("change no bit of a training and need less memory", { timeout: 60_000 }, async () => {
     const kept = await trained({}, 2);
     const recomputed = await trained({ recompute: true }, 2);
-    recomputed.metrics.forEach((row, update) => {
-      expectClose(`metrics ${update}`, row, kept.metrics[update] ?? [], 1e-6);
-    });
-    for (const [name, gradient] of Object.entries(recomputed.gradients)) {
-      // A gradient that is zero in exact arithmetic is round-off, which the floor covers.
-      expectClose(name, gradient, kept.gradients[name] ?? [], 1e-5, 1e-2);
-    }
+    expect(recomputed.metrics).toEqual(kept.metrics);
+    expect(recomputed.gradients).toEqual(kept.gradients);
     console.info(
       `planned peak: kept ${kept.stats.plannedPeakBytes}, recomputed ${recomputed.stats.plannedPeakBytes} bytes`,
     );
