@@ -1,6 +1,6 @@
-import { ShapeError } from "../core/errors.ts";
+import { ShapeError, ValidationError } from "../core/errors.ts";
 import type { Device } from "../core/recording.ts";
-import { GPUBufferUsageFlags } from "../core/storage.ts";
+import { GPUBufferUsageFlags, type StateStorage } from "../core/storage.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { writeBuffer } from "./host_transfer.ts";
 
@@ -36,31 +36,38 @@ export class StagingSlot {
     this.device.throwIfLost();
   }
 
-  /** Copies the pieces to the beginning of the tensors, in their order. @throws ShapeError for more or larger ones than there is room for */
+  /**
+   * Copies the pieces to the beginning of the tensors, in their order.
+   *
+   * @throws ShapeError for more or larger ones than there is room for; ValidationError where a tensor has no memory of its own;
+   *   DeviceLostError
+   */
   upload(pieces: readonly Float32Array[]): void {
     this.#check(pieces);
     const { device } = this;
     device.throwIfLost();
     pieces.forEach((piece, i) => {
-      const storage = this.tensors[i]?.storage;
-      if (storage?.kind !== "state") return;
+      const storage = this.#stateOf(i);
       storage.overwritten = device.sequence.next++;
       writeBuffer(device.gpu, { buffer: storage.buffer, offset: 0, size: piece.byteLength }, piece);
     });
   }
 
-  /** Submits the way back of the tensors' beginnings, into the same pieces; {@link free} tells when they are there. */
+  /**
+   * Submits the way back of the tensors' beginnings, into the same pieces; {@link free} tells when they are there.
+   *
+   * @throws as {@link upload} does
+   */
   download(pieces: readonly Float32Array[]): void {
     this.#check(pieces);
     const { device } = this;
+    device.throwIfLost();
     const usage = GPUBufferUsageFlags.MAP_READ | GPUBufferUsageFlags.COPY_DST;
     this.#back ??= device.createBuffer("staged pieces on their way back", 4 * this.arrays * this.elements, usage);
     const back = this.#back;
     const encoder = device.gpu.createCommandEncoder({ label: "staged pieces" });
     pieces.forEach((piece, i) => {
-      const storage = this.tensors[i]?.storage;
-      if (storage?.kind === "state")
-        encoder.copyBufferToBuffer(storage.buffer, 0, back, 4 * i * this.elements, piece.byteLength);
+      encoder.copyBufferToBuffer(this.#stateOf(i).buffer, 0, back, 4 * i * this.elements, piece.byteLength);
     });
     device.submit(encoder.finish());
     this.#readBack = this.#collect(back, pieces);
@@ -85,6 +92,15 @@ export class StagingSlot {
       throw new ShapeError(
         `staging: ${pieces.length} pieces of up to ${largest} elements, expected at most ${this.arrays} of ${this.elements}`,
       );
+  }
+
+  /** A piece that went nowhere would be values of another step, in silence. */
+  #stateOf(index: number): StateStorage {
+    const storage = this.tensors[index]?.storage;
+    if (storage?.kind === "state") return storage;
+    throw new ValidationError(
+      `staging: the tensor of piece ${index} is ${storage ? "recorded by a program" : "missing"}, expected state of the device; make a new slot`,
+    );
   }
 
   /** Frees the memory. What is on its way back is waited for by {@link free} only. */
