@@ -1,9 +1,7 @@
 import { recordEarly } from "../../engine/core/early_recording.ts";
 import {
-  type AdamWOperands,
-  type Arena,
+  Arena,
   accumulate,
-  adamW,
   arenaBlockElements,
   type Device,
   fillState,
@@ -12,8 +10,10 @@ import {
   type Program,
   type Tensor,
 } from "../../engine/index.ts";
+import { sharedSpans } from "./arena_spans.ts";
 import { HostArena } from "./host_arena.ts";
 import { isDecayed as isDecayedByDefault } from "./schedule.ts";
+import { recordSpan, type SpanTables, type UpdatedState } from "./span_step.ts";
 import { type StagingRoom, type StateArena, StreamedStep, type StreamedWork } from "./streamed_step.ts";
 
 /** Learning-rate scale and weight decay of one parameter. */
@@ -38,13 +38,14 @@ export interface OffloadedState {
   readonly room: StagingRoom;
 }
 
-/** AdamW over one arena: gradients, moments and the table of parameter groups. */
+/** AdamW over one arena: gradients, moments and the table of parameter groups. What is frozen has neither. */
 export class ArenaOptimizer {
+  /** Of the parameters that are trained, in their order. */
   readonly gradients: Arena;
   readonly firstMoment: StateArena;
   readonly secondMoment: StateArena;
   readonly #groups: Tensor;
-  readonly #blockGroups: readonly Tensor[];
+  readonly #spans: readonly SpanTables[];
   /** Group of each parameter, by name. */
   readonly groups: ReadonlyMap<string, ParameterGroup>;
   #streamed: StreamedStep | undefined;
@@ -55,11 +56,6 @@ export class ArenaOptimizer {
     options: GroupOptions,
     readonly offloaded?: OffloadedState,
   ) {
-    this.gradients = parameters.like(`${parameters.name} gradients`);
-    const momentsLike = (name: string): StateArena =>
-      offloaded?.moments ? new HostArena(parameters, name) : parameters.like(name);
-    this.firstMoment = momentsLike(`${parameters.name} first moments`);
-    this.secondMoment = momentsLike(`${parameters.name} second moments`);
     const isDecayed = options.isDecayed ?? isDecayedByDefault;
     this.groups = new Map(
       parameters.entries.map(({ name, shape }): [string, ParameterGroup] => [
@@ -70,10 +66,19 @@ export class ArenaOptimizer {
         },
       ]),
     );
-    const { table, blocks } = groupTables(parameters, this.groups);
+    this.gradients = trainedLike(parameters, new Set(this.trained), `${parameters.name} gradients`);
+    const momentsLike = (name: string): StateArena =>
+      offloaded?.moments ? new HostArena(this.gradients, name) : this.gradients.like(name);
+    this.firstMoment = momentsLike(`${parameters.name} first moments`);
+    this.secondMoment = momentsLike(`${parameters.name} second moments`);
+    const { table, blocks } = groupTables(this.gradients, this.groups);
     const { device } = parameters;
     this.#groups = device.tensor(table, [table.length / 2, 2], "f32", "parameter groups");
-    this.#blockGroups = blocks.map((list) => device.tensor(list, [list.length], "u32", "block groups"));
+    this.#spans = sharedSpans(parameters, this.gradients).map((span) => {
+      const [first, end] = [span.part.from / arenaBlockElements, span.part.to / arenaBlockElements];
+      const list = blocks[span.part.chunk]?.subarray(first, end) ?? new Uint32Array();
+      return { ...span, blockGroups: device.tensor(list, [list.length], "u32", "block groups") };
+    });
   }
 
   get device(): Device {
@@ -83,7 +88,7 @@ export class ArenaOptimizer {
   /** Frees gradients and moments; the parameters stay. */
   destroy(): void {
     for (const arena of [this.gradients, this.firstMoment, this.secondMoment]) arena.destroy();
-    for (const table of [this.#groups, ...this.#blockGroups]) table.destroy();
+    for (const table of [this.#groups, ...this.#spans.map((span) => span.blockGroups)]) table.destroy();
     this.#streamed?.destroy();
   }
 
@@ -124,14 +129,12 @@ export class ArenaOptimizer {
    */
   step(program: Program, scalars: Tensor, average?: StateArena): void {
     const { parameters, gradients, firstMoment, secondMoment, offloaded } = this;
+    const state = { parameters, gradients, firstMoment, secondMoment, ...(average ? { average } : {}) };
+    const updated: UpdatedState = { ...state, groups: this.#groups, spans: this.#spans };
     if (offloaded && [firstMoment, average].some((arena) => arena instanceof HostArena)) {
-      const tables = { groups: this.#groups, blockGroups: this.#blockGroups };
-      const arenas = { parameters, gradients, firstMoment, secondMoment, ...(average ? { average } : {}) };
-      this.#streamed = new StreamedStep({ ...arenas, ...tables }, offloaded.room);
+      this.#streamed = new StreamedStep(updated, offloaded.room);
       program.assign(this.#streamed.scalars, scalars);
-      return;
-    }
-    this.#stepAtOnce(program, scalars, average);
+    } else for (const span of this.#spans) recordSpan(program, updated, span, scalars);
   }
 
   /** Records what reads the parameters as the step left them. */
@@ -150,24 +153,6 @@ export class ArenaOptimizer {
     return this.#streamed?.work ?? { bytes: 0, dispatches: 0, flops: 0 };
   }
 
-  #stepAtOnce(program: Program, scalars: Tensor, average?: StateArena): void {
-    const chunkOf = (arena: StateArena | undefined, i: number) =>
-      arena instanceof HostArena ? undefined : arena?.chunks[i];
-    this.parameters.chunks.forEach((parameters, i) => {
-      const operands = {
-        parameters,
-        gradients: this.gradients.chunks[i],
-        firstMoment: chunkOf(this.firstMoment, i),
-        secondMoment: chunkOf(this.secondMoment, i),
-        blockGroups: this.#blockGroups[i],
-        groups: this.#groups,
-        scalars,
-        ...(average ? { average: chunkOf(average, i) } : {}),
-      };
-      if (isComplete(operands)) adamW(program, operands);
-    });
-  }
-
   /** Records the global norm of all gradients and the number of those that are not finite. */
   gradientNorm(program: Program): GradientNorm {
     return gradientNorm(program, this.gradients.chunks);
@@ -179,8 +164,10 @@ export class ArenaOptimizer {
   }
 }
 
-function isComplete(operands: Partial<AdamWOperands>): operands is AdamWOperands {
-  return Object.values(operands).every((x) => x !== undefined);
+/** An arena of what is trained; of everything where nothing is, since a norm needs at least one tensor. */
+function trainedLike(parameters: Arena, trained: ReadonlySet<string>, name: string): Arena {
+  const entries = parameters.entries.filter((entry) => trained.has(entry.name));
+  return new Arena(parameters.device, name, entries.length > 0 ? entries : parameters.entries);
 }
 
 function groupTables(
@@ -190,6 +177,7 @@ function groupTables(
   const rows: ParameterGroup[] = [];
   const blocks = arena.chunks.map((chunk) => new Uint32Array(chunk.size / arenaBlockElements));
   for (const [name, group] of groups) {
+    if (!arena.has(name)) continue;
     const known = rows.findIndex(
       (row) => row.learningRateScale === group.learningRateScale && row.weightDecay === group.weightDecay,
     );

@@ -1,8 +1,5 @@
 import { viewRows } from "../../engine/core/tensor.ts";
 import {
-  type AdamWOperands,
-  type Arena,
-  adamW,
   arenaBlockElements,
   type Device,
   OptionError,
@@ -14,10 +11,11 @@ import {
   type Tensor,
 } from "../../engine/index.ts";
 import { pieceElements } from "./arena_pieces.ts";
-import { HostArena } from "./host_arena.ts";
+import { within } from "./arena_spans.ts";
+import type { HostArena } from "./host_arena.ts";
+import { hostArraysOf, recordSpan, type SpanTables, type UpdatedState } from "./span_step.ts";
 
-/** State of an arena's layout, on the device or on the host. */
-export type StateArena = Arena | HostArena;
+export type { StateArena } from "./span_step.ts";
 
 const slotCount = 2; // one on its way to or from the host while the other is worked on
 
@@ -48,17 +46,6 @@ export class StagingRoom {
   }
 }
 
-/** What AdamW works on beside parameters and gradients, some of it on the host. */
-export interface StreamedState {
-  readonly parameters: Arena;
-  readonly gradients: Arena;
-  readonly firstMoment: StateArena;
-  readonly secondMoment: StateArena;
-  readonly average?: StateArena;
-  readonly groups: Tensor;
-  readonly blockGroups: readonly Tensor[];
-}
-
 /** Work beside that of the program that a step belongs to. */
 export interface StreamedWork {
   /** That go to the device; as many come back. */
@@ -69,6 +56,7 @@ export interface StreamedWork {
 
 interface Piece {
   readonly slot: StagingSlot;
+  readonly bytes: number;
   /** Values on the host, in the order of the slot's tensors. */
   readonly host: () => Float32Array[];
   readonly program: RecordedProgram<Record<string, Tensor>>;
@@ -86,55 +74,39 @@ export class StreamedStep {
   readonly #after: RecordedProgram<Record<string, Tensor>>[] = [];
 
   constructor(
-    readonly state: StreamedState,
+    readonly state: UpdatedState,
     readonly room: StagingRoom,
   ) {
-    const { parameters, firstMoment, secondMoment, average } = state;
-    this.scalars = parameters.device.zeros([stepScalarCount], "f32", "step scalars");
-    this.#host = [firstMoment, secondMoment, average].filter((arena) => arena instanceof HostArena);
-    parameters.chunks.forEach(({ size }, chunk) => {
+    this.scalars = state.gradients.device.zeros([stepScalarCount], "f32", "step scalars");
+    this.#host = hostArraysOf(state).map(({ arena }) => arena);
+    for (const span of state.spans) {
+      const size = span.part.to - span.part.from;
       for (let from = 0; from < size; from += room.pieceElements)
-        this.#record(chunk, from, Math.min(size, from + room.pieceElements));
-    });
+        this.#record(span, from, Math.min(size, from + room.pieceElements));
+    }
   }
 
-  #record(chunk: number, from: number, to: number): void {
-    const { parameters, groups } = this.state;
-    const slot = this.room.slots[this.#pieces.length % this.room.slots.length];
-    if (!slot)
-      throw new OptionError(`${this.state.parameters.name}: the room for offloaded state has no slot; make one`);
-    const staged = new Map(this.#host.map((arena, i) => [arena, slot.tensors[i]]));
-    const host = () => this.#host.map((arena) => arena.chunk(chunk).subarray(from, to));
-    const part = (arena: StateArena | undefined): Tensor | undefined => {
-      const tensor = arena instanceof HostArena ? staged.get(arena) : arena?.chunks[chunk];
-      return tensor && (arena instanceof HostArena ? viewRows(tensor, 0, to - from) : viewRows(tensor, from, to));
+  #record({ whole, part, blockGroups }: SpanTables, from: number, to: number): void {
+    const { state, room } = this;
+    const slot = room.slots[this.#pieces.length % room.slots.length];
+    if (!slot) throw new OptionError(`${state.gradients.name}: the room for offloaded state has no slot; make one`);
+    const piece = {
+      whole: within(whole, from, to),
+      part: within(part, from, to),
+      blockGroups: viewRows(blockGroups, from / arenaBlockElements, to / arenaBlockElements),
     };
-    const table = this.state.blockGroups[chunk];
-    const average = part(this.state.average);
-    const operands = {
-      parameters: part(parameters),
-      gradients: part(this.state.gradients),
-      firstMoment: part(this.state.firstMoment),
-      secondMoment: part(this.state.secondMoment),
-      blockGroups: table && viewRows(table, from / arenaBlockElements, to / arenaBlockElements),
-      groups,
-      scalars: this.scalars,
-      ...(average ? { average } : {}),
-    };
-    if (!isComplete(operands)) {
-      const missing = Object.entries(operands).flatMap(([name, x]) => (x === undefined ? [name] : []));
-      throw new OptionError(
-        `${parameters.name}: chunk ${chunk} has no ${missing.join(", ")}; state has the layout of its parameters`,
-      );
-    }
+    const arrays = hostArraysOf(state);
+    const staged = new Map(arrays.map(({ arena }, i) => [arena, slot.tensors[i]]));
+    const host = () =>
+      arrays.map(({ arena, of }) => arena.chunk(piece[of].chunk).subarray(piece[of].from, piece[of].to));
     const record = (program: Program) => {
-      adamW(program, operands);
+      recordSpan(program, state, piece, this.scalars, staged);
       return {};
     };
-    const program = recordProgram<Record<string, Tensor>>(parameters.device, record, {
-      name: `step ${parameters.name}`,
+    const program = recordProgram<Record<string, Tensor>>(state.gradients.device, record, {
+      name: `step ${state.gradients.name}`,
     });
-    this.#pieces.push({ slot, host, program });
+    this.#pieces.push({ slot, host, program, bytes: 4 * arrays.length * (to - from) });
   }
 
   /** Records what is to follow each step. */
@@ -150,7 +122,7 @@ export class StreamedStep {
   get work(): StreamedWork {
     const programs = [...this.#pieces.map((piece) => piece.program), ...this.#after].map(({ stats }) => stats);
     return {
-      bytes: this.#host.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      bytes: this.#pieces.reduce((sum, { bytes }) => sum + bytes, 0),
       dispatches: programs.reduce((sum, { dispatches }) => sum + dispatches, 0),
       flops: programs.reduce((sum, { flops }) => sum + flops, 0),
     };
@@ -175,8 +147,4 @@ export class StreamedStep {
     for (const program of [...this.#pieces.map((piece) => piece.program), ...this.#after]) program.destroy();
     this.scalars.destroy();
   }
-}
-
-function isComplete(operands: Partial<AdamWOperands>): operands is AdamWOperands {
-  return Object.values(operands).every((x) => x !== undefined);
 }

@@ -56,10 +56,11 @@ export function planFinetuning(
   const { arenaBytes, inputBytes, flops } = method.plan;
   const { model, result } = method;
   const size = model.parameters.sizeBytes;
+  const { trainedBytes } = method;
   const parts = {
     weights: size + (result === model ? 0 : size),
-    gradients: size,
-    moments: 2 * size,
+    gradients: trainedBytes,
+    moments: 2 * trainedBytes,
     encoder: encoder.parameters.sizeBytes + encoder.positions.sizeBytes,
     activations: arenaBytes,
     inputs: inputBytes,

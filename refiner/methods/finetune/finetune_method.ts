@@ -147,6 +147,11 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
     return this.#optimizer.groups;
   }
 
+  /** Of the parameters that are trained. */
+  get trainedBytes(): number {
+    return this.#optimizer.gradients.sizeBytes;
+  }
+
   startEvent(run: { readonly updates: number; readonly images: number }): FinetuneEvent {
     return { kind: "start", ...run };
   }

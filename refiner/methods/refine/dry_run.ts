@@ -17,7 +17,7 @@ export interface PlannedMemory {
   /** Moving average of the encoder. */
   readonly average: number;
   readonly queues: number;
-  /** Pooled features of a batch in micro-batches, and their gradients. */
+  /** Pooled features of a batch in micro-batches, or their gradients in the same place. */
   readonly features: number;
   /** Arenas of the recorded programs: activations. */
   readonly activations: number;
@@ -77,7 +77,7 @@ export function dryRun(
   const plan = planStage(config, stage, images);
   const run = new Stage(model, config, plan, 2 * side * side * vit.channels, average);
   const work = run.plannedWork;
-  const trained = model.headParameters.sizeBytes + (stage === 3 ? encoder.parameters.sizeBytes : 0);
+  const trained = run.heads.gradients.sizeBytes + (run.encoder?.optimizer.gradients.sizeBytes ?? 0);
   const weights = encoder.parameters.sizeBytes + model.headParameters.sizeBytes + model.headStatistics.sizeBytes;
   const queues = model.heads.reduce((sum, { queue }) => sum + queue.entries.sizeBytes + 3 * 4 * queue.length, 0);
   const parts = {

@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { Arena, hostNormal, type Program, recordProgram, stepScalars } from "../../../engine/index.ts";
+import {
+  Arena,
+  hostNormal,
+  type Program,
+  recordProgram,
+  StagingSlot,
+  stepScalars,
+  ValidationError,
+} from "../../../engine/index.ts";
 import { HostArena } from "../../../refiner/training/host_arena.ts";
 import { ArenaOptimizer } from "../../../refiner/training/optimizer.ts";
 import { StagingRoom, type StateArena } from "../../../refiner/training/streamed_step.ts";
@@ -19,10 +27,12 @@ const pieceElements = 4096;
 interface Offloaded {
   readonly moments: boolean;
   readonly average: boolean;
+  /** Beginning of the names of what is frozen. */
+  readonly frozen?: string;
 }
 
 /** Three steps, the second of them with a moving follower of the parameters behind it. */
-async function train({ moments, average }: Offloaded): Promise<Record<string, Float32Array[]>> {
+async function train({ moments, average, frozen = "none" }: Offloaded): Promise<Record<string, Float32Array[]>> {
   const parameters = new Arena(device, "parameters", entries);
   for (const { name, shape } of entries) {
     const size = shape.reduce((product, length) => product * length, 1);
@@ -31,7 +41,7 @@ async function train({ moments, average }: Offloaded): Promise<Record<string, Fl
   const arrays = (moments ? 2 : 0) + (average ? 1 : 0);
   const largest = Math.max(...parameters.chunks.map(({ size }) => size));
   const room = arrays > 0 ? new StagingRoom(device, arrays, largest) : undefined;
-  const scaleOf = (name: string): number => (name.startsWith("a") ? 0.5 : 1);
+  const scaleOf = (name: string): number => (name.startsWith(frozen) ? 0 : name.startsWith("a") ? 0.5 : 1);
   const optimizer = new ArenaOptimizer(parameters, { weightDecay: 0.05, scaleOf }, room && { moments, room });
   const averages: StateArena = average ? new HostArena(parameters, "average") : parameters.like("average");
   if (averages instanceof HostArena) await averages.load(parameters);
@@ -45,7 +55,7 @@ async function train({ moments, average }: Offloaded): Promise<Record<string, Fl
     return {};
   });
   for (let at = 1; at <= 3; at++) {
-    for (const { name } of entries) {
+    for (const name of optimizer.trained) {
       const size = parameters.get(name).size;
       device.write(optimizer.gradients.get(name), hostNormal(size, { seed: 2, purpose: name, step: at }));
     }
@@ -84,21 +94,57 @@ async function chunksOf(arena: StateArena): Promise<Float32Array[]> {
 
 describe("state on the host", async () => {
   const plain = await train({ moments: false, average: false });
+  const frozen = await train({ moments: false, average: false, frozen: "a" });
   const variants: [string, Offloaded][] = [
     ["both moments", { moments: true, average: false }],
     ["the average", { moments: false, average: true }],
     ["moments and average", { moments: true, average: true }],
+    ["moments and average, some parameters frozen", { moments: true, average: true, frozen: "a" }],
   ];
 
   it.each(variants)("gives the bits of state on the device: %s", async (_, offloaded) => {
     const values = await train(offloaded);
-    expect(plain.parameters?.[0]?.some((value) => value !== 0)).toBe(true);
-    for (const [name, chunks] of Object.entries(plain))
+    const expected = offloaded.frozen === undefined ? plain : frozen;
+    expect(expected.parameters?.[0]?.some((value) => value !== 0)).toBe(true);
+    for (const [name, chunks] of Object.entries(expected))
       for (const [i, chunk] of chunks.entries())
         expect(Buffer.compare(bytesOf(values[name]?.[i]), bytesOf(chunk)), `${name} ${i}`).toBe(0);
     expect(bytesOf(values.copy?.[0]).equals(bytesOf(values.parameters?.[0]))).toBe(true);
   });
 });
+
+it.each([
+  ["first", "a"],
+  ["in the middle", "b"],
+])("keeps no gradients and moments of what is frozen, and steps the rest as ever: %s", async (_, frozen) => {
+  const all = await train({ moments: false, average: false });
+  const some = await train({ moments: false, average: false, frozen });
+  const whole = new Arena(device, "whole", entries);
+  const kept = new Arena(
+    device,
+    "kept",
+    entries.filter(({ name }) => !name.startsWith(frozen)),
+  );
+  expect(some.first?.map(({ length }) => length)).toEqual(kept.chunks.map(({ size }) => size));
+  const parameters = (values: Record<string, Float32Array[]>, of: string) => partOf(whole, values.parameters?.[0], of);
+  for (const { name, shape } of entries) {
+    const size = shape.reduce((product, length) => product * length, 1);
+    const start = hostNormal(size, { seed: 1, purpose: name });
+    const expected = name.startsWith(frozen) ? start : parameters(all, name);
+    expect(bytesOf(parameters(some, name)).equals(bytesOf(expected)), name).toBe(true);
+    if (name.startsWith(frozen)) continue;
+    expect(
+      bytesOf(partOf(kept, some.first?.[0], name)).equals(bytesOf(partOf(whole, all.first?.[0], name))),
+      name,
+    ).toBe(true);
+  }
+});
+
+/** A copy of the values of one tensor of an arena of one chunk. */
+function partOf(arena: Arena, chunk: Float32Array | undefined, name: string): Float32Array | undefined {
+  const from = 64 * arena.placeOf(name).firstBlock;
+  return chunk?.slice(from, from + arena.get(name).size);
+}
 
 it("takes no memory for plans, and holds two slots of a piece there and back while it runs", async () => {
   const room = new StagingRoom(device, 3, 16 * pieceElements);
@@ -115,4 +161,14 @@ it("takes no memory for plans, and holds two slots of a piece there and back whi
   expect(() => slot?.upload([new Float32Array(pieceElements + 64)])).toThrow(/expected at most 3 of 4096/);
   await room.destroy();
   expect(device.counters.heldBytes).toBe(before);
+});
+
+it("refuses to move pieces where a slot's tensor has no memory of its own", () => {
+  const recorded = Object.create(device, { zeros: { value: () => device.program().empty([64]) } });
+  const slot = new StagingSlot(recorded, 1, 64);
+  const pieces = [new Float32Array(64)];
+  for (const move of [() => slot.upload(pieces), () => slot.download(pieces)]) {
+    expect(move).toThrow(ValidationError);
+    expect(move).toThrow(/piece 0 is recorded by a program, expected state of the device/);
+  }
 });

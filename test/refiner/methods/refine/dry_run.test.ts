@@ -80,6 +80,19 @@ it("names what changes the method only where neither micro-batches nor f16 help"
   expect(() => fittingChanges(planning, vit, config, 100, 1000)).toThrow(/no micro-batch fits into 1000 bytes/);
 });
 
+it("plans no gradients and moments for frozen blocks", () => {
+  const planning = gpuPlanningDevice(device);
+  const vit = vitConfig({ patchPixels: 4, width: 128, blocks: 4, heads: 4, heightPixels: 64, widthPixels: 64 });
+  const memoryOf = (frozenShare: number) =>
+    dryRun(planning, vit, refineConfig({ ...smallHeads, batch: 8, microBatch: 1, frozenShare }), 100, 3).memory;
+  const [all, some] = [memoryOf(0), memoryOf(0.5)];
+  const block = 4 * (12 * 128 * 128 + 13 * 128); // products with their biases, and two norms
+  const embedding = 4 * (128 * 48 + 2 * 128); // of patches of 4 x 4 x 3, and the class token
+  expect(all.gradients - some.gradients).toBe(2 * block + embedding);
+  expect(all.moments - some.moments).toBe(2 * (2 * block + embedding));
+  expect([some.weights, some.average]).toEqual([all.weights, all.average]);
+});
+
 it("adds up what the planner states", { timeout: 120_000 }, () => {
   const vit = vitConfig({ patchPixels: 4, width: 24, blocks: 3, heads: 3, heightPixels: 16, widthPixels: 16 });
   const config = refineConfig({
