@@ -31,7 +31,7 @@ export interface MicroBatchMemory {
   readonly arenaBytes: number;
   /** Arenas and inputs of all programs together, which exist at once. */
   readonly totalBytes: number;
-  /** Pooled features of the whole batch and their gradients. */
+  /** Pooled features of the whole batch, which their gradients take the place of. */
   readonly featureBytes: number;
 }
 
@@ -86,13 +86,12 @@ export class MicroBatchStep {
       inputBytes: stats.inputBytes,
     }));
     const encoders = [...this.#parts.values()].flatMap(({ encode, backward }) => [encode, backward ?? encode]);
-    const tensors = [...this.#state.own, ...(this.#state.taught ?? []), ...this.#state.gradients];
     return {
       programs,
       partBytes: Math.max(...encoders.map(({ stats }) => stats.plannedPeakBytes)),
       arenaBytes: this.#workspace.sizeBytes,
       totalBytes: programs.reduce((sum, { inputBytes }) => sum + inputBytes, this.#workspace.sizeBytes),
-      featureBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      featureBytes: this.#state.sizeBytes,
     };
   }
 

@@ -11,7 +11,6 @@ import {
   type BatchFeatures,
   recordFeatures,
   type StepSetup,
-  scaled,
   seeded,
   stepHeads,
   type TrainedEncoder,
@@ -25,14 +24,15 @@ export interface SharedState {
   readonly workspace: Workspace;
 }
 
-/** Pooled features of the whole batch and the (scaled) gradients with respect to them: all that passes between the programs. */
+/**
+ * Pooled features of the whole batch, all that passes between the programs: the heads leave the (scaled) gradients with respect to
+ * them in their place.
+ */
 export class FeatureState implements BatchFeatures {
   readonly own: readonly Tensor[];
   readonly taught?: readonly Tensor[];
-  /** Empty where the encoder is frozen. */
-  readonly gradients: readonly Tensor[];
 
-  constructor({ model, loss, encoder, teacher }: StepSetup) {
+  constructor({ model, loss, teacher }: StepSetup) {
     const { batch, globalViews, localViews } = loss.layout;
     const zeros = (views: number, what: string): Tensor[] =>
       model.names.map((name) =>
@@ -40,11 +40,14 @@ export class FeatureState implements BatchFeatures {
       );
     this.own = zeros(globalViews + localViews, "features");
     if (teacher?.encoder) this.taught = zeros(globalViews, "teacher features");
-    this.gradients = encoder ? zeros(globalViews + localViews, "feature gradients") : [];
+  }
+
+  get sizeBytes(): number {
+    return [...this.own, ...(this.taught ?? [])].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   }
 
   destroy(): void {
-    for (const state of [...this.own, ...(this.taught ?? []), ...this.gradients]) state.destroy();
+    for (const state of [...this.own, ...(this.taught ?? [])]) state.destroy();
   }
 }
 
@@ -86,7 +89,7 @@ export function recordPart(setup: StepSetup, shared: SharedState, part: number):
       const first = program.input("first", [1], "u32");
       const { own } = recordFeatures(program, setup, part);
       const seeds = own.map((output, i) => {
-        const gradient = state.gradients[i];
+        const gradient = state.own[i];
         const place = { views: globalViews + localViews, batch, part, first };
         return seeded(output, gradient && readBatchRows(program, gradient, place));
       });
@@ -108,7 +111,7 @@ function writeAll(program: Program, from: readonly Tensor[], to: readonly Tensor
 }
 
 /**
- * Records the heads on the whole batch. Clears the encoder's gradients for the parts that follow.
+ * Records the heads on the whole batch, whose features become gradients. Clears the encoder's gradients for the parts that follow.
  *
  * @returns outputs that stay valid until the next update; in this program's read-back only where the encoder is frozen
  */
@@ -118,12 +121,11 @@ export function recordHeads(setup: StepSetup, shared: SharedState): RecordedProg
   return recordProgram(
     model.device,
     (program) => {
-      const { outputs, featureGradients } = stepHeads(program, setup, state);
-      if (!encoder) return outputs;
-      state.gradients.forEach((target, i) => {
-        const gradient = scaled(encoder, featureGradients[i]);
-        if (gradient) program.assign(target, gradient);
+      const outputs = stepHeads(program, setup, state, (gradient, head) => {
+        const features = state.own[head];
+        if (features) program.assign(features, gradient);
       });
+      if (!encoder) return outputs;
       encoder.optimizer.clear(program);
       return keep(program, outputs);
     },

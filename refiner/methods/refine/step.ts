@@ -69,11 +69,12 @@ export function recordStep(setup: StepSetup): RecordedProgram<{ metrics: Tensor 
     model.device,
     (program) => {
       const features = recordFeatures(program, setup, loss.layout.batch);
-      const { outputs, featureGradients } = stepHeads(program, setup, features);
+      const gradients: Tensor[] = [];
+      const outputs = stepHeads(program, setup, features, (gradient) => gradients.push(gradient));
       if (!encoder) return outputs;
       const { optimizer } = encoder;
       const targets = optimizer.trained.map((name) => model.encoder.parameters.get(name));
-      const seeds = features.own.map((output, i) => seeded(output, scaled(encoder, featureGradients[i])));
+      const seeds = features.own.map((output, i) => seeded(output, gradients[i]));
       optimizer.assign(program, program.pullBack(seeds, targets));
       return { ...outputs, ...updateEncoder(program, setup, encoder) };
     },
@@ -107,19 +108,21 @@ function pooledFeatures(
  * Records everything that couples the batch: all heads with their losses, gradients, optimiser step and queues. Heads share
  * nothing but their features, so each is differentiated before the next begins and its activations can make room.
  *
- * @returns scalars and chosen slots, and per head the gradient with respect to its features if the encoder is trained
+ * @param take - given the (scaled) gradient with respect to the features of each head in turn, if the encoder is trained; nothing
+ *   reads those features any more
+ * @returns scalars and chosen slots
  */
 export function stepHeads(
   program: Program,
   setup: StepSetup,
   features: BatchFeatures,
-): { outputs: { metrics: Tensor } & Record<string, Tensor>; featureGradients: readonly Tensor[] } {
+  take: (gradient: Tensor, head: number) => void,
+): { metrics: Tensor } & Record<string, Tensor> {
   const { model, encoder, heads: optimizer, teacher } = setup;
   const metrics = program.empty([model.heads.length, headMetricNames.length]);
   const inputs = headInputs(program, setup);
   const one = program.own(model.device.tensor([1], [1], "f32", "gradient of the losses"));
   const gradients = new Map<string, Tensor>();
-  const featureGradients: Tensor[] = [];
   const results = model.heads.map((head, i) => {
     const own = features.own[i];
     if (!own) throw new OptionError(`refine: no features for head ${model.names[i]}`);
@@ -135,7 +138,8 @@ export function stepHeads(
       const gradient = list[at];
       if (gradient) gradients.set(name, gradient);
     });
-    featureGradients.push(...list.slice(names.length));
+    const gradient = list[names.length];
+    if (encoder && gradient) take(scaled(encoder, gradient), i);
     return result;
   });
   optimizer.assign(
@@ -145,8 +149,7 @@ export function stepHeads(
   const { norm } = optimizer.gradientNorm(program);
   optimizer.step(program, program.input("headScalars", [12]));
   if (teacher) optimizer.afterStep(program, (after) => teacher.updateHeads(after));
-  const outputs = { metrics, ...slotsOf(results), headNorm: norm };
-  return { outputs, featureGradients };
+  return { metrics, ...slotsOf(results), headNorm: norm };
 }
 
 /** Records the update of the encoder from its gradient arena. */
@@ -163,8 +166,8 @@ export function updateEncoder(program: Program, setup: StepSetup, encoder: Train
 }
 
 /** The gradient that arrives at pooled features, as it goes on into the encoder. */
-export function scaled({ lossScaling }: TrainedEncoder, gradient: Tensor | undefined): Tensor | undefined {
-  return gradient && lossScaling ? lossScaling.scale(gradient) : gradient;
+function scaled({ lossScaling }: TrainedEncoder, gradient: Tensor): Tensor {
+  return lossScaling ? lossScaling.scale(gradient) : gradient;
 }
 
 /** A result and the gradient that arrives at it. */
