@@ -1,9 +1,11 @@
 import { d, type TgpuBindGroupLayout, tgpu } from "typegpu";
 import keyRegister from "../../shaders/attention_grad_key_register.wgsl" with { type: "text" };
+import keyResident from "../../shaders/attention_grad_key_resident.wgsl" with { type: "text" };
 import keyShared from "../../shaders/attention_grad_key_shared.wgsl" with { type: "text" };
 import keySubgroup from "../../shaders/attention_grad_key_subgroup.wgsl" with { type: "text" };
 import keyWide from "../../shaders/attention_grad_key_subgroup_wide.wgsl" with { type: "text" };
 import queryRegister from "../../shaders/attention_grad_query_register.wgsl" with { type: "text" };
+import queryResident from "../../shaders/attention_grad_query_resident.wgsl" with { type: "text" };
 import queryShared from "../../shaders/attention_grad_query_shared.wgsl" with { type: "text" };
 import querySubgroup from "../../shaders/attention_grad_query_subgroup.wgsl" with { type: "text" };
 import queryWide from "../../shaders/attention_grad_query_subgroup_wide.wgsl" with { type: "text" };
@@ -107,18 +109,49 @@ const wideSubgroupKernels = kernelsOf("subgroup_wide", [wide, queryWide, keyWide
   isWide: true,
 });
 const sharedKernels = kernelsOf("shared", [shared, queryShared, keyShared]);
-const queriesKernel = defineKernel({
-  name: "attention_queries",
-  source: queries,
-  params: Params,
-  layout: layoutsOf(d.vec4f).forward,
-});
+const fours = layoutsOf(d.vec4f);
+const residentKernels: AttentionKernels = {
+  forward: defineKernel({ name: "attention_queries", source: queries, params: Params, layout: fours.forward }),
+  gradQuery: defineKernel({
+    name: "attention_grad_query_resident",
+    source: queryResident,
+    params: Params,
+    layout: fours.gradQuery,
+  }),
+  gradKey: defineKernel({
+    name: "attention_grad_key_resident",
+    source: keyResident,
+    params: Params,
+    layout: fours.gradKey,
+  }),
+};
 
-/** Whether 64 queries, 32 keys and their weights in f32 fit in workgroup memory, so that "queries" differs from "shared". */
-export function keepsQueries({ limits }: Device, headDim: number, dtype: DType): boolean {
-  const pitch = headDim % 32 === 0 ? headDim : 4 * ((headDim / 4) | 1); // as in the shader
-  const bytes = (64 + 32) * pitch * bytesPerElement[dtype] + 64 * 32 * 4;
+/** Rows of operands, and of 32 weights in f32, that the passes of "queries" keep in workgroup memory. */
+const residentRows: Readonly<Record<keyof AttentionKernels, readonly [operands: number, weights: number]>> = {
+  forward: [64 + 32, 64],
+  gradQuery: [32 + 32 + 32, 32],
+  gradKey: [32 + 32 + 32, 32],
+};
+
+/** Whether they fit there, so that a pass of "queries" differs from that of "shared". */
+export function keepsQueries(
+  { limits }: Device,
+  headDim: number,
+  dtype: DType,
+  pass: keyof AttentionKernels = "forward",
+): boolean {
+  const pitch = headDim % 32 === 0 ? headDim : 4 * ((headDim / 4) | 1); // as in the shaders
+  const [operands, weights] = residentRows[pass];
+  const bytes = operands * pitch * bytesPerElement[dtype] + 4 * 32 * weights;
   return headDim % 4 === 0 && bytes <= limits.maxComputeWorkgroupStorageSize;
+}
+
+/** Those passes of "queries" that run here. */
+function residentOn(device: Device, headDim: number, dtype: DType): Partial<AttentionKernels> {
+  const passes = (["forward", "gradQuery", "gradKey"] as const).filter((pass) =>
+    keepsQueries(device, headDim, dtype, pass),
+  );
+  return Object.fromEntries(passes.map((pass) => [pass, residentKernels[pass]]));
 }
 
 export const attentionVariants: readonly AttentionVariant[] = [
@@ -145,8 +178,8 @@ export const attentionVariants: readonly AttentionVariant[] = [
   {
     name: "queries",
     kernels: sharedKernels,
-    wideKernels: (device, headDim, dtype) => (keepsQueries(device, headDim, dtype) ? { forward: queriesKernel } : {}),
-    tileRows: (_, kernel) => (kernel === queriesKernel ? 64 : 32),
+    wideKernels: residentOn,
+    tileRows: (_, kernel) => (kernel === residentKernels.forward ? 64 : 32),
     unsupported: () => undefined,
     constants: () => ({}),
     declarations: () => ({}),

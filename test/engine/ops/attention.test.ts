@@ -245,6 +245,40 @@ describe.each([80, 128])("of dimension %i", (headDim) => {
     expect(maxError(y, expected)).toBeLessThan(boundOf(drawn) + 2 ** -11); // sums as in f32, and a result rounded to f16 once
     expect(recorded.print()).toContain("attention_queries");
   }, 150_000);
+
+  it("gradients with resident rows in f16 are those of f32", async (context) => {
+    if (!device.features.has("shader-f16")) context.skip(`${device.info.name}: no shader-f16`);
+    const [tokens, heads] = [70, 2];
+    const whole = (seed: number, length: number): Float32Array =>
+      valuesOf("normal", seed, length).map((value) => Math.round(64 * value) / 64); // in f16
+    const qkv = whole(14, tokens * 3 * heads * headDim);
+    const gradientOf = async (variant: string | undefined, dtype: "f16" | "f32", dy: Float32Array) => {
+      device.tuning.force("attention", variant);
+      const recorded = recordProgram(device, (program) => {
+        const x = cast(program.input("qkv", [1, tokens, 3 * heads * headDim]), dtype);
+        const y = attention(x, { heads });
+        const [dqkv = x] = program.gradients(y, [x], cast(program.input("dy", y.shape), dtype));
+        return { y: cast(y, "f32"), dqkv: cast(dqkv, "f32") };
+      });
+      return { ...(await (await recorded.run({ qkv, dy }, ["y", "dqkv"])).read()), listed: recorded.print() };
+    };
+    const most = (values: ArrayLike<number>): number =>
+      Array.from(values, Math.abs).reduce((a, b) => Math.max(a, b), 0);
+    const dy = whole(15, tokens * heads * headDim);
+    const exact = await gradientOf(undefined, "f32", dy);
+    const half = await gradientOf("queries", "f16", dy);
+    // y in f16 moves the dy.y of a query by 2^-11 of its magnitudes, and each dS = p (dy.v - dy.y) by p times that. dq adds such
+    // terms over the keys, where p adds up to 1, dk over the queries, where it adds up to what dv is for a dy of ones. Then one rounding.
+    const columnSums = most((await gradientOf(undefined, "f32", new Float32Array(dy.length).fill(1))).dqkv);
+    const deltas = Array.from({ length: tokens * heads }, (_, row) =>
+      dy
+        .slice(row * headDim, (row + 1) * headDim)
+        .reduce((sum, g, d) => sum + Math.abs(g * (exact.y[row * headDim + d] ?? 0)), 0),
+    );
+    const slack = headDim ** -0.5 * most(deltas) * most(qkv) * columnSums + most(exact.dqkv);
+    expect(maxError(half.dqkv, Float64Array.from(exact.dqkv)) * most(exact.dqkv)).toBeLessThan(2 ** -11 * slack);
+    expect(half.listed).toMatch(/attention_grad_query_resident[\s\S]*attention_grad_key_resident/);
+  }, 150_000);
 });
 
 it("names the head counts that fit when the width does not divide", () => {
