@@ -17,6 +17,7 @@ export const rooms = [
     holds: "tensor, program, recorded command, autograd, kernel, arena, shape, dtype",
     imports: [],
   },
+  { room: "engine/wgsl", holds: "kernels' texts as trees", imports: ["shaders", "engine/core"] },
   { room: "engine/plan", holds: "a place in memory for every tensor; what a program costs", imports: ["engine/core"] },
   { room: "engine/ops/products", holds: "the texts of product kernels", imports: ["engine/core"] },
   {
@@ -52,7 +53,7 @@ export const rooms = [
   {
     room: "engine/run",
     holds: "device, pipelines, replay of a planned program, reading back",
-    imports: ["engine/core", "engine/plan", "engine/ops", "engine/platform"],
+    imports: ["engine/core", "engine/wgsl", "engine/plan", "engine/ops", "engine/platform"],
   },
   {
     room: "engine/tune",
