@@ -214,6 +214,8 @@ export interface FunctionDeclaration extends Node {
   readonly body: Block;
   /** Of an entry point (`@compute`): one to three sizes, which may use overrides. */
   readonly workgroupSize?: readonly Expression[];
+  /** Of an entry point whose subgroups have to have this size (`@subgroup_size`). */
+  readonly subgroupSize?: Expression;
 }
 
 export interface Block extends Node {
@@ -253,10 +255,10 @@ export interface If extends Node {
   readonly otherwise?: If | Block;
 }
 
-/** `for`; also `while` (without start and step) and `loop` (without condition, too). */
+/** `for`; also `while` (without first and step) and `loop` (without condition, too). */
 export interface For extends Node {
   readonly kind: "for";
-  readonly start?: Statement;
+  readonly first?: Statement;
   readonly condition?: Expression;
   readonly step?: Statement;
   readonly body: Block;
