@@ -79,6 +79,7 @@ export { type StepControlOptions, stepControl } from "./optimizers/step_control.
 export { type StepOptions, stepScalarCount, stepScalars } from "./optimizers/step_scalars.ts";
 export type { ProgramStats } from "./plan/program_stats.ts";
 export { Device, type DeviceOptions } from "./run/device.ts";
+export type { ExportOptions } from "./run/export_program.ts";
 export { openDevice } from "./run/open_device.ts";
 export { PlanningDevice, type PlanningLimits } from "./run/planning_device.ts";
 export {

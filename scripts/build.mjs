@@ -44,22 +44,19 @@ const packages = {
 
 // Built beside its place and moved there whole, so that nothing ever sees half a build.
 const folder = `dist-${process.pid}`;
+const common = { absWorkingDir: root, outdir: folder, bundle: true, format: "esm", target: "es2022", sourcemap: true };
 await build({
-  absWorkingDir: root,
+  ...common,
   entryPoints: Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(join(root, file)))),
-  outdir: folder,
-  bundle: true,
   splitting: true,
-  format: "esm",
-  target: "es2022",
   platform: "neutral",
   plugins: [packages],
   loader: { ".wgsl": "text" },
   chunkNames: "chunks/[name]-[hash]",
-  sourcemap: true,
   legalComments: "none",
   logLevel: "warning",
 });
+await build({ ...common, entryPoints: { step: "engine/step/load_step.ts" } }); // one file, to be taken along without the rest
 
 const cli = join(root, folder, "cli/main.js");
 if (existsSync(cli)) await chmod(cli, 0o755);

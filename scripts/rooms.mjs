@@ -50,10 +50,11 @@ export const rooms = [
     holds: "the door: public list, and the reader that fits a file",
     imports: ["engine/core", "engine/files/*", "engine/platform"],
   },
+  { room: "engine/step", holds: "mimrefine/step: runs exported programs without the engine", imports: [] },
   {
     room: "engine/run",
-    holds: "device, pipelines, replay of a planned program, reading back",
-    imports: ["engine/core", "engine/wgsl", "engine/plan", "engine/ops", "engine/platform"],
+    holds: "device, pipelines, replay of a planned program, reading back, export",
+    imports: ["engine/core", "engine/wgsl", "engine/plan", "engine/step", "engine/ops", "engine/platform"],
   },
   {
     room: "engine/tune",

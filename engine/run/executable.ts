@@ -273,7 +273,8 @@ export function planFor(program: Program, outputs: readonly Tensor[]): Plan {
   });
 }
 
-function layOutUniforms(commands: readonly PlannedCommand[]) {
+/** Bytes of the uniform values of all dispatches, equal ones once, and where those of each command lie. */
+export function layOutUniforms(commands: readonly PlannedCommand[]) {
   const blocks: ArrayBuffer[] = [];
   const known = new Map<string, number>();
   const ranges = commands.map(({ command }) => {

@@ -5,6 +5,7 @@ import type { ProgramOptions } from "../core/recording_options.ts";
 import type { Plan } from "../plan/planner.ts";
 import { type ProgramStats, printPlan, statsOf, trafficOf } from "../plan/program_stats.ts";
 import { Executable, type Inputs, planFor } from "./executable.ts";
+import { type ExportOptions, exportProgram } from "./export_program.ts";
 import { readBackBytes, splitReadBack } from "./host_transfer.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -186,6 +187,22 @@ export class RecordedProgram<T extends Outputs> {
         gigabytesPerSecond: nanoseconds > 0 ? bytes / nanoseconds : 0,
       }))
       .sort((a, b) => b.milliseconds - a.milliseconds);
+  }
+
+  /**
+   * The program as one file that `loadStep` of `mimrefine/step` runs without the engine, to the same bytes on the same adapter:
+   * commands, WGSL, memory plan, hashes, and the values that its state has now.
+   *
+   * @throws ValidationError for a tensor named as state that is none, or by the name of an output; DeviceLostError
+   */
+  async export(options: ExportOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const pieces = await exportProgram(this, options);
+    const file = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+    pieces.reduce((offset, piece) => {
+      file.set(piece, offset);
+      return offset + piece.length;
+    }, 0);
+    return file;
   }
 
   /** Frees the arenas and what the program owns, for good; other state stays. */
