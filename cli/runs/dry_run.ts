@@ -56,7 +56,8 @@ async function trial(run: PlannedRun): Promise<Trial> {
   } catch (error) {
     if (!(error instanceof OverLimitError)) throw error;
     const plans = memoryBytes === undefined ? withinLimits(() => plansOn(gpuPlanningDevice(device), run)) : undefined;
-    const where = memoryBytes === undefined ? device.info.name : "common GPUs (2 GiB per binding)";
+    const isOther = memoryBytes !== undefined && device.isSoftware;
+    const where = isOther ? "common GPUs (2 GiB per binding)" : device.info.name;
     const text = `over the limits of ${where}: ${error.message}`;
     return { plans: plans ?? [], fits: false, room: memoryBytes ?? Number.POSITIVE_INFINITY, text };
   }

@@ -1,7 +1,8 @@
 import type { HostArray } from "../core/dtype.ts";
-import { OptionError, ReusedTensorError } from "../core/errors.ts";
+import { OptionError, OverLimitError, ReusedTensorError } from "../core/errors.ts";
 import type { Device, Program, Tensor } from "../core/recording.ts";
 import type { ProgramOptions } from "../core/recording_options.ts";
+import { alignUp, bindingAlignment } from "../core/storage.ts";
 import type { Plan } from "../plan/planner.ts";
 import { type ProgramStats, printPlan, statsOf, trafficOf } from "../plan/program_stats.ts";
 import { Executable, type Inputs, planFor } from "./executable.ts";
@@ -42,7 +43,8 @@ export interface RecordingOptions extends ProgramOptions {
  * Runs `build` once to record a program. Nothing is allocated or compiled until the first run.
  *
  * @param build - called with the program; returns the outputs by name
- * @throws DeviceMixError, ProgramMixError for outputs of another device or program
+ * @throws DeviceMixError, ProgramMixError for outputs of another device or program; OverLimitError for tensors over the limits of
+ *   the device, or inputs that are so together
  */
 export function recordProgram<T extends Outputs>(
   device: Device,
@@ -52,7 +54,18 @@ export function recordProgram<T extends Outputs>(
   const program = device.program(options);
   const outputs = build(program);
   program.adopt("recordProgram", Object.values(outputs));
+  checkInputs(program);
   return new RecordedProgram(program, outputs, options.workspace);
+}
+
+/** Inputs lie in one buffer. */
+function checkInputs({ name, inputs, device }: Program): void {
+  const bytes = [...inputs.values()].reduce((sum, x) => sum + alignUp(x.sizeBytes, bindingAlignment), 0);
+  const limit = device.limits.maxBufferSize;
+  if (bytes > limit)
+    throw new OverLimitError(
+      `${name}: its inputs have ${bytes} bytes together, over maxBufferSize ${limit}; use a smaller batch`,
+    );
 }
 
 /** A recorded program: statistics before it runs, then replays without creating anything. */

@@ -42,7 +42,7 @@ describe("refine --dry-run", () => {
   it.each([
     ["mae_l16", "6GB", 6e9, 4e9],
     ["mae_h14", "10GB", 10e9, 8e9],
-    ["mae_twob14", "20GB", 20e9, 23e9],
+    ["mae_twob14", "20GB", 20e9, 19e9],
   ])(
     "fits %s at its published batch into %s, with moments and average on the host and at most 3 % more time",
     {

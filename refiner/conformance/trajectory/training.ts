@@ -3,7 +3,8 @@ import { type Precision, VisionTransformer, type VitConfig, vitConfig } from "..
 import type { ImageBatch } from "../../data/index.ts";
 import { type RefineConfig, refineConfig } from "../../methods/refine/refine_config.ts";
 import { type HeadPlacement, RefinerModel } from "../../methods/refine/refiner_model.ts";
-import { planStage, Stage, type StagePlan, type StageViews } from "../../methods/refine/stage.ts";
+import { Stage, type StageViews } from "../../methods/refine/stage.ts";
+import { planStage, type StagePlan } from "../../methods/refine/stage_plan.ts";
 import type { GoldenCase } from "../fixture.ts";
 import { writeQueue } from "../head_state.ts";
 import type { Json } from "../json.ts";

@@ -5,7 +5,8 @@ import { predictedSeconds } from "./planned_work.ts";
 import type { RefineConfig } from "./refine_config.ts";
 import { decodedSide } from "./refine_views.ts";
 import { RefinerModel } from "./refiner_model.ts";
-import { planStage, Stage, type StageNumber } from "./stage.ts";
+import { Stage } from "./stage.ts";
+import { planStage, type StageNumber } from "./stage_plan.ts";
 
 /** Bytes of a planned stage by kind. */
 export interface PlannedMemory {
@@ -46,8 +47,12 @@ export interface DryRun {
   readonly microBatch: number;
 }
 
-/** A device to plan for when the memory of another one is given: with the limits of current GPUs, and f16. */
+/**
+ * A device to plan for when a memory is given: this one, whose limits hold for what a run may do, or in the place of a software
+ * adapter, on which nobody would train that, one with the limits of current GPUs, and f16.
+ */
 export function gpuPlanningDevice(device: Device): PlanningDevice {
+  if (!device.isSoftware) return new PlanningDevice(device, device.limits);
   return new PlanningDevice(device, { maxStorageBufferBindingSize: 2 ** 31 - 4, maxBufferSize: 2 ** 32 }, [
     "shader-f16",
   ]);
@@ -102,6 +107,6 @@ export function dryRun(
     streamedBytesPerUpdate: 2 * work.streamedBytes,
     predictedSeconds: predictedSeconds(work),
     updates: plan.updates,
-    microBatch: config.microBatch > 0 ? Math.min(config.microBatch, config.batch) : config.batch,
+    microBatch: run.part,
   };
 }

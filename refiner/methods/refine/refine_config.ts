@@ -34,7 +34,13 @@ export const refineSchema = z.strictObject({
   localViewsAsPublished: z.boolean().describe("index local views as the published code does").default(false),
   // Batches and schedule
   batch: count.describe("images per update").default(1024),
-  microBatch: z.int().min(0).describe("images encoded at once; 0: the whole batch. The result is the same").default(0),
+  microBatch: z
+    .int()
+    .min(0)
+    .describe(
+      "images encoded at once; 0: the whole batch, or as many as the limits of the device allow. The result is the same",
+    )
+    .default(0),
   recompute: z
     .boolean()
     .describe("recompute blocks in the backward pass instead of keeping them: less memory, more time")

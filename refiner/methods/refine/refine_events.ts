@@ -1,7 +1,8 @@
 import type { TrainingEvent } from "../../training/training_events.ts";
 import type { UpdateCost, UpdateHeader } from "../../training/training_method.ts";
 import type { FewUpdatesAdvice } from "./few_updates.ts";
-import type { StageNumber, UpdateResult } from "./stage.ts";
+import type { UpdateResult } from "./stage.ts";
+import type { StageNumber } from "./stage_plan.ts";
 
 /** Which weights an evaluation looks at. */
 export type EvaluatedWeights = "encoder" | "ema";

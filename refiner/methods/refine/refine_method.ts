@@ -21,7 +21,8 @@ import type { RefineConfig } from "./refine_config.ts";
 import type { EvaluatedWeights, KnnOfRun, RefineEvent } from "./refine_events.ts";
 import { decodedSide } from "./refine_views.ts";
 import { RefinerModel } from "./refiner_model.ts";
-import { planStage, Stage, type StagePlan, type UpdateResult } from "./stage.ts";
+import { Stage, type UpdateResult } from "./stage.ts";
+import { planStage, type StagePlan } from "./stage_plan.ts";
 
 /** k-NN accuracy per block, first to last. */
 export type KnnEvaluation = (encoder: VisionTransformer) => Promise<readonly number[]>;
@@ -104,6 +105,11 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
     this.#stage?.destroy();
     this.#stage = this.#newStage(plan);
     this.#stage.reset(update);
+    const { part } = this.#stage;
+    if (this.config.microBatch === 0 && part < this.config.batch)
+      this.device.notice(
+        `stage ${plan.stage}: the batch of ${this.config.batch} is over the limits of ${this.device.info.name} and is encoded in micro-batches of ${part}; the result is the same`,
+      );
     if (update === 0) await this.#stage.teacher?.reset();
   }
 

@@ -14,31 +14,20 @@ import { ViewInputs } from "../../data/views/view_inputs.ts";
 import { HostArena } from "../../training/host_arena.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
-import { learningRateAt, peakLearningRate, type Schedule } from "../../training/schedule.ts";
+import { learningRateAt } from "../../training/schedule.ts";
 import type { StagingRoom, StateArena } from "../../training/streamed_step.ts";
-import type { TrainingStage, UpdatePlace } from "../../training/training_method.ts";
+import type { UpdatePlace } from "../../training/training_method.ts";
 import { type HeadMetrics, readHeadMetrics } from "./head_metrics.ts";
 import { MicroBatchStep } from "./micro_batch.ts";
+import { partWithinLimits } from "./part_within_limits.ts";
 import type { PlannedWork } from "./planned_work.ts";
 import type { RefineConfig } from "./refine_config.ts";
 import { viewConfigOf } from "./refine_views.ts";
 import type { RefinerModel } from "./refiner_model.ts";
 import { encoderOptimizer, stagingRoom } from "./stage_optimizers.ts";
+import type { StagePlan } from "./stage_plan.ts";
 import { recordStep, type StepSetup } from "./step.ts";
 import { Teacher } from "./teacher.ts";
-
-export type StageNumber = 2 | 3;
-
-/** Updates that a stage makes. */
-export interface StagePlan extends TrainingStage {
-  readonly stage: StageNumber;
-  readonly updatesPerEpoch: number;
-  readonly updates: number;
-  /** In stage 3. */
-  readonly evaluateEvery?: number;
-  readonly heads: Schedule;
-  readonly encoder?: Schedule;
-}
 
 /** What one update gave. */
 export interface UpdateResult {
@@ -48,36 +37,6 @@ export interface UpdateResult {
   readonly gradientNorm: { readonly heads: number; readonly encoder?: number };
   /** Factor of the next update, and updates of the encoder that the stage has skipped; with f16 in stage 3. */
   readonly lossScale?: LossScale;
-}
-
-/** Schedules of a stage for a data set. @throws OptionError if the data set has less than one batch */
-export function planStage(config: RefineConfig, stage: StageNumber, images: number): StagePlan {
-  if (images < 2)
-    throw new OptionError("refine: one image has no other to differ from; give at least 2, better thousands");
-  const updatesPerEpoch = Math.floor(images / config.batch);
-  if (updatesPerEpoch < 1) {
-    throw new OptionError(
-      `refine: ${images} images are less than one batch of ${config.batch}; use a batch of at most ${images}`,
-    );
-  }
-  const [epochs, warmup, rate] =
-    stage === 2
-      ? [config.stage2Epochs, config.stage2Warmup, config.stage2LearningRate]
-      : [config.stage3Epochs, config.stage3Warmup, config.stage3LearningRate];
-  const updates = Math.round(epochs * updatesPerEpoch);
-  const schedule: Schedule = {
-    peak: peakLearningRate(rate, config.batch),
-    warmupUpdates: Math.min(Math.round(warmup * updatesPerEpoch), updates),
-    totalUpdates: updates,
-    end: config.endLearningRate,
-  };
-  return {
-    stage,
-    updatesPerEpoch,
-    updates,
-    heads: schedule,
-    ...(stage === 3 ? { encoder: schedule, evaluateEvery: config.evalEvery } : {}),
-  };
 }
 
 /** Where the views of a batch come from; `ViewInputs` cuts them out of the images on the device. */
@@ -96,6 +55,8 @@ export class Stage {
   readonly teacher: Teacher | undefined;
   /** By the number of images: the whole batch, or the micro-batch and a smaller last one. */
   readonly #inputs = new Map<number, StageViews>();
+  /** Images that are encoded at once: those of the settings, or as many as the limits of the device allow. */
+  readonly part: number;
   readonly #step: ReturnType<typeof recordStep> | MicroBatchStep;
   readonly #room: StagingRoom | undefined;
 
@@ -103,6 +64,7 @@ export class Stage {
    * @param imageBytes - room for one decoded image
    * @param average - moving average of the encoder, updated in stage 3
    * @param viewsOfImages - the views of so many images, where they are not to be cut out of them
+   * @throws OverLimitError where the micro-batch of the settings is over the limits of the device, naming one that is not
    */
   constructor(
     readonly model: RefinerModel,
@@ -113,7 +75,7 @@ export class Stage {
     viewsOfImages = (views: ViewConfig, images: number): StageViews =>
       new ViewInputs(views, images, images * imageBytes),
   ) {
-    const { batch, microBatch, teacherFactor, offload } = config;
+    const { batch, teacherFactor, offload } = config;
     const trainsEncoder = plan.stage === 3;
     const moments = offload.includes("moments");
     this.#room = stagingRoom(model, { moments, average: trainsEncoder && average instanceof HostArena });
@@ -125,10 +87,6 @@ export class Stage {
       : undefined;
     this.teacher = teacherFactor > 0 ? new Teacher(model, { factor: teacherFactor, trainsEncoder }) : undefined;
     const views = viewConfigOf(config, model.encoder.config);
-    const part = microBatch > 0 ? Math.min(microBatch, batch) : batch;
-    for (const size of [part, batch % part]) {
-      if (size > 0) this.#inputs.set(size, viewsOfImages(views, size));
-    }
     this.setup = {
       model,
       views: (program, images) => this.#viewsFor(images).record(program),
@@ -151,7 +109,13 @@ export class Stage {
         seed: config.seed,
       },
     };
-    this.#step = part < batch ? new MicroBatchStep(this.setup, part) : recordStep(this.setup);
+    const { part, recorded } = partWithinLimits(config, (size) => {
+      this.#inputs.clear();
+      for (const images of [size, batch % size]) if (images > 0) this.#inputs.set(images, viewsOfImages(views, images));
+      return size < batch ? new MicroBatchStep(this.setup, size) : recordStep(this.setup);
+    });
+    this.part = part;
+    this.#step = recorded;
   }
 
   /** Planned device memory and work of one update, without allocating. */
