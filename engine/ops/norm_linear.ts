@@ -119,8 +119,10 @@ const chooseNormLinear = defineVariants<NormLinearProblem, NormLinearVariant>({
     },
     { name: "separate", record: (x, norm, weight, options) => linear(layerNorm(x, norm), weight, options) },
   ],
-  // Measured on lavapipe (788 x 192 x 768, processor time): separate takes 1.11 of fused, with gradients 1.02. Fused saves a
-  // dispatch and the memory of the normalised rows; GPUs have the bandwidth to spare and run shared tiles faster.
+  // Measured on lavapipe 25 (788 x 192 x 768, processor time): since products have tiles of 32 rows, separate takes 0.77 of fused, with
+  // gradients 0.79; of a whole ViT-Ti forward 0.90 to 0.96, of a train step 0.95. Fused stays first on CPUs because it saves a launch of
+  // each layer and the memory of the normalised rows; `bench --tune` chooses by time. GPUs have the bandwidth to spare and run shared
+  // tiles faster.
   order: (device) => (device.isSoftware ? ["fused", "separate"] : ["separate", "fused"]),
   shapeClass: ({ rows, inputs, outputs, dtype, gelu }) =>
     `${bucket(rows)}x${inputs}x${outputs}${gelu ? " gelu" : ""}${dtype === "f32" ? "" : ` ${dtype}`}`,
