@@ -3,7 +3,8 @@ import { OptionError } from "../core/errors.ts";
 import type { Declarations, Kernel } from "../core/kernel.ts";
 import type { Device } from "../core/recording.ts";
 import type { Variant } from "./choose_variant.ts";
-import type { MatrixTiling } from "./products/matrix_tiling.ts";
+import { knownMatrices } from "./products/known_matrices.ts";
+import { type MatrixTiling, matrixTiling } from "./products/matrix_tiling.ts";
 import { matrixTilingOn, matrixVariants, tooDeep } from "./products/matrix_variants.ts";
 import { type LeftLoads, type ProductForm, type SharedForm, sharedTile } from "./products/product_form.ts";
 import { matrixKernel, productKernel, sumKernel } from "./products/product_kernels.ts";
@@ -78,8 +79,8 @@ function pinnedTiling(lanes: number): Tiling {
   };
 }
 
-function sharedTiling(name: string, sizes: Omit<SharedForm, "kind" | "depth" | "prefetch">): Tiling {
-  const form: SharedForm = { kind: "shared", depth: 16, prefetch: true, ...sizes };
+function sharedTiling(name: string, sizes: Omit<SharedForm, "kind" | "depth">): Tiling {
+  const form: SharedForm = { kind: "shared", depth: 16, ...sizes };
   return { name, form, tile: () => sharedTile(form) };
 }
 
@@ -87,10 +88,12 @@ const tilings: readonly Tiling[] = [
   subgroupTiling("subgroup", 16),
   subgroupTiling("subgroup_32", 32),
   { name: "register", form: { kind: "register" }, tile: () => [64, 32] },
-  sharedTiling("shared_32", { across: 8, down: 8, columnVectors: 1, rowVectors: 1 }),
-  sharedTiling("shared_64", { across: 8, down: 8, columnVectors: 2, rowVectors: 2 }),
-  sharedTiling("shared_128x64", { across: 8, down: 16, columnVectors: 2, rowVectors: 2 }),
-  sharedTiling("shared_128", { across: 16, down: 16, columnVectors: 2, rowVectors: 2 }),
+  // So few registers that a multiprocessor holds many workgroups, which wait for their loads in turns: a block on its way would only take
+  // registers. Reckoned, not measured on a GPU.
+  sharedTiling("shared_32", { across: 8, down: 8, columnVectors: 1, rowVectors: 1, prefetch: false }),
+  sharedTiling("shared_64", { across: 8, down: 8, columnVectors: 2, rowVectors: 2, prefetch: true }),
+  sharedTiling("shared_128x64", { across: 8, down: 16, columnVectors: 2, rowVectors: 2, prefetch: true }),
+  sharedTiling("shared_128", { across: 16, down: 16, columnVectors: 2, rowVectors: 2, prefetch: true }),
   ...pinnedLanes.map(pinnedTiling),
 ];
 
@@ -156,9 +159,17 @@ function splitOf(variant: MatmulVariant): MatmulVariant {
   };
 }
 
-/** Every kernel that a product may run with, and that of the sum of its parts. */
+/** Every kernel that a product may run with, for matrices those of the adapters that are known, and that of the sum of its parts. */
 export function matmulKernels(): Kernel[] {
-  return [sumKernel(), ...tilings.flatMap((tiling) => waysToLoad(tiling).map((left) => formOf(tiling, left).kernel))];
+  const plain = tilings.flatMap((tiling) => waysToLoad(tiling).map((left) => formOf(tiling, left).kernel));
+  const matrices = knownMatrices.flatMap(({ shape, subgroupSize }) => {
+    const operand = shape.component === "f16" ? "f16" : "f32";
+    const fitting = matrixVariants.filter(({ sums }) => sums === "f32" || operand === "f16");
+    return fitting.map(({ form, sums }) =>
+      matrixKernel(matrixTiling({ ...shape, result: sums }, subgroupSize, form), operand, true),
+    );
+  });
+  return [sumKernel(), ...plain, ...matrices];
 }
 
 function waysToLoad({ form }: Tiling): LeftLoads[] {

@@ -3,7 +3,6 @@ import { tgpu } from "typegpu";
 import { describe, expect, it, vi } from "vitest";
 import type { Kernel, KernelDescription } from "../../engine/core/kernel.ts";
 import type { Variant, VariantChoice } from "../../engine/ops/choose_variant.ts";
-import { matrixTiling } from "../../engine/ops/products/matrix_tiling.ts";
 
 const kernels = vi.hoisted((): Kernel[] => []);
 vi.mock("../../engine/core/kernel.ts", async (original) => {
@@ -32,10 +31,6 @@ it("generates no product kernel before one is asked for", () => {
   expect(declaredOnImport.filter(({ name }) => name.startsWith("matmul"))).toEqual([]);
 });
 (await import("../../engine/ops/matmul_kernels.ts")).matmulKernels();
-// Those of subgroup matrices follow from what an adapter lists, such as lavapipe's.
-const matrices = { rows: 8, columns: 8, depth: 8, component: "f16", result: "f32" } as const;
-const { matrixKernel } = await import("../../engine/ops/products/product_kernels.ts");
-matrixKernel(matrixTiling(matrices, 8, { subgroups: [1, 1], matrices: [2, 2] }), "f16", true);
 
 interface Declarations {
   /** Name to members, one normalised text. */

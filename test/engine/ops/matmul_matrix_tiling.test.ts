@@ -1,20 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { MatrixShape } from "../../../engine/core/device_parts.ts";
+import { knownMatrices } from "../../../engine/ops/products/known_matrices.ts";
 import { matrixText } from "../../../engine/ops/products/matrix_text.ts";
 import { matrixIndices, matrixTiling } from "../../../engine/ops/products/matrix_tiling.ts";
 import { matrixVariants } from "../../../engine/ops/products/matrix_variants.ts";
 import { expression } from "./index_expression.ts";
 import { followMatrixKernel, type ProductParams } from "./matrix_interpreter.ts";
-
-const half = { component: "f16", result: "f32" } as const;
-/** What adapters are known to list, with the subgroup size that their matrices want. */
-const adapters: readonly [name: string, shape: MatrixShape, subgroupSize: number][] = [
-  ["8x8x8 f16, subgroups of 8 (lavapipe)", { rows: 8, columns: 8, depth: 8, ...half }, 8],
-  ["16x16x16 f16, subgroups of 32 (NVIDIA, AMD)", { rows: 16, columns: 16, depth: 16, ...half }, 32],
-  ["8x16x16 f16, subgroups of 16 (Intel)", { rows: 8, columns: 16, depth: 16, ...half }, 16],
-  ["8x8x8 f32, subgroups of 32 (Apple)", { rows: 8, columns: 8, depth: 8, component: "f32", result: "f32" }, 32],
-];
 
 interface Product {
   readonly rows: number;
@@ -46,71 +37,74 @@ function paramsOf({ rows, columns, depth, batches, transposeA, transposeB, share
   };
 }
 
-describe.each(adapters)("%s", (_name, shape, subgroupSize) => {
-  const tilings = matrixVariants.map(({ form }) => matrixTiling(shape, subgroupSize, form));
+describe.each(knownMatrices)(
+  "$shape.rows×$shape.columns×$shape.depth $shape.component ($adapters)",
+  ({ shape, subgroupSize }) => {
+    const tilings = matrixVariants.map(({ form }) => matrixTiling(shape, subgroupSize, form));
 
-  it("every form meets each element once, in bounds and aligned, at the edges of its tile", {
-    timeout: 120_000,
-  }, () => {
-    for (const tiling of tilings) {
-      const [rows, columns] = tiling.tile;
-      const met = followMatrixKernel(
-        tiling,
-        paramsOf({
-          rows: rows + 3,
-          columns: columns + 8,
-          depth: tiling.stepDepth + 8,
-          batches: 1,
-          splitDepth: 2 ** 20,
-          transposeA: false,
-          transposeB: false,
-          sharesB: false,
-        }),
-      );
-      // Inside the first tile both operands come straight from memory, at the edges and for the rest of the depth they are staged.
-      expect(Math.min(met.direct, met.staged)).toBeGreaterThan(0);
-    }
-  });
-
-  it("drawn products of drawn forms, transposed, in batches and in parts of the depth", { timeout: 120_000 }, () => {
-    const length = fc.oneof(fc.integer({ min: 1, max: 70 }), fc.constantFrom(8, 16, 32, 64));
-    const drawn = fc.record({
-      rows: length,
-      columns: length,
-      depth: length,
-      batches: fc.constantFrom(1, 2),
-      splitDepth: fc.constantFrom(16, 32, 48, 2 ** 20),
-      transposeA: fc.boolean(),
-      transposeB: fc.boolean(),
-      sharesB: fc.boolean(),
+    it("every form meets each element once, in bounds and aligned, at the edges of its tile", {
+      timeout: 120_000,
+    }, () => {
+      for (const tiling of tilings) {
+        const [rows, columns] = tiling.tile;
+        const met = followMatrixKernel(
+          tiling,
+          paramsOf({
+            rows: rows + 3,
+            columns: columns + 8,
+            depth: tiling.stepDepth + 8,
+            batches: 1,
+            splitDepth: 2 ** 20,
+            transposeA: false,
+            transposeB: false,
+            sharesB: false,
+          }),
+        );
+        // Inside the first tile both operands come straight from memory, at the edges and for the rest of the depth they are staged.
+        expect(Math.min(met.direct, met.staged)).toBeGreaterThan(0);
+      }
     });
-    const small = tilings.filter(({ invocations }) => invocations <= 128);
-    fc.assert(
-      fc.property(fc.constantFrom(...small), drawn, (tiling, product) => {
-        followMatrixKernel(tiling, paramsOf(product));
-      }),
-      { numRuns: 12 },
-    );
-  });
 
-  it("has its indices, and no other ones, in the text of the kernel", () => {
-    for (const tiling of tilings) {
-      const text = matrixText("product", tiling, shape.component === "f32" ? "f32" : "f16", true);
-      const index = matrixIndices(tiling);
-      const texts = Object.values(index).filter((value) => typeof value === "string");
-      expect(texts.filter((expected) => !text.includes(expected))).toEqual([]);
-      for (const of of [index.stagedA, index.directA, index.stagedB, index.directB])
-        expect(text).toContain(of(1, shape.depth));
-      expect(text).toContain(`@workgroup_size(${tiling.invocations}) @subgroup_size(${subgroupSize})`);
-      expect(text.match(/subgroupMatrixLoad/g)).toHaveLength(
-        2 * (tiling.stepDepth / shape.depth) * (tiling.matrices[0] + tiling.matrices[1]),
+    it("drawn products of drawn forms, transposed, in batches and in parts of the depth", { timeout: 120_000 }, () => {
+      const length = fc.oneof(fc.integer({ min: 1, max: 70 }), fc.constantFrom(8, 16, 32, 64));
+      const drawn = fc.record({
+        rows: length,
+        columns: length,
+        depth: length,
+        batches: fc.constantFrom(1, 2),
+        splitDepth: fc.constantFrom(16, 32, 48, 2 ** 20),
+        transposeA: fc.boolean(),
+        transposeB: fc.boolean(),
+        sharesB: fc.boolean(),
+      });
+      const small = tilings.filter(({ invocations }) => invocations <= 128);
+      fc.assert(
+        fc.property(fc.constantFrom(...small), drawn, (tiling, product) => {
+          followMatrixKernel(tiling, paramsOf(product));
+        }),
+        { numRuns: 12 },
       );
-    }
-  });
-});
+    });
+
+    it("has its indices, and no other ones, in the text of the kernel", () => {
+      for (const tiling of tilings) {
+        const text = matrixText("product", tiling, shape.component === "f32" ? "f32" : "f16", true);
+        const index = matrixIndices(tiling);
+        const texts = Object.values(index).filter((value) => typeof value === "string");
+        expect(texts.filter((expected) => !text.includes(expected))).toEqual([]);
+        for (const of of [index.stagedA, index.directA, index.stagedB, index.directB])
+          expect(text).toContain(of(1, shape.depth));
+        expect(text).toContain(`@workgroup_size(${tiling.invocations}) @subgroup_size(${subgroupSize})`);
+        expect(text.match(/subgroupMatrixLoad/g)).toHaveLength(
+          2 * (tiling.stepDepth / shape.depth) * (tiling.matrices[0] + tiling.matrices[1]),
+        );
+      }
+    });
+  },
+);
 
 describe("the check", () => {
-  const tiling = matrixTiling({ rows: 8, columns: 16, depth: 16, ...half }, 16, {
+  const tiling = matrixTiling({ rows: 8, columns: 16, depth: 16, component: "f16", result: "f32" }, 16, {
     subgroups: [1, 2],
     matrices: [2, 2],
   });
