@@ -2,6 +2,7 @@ import type { DType } from "../core/dtype.ts";
 import type { Device } from "../core/recording.ts";
 import { bucket } from "./choose_variant.ts";
 import { type MatmulVariant, matmulVariants, minSplitDepth, type ProductShape, pinnedLanes } from "./matmul_kernels.ts";
+import { matrixCandidates } from "./products/matrix_choice.ts";
 
 /** Variants that are measured for one class of shapes: a measurement compiles each of them. */
 const mostCandidates = 4;
@@ -11,7 +12,7 @@ const mostCandidates = 4;
  * as fast as the others there; on GPUs shared tiles have the best ratio of arithmetic to loads.
  */
 export function productOrder(device: Device, shape: ProductShape): readonly string[] {
-  const matrices = matrixOrder(shape).filter((name) => runs(name, device, shape));
+  const matrices = matrixCandidates(device, shape.dtype ?? "f32", shape);
   const names = device.isSoftware
     ? [...softwareOrder(device, shape), ...matrices]
     : [...matrices, ...gpuOrder(device, shape)];
@@ -26,16 +27,6 @@ export function productOrder(device: Device, shape: ProductShape): readonly stri
 function softwareOrder(device: Device, { rows }: ProductShape): string[] {
   if ((device.subgroupSize ?? 0) < 8 || rows < 256) return ["subgroup", "register"];
   return ["subgroup_32", "subgroup"];
-}
-
-/** Tiles of 128 × 128 and 64 × 64 of 16 × 16 matrices, or of 64 × 64 and 32 × 32. Reckoned, not measured on a GPU. */
-function matrixOrder(shape: ProductShape): string[] {
-  return isLarge(shape) ? ["matrix_2x2_4x4", "matrix_2x2_2x2"] : ["matrix_2x2_2x2", "matrix_1x1_2x2"];
-}
-
-function runs(name: string, device: Device, shape: ProductShape): boolean {
-  const variant = matmulVariants.find((candidate) => candidate.name === name);
-  return variant !== undefined && variant.unsupported(device, shape) === undefined;
 }
 
 /** Below about one large tile per multiprocessor of a mid-range GPU, smaller tiles use more of it. */

@@ -37,10 +37,18 @@ export function tooDeep({ sums }: MatrixVariant, depth: number): string | undefi
   return `a depth of ${depth} is too much for f16 sums, at most ${deepestHalfSum}`;
 }
 
+/** What of a device decides which matrices a kernel may use. */
+export interface MatrixHost extends Pick<Device, "features" | "matrices"> {
+  readonly limits: Pick<
+    Device["limits"],
+    "maxComputeInvocationsPerWorkgroup" | "maxComputeWorkgroupSizeX" | "maxComputeWorkgroupStorageSize"
+  >;
+}
+
 /** The lengths of a variant on a device, or why it has none. */
 export function matrixTilingOn(
   { form, sums }: MatrixVariant,
-  { features, limits, matrices }: Device,
+  { features, limits, matrices }: MatrixHost,
   dtype: DType,
 ): MatrixTiling | string {
   if (matrices.shapes.length === 0) return "the adapter lists no subgroup matrices";

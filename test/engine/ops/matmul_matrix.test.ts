@@ -160,7 +160,7 @@ describe("f16 operands and f32 sums err by at most 1e-6 of the sum of magnitudes
 
   for (const name of ["matrix_1x1_2x2", "matrix_2x2_2x2", "matrix_2x2_4x4"]) {
     it(
-      `${name}, a candidate`,
+      name,
       async (context) => {
         skipWithout(name, context);
         for (const drawn of aligned(name)) {
@@ -178,7 +178,7 @@ describe("f16 operands and f32 sums err by at most 1e-6 of the sum of magnitudes
     "forms drawn from all",
     async (context) => {
       skipWithout("matrix_1x1_2x2", context);
-      await check(singleSums, 5);
+      await check(singleSums, 10);
     },
     compileLimitMs,
   );
