@@ -1,15 +1,17 @@
 import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 import type { Device } from "../../engine/index.ts";
-import { refuseSpecialFile, writeBytesAtomic } from "../../engine/platform/files_node.ts";
+import { refuseSpecialFile } from "../../engine/platform/files_node.ts";
 import { type AdapterPeaks, measurePeaks } from "../../engine/tune/adapter_probes.ts";
 import { type TunedChoice, tuneProgram } from "../../engine/tune/tune_program.ts";
 import type { Precision, VitPreset } from "../../models/index.ts";
 import { type BenchStep, benchSteps, recordBenchStep } from "../../refiner/methods/refine/benchmark_step.ts";
+import { formatPercent } from "../../refiner/report/html.ts";
 import { rooflinePage } from "../../refiner/report/roofline_page.ts";
 import { sectionList, writeGpuReport } from "../gpu_report/gpu_report.ts";
 import { measureStep, type StepTimes } from "../gpu_report/measure_step.ts";
 import { type ReportSection, reportSections } from "../gpu_report/report_schema.ts";
+import { writeText } from "../gpu_report/write_text.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
@@ -17,6 +19,7 @@ import { positiveNumber, wholeNumber } from "../program/parsers.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
+import { refuseIgnoredOptions } from "./bench_options.ts";
 import { showKernel } from "./show_kernel.ts";
 
 interface BenchOptions extends Omit<CommonOptions, "tune"> {
@@ -83,12 +86,11 @@ export function benchCommand(context: CommandContext): Command {
     .addOption(sharedOption("force", { default: false }))
     .action(async (options: BenchOptions) => {
       const output = outputOf(context, options);
-      if (options.showKernel !== undefined) return showKernel(options.showKernel, output);
+      refuseIgnoredOptions(command);
       const { gpuReport, tune: tunes } = options;
-      if (gpuReport !== undefined) {
-        refuseBesideReport(options);
+      if (options.showKernel !== undefined) return showKernel(options.showKernel, output);
+      if (gpuReport !== undefined)
         return writeGpuReport(context, output, { ...options, gpuReport, tune: tunes !== false });
-      }
       const before = options.compare === undefined ? undefined : await readReport(options.compare);
       const { out, report: page, force: overwrite } = options;
       await checkTouchedPaths("bench", {
@@ -113,18 +115,6 @@ export function benchCommand(context: CommandContext): Command {
     command,
     "mimrefine bench --model ti16 --batch 8 --step train --report speed.html\nmimrefine bench --tune --out before.json\nmimrefine bench --gpu-report gpu.json",
   );
-}
-
-/** @throws UsageError for what only the measurement of one step has */
-function refuseBesideReport({ tune: tunes, out, compare: before, report }: BenchOptions): void {
-  const given = { "--tune": tunes || undefined, "--out": out, "--compare": before, "--report": report };
-  for (const [name, value] of Object.entries(given))
-    if (value !== undefined)
-      throw new UsageError(`bench: ${name} is about one step and cannot stand beside --gpu-report`);
-}
-
-async function writeText(path: string, text: string, overwrite: boolean): Promise<void> {
-  await writeBytesAtomic(path, new TextEncoder().encode(text), { overwrite });
 }
 
 async function tune(device: Device, options: BenchOptions, output: Output): Promise<TunedChoice[]> {
@@ -164,10 +154,10 @@ function show(report: BenchReport, output: Output): void {
       `${report.model} ${report.step} in ${report.precision}, batch ${report.batch}: ${stepMs.toFixed(1)} ms (median)`,
     ],
     ["script", `${report.scriptMs.toFixed(2)} ms of it in JavaScript`],
-    ["arithmetic", `${report.gflops.toFixed(2)} GFLOP/s, ${percent(report.gflops / peaks.gflops)} of the peak`],
+    ["arithmetic", `${report.gflops.toFixed(2)} GFLOP/s, ${formatPercent(report.gflops / peaks.gflops)} of the peak`],
     [
       "memory traffic",
-      `${formatBytes(report.bytesMoved)} in ${report.dispatches} launches, ${(report.bytesMoved / report.minimumBytes).toFixed(2)} × the least; ${gigabytes.toFixed(2)} GB/s, ${percent(gigabytes / peaks.gigabytesPerSecond)} of the peak`,
+      `${formatBytes(report.bytesMoved)} in ${report.dispatches} launches, ${(report.bytesMoved / report.minimumBytes).toFixed(2)} × the least; ${gigabytes.toFixed(2)} GB/s, ${formatPercent(gigabytes / peaks.gigabytesPerSecond)} of the peak`,
     ],
     [
       "memory",
@@ -185,9 +175,9 @@ function show(report: BenchReport, output: Output): void {
       kernel,
       String(launches),
       milliseconds.toFixed(2),
-      ...(gflops > 0 ? [gflops.toFixed(2), percent(gflops / peaks.gflops)] : ["-", "-"]),
+      ...(gflops > 0 ? [gflops.toFixed(2), formatPercent(gflops / peaks.gflops)] : ["-", "-"]),
       gigabytesPerSecond.toFixed(2),
-      percent(gigabytesPerSecond / peaks.gigabytesPerSecond),
+      formatPercent(gigabytesPerSecond / peaks.gigabytesPerSecond),
     ]),
   ]);
 }
@@ -222,8 +212,4 @@ async function readReport(file: string): Promise<BenchReport> {
     // Told below, like any other content that is no report.
   }
   throw new UsageError(`--compare ${file}: not a report of this command; give the JSON that --out wrote`);
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }

@@ -1,6 +1,5 @@
 import { InvalidArgumentError } from "commander";
 import type { Device } from "../../engine/index.ts";
-import { writeBytesAtomic } from "../../engine/platform/files_node.ts";
 import { Progress } from "../output/progress.ts";
 import { formatBytes, Output } from "../output/streams.ts";
 import type { CommandContext } from "../program/context.ts";
@@ -11,6 +10,7 @@ import { UsageError } from "../program/usage_error.ts";
 import { gpuReportPage } from "./gpu_report_page.ts";
 import { measureGpu } from "./measure_gpu.ts";
 import { type GpuReport, gpuReportSchema, type ReportSection, reportSections } from "./report_schema.ts";
+import { writeText } from "./write_text.ts";
 
 export interface GpuReportOptions extends CommonOptions {
   /** The JSON; the page stands beside it. */
@@ -70,10 +70,6 @@ export async function writeGpuReport(
     progress?.end();
     interruption.stop();
   }
-}
-
-async function writeText(path: string, text: string, overwrite: boolean): Promise<void> {
-  await writeBytesAtomic(path, new TextEncoder().encode(text), { overwrite });
 }
 
 function show(report: GpuReport, output: Output, file: string, pageFile: string): void {

@@ -1,4 +1,4 @@
-import { escapeHtml, formatNumber, formatPercent, table } from "../../refiner/report/html.ts";
+import { escapeHtml, factList, formatNumber, formatPercent, table } from "../../refiner/report/html.ts";
 import { type PageSection, page } from "../../refiner/report/page.ts";
 import { rooflineChart } from "../../refiner/report/roofline_chart.ts";
 import { formatBytes } from "../output/streams.ts";
@@ -16,20 +16,16 @@ export function gpuReportPage(report: GpuReport): string {
     ["not-done", "Not done", notDone.length > 0 ? notDoneTable(notDone) : "<p>Nothing was left out.</p>"],
   ];
   const failed = numbers.filter(({ pass }) => !pass).length;
-  const facts: readonly (readonly [string, string, string])[] = [
+  const opening = factList([
     ["Arithmetic peak", probes ? `${formatNumber(probes.gflops)} GFLOP/s` : "–", "independent f32 multiply-adds"],
     ["Copy", probes ? `${formatNumber(probes.gigabytesPerSecond)} GB/s` : "–", "bytes read and written"],
     ["Comparisons", `${numbers.length - failed} of ${numbers.length}`, "within their bounds"],
     ["Time taken", `${formatNumber(report.elapsedSeconds)} s`, report.isComplete ? "complete" : "not complete"],
-  ];
-  const opening = facts.map(
-    ([name, value, note]) =>
-      `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}<small>${escapeHtml(note)}</small></dd></div>`,
-  );
+  ]);
   return page({
     title: `${adapter.name}: GPU report`,
     heading: adapter.name,
-    opening: `<dl class="facts">${opening.join("")}</dl>`,
+    opening,
     sections,
     footer: `<p>Measured by <code>mimrefine bench --gpu-report</code>, version ${escapeHtml(report.version)}.</p>`,
   });

@@ -1,8 +1,6 @@
-import { escapeHtml, formatNumber, formatPercent, table } from "./html.ts";
+import { type Fact, factList, formatNumber, formatPercent, table } from "./html.ts";
 import { knnStates } from "./knn_section.ts";
 import type { RunRecord } from "./report_data.ts";
-
-type Fact = readonly [name: string, value: string, note: string];
 
 /** The few numbers to see first. */
 export function headlines(run: RunRecord): string {
@@ -10,11 +8,7 @@ export function headlines(run: RunRecord): string {
   const facts: Fact[] = [...neighbourFacts(run), ...trainingFacts(run)];
   const seconds = data.timings.reduce((sum, one) => sum + one.seconds, 0);
   if (seconds > 0) facts.push(["Time", formatDuration(seconds), String(data.device.name ?? "")]);
-  const cells = facts.map(
-    ([name, value, note]) =>
-      `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}<small>${escapeHtml(note)}</small></dd></div>`,
-  );
-  return cells.length > 0 ? `<dl class="facts">${cells.join("")}</dl>` : "";
+  return factList(facts);
 }
 
 function neighbourFacts({ metrics }: RunRecord): Fact[] {

@@ -43,6 +43,18 @@ export function table({ caption, columns, rows }: TableOptions): string {
   return `<div class="scroll" role="region" tabindex="0" aria-label="${escapeHtml(caption)}"><table><caption>${escapeHtml(caption)}</caption><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
 }
 
+/** A number to see first: what it is, its value, and a note below. */
+export type Fact = readonly [name: string, value: string, note: string];
+
+/** Facts beside each other; nothing where there are none. */
+export function factList(facts: readonly Fact[]): string {
+  const cells = facts.map(
+    ([name, value, note]) =>
+      `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}<small>${escapeHtml(note)}</small></dd></div>`,
+  );
+  return cells.length > 0 ? `<dl class="facts">${cells.join("")}</dl>` : "";
+}
+
 /** Something that unfolds. */
 export function details(summary: string, content: string): string {
   return `<details><summary>${escapeHtml(summary)}</summary>${content}</details>`;

@@ -1,5 +1,5 @@
 import type { AdapterPeaks, KernelTime } from "../../engine/index.ts";
-import { escapeHtml, formatNumber, formatPercent, table } from "./html.ts";
+import { escapeHtml, factList, formatNumber, formatPercent, table } from "./html.ts";
 import { page } from "./page.ts";
 import { type RooflinePoint, roofAt, rooflineChart } from "./roofline_chart.ts";
 
@@ -39,7 +39,7 @@ export function rooflinePage(report: RooflineReport): string {
       share: total > 0 ? kernel.milliseconds / total : 0,
     }),
   );
-  const facts = [
+  const opening = factList([
     ["Time of a step", `${formatNumber(stepMs)} ms`, `median, ${report.dispatches} launches`],
     ["Arithmetic", `${formatNumber(gflops)} GFLOP/s`, `${formatPercent(gflops / peaks.gflops)} of the peak`],
     [
@@ -48,17 +48,14 @@ export function rooflinePage(report: RooflineReport): string {
       `${formatPercent(bytesMoved / stepMs / 1e6 / peaks.gigabytesPerSecond)} of the peak`,
     ],
     ["Peaks", `${formatNumber(peaks.gflops)} GFLOP/s`, `${formatNumber(peaks.gigabytesPerSecond)} GB/s`],
-  ].map(
-    ([name = "", value = "", note = ""]) =>
-      `<div><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}<small>${escapeHtml(note)}</small></dd></div>`,
-  );
+  ]);
   const heading = `${model} ${step}, batch ${batch}`;
   const none =
     kernels.length === 0 ? `<p class="soft">No times per kernel: the adapter has no timestamp-query.</p>` : "";
   return page({
     title: `${heading}: measured speed`,
     heading,
-    opening: `<dl class="facts">${facts.join("")}</dl>`,
+    opening,
     sections: [
       ["roofline", "Roofline", `<div class="charts">${rooflineChart({ ...peaks, points: [whole, ...points] })}</div>`],
       ["kernels", "Kernels", none || kernelTable(kernels, total, peaks)],

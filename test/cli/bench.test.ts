@@ -49,6 +49,18 @@ describe("bench", () => {
   });
 
   it.each([
+    [["--show-kernel", "register", "--batch", "2"], "--batch cannot stand beside --show-kernel"],
+    [["--show-kernel", "register", "--gpu-report", "gpu.json"], "--gpu-report cannot stand beside --show-kernel"],
+    [["--gpu-report", "gpu.json", "--model", "b16"], "--model is about one step"],
+    [["--gpu-report", "gpu.json", "--tune"], "--tune is about one step"],
+    [["--budget", "5"], "--budget is about --gpu-report; give it together with --gpu-report FILE"],
+    [["--only", "probes"], "--only is about --gpu-report"],
+  ])("refuses %j, which would ignore one of them", async (options, message) => {
+    const { code, err } = await run("bench", ...options);
+    expect([code, err]).toEqual([2, expect.stringContaining(message)]);
+  });
+
+  it.each([
     ["matrix_1x1_2x2,matrix=7x7x7", "matrix=ROWSxCOLUMNSxDEPTH and lanes=N"],
     ["naive", "no variant is called naive; choose from subgroup, "],
     ["register,rows=0", '"rows=0" is no trait of a product; expected rows=N'],
