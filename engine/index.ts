@@ -32,6 +32,8 @@ export { cast } from "./ops/cast.ts";
 export { clamp } from "./ops/clamp.ts";
 export { equal, greater, greaterEqual, less, lessEqual, notEqual } from "./ops/compare.ts";
 export { concat } from "./ops/concat.ts";
+export { type Conv1dOptions, conv1d, conv2d } from "./ops/conv.ts";
+export type { ConvOptions } from "./ops/conv_shape.ts";
 export { countNonFinite } from "./ops/count_non_finite.ts";
 export { type CrossEntropyOptions, crossEntropy, crossEntropyPerRow } from "./ops/cross_entropy.ts";
 export { dropPath } from "./ops/drop_path.ts";

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import * as files from "../../engine/files/index.ts";
 import * as engine from "../../engine/index.ts";
 import { EngineError, NoGradientError, type Program, recordProgram, sum, type Tensor } from "../../engine/index.ts";
@@ -75,6 +75,22 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
   },
   clamp: { operands: one([4], positive), run: x((values) => engine.clamp(values, { low: 0, high: 4 })) },
   concat: { operands: two([2, 3], [1, 3]), run: ab((a, b) => engine.concat([a, b])) },
+  conv1d: {
+    operands: { x: { shape: [2, 5, 4] }, weight: { shape: [6, 3, 2] }, bias: { shape: [6] } },
+    run: of(
+      "x",
+      "weight",
+      "bias",
+    )((values, weight, bias) => engine.conv1d(values, weight, { bias, padding: 1, groups: 2 })),
+  },
+  conv2d: {
+    operands: { x: { shape: [1, 5, 4, 4] }, weight: { shape: [4, 3, 2, 4] }, bias: { shape: [4] } },
+    run: of(
+      "x",
+      "weight",
+      "bias",
+    )((values, weight, bias) => engine.conv2d(values, weight, { bias, stride: [2, 1], padding: 1, dilation: [1, 2] })),
+  },
   crossEntropy: { operands: one([2, 3]), run: x((logits) => engine.crossEntropy(logits, words([2, 0]))) },
   crossEntropyPerRow: { operands: one([2, 3]), run: x((logits) => engine.crossEntropyPerRow(logits, words([2, 0]))) },
   div: { operands: two([2, 3], [2, 1]), run: ab(engine.div) },
@@ -263,7 +279,11 @@ it("every public function is known to have a gradient, to refuse one, or to be n
   expect([...placed].sort()).toEqual(functions.sort());
 });
 
-const random = randomSource(7);
+/** Begins anew for each test, so that no operation's numbers depend on the others. */
+let random = randomSource(7);
+beforeEach(() => {
+  random = randomSource(7);
+});
 const draw = (count: number, [low, high]: readonly [number, number] = [-1.5, 1.5]): Float32Array =>
   Float32Array.from({ length: count }, () => low + (high - low) * random());
 

@@ -11,6 +11,7 @@ export const recordings: Readonly<Record<string, (p: engine.Program) => unknown>
       statistics: batchNormStatistics(p.device, columns),
       mode: "training",
     }),
+  conv: (p) => engine.conv2d(p.input("x", [2, 5, 6, 16]), p.input("weight", [8, 3, 3, 16]), { padding: 1 }),
   cross_entropy: (p) => engine.crossEntropy(p.input("logits", [rows, columns]), p.input("targets", [rows], "u32")),
   l2_normalize: (p) => engine.l2Normalize(p.input("x", [rows, columns])),
   layer_norm: (p) => engine.layerNorm(p.input("x", [rows, columns])),

@@ -1,3 +1,4 @@
+import { channelsFirst, channelsLast } from "../work/conv.mjs";
 import { adamW, images, layerNormEpsilon, parameters, tinyShape, trainBatch, trainShape } from "../work/vit.mjs";
 import { installBrowserGlobals } from "./dawn.mjs";
 
@@ -26,6 +27,11 @@ const kinds = {
   softmax: (row, finished) => pure(row, finished, ({ x }) => jax.nn.softmax(x)),
   layernorm: (row, finished) => pure(row, finished, ({ x }) => standardize(x)),
   gelu: (row, finished) => pure(row, finished, ({ x }) => jax.nn.gelu(x, { approximate: false })),
+  conv2d: (row, finished) => {
+    const given = row.inputs();
+    const compute = ({ x, weight }) => jax.lax.convGeneralDilated(x, weight, [1, 1], "SAME");
+    return channelsLast(pure({ inputs: () => channelsFirst(given) }, finished, compute), given);
+  },
   nearest: (row, finished) =>
     pure(row, finished, ({ queries, bank }) => {
       const [values, indices] = jax.lax.topK(np.matmul(queries, np.transpose(bank)), row.k);

@@ -1,3 +1,4 @@
+import { channelsFirst, channelsLast } from "../work/conv.mjs";
 import { product } from "../work/inputs.mjs";
 import { onnxModel } from "../work/onnx_model.mjs";
 import { images, layerNormEpsilon, parameters, tinyShape } from "../work/vit.mjs";
@@ -35,6 +36,14 @@ const kinds = {
     const scale = { shape: [width], data: new Float32Array(width).fill(1) };
     const node = ["LayerNormalization", ["x", "scale"], { axis: -1, epsilon: layerNormEpsilon }];
     return session(graph({ x }, { scale }, [node], x.shape));
+  },
+  async conv2d(row) {
+    const given = row.inputs();
+    const { x, weight } = channelsFirst(given);
+    const [images, , rows, columns] = x.shape;
+    const node = ["Conv", ["x", "weight"], { kernel_shape: [3, 3], strides: [1, 1], pads: [1, 1, 1, 1] }];
+    const shape = [images, weight.shape[0], rows, columns];
+    return channelsLast(await session(graph({ x }, { weight }, [node], shape)), given);
   },
   nearest(row) {
     const { queries, bank } = row.inputs();

@@ -29,6 +29,7 @@ const kinds = {
       const weight = state([width], new Float32Array(width).fill(1));
       return engine.layerNorm(x, { weight, bias: device.zeros([width]), epsilon: layerNormEpsilon });
     }),
+  conv2d: (row) => pure(row, ({ x, weight }) => engine.conv2d(x, weight, { padding: 1 })),
   nearest: (row) =>
     pure(row, ({ queries, bank }) => engine.nearest(queries, bank, { k: row.k, metric: "dot" }).indices),
   "vit-ti forward": tinyForward,

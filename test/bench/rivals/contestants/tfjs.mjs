@@ -1,3 +1,4 @@
+import { permuted } from "../work/conv.mjs";
 import { adamW, images, layerNormEpsilon, parameters, tinyShape, trainBatch, trainShape } from "../work/vit.mjs";
 import { finished, openTfjs, openTfjsWasm } from "./tfjs_device.mjs";
 
@@ -16,6 +17,11 @@ const kinds = {
   softmax: (tf, row) => pure(tf, row, ({ x }) => tf.softmax(x)),
   layernorm: (tf, row) => pure(tf, row, ({ x }) => standardize(tf, x)),
   gelu: (tf, row) => pure(tf, row, ({ x }) => gelu(tf, x)),
+  conv2d: (tf, row) => {
+    const { x, weight } = row.inputs();
+    const inputs = () => ({ x, weight: permuted(weight, [1, 2, 3, 0]) });
+    return pure(tf, { inputs }, (given) => tf.conv2d(given.x, given.weight, 1, "same"));
+  },
   nearest: (tf, row) =>
     pure(tf, row, ({ queries, bank }) => tf.topk(tf.matMul(queries, bank, false, true), row.k).indices),
   "vit-ti forward": (tf) => {

@@ -102,6 +102,10 @@ def prepared(kind, p, s):
         "gelu": lambda: F.gelu(p["x"]),
         "nearest": lambda: (p["queries"] @ p["bank"].T).topk(s["k"]).indices.int(),
     }
+    if kind == "conv2d":
+        x, weight = (p[name].permute(0, 3, 1, 2).contiguous() for name in ("x", "weight"))
+        run = lambda: F.conv2d(x, weight, padding=1)
+        return run, lambda: run().permute(0, 2, 3, 1)
     return pure(works[kind])
 
 

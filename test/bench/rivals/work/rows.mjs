@@ -1,3 +1,4 @@
+import { conv2d } from "./conv.mjs";
 import { input } from "./inputs.mjs";
 import { gelu, multiply, softmaxRows, standardizeRows } from "./linear_algebra.mjs";
 import { adamW, images, layerNormEpsilon, parameters, tinyShape, trainBatch, trainShape } from "./vit.mjs";
@@ -19,6 +20,7 @@ export const rows = [
   rowwise("softmax", [4728, 197], 4, (x, [count, columns]) => softmaxRows(x, count, columns)),
   rowwise("layernorm", [1576, 192], 4, layerNormReference),
   rowwise("gelu", [1576, 768], 4, (x) => Float64Array.from(x, gelu)),
+  conv(8, 56, 64, 64),
   trainStep(),
   nearest(64, 65536, 256, 20),
   tinyForward(),
@@ -49,6 +51,26 @@ function rowwise(work, shape, scale, compute) {
 function layerNormReference(x, [count, columns]) {
   const { standard } = standardizeRows(x, count, columns, layerNormEpsilon);
   return standard;
+}
+
+/** A kernel of 3 × 3 taps, zeros around the image. Each contestant is given its own order of axes, and its result is put into ours. */
+function conv(images, side, channels, outputs) {
+  const inputs = () => ({ x: input([images, side, side, channels], 6), weight: input([outputs, 3, 3, channels], 7) });
+  const reference = () => {
+    const { x, weight } = inputs();
+    return conv2d(x, weight);
+  };
+  const depth = 9 * channels; // bound as in matmul
+  const bound = 2 * depth * Math.sqrt(depth) * 2 ** -24;
+  return {
+    work: "conv2d 3x3",
+    kind: "conv2d",
+    extras: ["onnxruntime"],
+    inputs,
+    reference,
+    error: largestDifference,
+    bound,
+  };
 }
 
 function trainStep() {
