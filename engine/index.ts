@@ -61,6 +61,7 @@ export { type SampleFactors, scaledSum } from "./ops/scaled_sum.ts";
 export { slice } from "./ops/slice.ts";
 export { softCrossEntropyPerRow } from "./ops/soft_cross_entropy.ts";
 export { softmax } from "./ops/softmax.ts";
+export { hostTensorHash, tensorHashes } from "./ops/tensor_hash.ts";
 export { abs, exp, log, neg, reciprocal, rsqrt, sign, sqrt, square, tanh } from "./ops/unary.ts";
 export { where } from "./ops/where.ts";
 export { accumulate } from "./optimizers/accumulate.ts";
@@ -84,6 +85,7 @@ export { Device, type DeviceOptions } from "./run/device.ts";
 export type { ExportOptions } from "./run/export_program.ts";
 export { openDevice } from "./run/open_device.ts";
 export { PlanningDevice, type PlanningLimits } from "./run/planning_device.ts";
+export { programDigest } from "./run/program_digest.ts";
 export {
   type KernelTime,
   type Outputs,

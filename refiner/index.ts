@@ -37,6 +37,7 @@ export * from "./published/index.ts";
 export { CollapseError } from "./training/collapse_error.ts";
 export { MemoryRunStore, type RunStore } from "./training/run_store.ts";
 export { learningRateAt, peakLearningRate, type Schedule } from "./training/schedule.ts";
+export { StateDifferenceError } from "./training/state_difference_error.ts";
 export { type VtabOptions, type VtabResult, vtab } from "./vtab/vtab.ts";
 export { type VtabDifference, vtabDifferences } from "./vtab/vtab_comparison.ts";
 export {

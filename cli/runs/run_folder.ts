@@ -1,6 +1,7 @@
 import { reportDataFile } from "../../refiner/report/report_node.ts";
 import { RunFolder } from "../../refiner/training/run_folder_node.ts";
 import { WorkingStore } from "../../refiner/training/working_store.ts";
+import { hashesFile } from "../../refiner/verification/hash_log.ts";
 import { VtabResults } from "../../refiner/vtab/vtab_results.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
@@ -10,6 +11,7 @@ import { configFile } from "./stored_run.ts";
 /** Files that a run leaves beside its checkpoints; the one that tells that a run is there comes last, and is removed last. */
 export const runFiles: readonly string[] = [
   "metrics.jsonl",
+  hashesFile,
   "encoder.safetensors",
   "mae.safetensors",
   "head.safetensors",

@@ -5,6 +5,8 @@ import { tensorChecksum, withChecksums } from "./checkpoint_checksums.ts";
 import { HostArena } from "./host_arena.ts";
 import type { RunCheckpointMetadata, RunState } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
+import { StateDifferenceError } from "./state_difference_error.ts";
+import { hashOfTensors, type StateHash } from "./state_hash.ts";
 import type { StateArena } from "./streamed_step.ts";
 
 const folder = "checkpoints";
@@ -15,18 +17,23 @@ function runCheckpointFile(updates: number): string {
   return `${folder}/${String(updates).padStart(9, "0")}.safetensors`;
 }
 
+/** A state that is saved, and what the last update left, which it must be; where updates are hashed. */
+export type SavedState = RunState & { readonly hash?: StateHash | undefined };
+
 /**
  * Writes a run checkpoint atomically and removes all but the last two. The same state gives the same bytes.
  *
  * @returns its file
+ * @throws StateDifferenceError, before anything is written, for a state that is another than its hash
  */
 export async function saveRunCheckpoint(
   store: RunStore,
   updates: number,
-  state: RunState,
+  state: SavedState,
   metadata: RunCheckpointMetadata,
 ): Promise<string> {
-  const { items, checksums } = await gather(state);
+  const { items, checksums, tensors } = await gather(state);
+  if (state.hash) checkHash(hashOfTensors(tensors), state.hash, updates);
   const written = runCheckpointFile(updates);
   const verifiable = await withChecksums(metadata, items, checksums);
   await store.write(written, (sink) => writeSafetensors(sink, items, verifiable));
@@ -43,14 +50,27 @@ export async function runCheckpointFiles(store: RunStore): Promise<string[]> {
   return names.filter((name) => /^\d+\.safetensors$/.test(name)).map((name) => `${folder}/${name}`);
 }
 
+function checkHash(found: StateHash, left: StateHash, updates: number): void {
+  if (found.whole === left.whole) return;
+  throw new StateDifferenceError(
+    `checkpoint: the state after ${updates} updates is not the one that the last of them left, and is not saved`,
+    { updates, tensors: left.differing(found) },
+    "a bit flipped on this machine: test its memory, then go on with --resume, from the last checkpoint before it",
+  );
+}
+
 /** Host copies of the state, and their checksums. */
-async function gather(
-  state: RunState,
-): Promise<{ readonly items: Map<string, TensorItem>; readonly checksums: ReadonlyMap<string, string> }> {
+async function gather(state: RunState): Promise<{
+  readonly items: Map<string, TensorItem>;
+  readonly checksums: ReadonlyMap<string, string>;
+  readonly tensors: ReadonlyMap<string, HostTensor>;
+}> {
   const items = new Map<string, TensorItem>();
+  const tensors = new Map<string, HostTensor>();
   const checksums = new Map<string, string>();
   const add = (name: string, tensor: HostTensor): void => {
     items.set(name, TensorItem.of(tensor));
+    tensors.set(name, tensor);
     checksums.set(name, tensorChecksum(tensor));
   };
   for (const [prefix, arena] of Object.entries(state.arenas)) {
@@ -58,7 +78,7 @@ async function gather(
   }
   for (const [name, tensor] of Object.entries({ ...state.tensors, ...state.lossScale }))
     add(name, hostTensor(fileType(tensor.dtype), tensor.shape, await tensor.read()));
-  return { items, checksums };
+  return { items, checksums, tensors };
 }
 
 /** Host copies of all tensors of an arena, read chunk by chunk. */

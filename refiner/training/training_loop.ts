@@ -1,46 +1,15 @@
 import { DeviceLostError, type LossScale } from "../../engine/index.ts";
-import { BrokenImages, batchesOfEpochs, type ImageBatch, type ImageSource } from "../data/index.ts";
+import { BrokenImages, batchesOfEpochs, type ImageBatch } from "../data/index.ts";
 import { largestArea } from "../data/views/view_inputs.ts";
 import { appendMetrics, MadeEvaluations } from "./metrics_log.ts";
 import { resumeRun } from "./resume.ts";
 import { saveRunCheckpoint } from "./run_checkpoint.ts";
-import type { RunStore } from "./run_store.ts";
 import { StepClock } from "./step_clock.ts";
 import { notice, type TrainingEvent } from "./training_events.ts";
 import type { EvaluationMoment, TrainingMethod, TrainingStage, UpdatePlace } from "./training_method.ts";
 import { type RunPosition, TrainingPlan } from "./training_plan.ts";
-
-/** Settings that every training has. */
-export interface TrainingSettings {
-  readonly batch: number;
-  readonly seed: number;
-  readonly prefetch: number;
-  readonly maxBad: number;
-  readonly checkpointEvery: number;
-  readonly checkpointMinutes: number;
-}
-
-/** What a training works with, whatever its method. */
-export interface TrainingRun {
-  readonly images: ImageSource;
-  /** Bound of the shorter side while decoding, in pixels. */
-  readonly resizeTo: number;
-  readonly settings: TrainingSettings;
-  readonly store: RunStore;
-  readonly resume?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly hostBytes?: (() => number) | undefined;
-  /** Where the run came from, for its checkpoints. Called once, after the first update, and awaited at the first checkpoint. */
-  readonly origin?: (() => Promise<Readonly<Record<string, string>>>) | undefined;
-}
-
-export interface TrainingOutcome {
-  readonly finished: boolean;
-  /** Completed updates of all stages. */
-  readonly updates: number;
-  /** Updates that f16 overflow skipped. */
-  readonly skipped: number;
-}
+import type { TrainingOutcome, TrainingRun } from "./training_run.ts";
+import { type UpdateWatch, unwatched } from "./update_watch.ts";
 
 /**
  * Trains by a method: the one loop under every training. The same settings, data and device give the same bytes, interrupted or not.
@@ -76,6 +45,7 @@ class TrainingLoop<
   #updates = 0;
   #skipped = 0;
   #lastSaveMs = performance.now();
+  readonly #watch: UpdateWatch;
   /** Asked for with the first update, so that the start does not wait for it, and awaited by the first checkpoint. */
   #origin: Promise<Readonly<Record<string, string>>> | undefined;
 
@@ -83,7 +53,8 @@ class TrainingLoop<
     readonly method: TrainingMethod<Result, Event, Stage>,
     readonly run: TrainingRun,
   ) {
-    const { images, settings } = run;
+    const { images, settings, watch = unwatched } = run;
+    this.#watch = watch;
     this.#plan = new TrainingPlan(method.stages);
     this.#broken = new BrokenImages(images.length, {
       maxBad: settings.maxBad,
@@ -115,7 +86,8 @@ class TrainingLoop<
   }
 
   get #isStopped(): boolean {
-    return this.run.signal?.aborted === true;
+    const { signal, until = Number.POSITIVE_INFINITY } = this.run;
+    return signal?.aborted === true || this.#updates >= until;
   }
 
   /** @returns whether all updates of all stages are made, and nothing stops what follows them */
@@ -174,6 +146,7 @@ class TrainingLoop<
       yield* this.#evaluate({ at: "epoch", stage, epoch: missed });
     if (start === stage.updates || this.#isStopped) return;
     const [updatesBefore, epochsBefore] = [this.#plan.updatesBefore(stage), this.#plan.epochsBefore(stage)];
+    await this.#watch.begin(stage, start);
     const clock = new StepClock(run.settings.batch);
     const pending: Pending<Result>[] = [];
     let update = start;
@@ -181,7 +154,7 @@ class TrainingLoop<
       yield* this.#brokenEvents.splice(0);
       const epoch = epochsBefore + Math.floor(update / stage.updatesPerEpoch);
       const place = { update, total: updatesBefore + update, epoch };
-      const { result } = await method.run(batch, place);
+      const { result } = await this.#watch.run(batch, place, () => method.run(batch, place));
       result.catch(() => undefined); // reported when it is awaited
       pending.push({ place, result });
       update++;
@@ -271,7 +244,8 @@ class TrainingLoop<
     const total = this.#updates;
     const made = this.#evaluations.metadata;
     const metadata = { ...(await this.#askOrigin()), ...method.checkpointMetadata(stage, { update, total }), ...made };
-    const file = await saveRunCheckpoint(run.store, total, method.state(), metadata);
+    const hash = await this.#watch.present();
+    const file = await saveRunCheckpoint(run.store, total, { ...method.state(), hash }, metadata);
     this.#lastSaveMs = performance.now();
     return { kind: "checkpoint", file };
   }

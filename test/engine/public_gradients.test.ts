@@ -227,6 +227,7 @@ const others: Readonly<Record<string, readonly string[]>> = {
     "sgdGrid",
     "stepControl",
   ],
+  "tells the bits of state apart, which are no numbers": ["tensorHashes"],
   "checks or describes shapes": [
     "checkDType",
     "checkRank",
@@ -242,6 +243,7 @@ const others: Readonly<Record<string, readonly string[]>> = {
     "hostBits",
     "hostNormal",
     "hostPermutation",
+    "hostTensorHash",
     "hostUniform",
     "lossScaleValues",
     "philox",
@@ -254,6 +256,7 @@ const others: Readonly<Record<string, readonly string[]>> = {
     "PlanningDevice",
     "Program",
     "RecordedProgram",
+    "programDigest",
     "StagingSlot",
     "Tensor",
     "Workspace",

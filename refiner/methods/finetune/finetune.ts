@@ -6,6 +6,7 @@ import { bytesPerImage } from "../../data/views/view_inputs.ts";
 import type { RunStore } from "../../training/run_store.ts";
 import { notice } from "../../training/training_events.ts";
 import { trainingLoop } from "../../training/training_loop.ts";
+import { watchTraining } from "../../verification/watch_training.ts";
 import { classesOf, labelledImages } from "./classes.ts";
 import type { FinetuneConfig } from "./finetune_config.ts";
 import type { EpochAccuracy, FinetuneEvent } from "./finetune_events.ts";
@@ -31,6 +32,8 @@ export interface FinetuneOptions {
   readonly origin?: () => Promise<Readonly<Record<string, string>>>;
   /** Finishes the current update, saves, and ends the run. */
   readonly signal?: AbortSignal;
+  /** Completed updates of all stages after which the run stops as by its signal, such as to verify them. */
+  readonly until?: number;
   /** Memory of the host process in bytes, for the metrics. */
   readonly hostBytes?: () => number;
   /**
@@ -63,7 +66,7 @@ export interface FinetuneResult {
  *   device without it
  */
 export async function* finetune(options: FinetuneOptions): AsyncGenerator<FinetuneEvent, FinetuneResult> {
-  const { encoder, config, store, resume, signal, hostBytes, origin, test, tune, rules } = options;
+  const { encoder, config, store, resume, signal, until, hostBytes, origin, test, tune, rules } = options;
   const given = await asImageSource(options.images);
   const { images, notices } = labelledImages(given);
   const { classNames, notices: ofClasses } = classesOf(images);
@@ -77,13 +80,16 @@ export async function* finetune(options: FinetuneOptions): AsyncGenerator<Finetu
   const task = { images: images.length, imageBytes: bytesPerImage(images, resizeTo), classNames, test, rules };
   if (tune && !resume) await tune(() => new FinetuneMethod(encoder, config, task).destroy());
   const method = new FinetuneMethod(encoder, config, task);
+  let watch: ReturnType<typeof watchTraining>;
   try {
     for (const text of [...notices, ...ofClasses]) yield notice(text);
-    const run = { images, resizeTo, settings: config, store, resume, signal, hostBytes, origin };
+    watch = watchTraining(method, config, store);
+    const run = { images, resizeTo, settings: config, store, resume, signal, until, hostBytes, origin, watch };
     const { finished, updates, skipped } = yield* trainingLoop(method, run);
     const skippedUpdates = config.precision === "f16" ? { skippedUpdates: skipped } : {};
     return { finished, updates, ...skippedUpdates, tests: method.tests, model: method.handOut() };
   } finally {
+    watch?.destroy();
     method.destroy();
   }
 }

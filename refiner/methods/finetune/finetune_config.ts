@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../../engine/index.ts";
 import { type VitConfig, vitPresets } from "../../../models/index.ts";
+import { reproducibleSettings } from "../reproducible_settings.ts";
 import { parseConfig } from "../setting_errors.ts";
 import { workersSchema } from "../workers_setting.ts";
 
@@ -71,6 +72,7 @@ export const finetuneSchema = z.strictObject({
     .default("f32"),
   // Data, evaluation, checkpoints
   seed: z.int().min(0).describe("seed of all random numbers").default(0),
+  ...reproducibleSettings,
   resizeTo: z
     .int()
     .min(0)

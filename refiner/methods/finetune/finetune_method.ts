@@ -242,6 +242,10 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
     };
   }
 
+  programs(): FinetuneStep["programs"] {
+    return this.#step.programs;
+  }
+
   checkpointMetadata(_: TrainingStage, { update }: { readonly update: number }): RunCheckpointMetadata {
     return { stage: "1", update: String(update) };
   }

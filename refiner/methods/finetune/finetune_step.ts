@@ -83,14 +83,15 @@ export class FinetuneStep {
     this.#update = recordUpdate(setup, loss);
   }
 
-  get #programs(): AnyProgram[] {
+  /** All programs of an update. */
+  get programs(): readonly AnyProgram[] {
     return [...this.#parts.values(), ...(this.#update ? [this.#update] : [])];
   }
 
   /** Planned device memory and work of one update, without allocating. */
   get plan(): StepPlan {
     const { batch, part } = this.setup;
-    const stats = this.#programs.map((program) => program.stats);
+    const stats = this.programs.map((program) => program.stats);
     const flops = [...this.#parts].reduce((total, [size, program]) => {
       const times = size === part ? Math.floor(batch / size) : 1;
       return total + times * program.stats.flops;
@@ -121,7 +122,7 @@ export class FinetuneStep {
 
   /** Frees the programs; the model and the optimiser stay. */
   destroy(): void {
-    for (const program of this.#programs) program.destroy();
+    for (const program of this.programs) program.destroy();
     this.#loss?.destroy();
   }
 }

@@ -5,6 +5,7 @@ import {
   gradientNorm,
   hostUniform,
   type ProgramStats,
+  type RecordedProgram,
   readLossScale,
   recordProgram,
   stepScalars,
@@ -199,6 +200,10 @@ export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
       tensors: {},
       ...(this.#lossScaling ? { lossScale: { "optimizer.lossScale": this.#lossScaling.state } } : {}),
     };
+  }
+
+  programs(): readonly RecordedProgram<Record<string, Tensor>>[] {
+    return [this.#step];
   }
 
   checkpointMetadata(_: TrainingStage, { update }: { readonly update: number }): RunCheckpointMetadata {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { VitConfig } from "../../../models/index.ts";
 import { vitConfig } from "../../../models/index.ts";
+import { reproducibleSettings } from "../reproducible_settings.ts";
 import { parseConfig } from "../setting_errors.ts";
 import { workersSchema } from "../workers_setting.ts";
 
@@ -47,6 +48,7 @@ export const pretrainSchema = z.strictObject({
     .default("f32"),
   // Data and checkpoints
   seed: z.int().min(0).describe("seed of all random numbers").default(0),
+  ...reproducibleSettings,
   resizeTo: z
     .int()
     .min(0)

@@ -66,7 +66,8 @@ export class MicroBatchStep {
     this.#update = setup.encoder && recordUpdate(setup, setup.encoder, this.#heads.outputs, this.#workspace);
   }
 
-  get #programs(): AnyProgram[] {
+  /** All programs of an update. */
+  get programs(): readonly AnyProgram[] {
     const parts = [...this.#parts.values()].flatMap(({ encode, backward }) =>
       backward ? [encode, backward] : [encode],
     );
@@ -80,7 +81,7 @@ export class MicroBatchStep {
 
   /** Planned memory, without allocating. */
   get memory(): MicroBatchMemory {
-    const programs = this.#programs.map(({ program, stats }) => ({
+    const programs = this.programs.map(({ program, stats }) => ({
       name: program.name,
       arenaBytes: stats.plannedPeakBytes,
       inputBytes: stats.inputBytes,
@@ -116,7 +117,7 @@ export class MicroBatchStep {
 
   /** Allocates the arenas and compiles all kernels. @throws OutOfMemoryError, ValidationError */
   async compile(): Promise<void> {
-    await Promise.all(this.#programs.map((program) => program.compile()));
+    await Promise.all(this.programs.map((program) => program.compile()));
   }
 
   /**
@@ -152,7 +153,7 @@ export class MicroBatchStep {
 
   /** Frees the arenas and the features; parameters and queues stay. */
   destroy(): void {
-    for (const program of this.#programs) program.destroy();
+    for (const program of this.programs) program.destroy();
     this.#state.destroy();
   }
 }

@@ -3,6 +3,7 @@ import { refuseSmallImages } from "../../data/batches/small_images.ts";
 import { asImageSource, type ImageInput } from "../../data/sources/image_input.ts";
 import type { RunStore } from "../../training/run_store.ts";
 import { trainingLoop } from "../../training/training_loop.ts";
+import { watchTraining } from "../../verification/watch_training.ts";
 import type { RefineConfig } from "./refine_config.ts";
 import type { KnnOfRun, RefineEvent } from "./refine_events.ts";
 import { type KnnEvaluation, RefineMethod } from "./refine_method.ts";
@@ -25,6 +26,8 @@ export interface RefineOptions {
   readonly origin?: () => Promise<Readonly<Record<string, string>>>;
   /** Finishes the current update, saves, and ends the run. */
   readonly signal?: AbortSignal;
+  /** Completed updates of all stages after which the run stops as by its signal, such as to verify them. */
+  readonly until?: number;
   /**
    * Called first in a run that is not resumed, with a function that records the programs of all stages without running them:
    * a place for `tuneProgram`, so that the kernel variants are chosen before anything is computed.
@@ -53,19 +56,22 @@ export interface RefineResult {
  * @throws OptionError, DataError, CheckpointError, CollapseError; MissingFeatureError for f16 on a device without it
  */
 export async function* refine(options: RefineOptions): AsyncGenerator<RefineEvent, RefineResult> {
-  const { encoder, config, store, resume, signal, hostBytes, origin, tune, evaluate } = options;
+  const { encoder, config, store, resume, signal, until, hostBytes, origin, tune, evaluate } = options;
   const images = await asImageSource(options.images);
   const resizeTo = decodedSide(config, encoder.config);
   const viewPixels = config.globalPixels || encoder.config.heightPixels;
   if (!config.enlarge) await refuseSmallImages("refine", images, { viewPixels, resizeTo });
   const method = new RefineMethod(encoder, config, images, evaluate);
+  let watch: ReturnType<typeof watchTraining>;
   try {
     if (tune && !resume) await tune(() => method.recordStages());
-    const run = { images, resizeTo, settings: config, store, resume, signal, hostBytes, origin };
+    watch = watchTraining(method, config, store);
+    const run = { images, resizeTo, settings: config, store, resume, signal, until, hostBytes, origin, watch };
     const { finished, updates, skipped } = yield* trainingLoop(method, run);
     const skippedUpdates = config.precision === "f16" ? { skippedUpdates: skipped } : {};
     return { finished, updates, ...skippedUpdates, knn: method.knn, ema: await method.handOut() };
   } finally {
+    watch?.destroy();
     method.destroy();
   }
 }

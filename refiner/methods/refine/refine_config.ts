@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { OptionError } from "../../../engine/index.ts";
 import { type VitConfig, vitConfig, vitPresets } from "../../../models/index.ts";
+import { reproducibleSettings } from "../reproducible_settings.ts";
 import { parseConfig } from "../setting_errors.ts";
 import { workersSchema } from "../workers_setting.ts";
 
@@ -90,6 +91,7 @@ export const refineSchema = z.strictObject({
   blurSigma: z.tuple([notNegative, notNegative]).describe("blur in pixels").default([0.1, 2]),
   // Data, evaluation, checkpoints
   seed: z.int().min(0).describe("seed of all random numbers").default(0),
+  ...reproducibleSettings,
   precision: z
     .enum(["f32", "f16"])
     .describe("number format of the encoder's activations; f16 takes about half of their memory and needs shader-f16")

@@ -152,6 +152,10 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
     };
   }
 
+  programs(): Stage["programs"] {
+    return this.#stage?.programs ?? [];
+  }
+
   checkpointMetadata({ stage }: StagePlan, done: { update: number; total: number }): RunCheckpointMetadata {
     return { stage: String(stage), update: String(done.update), updates: String(done.total) };
   }

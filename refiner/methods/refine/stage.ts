@@ -4,6 +4,7 @@ import {
   OptionError,
   type Program,
   type Readback,
+  type RecordedProgram,
   readLossScale,
   stepScalars,
   type Tensor,
@@ -136,6 +137,11 @@ export class Stage {
     }
     const { plannedPeakBytes, inputBytes } = step.stats;
     return { ...common, arenaBytes: plannedPeakBytes, inputBytes, featureBytes: 0 };
+  }
+
+  /** The programs of an update, but for those of state that lies on the host. */
+  get programs(): readonly RecordedProgram<Record<string, Tensor>>[] {
+    return this.#step instanceof MicroBatchStep ? this.#step.programs : [this.#step];
   }
 
   /** State of optimisers and teacher by the prefix of its names in checkpoints. */

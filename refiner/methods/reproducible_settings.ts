@@ -1,0 +1,17 @@
+import { z } from "zod";
+
+/** Settings of trainings whose bytes do not depend on the machine, and which others can check. */
+export const reproducibleSettings = {
+  reproducible: z
+    .boolean()
+    .describe(
+      "train by fixed orders of summation, and write hashes of every update to hashes.jsonl, which verify checks",
+    )
+    .default(false),
+  recheck: z
+    .number()
+    .min(0)
+    .max(100)
+    .describe("with reproducible, percent of the updates that are computed twice: a machine that flips bits is told")
+    .default(0),
+};
