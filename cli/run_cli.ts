@@ -19,6 +19,7 @@ import { pretrainCommand } from "./commands/pretrain.ts";
 import { refineCommand } from "./commands/refine.ts";
 import { reportCommand } from "./commands/report.ts";
 import { searchCommand } from "./commands/search.ts";
+import { verifyCommand } from "./commands/verify.ts";
 import { clearLine, type Streams } from "./output/streams.ts";
 import type { CommandContext } from "./program/context.ts";
 import { exitCodeHelp, exitCodes } from "./program/exit_codes.ts";
@@ -39,6 +40,7 @@ const commands: readonly ((context: CommandContext) => Command)[] = [
   layersCommand,
   searchCommand,
   reportCommand,
+  verifyCommand,
   embedCommand,
   inspectCommand,
   convertCommand,

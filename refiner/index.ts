@@ -38,6 +38,13 @@ export { CollapseError } from "./training/collapse_error.ts";
 export { MemoryRunStore, type RunStore } from "./training/run_store.ts";
 export { learningRateAt, peakLearningRate, type Schedule } from "./training/schedule.ts";
 export { StateDifferenceError } from "./training/state_difference_error.ts";
+export type { RunDifference } from "./verification/verified_store.ts";
+export {
+  type Verification,
+  VerificationError,
+  type VerifiedRange,
+  verifyRun,
+} from "./verification/verify_run.ts";
 export { type VtabOptions, type VtabResult, vtab } from "./vtab/vtab.ts";
 export { type VtabDifference, vtabDifferences } from "./vtab/vtab_comparison.ts";
 export {

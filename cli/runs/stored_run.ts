@@ -92,6 +92,11 @@ export async function readStoredRun(
   );
 }
 
+/** The same of a run of any command. */
+export function readAnyRun(store: RunFolder): Promise<StoredRun> {
+  return parsedRun(store, undefined);
+}
+
 async function parsedRun(store: RunFolder, overriding: Overriding | undefined): Promise<StoredRun> {
   const parsed = parsedObject(await store.readText(configFile));
   const { data } = storedSchema.safeParse(parsed);

@@ -25,6 +25,11 @@ export class StateHash {
     this.whole = valueChecksum(sorted(tensors));
   }
 
+  /** Of the tensors, in the order of {@link tags}. */
+  get names(): string[] {
+    return sorted(this.tensors).map(([name]) => name);
+  }
+
   /** The last four digits of each tensor, in the order of the names: too few to be sure of, enough to name what differs. */
   get tags(): string {
     return sorted(this.tensors)
@@ -40,10 +45,13 @@ export class StateHash {
 
   /** Names of the tensors whose tags are others. */
   differingTags(tags: string): string[] {
-    return sorted(this.tensors).flatMap(([name, hash], i) =>
-      tags.slice(4 * i, 4 * i + 4) === hash.slice(-4) ? [] : [name],
-    );
+    return differingTags(this.names, this.tags, tags);
   }
+}
+
+/** Names of the tensors whose tags are not the same in two states. */
+export function differingTags(names: readonly string[], tags: string, others: string): string[] {
+  return names.filter((_, i) => tags.slice(4 * i, 4 * i + 4) !== others.slice(4 * i, 4 * i + 4));
 }
 
 function sorted(tensors: ReadonlyMap<string, string>): [string, string][] {

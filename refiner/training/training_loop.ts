@@ -146,7 +146,7 @@ class TrainingLoop<
       yield* this.#evaluate({ at: "epoch", stage, epoch: missed });
     if (start === stage.updates || this.#isStopped) return;
     const [updatesBefore, epochsBefore] = [this.#plan.updatesBefore(stage), this.#plan.epochsBefore(stage)];
-    await this.#watch.begin(stage, start);
+    await this.#watch.begin(stage, { update: start, total: updatesBefore + start });
     const clock = new StepClock(run.settings.batch);
     const pending: Pending<Result>[] = [];
     let update = start;

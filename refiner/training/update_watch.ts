@@ -7,10 +7,16 @@ export interface SubmittedUpdate<Result> {
   readonly result: Promise<Result>;
 }
 
+/** Completed updates, of the stage and of all stages. */
+export interface UpdatesDone {
+  readonly update: number;
+  readonly total: number;
+}
+
 /** Stands between the loop and the updates of a method, such as to hash what they leave. */
 export interface UpdateWatch {
-  /** Called before the first of some updates, with the state that they go on from. `updates` are those of the stage that were made. */
-  begin(stage: TrainingStage, updates: number): Promise<void>;
+  /** Called before the first of some updates, with the state that they go on from. */
+  begin(stage: TrainingStage, done: UpdatesDone): Promise<void>;
   /** Makes one update; `submit` may be called again once the state is what it was. */
   run<Result>(
     batch: ImageBatch,

@@ -10,6 +10,10 @@ const digits = z.string().regex(/^[0-9a-f]+$/);
 const stateSchema = z.strictObject({
   kind: z.literal("state"),
   ...place,
+  /** Completed updates of all stages. */
+  updates: z.int().nonnegative(),
+  /** Names of the tensors, in their order; in the line of what a stage began with. */
+  names: z.array(z.string()).optional(),
   /** Of the images that the update was made with; absent in the line of what a stage began with. */
   batch: digits.optional(),
   /** Of all tensors of the state that the update left. */
@@ -82,7 +86,8 @@ function linesOf(text: string): string[] {
   return text.split("\n").filter((line) => line !== "");
 }
 
-function parsedLine(line: string): HashLine | undefined {
+/** A line of the file; undefined for what this program does not write. */
+export function parsedLine(line: string): HashLine | undefined {
   try {
     return lineSchema.safeParse(JSON.parse(line)).data;
   } catch {

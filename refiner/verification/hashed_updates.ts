@@ -5,7 +5,7 @@ import type { RunStore } from "../training/run_store.ts";
 import { StateDifferenceError } from "../training/state_difference_error.ts";
 import { type ComingHash, type StateHash, StateHasher } from "../training/state_hash.ts";
 import type { TrainingStage, UpdatePlace } from "../training/training_method.ts";
-import type { SubmittedUpdate, UpdateWatch } from "../training/update_watch.ts";
+import type { SubmittedUpdate, UpdatesDone, UpdateWatch } from "../training/update_watch.ts";
 import { batchHash } from "./batch_hash.ts";
 import { appendHash, type HashLine, rewindHashes, stateAt } from "./hash_log.ts";
 import { programDigests } from "./program_digest.ts";
@@ -55,7 +55,7 @@ export class HashedUpdates implements UpdateWatch {
   }
 
   /** @throws StateDifferenceError where a run goes on from another state than the one it recorded */
-  async begin({ stage }: TrainingStage, update: number): Promise<void> {
+  async begin({ stage }: TrainingStage, { update, total }: UpdatesDone): Promise<void> {
     this.#hasher?.destroy();
     this.#hasher = new StateHasher(this.method.device, this.method.state());
     this.#stage = stage;
@@ -66,11 +66,14 @@ export class HashedUpdates implements UpdateWatch {
     if (recorded && recorded.state !== start.whole) {
       throw new StateDifferenceError(
         `${this.method.name}: the state after update ${update} of stage ${stage} is not the one that the run recorded`,
-        { updates: update, tensors: start.differingTags(recorded.tags) },
+        { updates: total, tensors: start.differingTags(recorded.tags) },
         "the checkpoint or hashes.jsonl was changed: put the old one back, or start again with --force",
       );
     }
-    if (!recorded) await this.#append({ kind: "state", stage, update, state: start.whole, tags: start.tags });
+    if (!recorded) {
+      const { whole, tags, names } = start;
+      await this.#append({ kind: "state", stage, update, updates: total, names, state: whole, tags });
+    }
     this.#last = Promise.resolve(start);
   }
 
@@ -97,6 +100,7 @@ export class HashedUpdates implements UpdateWatch {
         kind: "state",
         stage: this.#stage,
         update: place.update + 1,
+        updates: place.total + 1,
         batch: data,
         state: whole,
         tags,
