@@ -30,13 +30,14 @@ export { type BatchNormOptions, type BatchNormStatistics, batchNorm } from "./op
 export { add, div, maximum, minimum, mul, sub } from "./ops/binary.ts";
 export { cast } from "./ops/cast.ts";
 export { clamp } from "./ops/clamp.ts";
-export { equal, greater, greaterEqual, less, lessEqual, notEqual } from "./ops/compare.ts";
+export { equal, greater, greaterEqual, isNan, less, lessEqual, notEqual } from "./ops/compare.ts";
 export { concat } from "./ops/concat.ts";
 export { type Conv1dOptions, conv1d, conv2d } from "./ops/conv.ts";
 export type { ConvOptions } from "./ops/conv_shape.ts";
 export { countNonFinite } from "./ops/count_non_finite.ts";
 export { type CrossEntropyOptions, crossEntropy, crossEntropyPerRow } from "./ops/cross_entropy.ts";
 export { dropPath } from "./ops/drop_path.ts";
+export { dropout } from "./ops/dropout.ts";
 export { fillState, full } from "./ops/fill.ts";
 export { gather, scatterAdd } from "./ops/gather.ts";
 export { gelu } from "./ops/gelu.ts";
@@ -51,6 +52,7 @@ export { type Nearest, type NearestOptions, nearest } from "./ops/nearest.ts";
 export { type NormLinearOptions, type NormParameters, normLinear } from "./ops/norm_linear.ts";
 export { type PatchOptions, patchify, unpatchify } from "./ops/patchify.ts";
 export { permute, transpose } from "./ops/permute.ts";
+export { averagePool2d, maxPool2d, type PoolOptions } from "./ops/pool.ts";
 export { pow } from "./ops/pow.ts";
 export { type DeviceRandomKey, normal, permutation, randomBits, uniform } from "./ops/random.ts";
 export { expand, type ReduceOptions, sum } from "./ops/reduce.ts";
@@ -63,6 +65,30 @@ export { softCrossEntropyPerRow } from "./ops/soft_cross_entropy.ts";
 export { softmax } from "./ops/softmax.ts";
 export { hostTensorHash, tensorHashes } from "./ops/tensor_hash.ts";
 export { abs, exp, log, neg, reciprocal, rsqrt, sign, sqrt, square, tanh } from "./ops/unary.ts";
+export {
+  abs,
+  ceil,
+  cos,
+  erf,
+  exp,
+  expm1,
+  floor,
+  log,
+  log1p,
+  neg,
+  reciprocal,
+  relu,
+  round,
+  rsqrt,
+  sigmoid,
+  sign,
+  silu,
+  sin,
+  softplus,
+  sqrt,
+  square,
+  tanh,
+} from "./ops/unary.ts";
 export { where } from "./ops/where.ts";
 export { accumulate } from "./optimizers/accumulate.ts";
 export { type AdamWOperands, adamW } from "./optimizers/adamw.ts";

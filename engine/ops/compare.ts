@@ -60,6 +60,12 @@ export function greaterEqual(a: Operand, b: Operand): Tensor {
   return compare("greaterEqual", a, b);
 }
 
+/** 1 where x is NaN, else 0, as u32; no gradient, as {@link equal}. @throws DTypeError unless f32 or f16 */
+export function isNan(x: Tensor): Tensor {
+  checkDType("isNan", "x", x, ["f32", "f16"]);
+  return compare("notEqual", x, x);
+}
+
 const comparable: readonly DType[] = ["f32", "f16", "u32", "i32"];
 
 function compare(name: Comparison, left: Operand, right: Operand): Tensor {

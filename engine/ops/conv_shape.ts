@@ -43,9 +43,9 @@ export function convShape(operation: string, x: Tensor, weight: Tensor, options:
   const [images = 1, rows = 1, columns = 1, inputs = 1] = x.shape;
   const [outputs = 1, tapRows = 1, tapColumns = 1, groupInputs = 1] = weight.shape;
   const { groups = 1 } = options;
-  const stride = pair(operation, "stride", options.stride ?? 1, 1);
-  const dilation = pair(operation, "dilation", options.dilation ?? 1, 1);
-  const padding = pair(operation, "padding", options.padding ?? 0, 0);
+  const stride = pairOf(operation, "stride", options.stride ?? 1, 1);
+  const dilation = pairOf(operation, "dilation", options.dilation ?? 1, 1);
+  const padding = pairOf(operation, "padding", options.padding ?? 0, 0);
   if (!Number.isInteger(groups) || groups < 1 || inputs % groups !== 0 || outputs % groups !== 0) {
     throw new OptionError(
       `${operation}: groups is ${groups}, expected a positive integer that divides the ${inputs} channels of x and the ${outputs} of weight`,
@@ -76,7 +76,8 @@ export function convShape(operation: string, x: Tensor, weight: Tensor, options:
   return { images, sources, places, taps, stride, dilation, padding, groups, inputs, outputs };
 }
 
-function pair(operation: string, name: string, value: number | Pair, least: number): Pair {
+/** One number stands for both. @throws OptionError for others than integers of at least `least` */
+export function pairOf(operation: string, name: string, value: number | Pair, least: number): Pair {
   const both: Pair = typeof value === "number" ? [value, value] : value;
   if (both.length !== 2 || both.some((length) => !Number.isInteger(length) || length < least)) {
     throw new OptionError(

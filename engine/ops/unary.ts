@@ -4,7 +4,7 @@ import gradSource from "../../shaders/unary_grad.wgsl" with { type: "text" };
 import { defineKernel } from "../core/kernel.ts";
 import { checkDType } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
-import { mul } from "./binary.ts";
+import { add, mul, sub } from "./binary.ts";
 import { elementwiseLaunch } from "./elementwise.ts";
 import { full } from "./fill.ts";
 
@@ -20,6 +20,18 @@ export const unaryOperations = [
   "square",
   "reciprocal",
   "sign",
+  "relu",
+  "sigmoid",
+  "silu",
+  "softplus",
+  "sin",
+  "cos",
+  "floor",
+  "ceil",
+  "round",
+  "erf",
+  "log1p",
+  "expm1",
 ] as const;
 export type UnaryOperation = (typeof unaryOperations)[number];
 
@@ -102,6 +114,66 @@ export function sign(x: Tensor): Tensor {
   return launch("sign", x);
 }
 
+/** max(x, 0); NaN stays NaN. Its gradient at 0 is 0. @throws DTypeError */
+export function relu(x: Tensor): Tensor {
+  return unary("relu", x, "y");
+}
+
+/** 1 / (1 + e⁻ˣ): 0 of -∞, 1 of ∞; NaN stays NaN. @throws DTypeError */
+export function sigmoid(x: Tensor): Tensor {
+  return unary("sigmoid", x, "y");
+}
+
+/** x / (1 + e⁻ˣ), also called swish (arXiv 1702.03118); NaN stays NaN, -∞ gives NaN as in PyTorch. @throws DTypeError */
+export function silu(x: Tensor): Tensor {
+  return unary("silu", x, "x");
+}
+
+/** ln(1 + eˣ), without overflow; NaN stays NaN, ∞ gives ∞, -∞ gives 0. @throws DTypeError */
+export function softplus(x: Tensor): Tensor {
+  return unary("softplus", x, "x");
+}
+
+/** Sine, within 2e-7 for |x| ≤ 8192; the error grows with |x| beyond. NaN of NaN and ±∞. @throws DTypeError */
+export function sin(x: Tensor): Tensor {
+  return unary("sin", x, "x");
+}
+
+/** Cosine; otherwise as {@link sin}. */
+export function cos(x: Tensor): Tensor {
+  return unary("cos", x, "x");
+}
+
+/** The largest whole number that is not above x; NaN stays NaN. No gradient, as {@link sign}. @throws DTypeError */
+export function floor(x: Tensor): Tensor {
+  return launch("floor", x);
+}
+
+/** The smallest whole number that is not below x; NaN stays NaN. No gradient, as {@link sign}. @throws DTypeError */
+export function ceil(x: Tensor): Tensor {
+  return launch("ceil", x);
+}
+
+/** The nearest whole number, halves to the even one; NaN stays NaN. No gradient, as {@link sign}. @throws DTypeError */
+export function round(x: Tensor): Tensor {
+  return launch("round", x);
+}
+
+/** The error function, within 8e-8; NaN stays NaN, ±∞ gives ±1. @throws DTypeError */
+export function erf(x: Tensor): Tensor {
+  return unary("erf", x, "x");
+}
+
+/** ln(1 + x), also for small x: -∞ of -1, NaN below and of NaN. @throws DTypeError */
+export function log1p(x: Tensor): Tensor {
+  return unary("log1p", x, "x");
+}
+
+/** eˣ - 1, also for small x: -1 of -∞; NaN stays NaN. @throws DTypeError */
+export function expm1(x: Tensor): Tensor {
+  return unary("expm1", x, "y");
+}
+
 function launch(name: UnaryOperation, x: Tensor): Tensor {
   checkDType(name, "x", x, ["f32", "f16"]);
   const program = programOf(name, x);
@@ -141,7 +213,7 @@ function gradient(name: CurvedOperation, kept: Tensor, dy: Tensor): Tensor {
   ]);
 }
 
-type CurvedOperation = Exclude<UnaryOperation, "neg" | "sign">;
+type CurvedOperation = Exclude<UnaryOperation, "neg" | "sign" | "floor" | "ceil" | "round">;
 
 /** Derivatives of the slopes that the kernel knows, with respect to the tensor in which they are written; none where flat. */
 const bends: Readonly<Record<CurvedOperation, (kept: Tensor) => Tensor | number | undefined>> = {
@@ -153,6 +225,22 @@ const bends: Readonly<Record<CurvedOperation, (kept: Tensor) => Tensor | number 
   abs: () => undefined,
   square: () => 2,
   reciprocal: (y) => mul(y, -2),
+  relu: () => undefined,
+  sigmoid: (y) => sub(1, mul(y, 2)),
+  // s (1 - s) (2 + x (1 - 2 s))
+  silu: (x) => {
+    const s = sigmoid(x);
+    return mul(mul(s, sub(1, s)), add(mul(x, sub(1, mul(s, 2))), 2));
+  },
+  softplus: (x) => {
+    const s = sigmoid(x);
+    return mul(s, sub(1, s));
+  },
+  sin: (x) => neg(sin(x)),
+  cos: (x) => neg(cos(x)),
+  erf: (x) => mul(mul(x, -4 / Math.sqrt(Math.PI)), exp(neg(square(x)))),
+  log1p: (x) => neg(square(reciprocal(add(x, 1)))),
+  expm1: () => 1,
 };
 
 function bent(name: CurvedOperation, kept: Tensor, by: Tensor): Tensor {

@@ -47,6 +47,10 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
     run: of("patches", "positions", "classTokens")(engine.assembleTokens),
   },
   attention: { operands: one([1, 3, 24]), run: x((qkv) => engine.attention(qkv, { heads: 2 })) },
+  averagePool2d: {
+    operands: one([1, 4, 5, 3]),
+    run: x((values) => engine.averagePool2d(values, { window: 2, stride: [2, 1], padding: 1 })),
+  },
   batchNorm: {
     operands: { x: { shape: [5, 4] }, weight: { shape: [4] }, bias: { shape: [4] } },
     run: of(
@@ -91,12 +95,19 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
       "bias",
     )((values, weight, bias) => engine.conv2d(values, weight, { bias, stride: [2, 1], padding: 1, dilation: [1, 2] })),
   },
+  cos: { operands: one([5]), run: x(engine.cos) },
   crossEntropy: { operands: one([2, 3]), run: x((logits) => engine.crossEntropy(logits, words([2, 0]))) },
   crossEntropyPerRow: { operands: one([2, 3]), run: x((logits) => engine.crossEntropyPerRow(logits, words([2, 0]))) },
   div: { operands: two([2, 3], [2, 1]), run: ab(engine.div) },
   dropPath: { operands: two([2, 3], [2]), run: ab((a, b) => engine.dropPath(a, 0.5, b)) },
+  dropout: {
+    operands: one([16]),
+    run: x((values) => engine.dropout(values, 0.5, { seed: 3, purpose: "dropout" })),
+  },
+  erf: { operands: one([5]), run: x(engine.erf) },
   exp: { operands: one([5]), run: x(engine.exp) },
   expand: { operands: one([1, 3]), run: x((values) => engine.expand(values, [2, 3])) },
+  expm1: { operands: one([5]), run: x(engine.expm1) },
   gather: { operands: one([3, 2]), run: x((table) => engine.gather(table, words([2, 0, 2]))) },
   gelu: { operands: one([5]), run: x(engine.gelu) },
   l2Normalize: { operands: one([2, 4]), run: x((values) => engine.l2Normalize(values)) },
@@ -114,8 +125,13 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
     )((values, weight, bias, residual) => engine.linear(values, weight, { bias, activation: "gelu", residual })),
   },
   log: { operands: one([5], positive), run: x(engine.log) },
+  log1p: { operands: one([5], positive), run: x(engine.log1p) },
   matmul: { operands: two([2, 3], [3, 4]), run: ab((a, b) => engine.matmul(a, b)) },
   max: { operands: one([2, 5]), run: x((values) => engine.max(values, { axes: [1] })) },
+  maxPool2d: {
+    operands: one([1, 4, 4, 3], [-8, 8]),
+    run: x((values) => engine.maxPool2d(values, { window: 2 })),
+  },
   maximum: {
     operands: { a: { shape: [4], range: [0, 1] }, b: { shape: [4], range: [2, 3] } },
     run: ab(both(engine.maximum)),
@@ -150,6 +166,7 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
   permute: { operands: one([2, 3, 4]), run: x((values) => engine.permute(values, [2, 0, 1])) },
   pow: { operands: two([4], [4]), run: ab(engine.pow) },
   reciprocal: { operands: one([5], positive), run: x(engine.reciprocal) },
+  relu: { operands: one([5], positive), run: x((values) => engine.relu(engine.concat([values, engine.neg(values)]))) },
   reshape: { operands: one([2, 3]), run: x((values) => engine.reshape(values, [3, 2])) },
   resizeGrid: { operands: one([1, 2, 3, 4]), run: x((grid) => engine.resizeGrid(grid, { rows: 4, columns: 5 })) },
   rmsNorm: {
@@ -163,6 +180,9 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
     run: ab((a, b) => engine.scaledSum(a, b, { table: device.tensor([0.5, 2], [1, 2]), row: 0 })),
   },
   scatterAdd: { operands: one([3, 2]), run: x((values) => engine.scatterAdd(words([1, 0, 1]), values, 2)) },
+  sigmoid: { operands: one([5]), run: x(engine.sigmoid) },
+  silu: { operands: one([5]), run: x(engine.silu) },
+  sin: { operands: one([5]), run: x(engine.sin) },
   slice: {
     operands: one([3, 4]),
     run: x((values) =>
@@ -177,6 +197,7 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
     run: x((logits) => engine.softCrossEntropyPerRow(logits, device.tensor([1, 0, 0, 0.2, 0.3, 0.5], [2, 3]))),
   },
   softmax: { operands: one([2, 4]), run: x((values) => engine.softmax(values)) },
+  softplus: { operands: one([5]), run: x(engine.softplus) },
   sqrt: { operands: one([5], positive), run: x(engine.sqrt) },
   square: { operands: one([5]), run: x(engine.square) },
   sub: { operands: two([2, 3], [3]), run: ab(engine.sub) },
@@ -199,17 +220,21 @@ function both(call: (a: Tensor, b: Tensor) => Tensor): (a: Tensor, b: Tensor) =>
 const refusing: Readonly<Record<string, (values: Tensor, program: Program) => Tensor>> = {
   argmax: (values) => engine.argmax(values, 0),
   cast: (values) => engine.cast(values, "i32"),
+  ceil: engine.ceil,
   countNonFinite: engine.countNonFinite,
   equal: (values) => engine.equal(values, 1),
+  floor: engine.floor,
   gradientNorm: (values, program) => engine.gradientNorm(program, [values]).norm,
   greater: (values) => engine.greater(values, 1),
   greaterEqual: (values) => engine.greaterEqual(values, 1),
+  isNan: engine.isNan,
   less: (values) => engine.less(values, 1),
   lessEqual: (values) => engine.lessEqual(values, 1),
   nearest: (values) => engine.nearest(engine.reshape(values, [1, 4]), device.zeros([2, 4]), { k: 1 }).similarities,
   "nearest, of the bank": (values) =>
     engine.nearest(device.zeros([2, 4]), engine.reshape(values, [1, 4]), { k: 1 }).similarities,
   notEqual: (values) => engine.notEqual(values, 1),
+  round: engine.round,
   sign: engine.sign,
 };
 
@@ -348,6 +373,7 @@ const refusingTwice: Readonly<Record<string, string>> = {
   crossEntropyPerRow: "crossEntropy",
   l2Normalize: "l2Normalize",
   layerNorm: "layerNorm",
+  maxPool2d: "maxPool2d",
   normLinear: "(normLinear|layerNorm)", // where it is not one kernel, the norm lacks the rule
   rmsNorm: "rmsNorm",
   softCrossEntropyPerRow: "softCrossEntropy",

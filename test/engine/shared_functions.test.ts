@@ -47,6 +47,7 @@ it("finds the functions that several shaders carry", () => {
   );
   expect([...(holders.get("philox")?.values() ?? [])].flat()).toEqual([
     "choose_rank.wgsl",
+    "dropout.wgsl",
     "erase_noise.wgsl",
     "random.wgsl",
   ]);

@@ -13,6 +13,7 @@ import { type Comparison, compareKernel, comparisons } from "../../../engine/ops
 import { type UnaryOperation, unaryGradKernel, unaryKernel, unaryOperations } from "../../../engine/ops/unary.ts";
 import { expectClose, toleranceOf } from "../../../engine/testing/index.ts";
 import { testDevice } from "../../device.ts";
+import { erf } from "../../reference/gelu.ts";
 
 const device = await testDevice();
 
@@ -32,6 +33,18 @@ const unary: Record<UnaryOperation, (x: number) => number> = {
   square: (x) => x * x,
   reciprocal: (x) => 1 / x,
   sign: Math.sign,
+  relu: (x) => Math.max(x, 0),
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  silu: (x) => x / (1 + Math.exp(-x)),
+  softplus: (x) => Math.log1p(Math.exp(x)),
+  sin: Math.sin,
+  cos: Math.cos,
+  floor: Math.floor,
+  ceil: Math.ceil,
+  round: (x) => (x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)), // halves to even
+  erf,
+  log1p: Math.log1p,
+  expm1: Math.expm1,
 };
 /** Slopes as the kernel writes them: of x, or of y where its comment says so. */
 const slopes: Record<UnaryOperation, (kept: number) => number> = {
@@ -45,6 +58,18 @@ const slopes: Record<UnaryOperation, (kept: number) => number> = {
   square: (x) => 2 * x,
   reciprocal: (y) => -y * y,
   sign: () => 0,
+  relu: (y) => (y > 0 ? 1 : 0),
+  sigmoid: (y) => y * (1 - y),
+  silu: (x) => (1 + x / (1 + Math.exp(x))) / (1 + Math.exp(-x)),
+  softplus: (x) => 1 / (1 + Math.exp(-x)),
+  sin: Math.cos,
+  cos: (x) => -Math.sin(x),
+  floor: () => 0,
+  ceil: () => 0,
+  round: () => 0,
+  erf: (x) => (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x),
+  log1p: (x) => 1 / (1 + x),
+  expm1: (y) => 1 + y,
 };
 const binary: Record<BinaryOperation, (a: number, b: number) => number> = {
   add: (a, b) => a + b,

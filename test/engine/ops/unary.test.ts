@@ -2,10 +2,34 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DTypeError, type Tensor } from "../../../engine/index.ts";
 import { cast } from "../../../engine/ops/cast.ts";
-import { abs, exp, log, neg, reciprocal, rsqrt, sign, sqrt, square, tanh } from "../../../engine/ops/unary.ts";
+import {
+  abs,
+  ceil,
+  cos,
+  erf,
+  exp,
+  expm1,
+  floor,
+  log,
+  log1p,
+  neg,
+  reciprocal,
+  relu,
+  round,
+  rsqrt,
+  sigmoid,
+  sign,
+  silu,
+  sin,
+  softplus,
+  sqrt,
+  square,
+  tanh,
+} from "../../../engine/ops/unary.ts";
 import { checkGradient, checkOperation, oddLength, toleranceOf, valuesOf } from "../../../engine/testing/index.ts";
 import { testDevice } from "../../device.ts";
 import { operand } from "../../operand.ts";
+import { erf as erfReference } from "../../reference/gelu.ts";
 
 const device = await testDevice({ canaries: true });
 
@@ -28,6 +52,15 @@ const cases: Record<string, Case> = {
   abs: { run: abs, reference: Math.abs, roundings: 0 },
   square: { run: square, reference: (x) => x * x, roundings: 1 },
   reciprocal: { run: reciprocal, reference: (x) => 1 / x, argument: positive, roundings: 3 },
+  relu: { run: relu, reference: (x) => Math.max(x, 0), roundings: 0 },
+  sigmoid: { run: sigmoid, reference: (x) => 1 / (1 + Math.exp(-x)), roundings: 18 }, // an exponential, a sum, a division
+  silu: { run: silu, reference: (x) => x / (1 + Math.exp(-x)), roundings: 19 },
+  softplus: { run: softplus, reference: (x) => Math.log1p(Math.exp(x)), roundings: 24 }, // an exponential and a logarithm
+  sin: { run: sin, reference: Math.sin, argument: (x) => 8 * x, roundings: 2 },
+  cos: { run: cos, reference: Math.cos, argument: (x) => 8 * x, roundings: 2 },
+  erf: { run: erf, reference: erfReference, roundings: 2 },
+  log1p: { run: log1p, reference: Math.log1p, argument: (x) => Math.abs(x) - 0.2, roundings: 12 }, // 2^-21 absolute near 1
+  expm1: { run: expm1, reference: Math.expm1, roundings: 14 },
 };
 
 describe.each(Object.entries(cases))(
@@ -70,6 +103,39 @@ it("tanh is ±1 for large arguments", async () => {
 
 it("sign tells the three cases apart", async () => {
   expect([...(await sign(device.tensor([-2, 0, 3])).read())]).toEqual([-1, 0, 1]);
+});
+
+it.each([
+  ["log1p", log1p, Math.log1p],
+  ["expm1", expm1, Math.expm1],
+  ["sin", sin, Math.sin],
+  ["erf", erf, erfReference],
+] as const)("%s keeps small arguments to seven digits", async (_name, run, reference) => {
+  const small = [-0.1, -1e-3, 1e-5, 3e-8, 0.02, 0.2];
+  const y = await run(device.tensor(small)).read();
+  small.forEach((x, i) => {
+    const expected = reference(Math.fround(x));
+    expect(Math.abs((y[i] ?? 0) - expected)).toBeLessThanOrEqual(4e-7 * Math.abs(expected));
+  });
+});
+
+it("sin and cos hold their accuracy over a thousand turns", async () => {
+  const angles = Float32Array.from({ length: 1000 }, (_, i) => (i - 500) * 16.38);
+  for (const [run, reference] of [
+    [sin, Math.sin],
+    [cos, Math.cos],
+  ] as const) {
+    const y = await run(device.tensor(angles)).read();
+    const worst = Math.max(...Array.from(angles, (x, i) => Math.abs((y[i] ?? 9) - reference(x))));
+    expect(worst).toBeLessThan(2e-7);
+  }
+});
+
+it("floor, ceil and round go their ways, halves to the even number", async () => {
+  const x = device.tensor([-1.5, -0.5, 0.5, 1.5, 2.5, -2, 0.49, 7.51]);
+  expect([...(await floor(x).read())]).toEqual([-2, -1, 0, 1, 2, -2, 0, 7]);
+  expect([...(await ceil(x).read())].map((value) => value + 0)).toEqual([-1, 0, 1, 2, 3, -2, 1, 8]);
+  expect([...(await round(x).read())].map((value) => value + 0)).toEqual([-2, 0, 0, 2, 2, -2, 0, 8]);
 });
 
 it("refuses integers with a remedy", () => {
