@@ -57,6 +57,11 @@ export const rooms = [
     imports: ["engine/core", "engine/wgsl", "engine/plan", "engine/step", "engine/ops", "engine/platform"],
   },
   {
+    room: "engine/interpreter",
+    holds: "a device that runs kernels as JavaScript",
+    imports: ["engine/core", "engine/wgsl", "engine/run"],
+  },
+  {
     room: "engine/tune",
     holds: "measured choice of variants, and the choices for known adapters",
     imports: ["shaders", "engine/core", "engine/ops", "engine/platform", "engine/run"],
