@@ -1,6 +1,6 @@
 import { checkpoint } from "../engine/core/gradient_checkpointing.ts";
-import type { Arena, Tensor } from "../engine/index.ts";
-import { type BlockOptions, type BranchKeep, transformerBlock } from "./layers.ts";
+import type { Tensor } from "../engine/index.ts";
+import { type BlockOptions, type BranchKeep, transformerBlock, type Weights } from "./layers.ts";
 import type { VitConfig } from "./vit_config.ts";
 
 export interface BlockStackOptions extends Omit<BlockOptions, "keep" | "onQueries" | "onAttention"> {
@@ -20,7 +20,7 @@ export interface BlockStackOptions extends Omit<BlockOptions, "keep" | "onQuerie
  * @param prefix - of the blocks' parameters, such as `blocks` for `blocks.0.norm1.weight`
  * @returns the output of each block; the last is that of the stack
  */
-export function blockStack(parameters: Arena, prefix: string, rows: Tensor, options: BlockStackOptions): Tensor[] {
+export function blockStack(parameters: Weights, prefix: string, rows: Tensor, options: BlockStackOptions): Tensor[] {
   const { blocks, keep: keeps, recompute = false, observe, ...shared } = options;
   const outputs: Tensor[] = [];
   let x = rows;
@@ -50,6 +50,6 @@ export function blockSizes({ kind, blocks, heads, epsilon, layerScale }: VitConf
   return { kind, blocks, heads, epsilon, layerScale };
 }
 
-function parametersOf(parameters: Arena, block: string): Tensor[] {
+function parametersOf(parameters: Weights, block: string): Tensor[] {
   return [...parameters.tensors].filter(([name]) => name.startsWith(`${block}.`)).map(([, tensor]) => tensor);
 }

@@ -7,7 +7,7 @@ export {
   trainedPositions,
 } from "./classifier.ts";
 export { initializeParameters, type StartOptions, startValues } from "./initial_parameters.ts";
-export { type BlockOptions, type BranchKeep, transformerBlock } from "./layers.ts";
+export { type BlockOptions, type BranchKeep, transformerBlock, type Weights } from "./layers.ts";
 export {
   type MaeDecoderConfig,
   type MaeForwardOptions,

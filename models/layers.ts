@@ -16,6 +16,9 @@ import {
 import { layerScaleNames } from "./parameters.ts";
 import type { LayerScale, VitKind } from "./vit_config.ts";
 
+/** Where layers find their parameters: an arena, or tensors of a program that stand for what it holds. */
+export type Weights = Pick<Arena, "get" | "tensors">;
+
 /** Factors of drop path (arXiv 1603.09382) on both residual branches of a block; samples of one number of tokens each. */
 export interface BranchKeep {
   readonly attention: SampleFactors;
@@ -43,7 +46,7 @@ export interface BlockOptions {
  * One transformer block on token rows `[R, D]`: pre-norm `x += attn(LN1 x); x += mlp(LN2 x)` or post-norm
  * `x = LN1(x + attn x); x = LN2(x + mlp x)`; with LayerScale, attn and mlp times a factor per channel.
  */
-export function transformerBlock(parameters: Arena, prefix: string, x: Tensor, options: BlockOptions): Tensor {
+export function transformerBlock(parameters: Weights, prefix: string, x: Tensor, options: BlockOptions): Tensor {
   const { kind, epsilon } = options;
   const normalize = (name: string, value: Tensor): Tensor => norm(parameters, `${prefix}.${name}`, value, epsilon);
   if (kind === "prenorm") {
@@ -60,7 +63,7 @@ export function transformerBlock(parameters: Arena, prefix: string, x: Tensor, o
 
 /** residual + projected attention over packed q, k and v */
 function selfAttention(
-  parameters: Arena,
+  parameters: Weights,
   prefix: string,
   qkv: Tensor,
   residual: Tensor,
@@ -78,7 +81,7 @@ function selfAttention(
 }
 
 /** residual + fc2(gelu(fc1(x))) */
-function mlp(parameters: Arena, prefix: string, x: Tensor, residual: Tensor, options: BlockOptions): Tensor {
+function mlp(parameters: Weights, prefix: string, x: Tensor, residual: Tensor, options: BlockOptions): Tensor {
   const first = dense(parameters, `${prefix}.mlp.fc1`);
   const second = dense(parameters, `${prefix}.mlp.fc2`);
   const hidden = linear(x, first.weight, { bias: first.bias, activation: "gelu" });
@@ -108,17 +111,17 @@ function addBranch(
 }
 
 /** Layer norm with the parameters of that name. */
-export function norm(parameters: Arena, name: string, x: Tensor, epsilon: number): Tensor {
+export function norm(parameters: Weights, name: string, x: Tensor, epsilon: number): Tensor {
   return layerNorm(x, { weight: parameters.get(`${name}.weight`), bias: parameters.get(`${name}.bias`), epsilon });
 }
 
 /** Weight and bias of a linear layer or a norm. */
-export function dense(parameters: Arena, name: string): { weight: Tensor; bias: Tensor } {
+export function dense(parameters: Weights, name: string): { weight: Tensor; bias: Tensor } {
   return { weight: parameters.get(`${name}.weight`), bias: parameters.get(`${name}.bias`) };
 }
 
 /** Patches `[B, N, C·p·p]` times the patch embedding: `[B·N, D]` rows. */
-export function embedPatches(parameters: Arena, patches: Tensor, residual?: Tensor): Tensor {
+export function embedPatches(parameters: Weights, patches: Tensor, residual?: Tensor): Tensor {
   const weight = parameters.get("patch_embed.proj.weight");
   const columns = weight.size / (weight.shape[0] ?? 1);
   const rows = reshape(patches, [-1, columns]);

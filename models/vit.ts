@@ -15,7 +15,7 @@ import {
   type Tensor,
 } from "../engine/index.ts";
 import { blockSizes, blockStack } from "./block_stack.ts";
-import { type BranchKeep, embedPatches, norm } from "./layers.ts";
+import { type BranchKeep, embedPatches, norm, type Weights } from "./layers.ts";
 import { vitParameters } from "./parameters.ts";
 import { sincosPositions } from "./positions.ts";
 import { gridOf, type Precision, type VitConfig } from "./vit_config.ts";
@@ -38,6 +38,8 @@ export interface ForwardOptions {
   readonly precision?: Precision;
   /** `leave out` ends with the raw output of the last block, for a norm that follows pooling. Default: the last norm is applied. */
   readonly lastNorm?: "apply" | "leave out";
+  /** Computes with these in the place of the model's own parameters. */
+  readonly weights?: Weights;
   /** Receives inner values, for inspection and tests. */
   readonly observe?: (name: string, value: Tensor) => void;
 }
@@ -99,8 +101,14 @@ export class VisionTransformer {
    */
   forward(images: Tensor | readonly Tensor[], options: ForwardOptions = {}): EncodedTokens {
     const list = "shape" in images ? [images] : images;
-    const { config, parameters } = this;
-    const { taps = [], precision = "f32", lastNorm = "apply", ...stack } = options;
+    const { config } = this;
+    const {
+      taps = [],
+      precision = "f32",
+      lastNorm = "apply",
+      weights: parameters = this.parameters,
+      ...stack
+    } = options;
     const { observe } = stack;
     if (precision === "f16") this.device.requireFeature("vit: precision f16", "shader-f16");
     for (const tap of taps) {
@@ -110,6 +118,7 @@ export class VisionTransformer {
     }
     const { embedded, segments } = this.#embed(
       list.map((batch) => cast(batch, precision)),
+      parameters,
       observe,
     );
     observe?.("embedded", embedded);
@@ -127,6 +136,7 @@ export class VisionTransformer {
 
   #embed(
     images: readonly Tensor[],
+    parameters: Weights,
     observe: ForwardOptions["observe"],
   ): { embedded: Tensor; segments: TokenSegment[] } {
     const { width, classTokens } = this.config;
@@ -136,13 +146,12 @@ export class VisionTransformer {
       const { patches, rows, columns } = this.patches(batch);
       const count = batch.shape[0] ?? 1;
       const tokens = rows * columns + classTokens;
-      const embedded = embedPatches(this.parameters, patches);
+      const embedded = embedPatches(parameters, patches);
       observe?.("patch_embed", reshape(embedded, [count, rows, columns, width]));
       const positions = this.positionsFor(rows, columns);
       segments.push({ firstRow, batch: count, tokens, rows, columns });
       firstRow += count * tokens;
-      const classes =
-        classTokens > 0 ? reshape(this.parameters.get("cls_tokens.tokens"), [classTokens, width]) : undefined;
+      const classes = classTokens > 0 ? reshape(parameters.get("cls_tokens.tokens"), [classTokens, width]) : undefined;
       const assembled = assembleTokens(reshape(embedded, [count, rows * columns, width]), positions, classes);
       return reshape(assembled, [count * tokens, width]);
     });

@@ -11,11 +11,11 @@ export interface ArenaEntry {
   readonly shape: Shape;
 }
 
-/** Elements per block of an arena; every tensor starts at a block (256 bytes of f32). */
+/** Elements per block of an arena of f32; every tensor starts at a block (256 bytes). */
 export const arenaBlockElements = bindingAlignment / 4;
 
 /**
- * Many persistent f32 tensors laid out in few flat chunks, so that optimiser, averages and saving are one pass over a
+ * Many persistent tensors laid out in few flat chunks, so that optimiser, averages and saving are one pass over a
  * chunk. Padding between tensors stays zero. Chunks are as large as one binding allows.
  */
 export class Arena {
@@ -37,7 +37,7 @@ export class Arena {
       bindingAlignment;
     const chunkBytes: number[] = [];
     const planned = entries.map(({ name: entry, shape }) => {
-      const bytes = alignUp(sizeOf(shape) * 4, bindingAlignment);
+      const bytes = alignUp(sizeOf(shape) * elementBytes, bindingAlignment);
       if (bytes > limit) {
         throw new OverLimitError(
           `${name}: ${entry} ${showShape(shape)} has ${bytes} bytes, over maxStorageBufferBindingSize ${limit}; use another adapter`,
@@ -49,17 +49,17 @@ export class Arena {
       chunkBytes[chunk] = offset + bytes;
       return { entry, shape, chunk, offset, bytes };
     });
-    const storages = chunkBytes.map(
-      (bytes, i) => new StateStorage(device, `${name} chunk ${i}`, (bytes / 4) * elementBytes),
-    );
+    const storages = chunkBytes.map((bytes, i) => new StateStorage(device, `${name} chunk ${i}`, bytes));
     for (const { entry, shape, chunk, offset, bytes } of planned) {
       const storage = storages[chunk];
       if (this.#tensors.has(entry) || !storage)
         throw new OptionError(`${name}: ${entry} is declared twice; names must be unique`);
-      this.#tensors.set(entry, new Tensor(device, shape, dtype, storage, (offset / 4) * elementBytes));
+      this.#tensors.set(entry, new Tensor(device, shape, dtype, storage, offset));
       this.#places.set(entry, { chunk, firstBlock: offset / bindingAlignment, blocks: bytes / bindingAlignment });
     }
-    this.chunks = storages.map((storage, i) => new Tensor(device, [(chunkBytes[i] ?? 0) / 4], dtype, storage));
+    this.chunks = storages.map(
+      (storage, i) => new Tensor(device, [(chunkBytes[i] ?? 0) / elementBytes], dtype, storage),
+    );
   }
 
   /** An arena of zeros with the same layout, such as gradients or moments. */
@@ -83,7 +83,7 @@ export class Arena {
     return this.#tensors;
   }
 
-  /** Chunk and blocks of {@link arenaBlockElements} elements that a tensor covers. */
+  /** Chunk and blocks of 256 bytes (in f32, {@link arenaBlockElements} elements) that a tensor covers. */
   placeOf(name: string): { readonly chunk: number; readonly firstBlock: number; readonly blocks: number } {
     const place = this.#places.get(name);
     if (!place) throw new OptionError(`${this.name}: no tensor named ${name}`);

@@ -3,10 +3,11 @@ import source from "../../shaders/cast_elements.wgsl" with { type: "text" };
 import fromBytesSource from "../../shaders/cast_from_bytes.wgsl" with { type: "text" };
 import integersSource from "../../shaders/cast_integers.wgsl" with { type: "text" };
 import toBytesSource from "../../shaders/cast_to_bytes.wgsl" with { type: "text" };
+import { writtenBy } from "../core/command.ts";
 import type { DType } from "../core/dtype.ts";
 import { type Declarations, defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
-import { programOf, type Tensor } from "../core/tensor.ts";
+import { programOf, Tensor } from "../core/tensor.ts";
 import { gridOf } from "./grid.ts";
 
 const Params = d.struct({ count: d.u32 }).$name("Params");
@@ -76,6 +77,30 @@ export function cast(x: Tensor, dtype: DType): Tensor {
   } else castElements(program, x, y);
   if (!isFloat(dtype)) return y;
   return program.record(y, [x], (dy) => [isFloat(x.dtype) ? cast(dy, x.dtype) : undefined]);
+}
+
+/**
+ * The f32 form of f16 weights in a program, a constant to differentiation: gradients with respect to it are f32. Costs nothing where
+ * only {@link narrowed} reads it.
+ */
+export function widened(program: Program, x: Tensor): Tensor {
+  x.device.requireFeature("cast", "shader-f16");
+  const y = program.empty(x.shape, "f32");
+  castElements(program, x, y);
+  return y;
+}
+
+/**
+ * `cast` for an operand whose gradient the caller computes: no gradient passes. What was {@link widened} is given back as it was,
+ * without a launch, since f32 holds every number of f16.
+ */
+export function narrowed(x: Tensor, dtype: DType): Tensor {
+  if (x.dtype === dtype || x.storage.kind === "state") return cast(x, dtype);
+  const { commands } = x.storage.owner.resolve();
+  const made = commands.findLast((command) => writtenBy(command).some(({ storage }) => storage === x.storage));
+  const from = made?.type === "dispatch" && made.kernel === castElementsKernel ? made.operands.x : undefined;
+  if (from?.dtype !== dtype || from.size !== x.size) return cast(x, dtype);
+  return new Tensor(x.device, x.shape, dtype, from.storage, from.byteOffset);
 }
 
 /** One at a time, or four where the size allows. */

@@ -4,7 +4,7 @@ import type { PendingGradients } from "../core/recording.ts";
 import { checkDType, checkSameShape, matrixShape, rowsAndColumns, showShape } from "../core/shape.ts";
 import { programOf, reshape, type Tensor } from "../core/tensor.ts";
 import { add, mul } from "./binary.ts";
-import { cast } from "./cast.ts";
+import { cast, narrowed } from "./cast.ts";
 import { geluBend } from "./gelu.ts";
 import { foldGeluSlope } from "./matmul_fold.ts";
 import { type Product, recordProduct, sumParts } from "./matmul_product.ts";
@@ -36,7 +36,7 @@ export function linear(x: Tensor, weight: Tensor, options: LinearOptions = {}): 
   const y = program.empty([...x.shape.slice(0, -1), outputs], x.dtype);
   const gelu = activation === "gelu";
   const slope = gelu && !program.inference ? program.empty(y.shape, y.dtype) : undefined;
-  const forward = product(x, cast(weight, x.dtype), rows, outputs, inputs, false, true);
+  const forward = product(x, narrowed(weight, x.dtype), rows, outputs, inputs, false, true);
   recordProduct(program, { ...forward, epilogue: { bias, gelu, slope, residual } }, y);
   // With p = x Wᵀ + b and s = gelu'(p), which costs one exponential beside the erf of y and is kept less 1/2:
   // dp = dy s,  dx = dp W,  dW = dpᵀ x,  db = sum of dp over rows,  dresidual = dy.
@@ -132,7 +132,7 @@ export function inputGradient(program: Program, x: Tensor, weight: Tensor, dp: T
   const [outputs, inputs] = matrixShape("linear", "weight", weight);
   const dx = program.empty(x.shape, x.dtype);
   // Rounded once more: a copy kept since the forward pass would take half of the master weights' memory all the while.
-  const plain = product(dp, cast(weight, dp.dtype), x.size / inputs, inputs, outputs, false, false);
+  const plain = product(dp, narrowed(weight, dp.dtype), x.size / inputs, inputs, outputs, false, false);
   recordProduct(program, { ...plain, epilogue: { residual } }, dx);
   return program.record(dx, [dp, weight, residual], (g, [needsDp, needsWeight]) => [
     needsDp ? linear(g, weight) : undefined,

@@ -218,12 +218,17 @@ export class RecordedProgram<T extends Outputs> {
     return file;
   }
 
-  /** Frees the arenas and what the program owns, for good; other state stays. */
-  destroy(): void {
-    this.#isDestroyed = true;
+  /** Frees the arenas until the next run, which takes them again; state stays, what the program owns, too. */
+  release(): void {
     this.#executable?.destroy();
     this.#executable = undefined;
     this.program.runner = undefined;
+  }
+
+  /** Frees the arenas and what the program owns, for good; other state stays. */
+  destroy(): void {
+    this.#isDestroyed = true;
+    this.release();
     this.program.destroyOwned();
   }
 }

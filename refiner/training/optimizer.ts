@@ -15,6 +15,7 @@ import { HostArena } from "./host_arena.ts";
 import { isDecayed as isDecayedByDefault } from "./schedule.ts";
 import { recordSpan, type SpanTables, type UpdatedState } from "./span_step.ts";
 import { type StagingRoom, type StateArena, StreamedStep, type StreamedWork } from "./streamed_step.ts";
+import type { WorkingWeights } from "./working_weights.ts";
 
 /** Learning-rate scale and weight decay of one parameter. */
 export interface ParameterGroup {
@@ -36,6 +37,8 @@ export interface OffloadedState {
   /** Whether the moments do; an average does where its arena is a host's. */
   readonly moments: boolean;
   readonly room: StagingRoom;
+  /** Set where the parameters do, too. */
+  readonly weights?: WorkingWeights | undefined;
 }
 
 /** AdamW over one arena: gradients, moments and the table of parameter groups. What is frozen has neither. */
@@ -85,6 +88,12 @@ export class ArenaOptimizer {
     return this.parameters.device;
   }
 
+  /** Frees the gradients until the next update, which writes them anew. */
+  release(): void {
+    this.gradients.destroy();
+    this.#streamed?.release();
+  }
+
   /** Frees gradients and moments; the parameters stay. */
   destroy(): void {
     for (const arena of [this.gradients, this.firstMoment, this.secondMoment]) arena.destroy();
@@ -128,10 +137,17 @@ export class ArenaOptimizer {
    * the scalars, and {@link finish} makes the step.
    */
   step(program: Program, scalars: Tensor, average?: StateArena): void {
-    const { parameters, gradients, firstMoment, secondMoment, offloaded } = this;
+    const { gradients, firstMoment, secondMoment, offloaded } = this;
+    const working = offloaded?.weights;
+    const parameters = working?.masters ?? this.parameters;
     const state = { parameters, gradients, firstMoment, secondMoment, ...(average ? { average } : {}) };
-    const updated: UpdatedState = { ...state, groups: this.#groups, spans: this.#spans };
-    if (offloaded && [firstMoment, average].some((arena) => arena instanceof HostArena)) {
+    const updated: UpdatedState = {
+      ...state,
+      groups: this.#groups,
+      spans: this.#spans,
+      ...(working ? { working } : {}),
+    };
+    if (offloaded && [parameters, firstMoment, average].some((arena) => arena instanceof HostArena)) {
       this.#streamed = new StreamedStep(updated, offloaded.room);
       program.assign(this.#streamed.scalars, scalars);
     } else for (const span of this.#spans) recordSpan(program, updated, span, scalars);

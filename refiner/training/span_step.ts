@@ -13,7 +13,9 @@ export interface SpanTables extends Span {
 
 /** What AdamW works on: parameters and average in one layout, gradients and moments in that of what is trained. */
 export interface UpdatedState {
-  readonly parameters: Arena;
+  /** Where they lie on the host, {@link working} is what programs compute with. */
+  readonly parameters: StateArena;
+  readonly working?: { update(program: Program, range: ChunkRange, values: Tensor): void };
   readonly gradients: Arena;
   readonly firstMoment: StateArena;
   readonly secondMoment: StateArena;
@@ -29,8 +31,9 @@ interface HostArray {
 }
 
 /** What of the state lies on the host. */
-export function hostArraysOf({ firstMoment, secondMoment, average }: UpdatedState): HostArray[] {
+export function hostArraysOf({ parameters, firstMoment, secondMoment, average }: UpdatedState): HostArray[] {
   const all = [
+    { arena: parameters, of: "whole" },
     { arena: firstMoment, of: "part" },
     { arena: secondMoment, of: "part" },
     { arena: average, of: "whole" },

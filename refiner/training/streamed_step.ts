@@ -12,7 +12,7 @@ import {
 } from "../../engine/index.ts";
 import { pieceElements } from "./arena_pieces.ts";
 import { within } from "./arena_spans.ts";
-import type { HostArena } from "./host_arena.ts";
+import { HostArena } from "./host_arena.ts";
 import { hostArraysOf, recordSpan, type SpanTables, type UpdatedState } from "./span_step.ts";
 
 export type { StateArena } from "./span_step.ts";
@@ -26,13 +26,20 @@ export class StagingRoom {
   readonly pieceElements: number;
 
   /**
-   * @param arrays - of one step at most: 2 for the moments, 1 for an average
+   * @param arrays - of one step at most: 2 for the moments, 1 for an average, 1 for weights
    * @param largest - elements of the largest chunk of any arena
    */
   constructor(device: Device, arrays: number, largest: number) {
     this.pieceElements = pieceElements(largest);
     const elements = Math.min(this.pieceElements, largest);
     this.slots = Array.from({ length: slotCount }, () => new StagingSlot(device, arrays, elements));
+  }
+
+  /** The slot of a piece: each waits for another one than the piece before it. */
+  slot(piece: number): StagingSlot {
+    const slot = this.slots[piece % this.slots.length];
+    if (!slot) throw new OptionError("the room for offloaded state has no slot; make one");
+    return slot;
   }
 
   /** On the device. */
@@ -88,8 +95,7 @@ export class StreamedStep {
 
   #record({ whole, part, blockGroups }: SpanTables, from: number, to: number): void {
     const { state, room } = this;
-    const slot = room.slots[this.#pieces.length % room.slots.length];
-    if (!slot) throw new OptionError(`${state.gradients.name}: the room for offloaded state has no slot; make one`);
+    const slot = room.slot(this.#pieces.length);
     const piece = {
       whole: within(whole, from, to),
       part: within(part, from, to),
@@ -101,6 +107,8 @@ export class StreamedStep {
       arrays.map(({ arena, of }) => arena.chunk(piece[of].chunk).subarray(piece[of].from, piece[of].to));
     const record = (program: Program) => {
       recordSpan(program, state, piece, this.scalars, staged);
+      const masters = state.parameters instanceof HostArena ? staged.get(state.parameters) : undefined;
+      if (masters) state.working?.update(program, piece.whole, viewRows(masters, 0, to - from));
       return {};
     };
     const program = recordProgram<Record<string, Tensor>>(state.gradients.device, record, {
@@ -140,6 +148,11 @@ export class StreamedStep {
     const returned = Promise.all(this.room.slots.map((slot) => slot.free()));
     for (const arena of this.#host) arena.follow(returned);
     for (const program of this.#after) await program.run();
+  }
+
+  /** Frees what the programs hold until the next step. */
+  release(): void {
+    for (const program of [...this.#pieces.map((piece) => piece.program), ...this.#after]) program.release();
   }
 
   /** Frees the programs; the state stays. */

@@ -40,16 +40,18 @@ describe("refine --dry-run", () => {
   });
 
   it.each([
-    ["mae_l16", "6GB", 6e9, 4e9],
-    ["mae_h14", "10GB", 10e9, 8e9],
-    ["mae_twob14", "20GB", 20e9, 19e9],
+    ["mae_l16", "6GB", 6e9, 4e9, "moments,average", []],
+    ["mae_h14", "10GB", 10e9, 8e9, "moments,average", []],
+    ["mae_twob14", "20GB", 20e9, 19e9, "moments,average", []],
+    ["mae_twob14", "16GB", 14e9, 26e9, "moments,average,weights", ["--precision", "f16"]],
   ])(
-    "fits %s at its published batch into %s, with moments and average on the host and at most 3 % more time",
+    "fits %s at its published batch into %s with state on the host, in at most 3 % more time",
     {
       timeout: 5 * minutes,
     },
-    async (preset, memory, bytes, onTheHost) => {
-      const switches = ["--offload", "moments,average", "--micro-batch", "4", "--recompute", "--stage2-epochs", "0"];
+    async (preset, memory, bytes, onTheHost, offload, precision) => {
+      const smaller = ["--micro-batch", "4", "--recompute", "--stage2-epochs", "0"];
+      const switches = ["--offload", offload, ...smaller, ...precision];
       const { out } = await run("refine", "--preset", preset, "--dry-run", "--memory", memory, ...switches, "--json");
       const { fits, plans } = JSON.parse(out);
       const [{ memory: planned, hostBytes, streamedBytesPerUpdate, predictedSeconds }] = plans;

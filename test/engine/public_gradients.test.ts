@@ -242,10 +242,12 @@ const refusing: Readonly<Record<string, (values: Tensor, program: Program) => Te
 const others: Readonly<Record<string, readonly string[]>> = {
   "cuts the gradient, as its name says": ["detach"],
   "gives a tensor without values, or a program": ["emptyLike", "programOf"],
+  "stands for weights that are constants where they are made": ["widened"],
   "makes a tensor from numbers and a key": ["full", "normal", "permutation", "randomBits", "uniform"],
   "writes state and returns nothing, or what steers the next update": [
     "accumulate",
     "adamW",
+    "castInto",
     "fillState",
     "movingAverage",
     "sgd",

@@ -23,6 +23,7 @@ export function checkRefinement(config: RefineConfig, images: ImageSource, encod
       `refine: microBatch ${config.microBatch} is larger than the batch of ${config.batch}; use at most the batch`,
     );
   }
+  if (config.offload.includes("weights")) checkOffloadedWeights(config);
   if (config.oracle && images.label(0) === undefined) {
     throw new OptionError(
       "refine: oracle guidance needs labels, and the images have none; use class folders or a list with labels",
@@ -33,4 +34,15 @@ export function checkRefinement(config: RefineConfig, images: ImageSource, encod
       `refine: the images have ${images.channels} channels, the model takes ${encoder.config.channels}; open the images with that number`,
     );
   }
+}
+
+function checkOffloadedWeights({ precision, teacherFactor }: RefineConfig): void {
+  if (precision !== "f16")
+    throw new OptionError(
+      `refine: weights cannot be offloaded with precision ${precision}, whose products read them in f32; use precision f16, or offload moments and average only`,
+    );
+  if (teacherFactor > 0)
+    throw new OptionError(
+      `refine: weights cannot be offloaded with teacherFactor ${teacherFactor}, since the teacher follows them on the device; use 0, or offload moments and average only`,
+    );
 }

@@ -10,7 +10,7 @@ import { planStage, type StageNumber } from "./stage_plan.ts";
 
 /** Bytes of a planned stage by kind. */
 export interface PlannedMemory {
-  /** Encoder and heads, with running statistics. */
+  /** Encoder and heads, with running statistics; of the encoder, what products need where its parameters lie on the host. */
   readonly weights: number;
   readonly gradients: number;
   /** Both moments of AdamW. */
@@ -83,7 +83,9 @@ export function dryRun(
   const run = new Stage(model, config, plan, 2 * side * side * vit.channels, average);
   const work = run.plannedWork;
   const trained = run.heads.gradients.sizeBytes + (run.encoder?.optimizer.gradients.sizeBytes ?? 0);
-  const weights = encoder.parameters.sizeBytes + model.headParameters.sizeBytes + model.headStatistics.sizeBytes;
+  const masters = run.weights?.masters.sizeBytes ?? 0;
+  const encoderBytes = run.weights?.sizeBytes ?? encoder.parameters.sizeBytes;
+  const weights = encoderBytes + model.headParameters.sizeBytes + model.headStatistics.sizeBytes;
   const queues = model.heads.reduce((sum, { queue }) => sum + queue.entries.sizeBytes + 3 * 4 * queue.length, 0);
   const parts = {
     weights,
@@ -96,7 +98,7 @@ export function dryRun(
     inputs: work.inputBytes,
     staging: work.stagingBytes,
   };
-  const hostBytes = (offloads("moments") ? 2 * trained : 0) + (offloads("average") ? average.sizeBytes : 0);
+  const hostBytes = (offloads("moments") ? 2 * trained : 0) + (offloads("average") ? average.sizeBytes : 0) + masters;
   return {
     stage,
     encoderParameters: countParameters(vitParameters(vit)),

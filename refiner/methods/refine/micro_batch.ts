@@ -151,6 +151,11 @@ export class MicroBatchStep {
     }
   }
 
+  /** Frees the arenas until the next update; its inputs go on from what it was given. */
+  release(): void {
+    for (const program of this.#programs) program.release();
+  }
+
   /** Frees the arenas and the features; parameters and queues stay. */
   destroy(): void {
     for (const program of this.programs) program.destroy();

@@ -15,6 +15,7 @@ import {
   stepHeads,
   type TrainedEncoder,
   updateEncoder,
+  weightsIn,
 } from "./step.ts";
 
 /** What the programs of an update have in common. */
@@ -87,14 +88,15 @@ export function recordPart(setup: StepSetup, shared: SharedState, part: number):
     model.device,
     (program) => {
       const first = program.input("first", [1], "u32");
-      const { own } = recordFeatures(program, setup, part);
+      const weights = weightsIn(program, setup);
+      const { own } = recordFeatures(program, setup, part, weights);
       const seeds = own.map((output, i) => {
         const gradient = state.own[i];
         const place = { views: globalViews + localViews, batch, part, first };
         return seeded(output, gradient && readBatchRows(program, gradient, place));
       });
       const { optimizer } = encoder;
-      const targets = optimizer.trained.map((name) => model.encoder.parameters.get(name));
+      const targets = optimizer.trained.map((name) => weights.get(name));
       optimizer.accumulate(program, program.pullBack(seeds, targets));
       return {};
     },

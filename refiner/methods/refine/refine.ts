@@ -72,6 +72,6 @@ export async function* refine(options: RefineOptions): AsyncGenerator<RefineEven
     return { finished, updates, ...skippedUpdates, knn: method.knn, ema: await method.handOut() };
   } finally {
     watch?.destroy();
-    method.destroy();
+    await method.close();
   }
 }

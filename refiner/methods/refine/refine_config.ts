@@ -47,9 +47,9 @@ export const refineSchema = z.strictObject({
     .describe("recompute blocks in the backward pass instead of keeping them: less memory, more time")
     .default(false),
   offload: z
-    .array(z.enum(["moments", "average"]))
+    .array(z.enum(["moments", "average", "weights"]))
     .describe(
-      "state that lies in host memory and passes through the device once per update: moments of AdamW, average of the encoder. The result is the same",
+      "state that lies in host memory and passes through the device once per update: moments of AdamW, average of the encoder, and with precision f16 its f32 weights, of which products need f16 forms only. The result is the same",
     )
     .default([]),
   teacherFactor: share

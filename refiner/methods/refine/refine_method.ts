@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Arena, Device } from "../../../engine/index.ts";
+import { type Arena, type Device, DeviceLostError } from "../../../engine/index.ts";
 import { saveEncoder, VisionTransformer } from "../../../models/index.ts";
 import type { ImageBatch, ImageSource } from "../../data/index.ts";
 import { bytesPerImage } from "../../data/views/view_inputs.ts";
@@ -46,6 +46,8 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
   readonly #average: Arena;
   /** Set while the average lies on the host: its arena on the device takes no memory then. */
   #hostAverage: HostArena | undefined;
+  /** Set once the training has ended, where the encoder's weights lie on the host. */
+  #masters: HostArena | undefined;
   readonly #health: HealthMonitor;
   readonly #imageBytes: number;
   #stage: Stage | undefined;
@@ -104,6 +106,7 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
   async beginStage(plan: StagePlan, update: number): Promise<void> {
     this.#stage?.destroy();
     this.#stage = this.#newStage(plan);
+    await this.#stage.begin();
     this.#stage.reset(update);
     const { part } = this.#stage;
     if (this.config.microBatch === 0 && part < this.config.batch)
@@ -136,7 +139,7 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
     const stage = this.#stage;
     return {
       arenas: {
-        "encoder.": this.encoder.parameters,
+        "encoder.": stage?.weights?.masters ?? this.encoder.parameters,
         "ema.": this.#hostAverage ?? this.#average,
         "heads.": model.headParameters,
         "statistics.": model.headStatistics,
@@ -176,6 +179,11 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
     const average = this.#hostAverage;
     if (!average) return evaluate(this.ema);
     const { parameters } = this.encoder;
+    if (this.#stage?.weights) {
+      this.#stage.release();
+      await average.store(parameters);
+      return evaluate(this.encoder).finally(() => parameters.destroy());
+    }
     const weights = new HostArena(parameters, "weights during an evaluation");
     await weights.load(parameters);
     await average.store(parameters);
@@ -189,9 +197,12 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
   /** Brings an average on the host back to the device, where the training makes room for it. */
   async #endTraining(): Promise<void> {
     const average = this.#hostAverage;
-    if (!average) return;
+    const masters = this.#stage?.weights?.masters;
+    if (!average && !masters) return;
+    this.#masters = masters ?? this.#masters;
     this.#stage?.destroy();
     this.#stage = undefined;
+    if (!average) return;
     await average.store(this.#average);
     this.#hostAverage = undefined;
     average.destroy();
@@ -208,15 +219,38 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
     await store.write("encoder.safetensors", (sink) => saveEncoder(sink, this.ema, metadata));
   }
 
+  /** Brings the encoder's weights back to the device, in the place of the heads, if they lie on the host. @throws DeviceLostError */
+  async #giveBack(): Promise<void> {
+    const masters = this.#stage?.weights?.masters ?? this.#masters;
+    if (!masters) return;
+    this.#stage?.destroy();
+    this.#stage = undefined;
+    this.#masters = undefined;
+    this.#model.destroy();
+    await masters.store(this.encoder.parameters);
+    masters.destroy();
+  }
+
   /** The moving average, which the caller keeps from now on. */
   async handOut(): Promise<VisionTransformer> {
     await this.#endTraining();
+    await this.#giveBack();
     this.#isHandedOut = true;
     return this.ema;
   }
 
-  /** Frees what the caller was not given. */
-  destroy(): void {
+  /** Frees what the caller was not given, and leaves the encoder with its weights, however the training ended. */
+  async close(): Promise<void> {
+    try {
+      await this.#giveBack();
+    } catch (error) {
+      if (!(error instanceof DeviceLostError)) throw error; // a lost device has nothing left that weights could be given to
+    } finally {
+      this.#destroy();
+    }
+  }
+
+  #destroy(): void {
     this.#stage?.destroy();
     this.#model.destroy();
     if (!this.#isHandedOut) this.#average.destroy();

@@ -18,6 +18,7 @@ import { ArenaOptimizer } from "../../training/optimizer.ts";
 import { learningRateAt } from "../../training/schedule.ts";
 import type { StagingRoom, StateArena } from "../../training/streamed_step.ts";
 import type { UpdatePlace } from "../../training/training_method.ts";
+import { WorkingWeights } from "../../training/working_weights.ts";
 import { type HeadMetrics, readHeadMetrics } from "./head_metrics.ts";
 import { MicroBatchStep } from "./micro_batch.ts";
 import { partWithinLimits } from "./part_within_limits.ts";
@@ -54,6 +55,8 @@ export class Stage {
     | { readonly optimizer: ArenaOptimizer; readonly average: StateArena; readonly lossScaling?: LossScaling }
     | undefined;
   readonly teacher: Teacher | undefined;
+  /** Set where the encoder's parameters lie on the host meanwhile, from {@link begin} on. */
+  readonly weights: WorkingWeights | undefined;
   /** By the number of images: the whole batch, or the micro-batch and a smaller last one. */
   readonly #inputs = new Map<number, StageViews>();
   /** Images that are encoded at once: those of the settings, or as many as the limits of the device allow. */
@@ -79,12 +82,17 @@ export class Stage {
     const { batch, teacherFactor, offload } = config;
     const trainsEncoder = plan.stage === 3;
     const moments = offload.includes("moments");
-    this.#room = stagingRoom(model, { moments, average: trainsEncoder && average instanceof HostArena });
+    const weights =
+      trainsEncoder && offload.includes("weights") ? new WorkingWeights(model.encoder.parameters) : undefined;
+    this.weights = weights;
+    this.#room = stagingRoom(model, {
+      ...{ moments, average: trainsEncoder && average instanceof HostArena, weights: weights !== undefined },
+    });
     const offloaded = this.#room && { moments, room: this.#room };
     this.heads = new ArenaOptimizer(model.headParameters, { weightDecay: config.headWeightDecay }, offloaded);
     const lossScaling = config.precision === "f16" ? { lossScaling: new LossScaling(model.device) } : {};
     this.encoder = trainsEncoder
-      ? { optimizer: encoderOptimizer(model, config, offloaded), average, ...lossScaling }
+      ? { optimizer: encoderOptimizer(model, config, offloaded && { ...offloaded, weights }), average, ...lossScaling }
       : undefined;
     this.teacher = teacherFactor > 0 ? new Teacher(model, { factor: teacherFactor, trainsEncoder }) : undefined;
     const views = viewConfigOf(config, model.encoder.config);
@@ -94,6 +102,7 @@ export class Stage {
       heads: this.heads,
       recompute: config.recompute,
       precision: config.precision,
+      weights,
       ...(this.encoder ? { encoder: this.encoder } : {}),
       ...(this.teacher ? { teacher: this.teacher } : {}),
       loss: {
@@ -166,6 +175,18 @@ export class Stage {
     return lossScaling ? { "optimizer.encoder.lossScale": lossScaling.state } : {};
   }
 
+  /** Takes parameters to the host that are to lie there. @throws DeviceLostError */
+  async begin(): Promise<void> {
+    await this.weights?.takeOver();
+  }
+
+  /** Frees memory of the device that the next update takes again, for an evaluation between updates. */
+  release(): void {
+    this.#step.release();
+    this.encoder?.optimizer.release();
+    this.weights?.release();
+  }
+
   /** Start values after that many updates, before a checkpoint is restored. */
   reset(updates: number): void {
     const { beta1, beta2 } = this.config;
@@ -190,6 +211,7 @@ export class Stage {
     also: readonly string[] = [],
   ): Promise<{ readonly result: Promise<UpdateResult>; readonly values: Promise<Record<string, HostArray>> }> {
     const { config, plan, encoder } = this;
+    if (this.weights && this.#room) await this.weights.bringUp(this.#room);
     const learningRate = {
       heads: learningRateAt(plan.heads, update),
       ...(plan.encoder ? { encoder: learningRateAt(plan.encoder, update) } : {}),
@@ -253,6 +275,7 @@ export class Stage {
     this.encoder?.optimizer.destroy();
     this.encoder?.lossScaling?.destroy();
     this.teacher?.destroy();
+    this.weights?.release();
     void this.#room?.destroy();
   }
 }

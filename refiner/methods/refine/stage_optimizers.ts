@@ -7,9 +7,9 @@ import type { RefinerModel } from "./refiner_model.ts";
 /** Device memory that the state on the host passes through, if there is such state. */
 export function stagingRoom(
   { device, headParameters, encoder }: RefinerModel,
-  { moments, average }: { readonly moments: boolean; readonly average: boolean },
+  { moments, average, weights }: { readonly moments: boolean; readonly average: boolean; readonly weights: boolean },
 ): StagingRoom | undefined {
-  const arrays = (moments ? 2 : 0) + (average ? 1 : 0);
+  const arrays = (moments ? 2 : 0) + (average ? 1 : 0) + (weights ? 1 : 0);
   if (arrays === 0) return undefined;
   const arenas = moments ? [headParameters, encoder.parameters] : [encoder.parameters];
   const largest = Math.max(...arenas.flatMap(({ chunks }) => chunks.map(({ size }) => size)));

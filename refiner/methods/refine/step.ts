@@ -6,10 +6,17 @@ import {
   rows,
   type Tensor,
 } from "../../../engine/index.ts";
-import { type Precision, poolingTable, type VisionTransformer } from "../../../models/index.ts";
+import {
+  type ForwardOptions,
+  type Precision,
+  poolingTable,
+  type VisionTransformer,
+  type Weights,
+} from "../../../models/index.ts";
 import type { LossScaling } from "../../training/loss_scaling.ts";
 import type { ArenaOptimizer } from "../../training/optimizer.ts";
 import type { StateArena } from "../../training/streamed_step.ts";
+import type { WorkingWeights } from "../../training/working_weights.ts";
 import { chooseRanks } from "./choose_rank.ts";
 import type { ViewLayout } from "./contrastive_loss.ts";
 import { headMetricNames } from "./contrastive_summary.ts";
@@ -43,6 +50,8 @@ export interface StepSetup {
   readonly teacher?: Teacher;
   /** Recompute the inside of every encoder block in the backward pass instead of keeping it. */
   readonly recompute?: boolean;
+  /** What the encoder computes with where its parameters lie on the host. */
+  readonly weights?: WorkingWeights | undefined;
   /** Of all encoders; heads and losses are f32 in any case. Default f32. */
   readonly precision?: Precision;
 }
@@ -68,12 +77,13 @@ export function recordStep(setup: StepSetup): RecordedProgram<{ metrics: Tensor 
   return recordProgram(
     model.device,
     (program) => {
-      const features = recordFeatures(program, setup, loss.layout.batch);
+      const weights = weightsIn(program, setup);
+      const features = recordFeatures(program, setup, loss.layout.batch, weights);
       const gradients: Tensor[] = [];
       const outputs = stepHeads(program, setup, features, (gradient) => gradients.push(gradient));
       if (!encoder) return outputs;
       const { optimizer } = encoder;
-      const targets = optimizer.trained.map((name) => model.encoder.parameters.get(name));
+      const targets = optimizer.trained.map((name) => weights.get(name));
       const seeds = features.own.map((output, i) => seeded(output, gradients[i]));
       optimizer.assign(program, program.pullBack(seeds, targets));
       return { ...outputs, ...updateEncoder(program, setup, encoder) };
@@ -82,11 +92,22 @@ export function recordStep(setup: StepSetup): RecordedProgram<{ metrics: Tensor 
   );
 }
 
+/** Parameters of the encoder as a program reads them. */
+export function weightsIn(program: Program, { weights, model }: StepSetup): Weights {
+  return weights?.in(program) ?? model.encoder.parameters;
+}
+
 /** Records views, encoder and pooling for `images` images. */
-export function recordFeatures(program: Program, setup: StepSetup, images: number): BatchFeatures {
+export function recordFeatures(
+  program: Program,
+  setup: StepSetup,
+  images: number,
+  weights = weightsIn(program, setup),
+): BatchFeatures {
   const { model, teacher } = setup;
   const views = setup.views(program, images);
-  const own = pooledFeatures(program, setup, model.encoder, views, setup.recompute);
+  const { recompute = false } = setup;
+  const own = pooledFeatures(program, setup, model.encoder, views, { recompute, weights });
   return teacher?.encoder
     ? { own, taught: pooledFeatures(program, setup, teacher.encoder, views.slice(0, 1)) }
     : { own };
@@ -97,9 +118,9 @@ function pooledFeatures(
   { model, precision = "f32" }: StepSetup,
   encoder: VisionTransformer,
   views: readonly Tensor[],
-  recompute = false,
+  how: Pick<ForwardOptions, "recompute" | "weights"> = {},
 ): Tensor[] {
-  const encoded = encoder.forward(views, { taps: model.taps, recompute, precision });
+  const encoded = encoder.forward(views, { taps: model.taps, precision, ...how });
   const { classTokens } = encoder.config;
   return model.pool(encoded, poolingTable(program, encoded.segments, model.config.pooling, classTokens));
 }

@@ -25,7 +25,10 @@ const small: RefineSettings = {
   evalEvery: 1,
 };
 const both = { offload: ["moments", "average"] } satisfies RefineSettings;
+const all = { precision: "f16", offload: ["moments", "average", "weights"] } satisfies RefineSettings;
 const imageCount = 32;
+const hasHalf = device.features.has("shader-f16");
+const noHalf = `${device.info.name}: no shader-f16`;
 
 function images() {
   return imagesInMemory(
@@ -84,26 +87,31 @@ async function newest(store: MemoryRunStore): Promise<Uint8Array> {
 const evaluations = (events: readonly RefineEvent[]): unknown[] => events.filter(({ kind }) => kind === "knn");
 
 describe("state on the host leaves everything as it is", () => {
-  const variants: [string, RefineSettings][] = [
-    ["a whole batch", {}],
-    ["micro-batches and recomputed blocks", { microBatch: 5, recompute: true }],
-    ["a teacher", { teacherFactor: 0.9, microBatch: 8 }],
+  const half = { precision: "f16" } as const;
+  const variants: [string, RefineSettings, RefineSettings][] = [
+    ["a whole batch", {}, both],
+    ["micro-batches and recomputed blocks", { microBatch: 5, recompute: true }, both],
+    ["a teacher", { teacherFactor: 0.9, microBatch: 8 }, both],
+    ["weights in f16", { ...half, frozenShare: 0.4 }, all],
+    ["weights in f16 and micro-batches", { ...half, microBatch: 5, recompute: true }, all],
+    ["weights in f16, the average on the device", half, { offload: ["weights"] }],
   ];
 
-  it.each(variants)(
+  it.for(variants)(
     "with %s: checkpoints, evaluations and result, interrupted or not",
     {
       timeout: 240_000,
     },
-    async (_, settings) => {
+    async ([, settings, onHost], { skip }) => {
+      if (settings.precision === "f16" && !hasHalf) skip(noHalf);
       const plain = new MemoryRunStore();
       const expected = await runUntil(plain, settings, Number.POSITIVE_INFINITY);
       const offloaded = new MemoryRunStore();
-      const events = await runUntil(offloaded, { ...settings, ...both }, Number.POSITIVE_INFINITY);
+      const events = await runUntil(offloaded, { ...settings, ...onHost }, Number.POSITIVE_INFINITY);
       const resumed = new MemoryRunStore();
-      await runUntil(resumed, { ...settings, ...both }, 2);
+      await runUntil(resumed, { ...settings, ...onHost }, 2);
       await runUntil(resumed, settings, 1); // state moves from the host to the device, and back again
-      await runUntil(resumed, { ...settings, ...both }, Number.POSITIVE_INFINITY);
+      await runUntil(resumed, { ...settings, ...onHost }, Number.POSITIVE_INFINITY);
       expect(evaluations(expected).length).toBeGreaterThanOrEqual(4);
       expect(evaluations(events)).toEqual(evaluations(expected));
       for (const store of [offloaded, resumed]) {
@@ -116,6 +124,39 @@ describe("state on the host leaves everything as it is", () => {
       }
     },
   );
+});
+
+it.for([
+  ["whose consumer leaves it", "leaves"],
+  ["that ends", "ends"],
+  ["that fails", "fails"],
+] as const)("a run %s gives the encoder its weights back", { timeout: 120_000 }, async ([, how], { skip }) => {
+  if (!hasHalf) skip(noHalf);
+  const after = async (offload: RefineSettings["offload"]): Promise<number[][]> => {
+    const [model, store] = [encoder(device), new MemoryRunStore()];
+    const config = refineConfig({ ...small, precision: "f16", stage3Epochs: 1, offload });
+    if (how === "fails") store.write = () => Promise.reject(new Error("the disk is full"));
+    const run = async (): Promise<void> => {
+      for await (const event of refine({ encoder: model, images: images(), config, store }))
+        if (how === "leaves" && event.kind === "update" && event.stage === 3) return;
+    };
+    if (how === "fails") await expect(run()).rejects.toThrow("the disk is full");
+    else await run();
+    const values = await Promise.all([...model.parameters.tensors.values()].map((tensor) => tensor.read()));
+    return values.map((list) => Array.from(list));
+  };
+  expect(await after(all.offload)).toEqual(await after([]));
+});
+
+it("refuses to offload weights that products or a teacher read in f32", () => {
+  const refined = (settings: RefineSettings) => async () => {
+    const config = refineConfig({ ...small, offload: ["weights"], ...settings });
+    await refine({ encoder: encoder(device), images: images(), config, store: new MemoryRunStore() }).next();
+  };
+  return Promise.all([
+    expect(refined({ precision: "f32" })).rejects.toThrow(/weights cannot be offloaded with precision f32/),
+    expect(refined({ precision: "f16", teacherFactor: 0.9 })).rejects.toThrow(/teacher follows them on the device/),
+  ]);
 });
 
 /** Counts the bytes of all buffers that a device has at once. */
@@ -152,9 +193,12 @@ describe("the dry run tells the bytes that a run holds, within 5 %", () => {
     ["micro-batches", { microBatch: 4 }],
     ["recomputed micro-batches", { microBatch: 4, recompute: true }],
     ["moments and average on the host", { microBatch: 4, recompute: true, ...both }],
+    ["weights in f16, their masters on the host", { microBatch: 4, recompute: true, frozenShare: 0.4, ...all }],
+    ["weights in f16 and kept blocks", { microBatch: 8, ...all }],
   ];
 
-  it.each(variants)("with %s", { timeout: 240_000 }, async (_, settings) => {
+  it.for(variants)("with %s", { timeout: 240_000 }, async ([, settings], { skip }) => {
+    if (settings.precision === "f16" && !hasHalf) skip(noHalf);
     const config = refineConfig({ ...scaled, ...settings });
     const own = await openDevice({ notice: () => undefined });
     const count = countLive(own.gpu);
