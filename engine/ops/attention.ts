@@ -9,6 +9,7 @@ import {
   keepsQueries,
   segmentsPerLaunch,
 } from "./attention_kernels.ts";
+import { attentionMatrixCandidates } from "./attention_matrix.ts";
 import { type AttentionOptions, type AttentionShape, attentionShape } from "./attention_shape.ts";
 import { bucket, defineVariants } from "./choose_variant.ts";
 import { foldGrid } from "./grid.ts";
@@ -43,15 +44,20 @@ interface AttentionProblem {
   readonly dtype: DType;
 }
 
+/** Variants that are measured for one class of shapes: a measurement compiles each of them. */
+const mostCandidates = 4;
+
 const chooseAttention = defineVariants<AttentionProblem, AttentionVariant>({
   operation: "attention",
   variants: attentionVariants,
   // Measured on lavapipe with test/bench/attention: subgroups are faster than registers, and both far faster than workgroup
   // memory, whose loads and barriers a CPU pays for; on GPUs workgroup memory has the best reuse per load, and queries that stay there
-  // are loaded once (a guess: not measured on a GPU).
+  // are loaded once; matrices multiply several times as fast as that (guesses: not measured on a GPU).
   order: (device, { shape: { headDim }, dtype }) => {
-    if (device.isSoftware) return ["subgroup", "register", "shared"];
-    return keepsQueries(device, headDim, dtype) ? ["queries", "shared", "register"] : ["shared", "register"];
+    const matrices = attentionMatrixCandidates(device, headDim, dtype);
+    if (device.isSoftware) return ["subgroup", "register", "shared", ...matrices.slice(0, 1)];
+    const plain = keepsQueries(device, headDim, dtype) ? ["queries", "shared", "register"] : ["shared", "register"];
+    return [...matrices, ...plain].slice(0, mostCandidates);
   },
   shapeClass: ({ shape: { rows, heads, headDim, segments }, trains, dtype }) => {
     const tokens = Math.max(...segments.map((segment) => segment.tokens));

@@ -1,4 +1,4 @@
-import { d, type TgpuBindGroupLayout, tgpu } from "typegpu";
+import { d, type TgpuBindGroupLayout } from "typegpu";
 import keyRegister from "../../shaders/attention_grad_key_register.wgsl" with { type: "text" };
 import keyResident from "../../shaders/attention_grad_key_resident.wgsl" with { type: "text" };
 import keyShared from "../../shaders/attention_grad_key_shared.wgsl" with { type: "text" };
@@ -15,51 +15,13 @@ import shared from "../../shaders/attention_shared.wgsl" with { type: "text" };
 import subgroup from "../../shaders/attention_subgroup.wgsl" with { type: "text" };
 import wide from "../../shaders/attention_subgroup_wide.wgsl" with { type: "text" };
 import { bytesPerElement, type DType } from "../core/dtype.ts";
+import { OptionError } from "../core/errors.ts";
 import { type Declarations, defineKernel, type Kernel, type KernelFeature } from "../core/kernel.ts";
 import type { Device } from "../core/recording.ts";
+import { attentionLayouts, attentionParams } from "./attention_layouts.ts";
+import { attentionForms, attentionMatrixKernel, attentionMatrixRows, attentionTilingOn } from "./attention_matrix.ts";
+import type { AttentionShape } from "./attention_shape.ts";
 import type { Variant } from "./choose_variant.ts";
-
-const Params = d
-  .struct({
-    tiles: d.u32,
-    heads: d.u32,
-    scale: d.f32,
-    depth: d.u32,
-    firstTile: d.vec4u,
-    firstRow: d.vec4u,
-    tokens: d.vec4u,
-  })
-  .$name("Params");
-const scalars = d.arrayOf(d.f32);
-/** @param element - operands are read by single numbers or by four */
-const layoutsOf = (element: typeof d.f32 | typeof d.vec4f) => {
-  const values = d.arrayOf(element);
-  return {
-    forward: tgpu.bindGroupLayout({
-      params: { uniform: Params },
-      qkv: { storage: values },
-      y: { storage: values, access: "mutable" },
-      logSums: { storage: scalars, access: "mutable" },
-    }),
-    gradQuery: tgpu.bindGroupLayout({
-      params: { uniform: Params },
-      qkv: { storage: values },
-      y: { storage: values },
-      logSums: { storage: scalars },
-      dy: { storage: values },
-      dqkv: { storage: values, access: "mutable" },
-      deltas: { storage: scalars, access: "mutable" },
-    }),
-    gradKey: tgpu.bindGroupLayout({
-      params: { uniform: Params },
-      qkv: { storage: values },
-      logSums: { storage: scalars },
-      deltas: { storage: scalars },
-      dy: { storage: values },
-      dqkv: { storage: values, access: "mutable" },
-    }),
-  };
-};
 
 /** Segments that one launch serves: the lanes of the vectors in `Params`. */
 export const segmentsPerLaunch = 4;
@@ -73,14 +35,23 @@ export interface AttentionKernels {
   readonly gradKey: Kernel;
 }
 
-/** One way to compute attention and its gradient. All variants give the same values up to the order of additions. */
-export interface AttentionVariant extends Variant<unknown> {
+/** What decides whether a variant runs. */
+export interface AttentionTraits {
+  readonly shape: Pick<AttentionShape, "headDim">;
+  readonly dtype: DType;
+}
+
+/**
+ * One way to compute attention and its gradient. All variants give the same values up to the order of additions, and with matrices of f16
+ * up to the rounding of the weights to f16.
+ */
+export interface AttentionVariant extends Variant<AttentionTraits> {
   readonly kernels: AttentionKernels;
   /** The same for head dimensions that are multiples of 4, with loads of four numbers; as far as there are any that fit. */
   wideKernels?(device: Device, headDim: number, dtype: DType): Partial<AttentionKernels>;
   /** Queries (or keys, for `gradKey`) that one workgroup serves. */
   tileRows(device: Device, kernel: Kernel): number;
-  unsupported(device: Device): string | undefined;
+  unsupported(device: Device, traits: AttentionTraits): string | undefined;
   constants(device: Device): Readonly<Record<string, number>>;
   declarations(device: Device): Declarations;
 }
@@ -91,9 +62,9 @@ function kernelsOf(
   { features = [], isWide = false }: { features?: readonly KernelFeature[]; isWide?: boolean } = {},
 ): AttentionKernels {
   const [forward, gradQuery, gradKey] = sources;
-  const layouts = layoutsOf(isWide ? d.vec4f : d.f32);
+  const layouts = attentionLayouts(isWide ? d.vec4f : d.f32);
   const define = (kernel: string, source: string, layout: TgpuBindGroupLayout): Kernel =>
-    defineKernel({ name: `${kernel}_${name}`, source, params: Params, layout, features });
+    defineKernel({ name: `${kernel}_${name}`, source, params: attentionParams, layout, features });
   return {
     forward: define("attention", forward, layouts.forward),
     gradQuery: define("attention_grad_query", gradQuery, layouts.gradQuery),
@@ -109,19 +80,19 @@ const wideSubgroupKernels = kernelsOf("subgroup_wide", [wide, queryWide, keyWide
   isWide: true,
 });
 const sharedKernels = kernelsOf("shared", [shared, queryShared, keyShared]);
-const fours = layoutsOf(d.vec4f);
+const fours = attentionLayouts(d.vec4f);
 const residentKernels: AttentionKernels = {
-  forward: defineKernel({ name: "attention_queries", source: queries, params: Params, layout: fours.forward }),
+  forward: defineKernel({ name: "attention_queries", source: queries, params: attentionParams, layout: fours.forward }),
   gradQuery: defineKernel({
     name: "attention_grad_query_resident",
     source: queryResident,
-    params: Params,
+    params: attentionParams,
     layout: fours.gradQuery,
   }),
   gradKey: defineKernel({
     name: "attention_grad_key_resident",
     source: keyResident,
-    params: Params,
+    params: attentionParams,
     layout: fours.gradKey,
   }),
 };
@@ -192,7 +163,30 @@ export const attentionVariants: readonly AttentionVariant[] = [
     constants: () => ({}),
     declarations: () => ({}),
   },
+  ...attentionForms.map(matrixVariant),
 ];
+
+/** Forward with matrices of subgroups; the gradients as in "queries". */
+function matrixVariant(form: (typeof attentionForms)[number]): AttentionVariant {
+  return {
+    name: form.name,
+    kernels: sharedKernels,
+    wideKernels: (device, headDim, dtype) => {
+      const tiling = attentionTilingOn(form, device, headDim, dtype);
+      if (typeof tiling === "string")
+        throw new OptionError(`attention: variant ${form.name}: ${tiling}; choose another`);
+      const forward = attentionMatrixKernel(tiling, device.features.has("subgroup-size-control"));
+      return { ...residentOn(device, headDim, dtype), forward };
+    },
+    tileRows: (_, kernel) => attentionMatrixRows(kernel) ?? 32,
+    unsupported: (device, { shape: { headDim }, dtype }) => {
+      const tiling = attentionTilingOn(form, device, headDim, dtype);
+      return typeof tiling === "string" ? tiling : undefined;
+    },
+    constants: () => ({}),
+    declarations: () => ({}),
+  };
+}
 
 /** One vector register of a CPU, or one wave of most GPUs. */
 function registerLanes(device: Device): number {

@@ -24,13 +24,14 @@ vi.mock("../../engine/ops/choose_variant.ts", async (original) => {
   return { ...module, defineVariants };
 });
 
-// Every kernel is declared while its module loads, but for those of products, whose texts are generated when they are asked for.
+// Every kernel is declared while its module loads, but for those of products and matrices, whose texts are generated when they are asked for.
 await Promise.all([import("../../engine/index.ts"), import("../../models/index.ts"), import("../../refiner/index.ts")]);
 const declaredOnImport = [...kernels];
-it("generates no product kernel before one is asked for", () => {
-  expect(declaredOnImport.filter(({ name }) => name.startsWith("matmul"))).toEqual([]);
+it("generates no kernel of a product or of matrices before one is asked for", () => {
+  expect(declaredOnImport.filter(({ name }) => /^matmul|_matrix/.test(name))).toEqual([]);
 });
 (await import("../../engine/ops/matmul_kernels.ts")).matmulKernels();
+(await import("../../engine/ops/attention_matrix.ts")).attentionMatrixKernels();
 
 interface Declarations {
   /** Name to members, one normalised text. */

@@ -1,12 +1,16 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, it } from "vitest";
+import { attentionMatrixKernels } from "../../engine/ops/attention_matrix.ts";
 import { matmulKernels } from "../../engine/ops/matmul_kernels.ts";
 
 const withoutComments = (text: string): string => text.replace(/\/\/.*$/gm, "").replace(/\/\*.*?\*\//gs, "");
 const files = readdirSync("shaders").filter((name) => name.endsWith(".wgsl"));
 const shaders = new Map([
   ...files.map((name): [string, string] => [name, withoutComments(readFileSync(`shaders/${name}`, "utf8"))]),
-  ...matmulKernels().map(({ name, source }, i): [string, string] => [`${name} ${i}`, withoutComments(source)]),
+  ...[...matmulKernels(), ...attentionMatrixKernels()].map(({ name, source }, i): [string, string] => [
+    `${name} ${i}`,
+    withoutComments(source),
+  ]),
 ]);
 
 /** Texts of the functions that are no entry points, by name; white space aside. */

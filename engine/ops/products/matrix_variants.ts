@@ -67,7 +67,7 @@ export function matrixTilingOn(
 }
 
 /** The largest product of the type of the operands; for f16 operands with f32 sums also one of f32 (Metal has no f16 -> f32). */
-function shapeFor(shapes: readonly MatrixShape[], dtype: DType, sums: "f32" | "f16"): MatrixShape | undefined {
+export function shapeFor(shapes: readonly MatrixShape[], dtype: DType, sums: "f32" | "f16"): MatrixShape | undefined {
   const fitting = (component: DType): MatrixShape | undefined =>
     shapes
       .filter((shape) => shape.component === component && shape.result === sums)

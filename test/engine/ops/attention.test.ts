@@ -1,20 +1,12 @@
-import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { cast, type Device, recordProgram } from "../../../engine/index.ts";
 import { attention } from "../../../engine/ops/attention.ts";
 import { attentionVariants } from "../../../engine/ops/attention_kernels.ts";
-import {
-  checkGradient,
-  checkOperation,
-  maxError,
-  oddLength,
-  roundOff,
-  type ValueKind,
-  valuesOf,
-} from "../../../engine/testing/index.ts";
+import { checkGradient, checkOperation, maxError, roundOff, valuesOf } from "../../../engine/testing/index.ts";
 import { testDevice } from "../../device.ts";
 import { operand } from "../../operand.ts";
 import { attentionReference } from "../../reference/attention.ts";
+import { boundOf, type Case, drawCase, magnitudeOf, operandsOf, referenceOf } from "./attention_cases.ts";
 
 let device: Device;
 beforeAll(async () => {
@@ -22,67 +14,9 @@ beforeAll(async () => {
 });
 afterEach(() => device.tuning.force("attention", undefined));
 
-interface Case {
-  readonly batch: number;
-  readonly tokens: number;
-  readonly heads: number;
-  readonly headDim: number;
-  readonly kind: ValueKind;
-  readonly seed: number;
-}
-
-const headDims = [1, 5, 16, 64, 80, 128];
-
-function drawCase(longest: number, kinds: readonly ValueKind[], dims = headDims): fc.Arbitrary<Case> {
-  return fc.record({
-    batch: fc.integer({ min: 1, max: 3 }),
-    tokens: oddLength(longest),
-    heads: fc.integer({ min: 1, max: 3 }),
-    headDim: fc.constantFrom(...dims),
-    kind: fc.constantFrom(...kinds),
-    seed: fc.integer({ min: 1, max: 2 ** 30 }),
-  });
-}
-
-function operandsOf({ batch, tokens, heads, headDim, kind, seed }: Case) {
-  const shape = [batch, tokens, 3 * heads * headDim];
-  return { qkv: { data: valuesOf(kind, seed, batch * tokens * 3 * heads * headDim), shape } };
-}
-
-function referenceOf({ qkv }: Readonly<Record<string, ArrayLike<number>>>, drawn: Case): Float64Array {
-  const { batch, tokens, heads, headDim } = drawn;
-  return attentionReference(qkv ?? [], {
-    heads,
-    headDim,
-    scale: headDim ** -0.5,
-    images: Array<number>(batch).fill(tokens),
-  });
-}
-
-/**
- * A score is a sum of headDim products: it errs by (headDim + 2) u Σ|q k| scale, at most about 16 headDim ** 0.5 for the normal
- * values drawn here. A weight errs by that, twice (numerator and sum); exp adds its own 4 u and rounds an argument of up to
- * 32, another 32 u; the sum over tokens rounds tokens times, as a random walk.
- */
-function boundOf({ tokens, headDim }: Case): number {
-  const scores = 2 * (headDim ** 0.5 + 2) * 16;
-  return (scores + 2 * 36 + 4 * tokens ** 0.5) * roundOff;
-}
-
-/**
- * What errors are measured against: each rounding errs in proportion to a weighted |v|, however far the weighted v cancel. So
- * this is the largest result that the magnitudes of v give.
- */
-function magnitudeOf(drawn: Case): number {
-  const { data } = operandsOf(drawn).qkv;
-  const width = drawn.heads * drawn.headDim;
-  const qkv = data.map((value, at) => (at % (3 * width) < 2 * width ? value : Math.abs(value)));
-  return referenceOf({ qkv }, drawn).reduce((most, value) => Math.max(most, value), 1e-30); // all zeros have none
-}
-
 describe.each(attentionVariants)("variant $name", (variant) => {
   const whyNot = (): string | undefined => {
-    const reason = variant.unsupported(device);
+    const reason = variant.unsupported(device, { shape: { headDim: 16 }, dtype: "f32" });
     return reason && `${device.info.name}: ${reason}`;
   };
 
@@ -221,7 +155,7 @@ it("reads and writes f16 with f32 sums", async (context) => {
   const bits: Record<number, number> = { 4: 0x4400, 8: 0x4800, 12: 0x4a00, 16: 0x4c00 };
   const qkv = new Uint16Array(values.flatMap((value) => [0, 0, 0, 0, bits[value] ?? 0, bits[value] ?? 0]));
   for (const { name, unsupported } of attentionVariants) {
-    if (unsupported(device)) continue;
+    if (unsupported(device, { shape: { headDim: 2 }, dtype: "f16" })) continue;
     device.tuning.force("attention", name);
     const y = await attention(device.tensor(qkv, [1, 4, 6], "f16"), { heads: 1 }).read();
     expect([...y]).toEqual(Array(8).fill(0x4900)); // 10
