@@ -66,7 +66,6 @@ export { slice } from "./ops/slice.ts";
 export { softCrossEntropyPerRow } from "./ops/soft_cross_entropy.ts";
 export { softmax } from "./ops/softmax.ts";
 export { hostTensorHash, tensorHashes } from "./ops/tensor_hash.ts";
-export { abs, exp, log, neg, reciprocal, rsqrt, sign, sqrt, square, tanh } from "./ops/unary.ts";
 export {
   abs,
   ceil,
