@@ -153,7 +153,7 @@ export class MicroBatchStep {
 
   /** Frees the arenas until the next update; its inputs go on from what it was given. */
   release(): void {
-    for (const program of this.#programs) program.release();
+    for (const program of this.programs) program.release();
   }
 
   /** Frees the arenas and the features; parameters and queues stay. */
