@@ -8,7 +8,11 @@ override lanes: u32 = 8u; // every subgroup of the adapter has this size, at lea
 override hasBias: bool = false; // + bias[column]
 override gelu: bool = false; // x cdf(x) of the value after the bias
 override keepSlope: bool = false; // slope[row, column] = slope of GELU at the value after the bias, less 1/2
-struct Params { rows: u32, columns: u32, depth: u32, statisticsStride: u32, epsilon: f32 } // columns and depth count vec4s
+struct Params {
+  rows: u32, columns: u32, depth: u32, // columns and depth count vec4s
+  tiles: u32, // of rows that a workgroup computes, one below the other
+  statisticsStride: u32, epsilon: f32,
+}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>; // [rows, depth]
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>; // [4 columns, depth]
@@ -28,94 +32,101 @@ fn norm_linear(
   @builtin(num_workgroups) grid: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let group = unfold(workgroup, grid, vec2u((params.columns + lanes - 1u) / lanes, (params.rows + tileRows - 1u) / tileRows));
+  let groupRows = params.tiles * tileRows;
+  let group = unfold(workgroup, grid, vec2u((params.columns + lanes - 1u) / lanes, (params.rows + groupRows - 1u) / groupRows));
   if (group.z > 0u) { return; }
-  let firstRow = group.y * tileRows;
   // Lanes outside of the matrix repeat its last row or columns, so that every load is in bounds.
-  let rows = min(vec4u(firstRow + lane % 8u) + vec4u(0u, 8u, 16u, 24u), vec4u(params.rows - 1u));
   let wanted = group.x * lanes + lane;
   let column = min(wanted, params.columns - 1u);
   let depth = params.depth;
-  let atX = rows * depth;
   let atWeight = 4u * column * depth;
-  let centre = vec4f(middle_of(atX.x), middle_of(atX.y), middle_of(atX.z), middle_of(atX.w));
-  var sums: array<vec4f, tileRows>;
-  var rowSums = vec4f();
-  var squares = vec4f();
+  // Both are the same for all rows, and cost a tile's loads of the weights.
   var scaled = vec4f(); // Σ γ w
   var shifted = vec4f(); // Σ β w + bias
   if (hasBias) { shifted = bias[column]; }
   for (var k = 0u; k < depth; k++) {
     let at = atWeight + k;
     let right = transpose(mat4x4f(weight[at], weight[at + depth], weight[at + 2u * depth], weight[at + 3u * depth]));
-    let gamma = scale[k];
-    let n = mat4x4f(x[atX.x + k] - centre.x, x[atX.y + k] - centre.y, x[atX.z + k] - centre.z, x[atX.w + k] - centre.w);
-    rowSums += vec4f(1.0) * n;
-    squares += vec4f(dot(n[0], n[0]), dot(n[1], n[1]), dot(n[2], n[2]), dot(n[3], n[3]));
-    scaled = add_products(gamma, right, scaled);
+    scaled = add_products(scale[k], right, scaled);
     shifted = add_products(shift[k], right, shifted);
-    let first = n[0] * gamma;
-    let second = n[1] * gamma;
-    let third = n[2] * gamma;
-    let fourth = n[3] * gamma;
-    sums[0] = add_products(subgroupBroadcast(first, 0u), right, sums[0]);
-    sums[1] = add_products(subgroupBroadcast(first, 1u), right, sums[1]);
-    sums[2] = add_products(subgroupBroadcast(first, 2u), right, sums[2]);
-    sums[3] = add_products(subgroupBroadcast(first, 3u), right, sums[3]);
-    sums[4] = add_products(subgroupBroadcast(first, 4u), right, sums[4]);
-    sums[5] = add_products(subgroupBroadcast(first, 5u), right, sums[5]);
-    sums[6] = add_products(subgroupBroadcast(first, 6u), right, sums[6]);
-    sums[7] = add_products(subgroupBroadcast(first, 7u), right, sums[7]);
-    sums[8] = add_products(subgroupBroadcast(second, 0u), right, sums[8]);
-    sums[9] = add_products(subgroupBroadcast(second, 1u), right, sums[9]);
-    sums[10] = add_products(subgroupBroadcast(second, 2u), right, sums[10]);
-    sums[11] = add_products(subgroupBroadcast(second, 3u), right, sums[11]);
-    sums[12] = add_products(subgroupBroadcast(second, 4u), right, sums[12]);
-    sums[13] = add_products(subgroupBroadcast(second, 5u), right, sums[13]);
-    sums[14] = add_products(subgroupBroadcast(second, 6u), right, sums[14]);
-    sums[15] = add_products(subgroupBroadcast(second, 7u), right, sums[15]);
-    sums[16] = add_products(subgroupBroadcast(third, 0u), right, sums[16]);
-    sums[17] = add_products(subgroupBroadcast(third, 1u), right, sums[17]);
-    sums[18] = add_products(subgroupBroadcast(third, 2u), right, sums[18]);
-    sums[19] = add_products(subgroupBroadcast(third, 3u), right, sums[19]);
-    sums[20] = add_products(subgroupBroadcast(third, 4u), right, sums[20]);
-    sums[21] = add_products(subgroupBroadcast(third, 5u), right, sums[21]);
-    sums[22] = add_products(subgroupBroadcast(third, 6u), right, sums[22]);
-    sums[23] = add_products(subgroupBroadcast(third, 7u), right, sums[23]);
-    sums[24] = add_products(subgroupBroadcast(fourth, 0u), right, sums[24]);
-    sums[25] = add_products(subgroupBroadcast(fourth, 1u), right, sums[25]);
-    sums[26] = add_products(subgroupBroadcast(fourth, 2u), right, sums[26]);
-    sums[27] = add_products(subgroupBroadcast(fourth, 3u), right, sums[27]);
-    sums[28] = add_products(subgroupBroadcast(fourth, 4u), right, sums[28]);
-    sums[29] = add_products(subgroupBroadcast(fourth, 5u), right, sums[29]);
-    sums[30] = add_products(subgroupBroadcast(fourth, 6u), right, sums[30]);
-    sums[31] = add_products(subgroupBroadcast(fourth, 7u), right, sums[31]);
   }
-  let width = 4.0 * f32(depth);
-  let offset = rowSums / width;
-  let s = 1.0 / sqrt(max(squares / width - offset * offset, vec4f()) + params.epsilon);
-  if (group.x == 0u && lane < 8u) {
-    let mean = centre + offset;
-    for (var i = 0u; i < 4u; i++) {
-      if (firstRow + lane + 8u * i < params.rows) {
-        statistics[rows[i]] = mean[i];
-        statistics[params.statisticsStride + rows[i]] = s[i];
+  let endRow = min((group.y + 1u) * groupRows, params.rows);
+  for (var firstRow = group.y * groupRows; firstRow < endRow; firstRow += tileRows) {
+    let rows = min(vec4u(firstRow + lane % 8u) + vec4u(0u, 8u, 16u, 24u), vec4u(params.rows - 1u));
+    let atX = rows * depth;
+    let centre = vec4f(middle_of(atX.x), middle_of(atX.y), middle_of(atX.z), middle_of(atX.w));
+    var sums = array<vec4f, tileRows>(); // Dawn clears a bare declaration only on the first turn of the loop
+    var rowSums = vec4f();
+    var squares = vec4f();
+    for (var k = 0u; k < depth; k++) {
+      let at = atWeight + k;
+      let right = transpose(mat4x4f(weight[at], weight[at + depth], weight[at + 2u * depth], weight[at + 3u * depth]));
+      let gamma = scale[k];
+      let n = mat4x4f(x[atX.x + k] - centre.x, x[atX.y + k] - centre.y, x[atX.z + k] - centre.z, x[atX.w + k] - centre.w);
+      rowSums += vec4f(1.0) * n;
+      squares += vec4f(dot(n[0], n[0]), dot(n[1], n[1]), dot(n[2], n[2]), dot(n[3], n[3]));
+      let first = n[0] * gamma;
+      let second = n[1] * gamma;
+      let third = n[2] * gamma;
+      let fourth = n[3] * gamma;
+      sums[0] = add_products(subgroupBroadcast(first, 0u), right, sums[0]);
+      sums[1] = add_products(subgroupBroadcast(first, 1u), right, sums[1]);
+      sums[2] = add_products(subgroupBroadcast(first, 2u), right, sums[2]);
+      sums[3] = add_products(subgroupBroadcast(first, 3u), right, sums[3]);
+      sums[4] = add_products(subgroupBroadcast(first, 4u), right, sums[4]);
+      sums[5] = add_products(subgroupBroadcast(first, 5u), right, sums[5]);
+      sums[6] = add_products(subgroupBroadcast(first, 6u), right, sums[6]);
+      sums[7] = add_products(subgroupBroadcast(first, 7u), right, sums[7]);
+      sums[8] = add_products(subgroupBroadcast(second, 0u), right, sums[8]);
+      sums[9] = add_products(subgroupBroadcast(second, 1u), right, sums[9]);
+      sums[10] = add_products(subgroupBroadcast(second, 2u), right, sums[10]);
+      sums[11] = add_products(subgroupBroadcast(second, 3u), right, sums[11]);
+      sums[12] = add_products(subgroupBroadcast(second, 4u), right, sums[12]);
+      sums[13] = add_products(subgroupBroadcast(second, 5u), right, sums[13]);
+      sums[14] = add_products(subgroupBroadcast(second, 6u), right, sums[14]);
+      sums[15] = add_products(subgroupBroadcast(second, 7u), right, sums[15]);
+      sums[16] = add_products(subgroupBroadcast(third, 0u), right, sums[16]);
+      sums[17] = add_products(subgroupBroadcast(third, 1u), right, sums[17]);
+      sums[18] = add_products(subgroupBroadcast(third, 2u), right, sums[18]);
+      sums[19] = add_products(subgroupBroadcast(third, 3u), right, sums[19]);
+      sums[20] = add_products(subgroupBroadcast(third, 4u), right, sums[20]);
+      sums[21] = add_products(subgroupBroadcast(third, 5u), right, sums[21]);
+      sums[22] = add_products(subgroupBroadcast(third, 6u), right, sums[22]);
+      sums[23] = add_products(subgroupBroadcast(third, 7u), right, sums[23]);
+      sums[24] = add_products(subgroupBroadcast(fourth, 0u), right, sums[24]);
+      sums[25] = add_products(subgroupBroadcast(fourth, 1u), right, sums[25]);
+      sums[26] = add_products(subgroupBroadcast(fourth, 2u), right, sums[26]);
+      sums[27] = add_products(subgroupBroadcast(fourth, 3u), right, sums[27]);
+      sums[28] = add_products(subgroupBroadcast(fourth, 4u), right, sums[28]);
+      sums[29] = add_products(subgroupBroadcast(fourth, 5u), right, sums[29]);
+      sums[30] = add_products(subgroupBroadcast(fourth, 6u), right, sums[30]);
+      sums[31] = add_products(subgroupBroadcast(fourth, 7u), right, sums[31]);
+    }
+    let width = 4.0 * f32(depth);
+    let offset = rowSums / width;
+    let s = 1.0 / sqrt(max(squares / width - offset * offset, vec4f()) + params.epsilon);
+    if (group.x == 0u && lane < 8u) {
+      let mean = centre + offset;
+      for (var i = 0u; i < 4u; i++) {
+        if (firstRow + lane + 8u * i < params.rows) {
+          statistics[rows[i]] = mean[i];
+          statistics[params.statisticsStride + rows[i]] = s[i];
+        }
       }
     }
-  }
-  // The rows leave two at a time while the others move up: two copies of the epilogue in the code instead of 32.
-  // Counted from firstRow, because lavapipe unrolls a loop of at most tileRows turns, which takes seconds to compile.
-  let lastRow = min(firstRow + tileRows, params.rows);
-  for (var row = firstRow; row < lastRow; row += 2u) {
-    let i = row - firstRow;
-    let rowOffset = offset[i / 8u]; // of the eight rows that the lanes hold
-    let rowScale = s[i / 8u];
-    for (var r = 0u; r < 2u; r++) {
-      let values = subgroupShuffle(rowScale, i % 8u + r) * (sums[r] - subgroupShuffle(rowOffset, i % 8u + r) * scaled) + shifted;
-      if (wanted < params.columns && row + r < lastRow) { finish_product(values, (row + r) * params.columns + column); }
-    }
-    for (var r = 2u; r < tileRows; r++) { sums[r - 2u] = sums[r]; }
-  }
+    // The rows leave two at a time while the others move up: two copies of the epilogue in the code instead of 32.
+    // Counted from firstRow, because lavapipe unrolls a loop of at most tileRows turns, which takes seconds to compile.
+    let lastRow = min(firstRow + tileRows, params.rows);
+    for (var row = firstRow; row < lastRow; row += 2u) {
+      let i = row - firstRow;
+      let rowOffset = offset[i / 8u]; // of the eight rows that the lanes hold
+      let rowScale = s[i / 8u];
+      for (var r = 0u; r < 2u; r++) {
+        let values = subgroupShuffle(rowScale, i % 8u + r) * (sums[r] - subgroupShuffle(rowOffset, i % 8u + r) * scaled) + shifted;
+        if (wanted < params.columns && row + r < lastRow) { finish_product(values, (row + r) * params.columns + column); }
+      }
+      for (var r = 2u; r < tileRows; r++) { sums[r - 2u] = sums[r]; }
+  }  }
 }
 
 fn add_products(left: vec4f, right: mat4x4f, sum: vec4f) -> vec4f {

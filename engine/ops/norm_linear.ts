@@ -16,7 +16,7 @@ import { layerNormGrad } from "./layer_norm_grad.ts";
 import { checkLinear, geluGradient, inputGradient, linear } from "./linear.ts";
 
 const Params = d
-  .struct({ rows: d.u32, columns: d.u32, depth: d.u32, statisticsStride: d.u32, epsilon: d.f32 })
+  .struct({ rows: d.u32, columns: d.u32, depth: d.u32, tiles: d.u32, statisticsStride: d.u32, epsilon: d.f32 })
   .$name("Params");
 export const normLinearKernel = defineKernel({
   name: "norm_linear",
@@ -119,10 +119,9 @@ const chooseNormLinear = defineVariants<NormLinearProblem, NormLinearVariant>({
     },
     { name: "separate", record: (x, norm, weight, options) => linear(layerNorm(x, norm), weight, options) },
   ],
-  // Measured on lavapipe 25 (788 x 192 x 768, processor time): since products have tiles of 32 rows, separate takes 0.77 of fused, with
-  // gradients 0.79; of a whole ViT-Ti forward 0.90 to 0.96, of a train step 0.95. Fused stays first on CPUs because it saves a launch of
-  // each layer and the memory of the normalised rows; `bench --tune` chooses by time. GPUs have the bandwidth to spare and run shared
-  // tiles faster.
+  // Measured on lavapipe 25 (788 x 192 x 768, processor time): separate takes 0.93 of fused, with GELU 0.88, with gradients 0.83. Fused stays
+  // first on CPUs because it saves a launch of each layer and the memory of the normalised rows; `bench --tune` chooses by time. GPUs have
+  // the bandwidth to spare and run shared tiles faster.
   order: (device) => (device.isSoftware ? ["fused", "separate"] : ["separate", "fused"]),
   shapeClass: ({ rows, inputs, outputs, dtype, gelu }) =>
     `${bucket(rows)}x${inputs}x${outputs}${gelu ? " gelu" : ""}${dtype === "f32" ? "" : ` ${dtype}`}`,
@@ -141,6 +140,13 @@ function lanesOf(device: Device): number {
 }
 
 const tileRows = 32; // of both shaders
+/** Workgroups that leave several to every core of most CPUs, and tiles of one after which the gain is small. */
+const [fewestGroups, mostTiles] = [64, 8];
+
+/** Tiles of rows that one workgroup computes: it adds up scale and shift times the weights once for all of them. */
+function tilesPerGroup(rowTiles: number, across: number): number {
+  return Math.max(1, Math.min(mostTiles, rowTiles, Math.floor((rowTiles * across) / fewestGroups)));
+}
 
 function fused(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLinearOptions = {}): Tensor {
   const lanes = lanesOf(x.device);
@@ -158,11 +164,13 @@ function fused(x: Tensor, norm: NormParameters, weight: Tensor, options: NormLin
   // Means and reciprocal deviations are bound one by one later, so both start at an aligned offset.
   const statisticsStride = Math.ceil((rows * 4) / bindingAlignment) * (bindingAlignment / 4);
   const statistics = program.empty([2, statisticsStride]);
+  const across = Math.ceil(outputs / (4 * lanes));
+  const tiles = tilesPerGroup(Math.ceil(rows / tileRows), across);
   program.dispatch(
     normLinearKernel,
-    { rows, columns: outputs / 4, depth: inputs / 4, statisticsStride, epsilon },
+    { rows, columns: outputs / 4, depth: inputs / 4, tiles, statisticsStride, epsilon },
     { x, weight, bias: bias ?? scale, scale, shift, y, slope: slope ?? program.empty([4]), statistics },
-    foldGrid(program.device, Math.ceil(outputs / (4 * lanes)), Math.ceil(rows / tileRows)),
+    foldGrid(program.device, across, Math.ceil(rows / (tiles * tileRows))),
     {
       operation: "normLinear",
       constants: { lanes, hasBias: bias ? 1 : 0, gelu: activation ? 1 : 0, keepSlope: slope ? 1 : 0 },

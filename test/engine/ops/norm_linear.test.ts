@@ -128,6 +128,26 @@ describe.each(["fused", "separate"])("%s", (name) => {
   );
 });
 
+it("a row has the same bits in a workgroup of several tiles as by itself", async (context) => {
+  if ((device.subgroupSize ?? 0) < 8) context.skip(`${device.info.name}: no subgroups of 8`);
+  device.tuning.force("norm_linear", "fused");
+  // 17 tiles of rows, 8 at a time with subgroups of 8 and the last one alone; the last tile has one row.
+  const drawn = { rows: 513, inputs: 24, outputs: 1028, hasBias: true, gelu: false, offset: 1, outlier: 0, seed: 5 };
+  const { x, ...parameters } = operandsOf(drawn);
+  const given = Object.fromEntries(
+    Object.entries(parameters).map(([name, { data, shape }]) => [name, device.tensor(data, shape)]),
+  );
+  const valuesOfRows = async (from: number, to: number): Promise<number[]> => {
+    const rows = device.tensor(x.data.slice(from * drawn.inputs, to * drawn.inputs), [to - from, drawn.inputs]);
+    return [...(await run({ ...given, x: rows }, drawn).read())];
+  };
+  const whole = await valuesOfRows(0, drawn.rows);
+  for (const from of [0, 32, 224, 256, 480, 512]) {
+    const to = Math.min(from + 32, drawn.rows);
+    expect(whole.slice(from * drawn.outputs, to * drawn.outputs)).toEqual(await valuesOfRows(from, to));
+  }
+});
+
 it("is one dispatch forward and four backward where subgroups and widths allow it", (context) => {
   if ((device.subgroupSize ?? 0) < 8) context.skip(`${device.info.name}: no subgroups of 8`);
   device.tuning.force("norm_linear", "fused");
