@@ -44,6 +44,7 @@ kernels=(test/engine/ops/{matmul,attention,nearest,norm_linear,softmax}.test.ts)
 export LP_NATIVE_VECTOR_WIDTH=256
 expect "subgroups of 8; 8x8x8 f16"
 tests "${kernels[@]}" test/engine/ops/{matmul,attention}_matrix.test.ts test/models/precision.test.ts
+tests test/cli/gpu_report/gpu_report.test.ts -t "lists the matrices"
 # No matrices with the others: none are listed with subgroups of 4, and with 16 the driver ends the process.
 for bits in 128 512; do
   export LP_NATIVE_VECTOR_WIDTH=$bits

@@ -106,7 +106,7 @@ function emptyReport(device: Device, budgetSeconds: number): GpuReport {
   };
 }
 
-function describe({ info, features, limits, subgroupSize, gpu }: Device): GpuReport["adapter"] {
+function describe({ info, features, limits, subgroupSize, matrices, gpu }: Device): GpuReport["adapter"] {
   const { name, type, backend, driver, vendor, architecture } = info;
   const { subgroupMinSize, subgroupMaxSize } = gpu.adapterInfo;
   const hasRange = subgroupMinSize !== undefined && subgroupMaxSize !== undefined;
@@ -119,7 +119,9 @@ function describe({ info, features, limits, subgroupSize, gpu }: Device): GpuRep
     architecture,
     subgroupSize: subgroupSize ?? null,
     subgroupRange: hasRange ? [subgroupMinSize, subgroupMaxSize] : null,
-    matrixConfigurations: matrixConfigurations(gpu.adapterInfo),
+    matrixConfigurations: matrices.shapes.map(
+      ({ rows, columns, depth, component, result }) => `M ${rows}, N ${columns}, K ${depth}, ${component} to ${result}`,
+    ),
     features: [...features].sort(),
     limits: numbersOf(limits),
   };
@@ -133,16 +135,4 @@ function numbersOf(limits: GPUSupportedLimits): Record<string, number> {
     if (typeof value === "number") found[name] = value;
   }
   return found;
-}
-
-/** What some platforms list beyond the standard: such as `M 16, N 16, K 16, f16 to f32`. */
-function matrixConfigurations(info: GPUAdapterInfo): string[] {
-  const listed: unknown = Reflect.get(info, "subgroupMatrixConfigs");
-  return Array.isArray(listed) ? listed.map((one) => matrixText(one)) : [];
-}
-
-function matrixText(configuration: unknown): string {
-  if (!configuration || typeof configuration !== "object") return String(configuration);
-  const member = (name: string): string => String(Reflect.get(configuration, name));
-  return `M ${member("M")}, N ${member("N")}, K ${member("K")}, ${member("componentType")} to ${member("resultComponentType")}`;
 }

@@ -41,6 +41,15 @@ describe("bench --gpu-report", () => {
     }
   });
 
+  it("lists the matrices of the adapter that kernels may use", limit, async () => {
+    const file = at("lists.json");
+    await run("bench", "--gpu-report", file, "--only", "probes", "--budget", "0.001");
+    const { adapter } = gpuReportSchema.parse(JSON.parse(await readFile(file, "utf8")));
+    expect(adapter.matrixConfigurations).toEqual(
+      device.matrices.shapes.map((m) => `M ${m.rows}, N ${m.columns}, K ${m.depth}, ${m.component} to ${m.result}`),
+    );
+  });
+
   it("states what found no time", limit, async () => {
     const file = at("short.json");
     const { code } = await run("bench", "--gpu-report", file, "--only", "operations,steps", "--budget", "0.001");
