@@ -33,8 +33,7 @@ export class Arena {
   ) {
     const elementBytes = bytesPerElement[dtype];
     const limit =
-      Math.floor(Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize) / bindingAlignment) *
-      bindingAlignment;
+      Math.floor(Math.min(bindingBytes(device), device.limits.maxBufferSize) / bindingAlignment) * bindingAlignment;
     const chunkBytes: number[] = [];
     const planned = entries.map(({ name: entry, shape }) => {
       const bytes = alignUp(sizeOf(shape) * elementBytes, bindingAlignment);
@@ -97,4 +96,12 @@ export class Arena {
   destroy(): void {
     for (const chunk of this.chunks) chunk.destroy();
   }
+}
+
+/** What every adapter has, which WebGPU promises. */
+const promisedBindingBytes = 2 ** 27;
+
+/** Bytes of the largest chunk. Norms are summed chunk by chunk, so that a reproducible device takes chunks that every adapter can have. */
+function bindingBytes({ limits, reproducible }: Device): number {
+  return reproducible ? promisedBindingBytes : limits.maxStorageBufferBindingSize;
 }

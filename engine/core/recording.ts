@@ -243,6 +243,8 @@ export interface Device extends BufferOwner {
   /** Number of the next command or rule that is recorded. */
   readonly sequence: { next: number };
   readonly checksFinite: boolean;
+  /** Whether every operation has to give the same bytes on every adapter. */
+  readonly reproducible: boolean;
   readonly counters: DeviceCounters;
   readonly health: DeviceHealth;
   readonly buffers: BufferBook;

@@ -1,5 +1,7 @@
 import type { DType } from "../core/dtype.ts";
+import type { Declarations } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
+import type { Device } from "../core/recording.ts";
 import { checkDType, checkSameShape, type Shape } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import {
@@ -59,6 +61,8 @@ const chooseAttention = defineVariants<AttentionProblem, AttentionVariant>({
     const plain = keepsQueries(device, headDim, dtype) ? ["queries", "shared", "register"] : ["shared", "register"];
     return [...matrices, ...plain].slice(0, mostCandidates);
   },
+  deviates: ({ canonicalDeclarations }) =>
+    canonicalDeclarations ? undefined : "it adds the products of a score in another order",
   shapeClass: ({ shape: { rows, heads, headDim, segments }, trains, dtype }) => {
     const tokens = Math.max(...segments.map((segment) => segment.tokens));
     const sizes = `${headDim}d ${bucket(tokens)} tokens ${bucket(rows * heads)} rows`;
@@ -137,8 +141,14 @@ function launch(
     program.dispatch(kernel, params, operands, foldGrid(device, tiles, heads), {
       operation: "attention",
       constants: { ...constants, ...variant.constants(device) },
-      declarations: { headDim: `${headDim}u`, Operand, ...variant.declarations(device) },
+      declarations: { headDim: `${headDim}u`, Operand, ...declarationsOf(variant, pass, device) },
       flops: flopsPerPair * pairs * heads * headDim,
     });
   }
+}
+
+function declarationsOf(variant: AttentionVariant, pass: keyof AttentionKernels, device: Device): Declarations {
+  const declarations = variant.declarations(device);
+  if (!device.reproducible || pass !== "forward") return declarations;
+  return { ...declarations, ...variant.canonicalDeclarations?.(device) };
 }

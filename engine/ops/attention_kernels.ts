@@ -54,7 +54,15 @@ export interface AttentionVariant extends Variant<AttentionTraits> {
   unsupported(device: Device, traits: AttentionTraits): string | undefined;
   constants(device: Device): Readonly<Record<string, number>>;
   declarations(device: Device): Declarations;
+  /**
+   * Those that give the forward pass the canonical order: keys by {@link canonicalKeys}, whose exponentials and products are added in
+   * turn. Absent where nothing does.
+   */
+  canonicalDeclarations?(device: Device): Declarations;
 }
+
+/** Keys between two corrections of the largest score: what subgroups of 4, 8 and 16 can all hold. */
+const canonicalKeys = 16;
 
 function kernelsOf(
   name: string,
@@ -137,6 +145,7 @@ export const attentionVariants: readonly AttentionVariant[] = [
         : `needs subgroups of one known size out of ${subgroupSizes.join(", ")}`,
     constants: () => ({}),
     declarations: ({ subgroupSize = 0 }) => ({ lanes: `${subgroupSize}u` }),
+    canonicalDeclarations: ({ subgroupSize = canonicalKeys }) => ({ blocks: `${canonicalKeys / subgroupSize}u` }),
   },
   {
     name: "register",
@@ -145,6 +154,7 @@ export const attentionVariants: readonly AttentionVariant[] = [
     unsupported: () => undefined,
     constants: (device) => ({ lanes: registerLanes(device) }),
     declarations: () => ({}),
+    canonicalDeclarations: () => ({ keys: `${canonicalKeys}u` }),
   },
   {
     name: "queries",

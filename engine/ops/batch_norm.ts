@@ -12,6 +12,7 @@ import {
   type ColumnProblem,
   type ColumnVariant,
   columnClass,
+  columnDeviates,
   columnLaunch,
   columnOrder,
   columnVariants,
@@ -116,6 +117,7 @@ const chooseBatchNorm = defineVariants<ColumnProblem, ColumnVariant>({
   operation: "batch_norm",
   variants: columnVariants,
   order: columnOrder,
+  deviates: columnDeviates,
   shapeClass: columnClass,
   example: (program, variant, { rows, columns }) => {
     const x = program.input("x", [rows, columns]);

@@ -21,6 +21,11 @@ export interface VariantChoice<Problem, V extends Variant<Problem>> {
   readonly variants: readonly V[];
   /** Names of the variants that are worth a measurement, best guess first; those that cannot run are left out. */
   order(device: Device, problem: Problem): readonly string[];
+  /**
+   * Why a variant adds in another order than the canonical one of the operation, or undefined: those that obey it give the same bits, and
+   * are the only ones that a reproducible device takes.
+   */
+  deviates(variant: V): string | undefined;
   /** Problems of one class share one measurement; see {@link bucket}. */
   shapeClass(problem: Problem): string;
   /** Records the operation on inputs of its own, for a measurement. @returns its results */
@@ -59,13 +64,18 @@ export function defineVariants<Problem, V extends Variant<Problem>>(
     if (forced !== undefined && !variants.some(({ name }) => name === forced)) {
       throw new OptionError(`${operation}: no variant is called ${forced}; choose from ${listed(variants)}`);
     }
-    const runnable = variants.filter((variant) => variant.unsupported?.(device, problem) === undefined);
+    const obstacle = (variant: V): string | undefined =>
+      variant.unsupported?.(device, problem) ?? (device.reproducible ? irreproducible(choice, variant) : undefined);
+    const runnable = variants.filter((variant) => obstacle(variant) === undefined);
     const names = runnable.map(({ name }) => name);
-    const candidates = choice.order(device, problem).filter((name) => names.includes(name));
+    const guesses = choice.order(device, problem).filter((name) => names.includes(name));
+    // The guesses of an operation may all deviate from its canonical order.
+    const candidates = guesses.length === 0 && device.reproducible ? names : guesses;
     const find = (wanted: string): V => {
       const found = runnable.find(({ name }) => name === wanted);
       if (found) return found;
-      const reason = variants.find(({ name }) => name === wanted)?.unsupported?.(device, problem);
+      const refused = variants.find(({ name }) => name === wanted);
+      const reason = refused && obstacle(refused);
       throw new OptionError(
         `${operation}: variant ${wanted} does not run here${reason ? ` (${reason})` : ""}; choose from ${listed(runnable)}`,
       );
@@ -80,6 +90,14 @@ export function defineVariants<Problem, V extends Variant<Problem>>(
       }),
     );
   };
+}
+
+function irreproducible<Problem, V extends Variant<Problem>>(
+  { deviates }: VariantChoice<Problem, V>,
+  variant: V,
+): string | undefined {
+  const reason = deviates(variant);
+  return reason && `${reason}, which the reproducible mode does not admit`;
 }
 
 function listed(variants: readonly { readonly name: string }[]): string {

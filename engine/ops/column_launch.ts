@@ -35,6 +35,11 @@ export function columnOrder({ isSoftware }: { readonly isSoftware: boolean }): r
   return isSoftware ? ["team1", "team8", "team32"] : ["team8", "team32", "team1"];
 }
 
+/** Down the columns the canonical order is that of the rows. */
+export function columnDeviates({ team }: ColumnVariant): string | undefined {
+  return team === 1 ? undefined : `it adds the shares of ${team} threads as a tree`;
+}
+
 export function columnClass({ rows, columns }: ColumnProblem): string {
   return `rows ${bucket(rows)} columns ${columns}`;
 }

@@ -4,6 +4,7 @@ import type { DType } from "../core/dtype.ts";
 import { OptionError } from "../core/errors.ts";
 import { numberToF16 } from "../core/half_precision.ts";
 import { defineKernel } from "../core/kernel.ts";
+import { onGrid } from "../core/number_grid.ts";
 import type { Program } from "../core/program.ts";
 import type { Shape } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
@@ -35,7 +36,7 @@ export function fillState(program: Program, y: Tensor, value: number): void {
   const count = Math.ceil(y.sizeBytes / 4);
   program.dispatch(
     fillKernel,
-    { count, bits: bitPattern(value, y.dtype) },
+    { count, bits: bitPattern(program.device.reproducible ? onGrid(value) : value, y.dtype) },
     { y },
     stridingGrid(program.device, Math.ceil(count / 64), maxWorkgroups),
   );

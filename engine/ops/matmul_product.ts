@@ -49,6 +49,11 @@ const chooseProduct = defineVariants<ProductProblem, MatmulVariant>({
   operation: "matmul",
   variants: matmulVariants,
   order: productOrder,
+  // One sum over the depth from the first term on.
+  deviates: ({ name, split }) => {
+    if (split) return "it adds parts of the depth";
+    return name.startsWith("matrix") ? "the adapter's matrices add in an order of their own" : undefined;
+  },
   shapeClass: (problem) => productClass(problem, problem.dtype),
   example: (program, variant, problem) => {
     const { rows, columns, depth, batches, aBatched, bBatched, dtype } = problem;

@@ -123,6 +123,7 @@ const chooseNormLinear = defineVariants<NormLinearProblem, NormLinearVariant>({
   // first on CPUs because it saves a launch of each layer and the memory of the normalised rows; `bench --tune` chooses by time. GPUs have
   // the bandwidth to spare and run shared tiles faster.
   order: (device) => (device.isSoftware ? ["fused", "separate"] : ["separate", "fused"]),
+  deviates: ({ name }) => (name === "fused" ? "it adds along the rows by threads of subgroups" : undefined),
   shapeClass: ({ rows, inputs, outputs, dtype, gelu }) =>
     `${bucket(rows)}x${inputs}x${outputs}${gelu ? " gelu" : ""}${dtype === "f32" ? "" : ` ${dtype}`}`,
   example: (program, { record }, { rows, inputs, outputs, dtype, gelu }) => {

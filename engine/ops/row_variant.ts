@@ -36,6 +36,7 @@ export function defineRowVariants(
     operation,
     variants: rowVariants.map((name) => ({ name })),
     order: (device) => (device.isSoftware ? rowVariants : [...rowVariants].reverse()),
+    deviates: ({ name }) => (name === "workgroup" ? "it adds the shares of several threads as a tree" : undefined),
     shapeClass: rowClass,
     example: (program, { name }, problem) => example(program, name, problem),
   });
@@ -61,6 +62,7 @@ export function defineBlockVariants(
       { name: "rows4", blockRows: 4 },
     ],
     order: (device) => (device.isSoftware ? ["rows64", "rows16", "rows4"] : ["rows4", "rows16", "rows64"]),
+    deviates: ({ blockRows }) => (blockRows === 64 ? undefined : `it adds rows by ${blockRows} instead of 64`),
     shapeClass: rowClass,
     example,
   });

@@ -12,6 +12,7 @@ import type {
 } from "../core/device_parts.ts";
 import { bytesPerElement, type DType, type HostArray, hostArray } from "../core/dtype.ts";
 import { MissingFeatureError, OverLimitError, ShapeError, ValidationError } from "../core/errors.ts";
+import { allOnGrid } from "../core/number_grid.ts";
 import { Program } from "../core/program.ts";
 import type { GradientArithmetic, Device as RecordingDevice, TuningRequest } from "../core/recording.ts";
 import type { ProgramOptions } from "../core/recording_options.ts";
@@ -44,6 +45,11 @@ export interface DeviceOptions {
   readonly robust?: boolean;
   /** Put canary words behind every tensor and check them at every read-back: for tests of kernels. Default false. */
   readonly canaries?: boolean;
+  /**
+   * Give every operation the same bytes on every adapter, compiler and runtime, at some cost in time. Half precision and subgroup
+   * matrices are refused; products, quotients and functions below 2^-102 count as 0. Default false.
+   */
+  readonly reproducible?: boolean;
   /** Refuse uploads that hold NaN or infinities. Default false. */
   readonly checkFinite?: boolean;
   /** Receives notices of one line, such as that of a software adapter; the default writes to the error console. */
@@ -63,6 +69,7 @@ export class Device implements RecordingDevice {
   readonly arithmetic: GradientArithmetic = { add, full };
   readonly sequence = { next: 0 };
   readonly checksFinite: boolean;
+  readonly reproducible: boolean;
   /** Set in canary mode. */
   readonly canaries: CanaryKeeper | undefined;
   readonly counters: DeviceCounters = { buffers: 0, bytes: 0, heldBytes: 0, submits: 0 };
@@ -87,12 +94,13 @@ export class Device implements RecordingDevice {
     this.ownsGpu = options.device === undefined;
     this.notice = options.notice ?? ((line) => console.error(line));
     this.checksFinite = options.checkFinite ?? false;
+    this.reproducible = options.reproducible ?? false;
     this.canaries = options.canaries ? new Canaries(this) : undefined;
-    this.features = new Set(gpu.features);
+    this.features = new Set(this.reproducible ? [...gpu.features].filter(isReproducible) : gpu.features);
     this.info = describeAdapter(gpu, adapter);
     this.subgroupSize = subgroupSizeOf(gpu, adapter);
     this.subgroupRange = subgroupRangeOf(gpu, adapter);
-    this.matrices = matricesOf(gpu, adapter);
+    this.matrices = this.reproducible ? { shapes: [], subgroupSize: undefined } : matricesOf(gpu, adapter);
     this.health = new ReportedHealth(gpu, this.info.name);
     this.buffers = new CountedBuffers(gpu, this.counters, this.health);
   }
@@ -131,7 +139,8 @@ export class Device implements RecordingDevice {
       throw new ShapeError(`write: ${values.length} values for the shape ${showShape(tensor.shape)}`);
     storage.overwritten = this.sequence.next++;
     if (this.checksFinite) checkFinite(storage.name, tensor, values);
-    writeBuffer(this.gpu, { buffer: storage.buffer, offset: tensor.byteOffset, size: tensor.sizeBytes }, values);
+    const range = { buffer: storage.buffer, offset: tensor.byteOffset, size: tensor.sizeBytes };
+    writeBuffer(this.gpu, range, this.reproducible ? allOnGrid(values) : values);
   }
 
   read(tensor: Tensor): Promise<HostArray> {
@@ -145,7 +154,9 @@ export class Device implements RecordingDevice {
   requireFeature(operation: string, feature: string): void {
     if (!this.features.has(feature)) {
       throw new MissingFeatureError(
-        `${operation}: needs the feature ${feature}, which ${this.info.name} lacks; use f32 or another adapter`,
+        this.reproducible && !isReproducible(feature)
+          ? `${operation}: needs the feature ${feature}, which the reproducible mode does not admit; use f32`
+          : `${operation}: needs the feature ${feature}, which ${this.info.name} lacks; use f32 or another adapter`,
       );
     }
   }
@@ -194,4 +205,9 @@ export class Device implements RecordingDevice {
     if (this.ownsGpu) this.gpu.destroy();
     this.health.lose("closed");
   }
+}
+
+/** Half precision and the products of subgroup matrices are what adapters make of them. */
+function isReproducible(feature: string): boolean {
+  return feature !== "shader-f16" && feature !== "chromium-experimental-subgroup-matrix";
 }

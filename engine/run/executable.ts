@@ -2,6 +2,7 @@ import { writtenBy } from "../core/command.ts";
 import type { BufferRange, Guard, Pipeline } from "../core/device_parts.ts";
 import { hostArray } from "../core/dtype.ts";
 import { OptionError, ReusedTensorError, ShapeError } from "../core/errors.ts";
+import { allOnGrid, paramsOnGrid } from "../core/number_grid.ts";
 import type { Command, Device, Program, Runner, VirtualStorage } from "../core/recording.ts";
 import { showShape } from "../core/shape.ts";
 import {
@@ -64,7 +65,7 @@ export class Executable implements Runner {
         offset += alignUp(storage.sizeBytes, bindingAlignment);
       }
     }
-    const uniforms = layOutUniforms(plan.commands);
+    const uniforms = layOutUniforms(plan.commands, device.reproducible);
     if (uniforms.bytes.byteLength > 0) {
       this.#uniforms = device.createBuffer(
         `${program.name} uniforms`,
@@ -185,8 +186,8 @@ export class Executable implements Runner {
         );
       }
       if (this.program.device.checksFinite) checkFinite(`input ${name}`, tensor, data);
-      const range = this.locate(tensor);
-      writeBuffer(this.program.device.gpu, range, data);
+      const { gpu, reproducible } = this.program.device;
+      writeBuffer(gpu, this.locate(tensor), reproducible ? allOnGrid(data) : data);
     }
   }
 
@@ -274,12 +275,16 @@ export function planFor(program: Program, outputs: readonly Tensor[]): Plan {
 }
 
 /** Bytes of the uniform values of all dispatches, equal ones once, and where those of each command lie. */
-export function layOutUniforms(commands: readonly PlannedCommand[]) {
+export function layOutUniforms(commands: readonly PlannedCommand[], reproducible: boolean) {
   const blocks: ArrayBuffer[] = [];
   const known = new Map<string, number>();
   const ranges = commands.map(({ command }) => {
     if (command.type === "assign" || !command.kernel.params) return undefined;
-    const block = uniformBytes(command.kernel.name, command.kernel.params, command.params);
+    const block = uniformBytes(
+      command.kernel.name,
+      command.kernel.params,
+      reproducible ? paramsOnGrid(command.params) : command.params,
+    );
     const key = new Uint8Array(block).toString();
     const index = known.get(key) ?? blocks.push(block) - 1;
     known.set(key, index);

@@ -78,7 +78,7 @@ class StepWriter {
 
   commands(): StepCommand[] {
     const { commands } = this.exported.plan;
-    const uniforms = layOutUniforms(commands);
+    const uniforms = layOutUniforms(commands, this.exported.program.device.reproducible);
     const { bytes } = uniforms;
     const buffer =
       bytes.length > 0 ? this.#buffers.push({ bytes: bytes.length, usage: "uniform", content: bytes }) - 1 : -1;

@@ -2,6 +2,7 @@ import type { Pipeline, PipelineSource } from "../core/device_parts.ts";
 import { MissingFeatureError, ValidationError } from "../core/errors.ts";
 import { type Declarations, type Kernel, requiredFeatures, shaderText } from "../core/kernel.ts";
 import type { Device } from "../core/recording.ts";
+import { reproducibleText } from "../wgsl/reproducible.ts";
 
 const shaderStageCompute = 0x4; // GPUShaderStage.COMPUTE
 
@@ -19,6 +20,8 @@ export function bindGroupLayoutOf(gpu: GPUDevice, kernel: Kernel): GPUBindGroupL
 /** Compiles kernels once per device, in parallel, and keeps the results. */
 export class PipelineCache implements PipelineSource {
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
+  /** By the text that a kernel has otherwise. */
+  readonly #reproducible = new Map<string, string>();
   readonly #modules = new Map<string, GPUShaderModule>();
 
   constructor(readonly device: Device) {}
@@ -28,7 +31,7 @@ export class PipelineCache implements PipelineSource {
     constants: Readonly<Record<string, number>> = {},
     declarations: Declarations = {},
   ): Promise<Pipeline> {
-    const text = shaderText(kernel, declarations);
+    const text = this.#text(kernel, declarations);
     const key = `${kernel.name}\u0000${JSON.stringify(Object.entries(constants).sort())}\u0000${text}`;
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
@@ -36,6 +39,14 @@ export class PipelineCache implements PipelineSource {
       this.#pipelines.set(key, pipeline);
     }
     return pipeline;
+  }
+
+  #text(kernel: Kernel, declarations: Declarations): string {
+    const text = shaderText(kernel, declarations);
+    if (!this.device.reproducible) return text;
+    const known = this.#reproducible.get(text) ?? reproducibleText(text);
+    this.#reproducible.set(text, known);
+    return known;
   }
 
   async #compile(

@@ -16,7 +16,7 @@ export class PlanningDevice extends Device {
 
   /** @param features - assumed beside those of the device */
   constructor(device: Device, limits: PlanningLimits, features: readonly string[] = []) {
-    super(device.gpu, { device: device.gpu });
+    super(device.gpu, { device: device.gpu, reproducible: device.reproducible });
     this.features = new Set([...device.features, ...features]);
     this.matrices = device.matrices;
     this.#limits = new Proxy(device.limits, {

@@ -21,6 +21,11 @@ const levels: readonly (readonly BinaryOperator[])[] = [
   ["*", "/", "%"],
 ];
 
+const levelOf: ReadonlyMap<string, number> = new Map(
+  levels.flatMap((operators, level) => operators.map((operator) => [operator, level])),
+);
+const operatorOf: ReadonlyMap<string, BinaryOperator> = new Map(levels.flat().map((operator) => [operator, operator]));
+
 export function parseExpression(cursor: Cursor): Expression {
   return parseLevel(cursor, 0);
 }
@@ -30,15 +35,15 @@ export function parseShift(cursor: Cursor): Expression {
   return parseLevel(cursor, 7);
 }
 
+/** An expression of operators from `level` on, by climbing: each operator takes to its right what binds more strongly. */
 function parseLevel(cursor: Cursor, level: number): Expression {
-  const operators = levels[level];
-  if (!operators) return parseUnary(cursor);
-  let left = parseLevel(cursor, level + 1);
+  let left = parseUnary(cursor);
   for (;;) {
     const found = operatorAt(cursor);
-    if (!found || !operators.includes(found.operator)) return left;
+    const strength = found && levelOf.get(found.operator);
+    if (!found || strength === undefined || strength < level) return left;
     cursor.at += found.tokens;
-    left = binary(found.operator, left, parseLevel(cursor, level + 1));
+    left = binary(found.operator, left, parseLevel(cursor, strength + 1));
   }
 }
 
@@ -51,7 +56,7 @@ function operatorAt(cursor: Cursor): { operator: BinaryOperator; tokens: number 
     if (after.text === ">" && afterThat.start === after.end && afterThat.text === "=") return undefined; // >>=
     return { operator: after.text === ">" ? ">>" : ">=", tokens: 2 };
   }
-  const operator = levels.flat().find((name) => name === token.text);
+  const operator = operatorOf.get(token.text);
   return operator && token.kind === "sign" ? { operator, tokens: 1 } : undefined;
 }
 

@@ -13,7 +13,7 @@ import type {
   VariableDeclaration,
 } from "./syntax.ts";
 import { voidType } from "./types.ts";
-import { made } from "./typing.ts";
+import { made, unifiedAll } from "./typing.ts";
 
 /**
  * The tree of a kernel's text, as {@link shaderText} gives it. It knows the part of WGSL that kernels use.
@@ -194,10 +194,10 @@ function parseAttribute(cursor: Cursor, name: Token, found: Attributes): void {
 function parseSizes(cursor: Cursor): Expression[] {
   const sizes: Expression[] = [];
   while (!cursor.is(")")) {
-    sizes.push(made(parseExpression(cursor)));
+    sizes.push(parseExpression(cursor));
     cursor.accept(",");
   }
-  return sizes;
+  return unifiedAll(sizes).map(made);
 }
 
 function parseStruct(cursor: Cursor): StructType {

@@ -83,6 +83,7 @@ describe("the choice", () => {
   const choose = defineVariants<number, Named>({
     operation: "choice",
     variants: all,
+    deviates: ({ name }: Named) => (name === "spare" ? "it is spare" : undefined),
     order: () => ["even", "any"],
     shapeClass: (length) => `${bucket(length)}`,
     example: (program, { name }) => {

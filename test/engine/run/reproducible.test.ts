@@ -1,0 +1,81 @@
+import { expect, it } from "vitest";
+import {
+  attention,
+  type Device,
+  MissingFeatureError,
+  OptionError,
+  Program,
+  recordProgram,
+  stepScalars,
+} from "../../../engine/index.ts";
+import { randomSource } from "../../../engine/testing/index.ts";
+import { testDevice } from "../../device.ts";
+import { recordVitStep, type VitShape, vitBatch } from "../vit_step.ts";
+
+const device = await testDevice({ reproducible: true });
+const shape: VitShape = { width: 24, depth: 2, heads: 3, tokens: 21, batch: 3, classes: 10 };
+
+/** Of the parameters and both moments after some updates; the same on every adapter, compiler and runtime. */
+const trained = "35bb8ad263e13208";
+
+async function train(on: Device, updates: number): Promise<string> {
+  const { program, ...arenas } = recordVitStep(on, shape);
+  for (let step = 1; step <= updates; step++) {
+    await program.run({ ...vitBatch(shape, step), scalars: stepScalars({ step, learningRate: 1e-3, beta1: 0.9 }) });
+  }
+  const values: number[] = [];
+  for (const arena of Object.values(arenas)) for (const chunk of arena.chunks) values.push(...(await chunk.read()));
+  program.destroy();
+  for (const arena of Object.values(arenas)) arena.destroy();
+  return digest(Float32Array.from(values));
+}
+
+async function digest(values: Float32Array<ArrayBuffer>): Promise<string> {
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", values));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0"))
+    .join("")
+    .slice(0, 16);
+}
+
+it("trains a transformer to the same bytes on every adapter", { timeout: 120_000 }, async () => {
+  expect(await train(device, 3)).toBe(trained);
+});
+
+it("no choice of admitted kernels changes a byte", { timeout: 120_000 }, async () => {
+  const random = randomSource(3);
+  const found = new Set<string>();
+  for (let table = 0; table < 8; table++) {
+    const choices = [...device.tuning.requests].map(([key, { candidates, others }]): [string, string] => {
+      const names = [...candidates, ...others];
+      return [key, names[Math.floor(random() * names.length)] ?? ""];
+    });
+    device.tuning.load(choices);
+    found.add(await train(device, 3));
+  }
+  device.tuning.load([]);
+  expect([...found]).toEqual([trained]);
+});
+
+it("refuses a variant of another order by name", () => {
+  recordProgram(device, (p) => ({
+    y: attention(p.input("qkv", [5, 24]), { heads: 2, segments: [{ firstRow: 0, batch: 1, tokens: 5 }] }),
+  }));
+  const request = [...device.tuning.requests.values()].find(({ operation }) => operation === "attention");
+  expect([...(request?.candidates ?? []), ...(request?.others ?? [])].sort()).toEqual(["register", "subgroup"]);
+  const example = (): unknown => request?.example(new Program(device), "shared");
+  expect(example).toThrow(OptionError);
+  expect(example).toThrow(
+    "attention: variant shared does not run here (it adds the products of a score in another order, which the reproducible mode does not admit)",
+  );
+});
+
+it("refuses half precision by name", () => {
+  expect(() => device.requireFeature("cast", "shader-f16")).toThrow(MissingFeatureError);
+  expect(() => device.requireFeature("cast", "shader-f16")).toThrow("which the reproducible mode does not admit");
+});
+
+it("numbers from the host are multiples of 2^-125, as all numbers of the mode are", async () => {
+  const given = Float32Array.of(1e-40, -(2 ** -126), 3.5 * 2 ** -125, 2 ** -102, Number.NaN, 1);
+  expect([...(await device.tensor(given).read())]).toEqual([0, -0, 4 * 2 ** -125, 2 ** -102, Number.NaN, 1]);
+  expect(given[0]).toBe(Math.fround(1e-40));
+});
