@@ -10,6 +10,7 @@ import { demoCommand } from "./commands/demo.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { embedCommand } from "./commands/embed.ts";
 import { evaluateCommand } from "./commands/evaluate.ts";
+import { exportStepCommand } from "./commands/export_step.ts";
 import { finetuneCommand } from "./commands/finetune.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { knnCommand } from "./commands/knn.ts";
@@ -44,6 +45,7 @@ const commands: readonly ((context: CommandContext) => Command)[] = [
   embedCommand,
   inspectCommand,
   convertCommand,
+  exportStepCommand,
   configCommand,
   doctorCommand,
   benchCommand,

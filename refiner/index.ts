@@ -20,6 +20,7 @@ export * from "./methods/mae/pretrain.ts";
 export * from "./methods/mae/pretrain_config.ts";
 export * from "./methods/refine/benchmark_step.ts";
 export { type ContrastiveLoss, contrastiveLoss, type ViewLayout } from "./methods/refine/contrastive_loss.ts";
+export * from "./methods/refine/export_step.ts";
 export * from "./methods/refine/few_updates.ts";
 export { ContrastiveHead, type HeadConfig, type HeadForwardOptions, type HeadResult } from "./methods/refine/head.ts";
 export { NeighbourQueue } from "./methods/refine/queue.ts";

@@ -117,6 +117,8 @@ const chooseConv = defineVariants<ConvProblem, Variant<ConvProblem>>({
   operation: "conv",
   variants,
   order: (device) => (device.isSoftware ? ["subgroup", "register"] : ["register", "subgroup"]),
+  deviates: ({ name }) =>
+    name === "subgroup" ? "it is not proved to add the products in the order of registers" : undefined,
   shapeClass: ({ shape, of, dtype }) => {
     const { images, places, taps, groups, inputs, outputs } = shape;
     const lengths = [images * sizeOf(places), inputs / groups, outputs / groups].map(bucket).join("x");

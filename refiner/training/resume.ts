@@ -34,12 +34,33 @@ export async function* resumeRun<Stage extends TrainingStage>(
   plan: TrainingPlan<Stage>,
   method: ResumedMethod<Stage>,
 ): AsyncGenerator<TrainingEvent, ResumedRun | undefined> {
-  const files = (await runCheckpointFiles(store)).reverse();
-  if (files.length === 0) {
+  const restored = await newestRestored(store, plan, method);
+  if (!restored) {
     yield notice(`${store.name}: no checkpoint was written yet; starting at the beginning`);
     await clearMetrics(store);
     return undefined;
   }
+  for (const text of restored.notices) yield notice(text);
+  const { evaluations, dropped } = await rewindMetrics(store, plan, restored.position, restored.evaluations);
+  if (dropped > 0)
+    yield notice(`metrics.jsonl: ${dropped} damaged ${dropped === 1 ? "line was" : "lines were"} dropped`);
+  yield notice(`resumed from ${restored.file}`);
+  return { position: restored.position, evaluations };
+}
+
+/**
+ * Begins the stage of the newest run checkpoint that is whole, and restores its state. Only reads.
+ *
+ * @returns undefined where no checkpoint was written yet
+ * @throws CheckpointError if all are damaged; EngineError for one of another program
+ */
+export async function newestRestored<Stage extends TrainingStage>(
+  store: RunStore,
+  plan: TrainingPlan<Stage>,
+  method: ResumedMethod<Stage>,
+): Promise<RestoredCheckpoint | undefined> {
+  const files = (await runCheckpointFiles(store)).reverse();
+  if (files.length === 0) return undefined;
   const damaged: string[] = [];
   for (const file of files) {
     const restored = await restoredFrom(store, file, { plan, method }).catch((error: unknown) => {
@@ -47,13 +68,8 @@ export async function* resumeRun<Stage extends TrainingStage>(
       damaged.push(error.message.startsWith(file) ? error.message : `${file}: ${error.message}`);
     });
     if (!restored) continue;
-    for (const text of damaged) yield notice(`${text}; going back to ${file}`);
-    for (const text of restored.notices) yield notice(text);
-    const { evaluations, dropped } = await rewindMetrics(store, plan, restored.position, restored.evaluations);
-    if (dropped > 0)
-      yield notice(`metrics.jsonl: ${dropped} damaged ${dropped === 1 ? "line was" : "lines were"} dropped`);
-    yield notice(`resumed from ${file}`);
-    return { position: restored.position, evaluations };
+    const notices = [...damaged.map((text) => `${text}; going back to ${file}`), ...restored.notices];
+    return { ...restored, file, notices };
   }
   throw new CheckpointError(
     "missing",
@@ -85,6 +101,11 @@ async function restoredFrom<Stage extends TrainingStage>(
   } finally {
     await stored.close();
   }
+}
+
+/** What a checkpoint brought back, and which it was. */
+export interface RestoredCheckpoint extends Restored {
+  readonly file: string;
 }
 
 /** What a checkpoint brought back. */

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openCheckpoint } from "../../engine/files/index.ts";
 import { fileSource, writeFileAtomic } from "../../engine/platform/files_node.ts";
+import { openStep } from "../../engine/step/load_step.ts";
 import { openEncoder, writeEncoder } from "../../models/checkpoints/index.ts";
 import { run } from "./run_command.ts";
 import { checkpoints, cli, type Ended, smallFolder, smallSettings, start, startProgram } from "./small_run.ts";
@@ -37,6 +38,19 @@ describe("a finished run", () => {
     expect(html.match(/data:image\/png;base64,/g)?.length).toBeGreaterThan(20);
     expect(html).toContain("Planned device memory");
     expect(html.match(/alt="Attention in image \d (before|after)"/g)).toHaveLength(8); // of four of the six images
+  });
+
+  it("gives its update as one file, which is not replaced without --force", { timeout: minute }, async () => {
+    const words = ["export-step", at("run"), "--out", at("step.mimstep")];
+    const { code, out } = await run(...words, "--json");
+    expect([code, JSON.parse(out)]).toEqual([0, expect.objectContaining({ stage: 3, update: 5, run: at("run") })]);
+    const { header } = await openStep(new Uint8Array(await readFile(at("step.mimstep"))));
+    expect(header.metadata).toMatchObject({ method: "refine", stage: "3", update: "5" });
+    expect(Object.keys(header.state)).toContain("cls.queue.x");
+    const again = await run(...words);
+    expect([again.code, again.err]).toEqual([1, expect.stringContaining("--force")]);
+    const none = await run("export-step", at("."), "--out", at("other.mimstep"));
+    expect([none.code, none.err]).toEqual([2, expect.stringContaining("is no folder of a run")]);
   });
 
   it("is refused as the place of another run, which loses nothing", { timeout: minute }, async () => {

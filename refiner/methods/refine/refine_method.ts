@@ -159,6 +159,11 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
     return this.#stage?.programs ?? [];
   }
 
+  /** The stage that was begun. */
+  get stage(): Stage | undefined {
+    return this.#stage;
+  }
+
   checkpointMetadata({ stage }: StagePlan, done: { update: number; total: number }): RunCheckpointMetadata {
     return { stage: String(stage), update: String(done.update), updates: String(done.total) };
   }

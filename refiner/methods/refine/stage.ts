@@ -61,7 +61,7 @@ export class Stage {
   readonly #inputs = new Map<number, StageViews>();
   /** Images that are encoded at once: those of the settings, or as many as the limits of the device allow. */
   readonly part: number;
-  readonly #step: ReturnType<typeof recordStep> | MicroBatchStep;
+  readonly step: ReturnType<typeof recordStep> | MicroBatchStep;
   readonly #room: StagingRoom | undefined;
 
   /**
@@ -125,12 +125,12 @@ export class Stage {
       return size < batch ? new MicroBatchStep(this.setup, size) : recordStep(this.setup);
     });
     this.part = part;
-    this.#step = recorded;
+    this.step = recorded;
   }
 
   /** Planned device memory and work of one update, without allocating. */
   get plannedWork(): PlannedWork {
-    const step = this.#step;
+    const step = this.step;
     const streams = [this.heads, ...(this.encoder ? [this.encoder.optimizer] : [])].map((one) => one.streamedWork);
     const { dispatches, flops } = step instanceof MicroBatchStep ? step : step.stats;
     const common = {
@@ -150,7 +150,7 @@ export class Stage {
 
   /** The programs of an update, but for those of state that lies on the host. */
   get programs(): readonly RecordedProgram<Record<string, Tensor>>[] {
-    return this.#step instanceof MicroBatchStep ? this.#step.programs : [this.#step];
+    return this.step instanceof MicroBatchStep ? this.step.programs : [this.step];
   }
 
   /** State of optimisers and teacher by the prefix of its names in checkpoints. */
@@ -182,7 +182,7 @@ export class Stage {
 
   /** Frees memory of the device that the next update takes again, for an evaluation between updates. */
   release(): void {
-    this.#step.release();
+    this.step.release();
     this.encoder?.optimizer.release();
     this.weights?.release();
   }
@@ -234,7 +234,7 @@ export class Stage {
       ...also,
     ];
     const parts = (first: number, count: number) => this.#viewsFor(count).values(batch, first, config.seed, epoch);
-    const step = this.#step;
+    const step = this.step;
     const readback =
       step instanceof MicroBatchStep
         ? await step.run({ parts, batch: inputs }, names)
@@ -270,7 +270,7 @@ export class Stage {
 
   /** Frees the programs and the state of optimisers and teacher; model and average stay. */
   destroy(): void {
-    this.#step.destroy();
+    this.step.destroy();
     this.heads.destroy();
     this.encoder?.optimizer.destroy();
     this.encoder?.lossScaling?.destroy();
