@@ -17,7 +17,11 @@ export const rooms = [
     holds: "tensor, program, recorded command, autograd, kernel, arena, shape, dtype",
     imports: [],
   },
-  { room: "engine/wgsl", holds: "kernels' texts as trees; the texts of the reproducible mode", imports: ["shaders", "engine/core"] },
+  {
+    room: "engine/wgsl",
+    holds: "kernels' texts as trees; the texts of the reproducible mode",
+    imports: ["shaders", "engine/core"],
+  },
   { room: "engine/plan", holds: "a place in memory for every tensor; what a program costs", imports: ["engine/core"] },
   { room: "engine/ops/products", holds: "the texts of product kernels", imports: ["engine/core"] },
   {

@@ -30,7 +30,7 @@ import { followRun } from "../runs/follow_run.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { firstOf, picturesOf } from "../runs/report_pictures.ts";
 import { openRunFolder, removeOldRun } from "../runs/run_folder.ts";
-import { readStoredRun, resumeOn, writeStoredRun } from "../runs/stored_run.ts";
+import { inModeOf, readStoredRun, resumeOn, writeStoredRun } from "../runs/stored_run.ts";
 
 export interface DemoOptions extends CommonOptions {
   readonly out?: string;
@@ -126,8 +126,9 @@ export async function runDemo(context: CommandContext, options: DemoOptions, cho
 /** @param begun - the store of a run that goes on, with the kernel variants that it began with */
 async function openDemoDevice(begun: RunFolder | undefined, options: DemoOptions, output: Output): Promise<Device> {
   if (!begun) return openCommandDevice(options, output);
-  const device = await openCommandDevice(options, output, "stored");
-  resumeOn(device, await readStoredRun(begun, "refine"));
+  const stored = await readStoredRun(begun, "refine");
+  const device = await openCommandDevice(inModeOf(stored, options), output, "stored");
+  resumeOn(device, stored);
   return device;
 }
 

@@ -8,6 +8,7 @@ import { comparedPart, openRunFolder, removeOldRun } from "../runs/run_folder.ts
 import {
   checkSameData,
   configFile,
+  inModeOf,
   type Overriding,
   readStoredRun,
   resumeOn,
@@ -92,7 +93,7 @@ export async function openEvaluationDevice(
   output: Output,
 ): Promise<Device> {
   if (!stored) return openCommandDevice(options, output);
-  const device = await openCommandDevice(options, output, "stored");
+  const device = await openCommandDevice(inModeOf(stored, options), output, "stored");
   const difference = resumeOn(device, stored);
   if (difference !== undefined) output.warning(difference);
   return device;

@@ -11,6 +11,8 @@ export interface CommonOptions {
   readonly seed: number;
   readonly adapter?: string;
   readonly robust: boolean;
+  /** The same bytes on every adapter, compiler and runtime. */
+  readonly reproducible: boolean;
   /** False: the built-in choice of kernel variants. */
   readonly tune: boolean;
   readonly quiet: boolean;
@@ -24,6 +26,11 @@ export function addCommonOptions(command: Command): Command {
     .option("--seed <number>", "seed of all random numbers; the same seed gives the same result", seed, 0)
     .option("--adapter <name>", "auto, hardware, software, or a part of the adapter's name (default: auto)")
     .option("--robust", "leave the driver's index clamping on; slower, for hunting a crash", false)
+    .option(
+      "--reproducible",
+      "give the same bytes on every adapter, at some cost in time; f32 only, and a run that goes on keeps it",
+      false,
+    )
     .option("--no-tune", "use the built-in kernel variants, not those measured on this machine")
     .option("-q, --quiet", "print results, warnings and errors only", false);
 }
@@ -106,6 +113,7 @@ export async function openCommandDevice(
   const device = await openDevice({
     notice: (line) => output.notice(line),
     robust: options.robust,
+    reproducible: options.reproducible,
     ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
   });
   if (options.tune && from === "cache") await loadTuning(device);

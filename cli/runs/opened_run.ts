@@ -8,6 +8,7 @@ import { checkedSettings } from "../program/settings.ts";
 import { openRunFolder, removeOldRun } from "./run_folder.ts";
 import {
   configFile,
+  inModeOf,
   type RunInputs,
   readStoredRun,
   resumedSettings,
@@ -79,7 +80,7 @@ export async function openRunDevice<Config extends object>(
   output: Output,
 ): Promise<Device> {
   if (!stored) return openCommandDevice(options, output);
-  const device = await openCommandDevice(options, output, "stored");
+  const device = await openCommandDevice(inModeOf(stored, options), output, "stored");
   const difference = resumeOn(device, stored);
   if (difference !== undefined) output.warning(difference);
   return device;

@@ -4,7 +4,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { valueChecksum } from "../../refiner/training/lane_checksum.ts";
 import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
 import type { Output } from "../output/streams.ts";
-import type { EncoderCommandOptions } from "../program/options.ts";
+import type { CommonOptions, EncoderCommandOptions } from "../program/options.ts";
 import { dataSetOptions } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { differingData, type Fingerprint, fingerprintSchema } from "./fingerprint.ts";
@@ -43,6 +43,8 @@ const storedSchema = z.looseObject({
   allowMissing: z.boolean().optional(),
   allowLeftOver: z.boolean().optional(),
   adapter: z.looseObject({ name: z.string() }).optional(),
+  /** Absent: not so. */
+  reproducible: z.boolean().optional(),
   tuning: z.array(z.tuple([z.string(), z.string()])).default([]),
   settings: z.record(z.string(), z.unknown()),
   /** Of all the rest; absent where an older version wrote it. */
@@ -144,10 +146,27 @@ export async function writeStoredRun(
     command,
     ...inputs,
     adapter: { name, type, backend, driver },
+    ...(device.reproducible ? { reproducible: true } : {}),
     tuning: device.tuning.entries(),
     settings,
   };
   await store.writeText(configFile, `${JSON.stringify({ ...value, checksum: checksumOf(value) }, null, 2)}\n`);
+}
+
+/**
+ * Options with the mode that a run began in, which it goes on in.
+ *
+ * @throws UsageError where `--reproducible` is given for a run that began without it
+ */
+export function inModeOf<Options extends CommonOptions>(
+  { reproducible = false }: StoredRun,
+  options: Options,
+): Options {
+  if (options.reproducible && !reproducible)
+    throw new UsageError(
+      "resume: the run was begun without --reproducible, so its bytes depend on the adapter; leave it out, or start over with --force",
+    );
+  return { ...options, reproducible };
 }
 
 /**

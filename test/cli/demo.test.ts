@@ -103,6 +103,7 @@ describe("demo", () => {
       json: true,
       quiet: true,
       robust: false,
+      reproducible: false,
       tune: true,
       seed: 0,
       out: at("run"),
