@@ -17,7 +17,7 @@ import type {
 } from "./recording.ts";
 import type { DispatchOptions, ProgramOptions } from "./recording_options.ts";
 import { checkShape, type Shape, showShape, sizeOf } from "./shape.ts";
-import { indexFlagsName } from "./storage.ts";
+import { indexFlagsName, StateStorage } from "./storage.ts";
 import { appendOnce, wayBack } from "./tape.ts";
 import { mergedProgram, stateOf, Tensor } from "./tensor.ts";
 
@@ -147,7 +147,9 @@ export class Program implements RecordedProgram {
     const { flags } = this.resolve();
     let set = flags.find(({ operations }) => operations.length < flagSlots);
     if (!set) {
-      set = { tensor: this.own(this.device.zeros([flagSlots], "u32", indexFlagsName)), operations: [] };
+      // Not by `device.zeros`, which would put the shape behind the name that tells these from other state.
+      const storage = new StateStorage(this.device, indexFlagsName, 4 * flagSlots);
+      set = { tensor: this.own(new Tensor(this.device, [flagSlots], "u32", storage)), operations: [] };
       flags.push(set);
     }
     return { tensor: set.tensor, slot: set.operations.push(operation) - 1 };

@@ -93,3 +93,11 @@ it("an index that was read needs no gradient", async () => {
   await best.read();
   expect([...(await gradient(gather(w, best), w).read())]).toEqual([0, 1, 0]);
 });
+
+it("reading the result of an operation that checks indices leaves its recorded gradient to be computed", async () => {
+  const w = device.tensor([1, 2, 3]);
+  const y = gather(w, device.tensor([2, 0], [2], "u32"));
+  const [dw = w] = y.program.gradients(sum(mul(y, device.tensor([5, 7]))), [w]);
+  expect([...(await y.read())]).toEqual([3, 1]);
+  expect([...(await dw.read())]).toEqual([7, 0, 5]); // was 0 everywhere: the read took the update of the flags for one of state
+});
