@@ -23,7 +23,7 @@ export {
 export { detach, emptyLike, programOf, reshape, Tensor } from "./core/tensor.ts";
 export * from "./files/index.ts";
 export { openInterpreter } from "./interpreter/open_interpreter.ts";
-export { argmax } from "./ops/argmax.ts";
+export { argmax, argmin } from "./ops/argmax.ts";
 export { assembleTokens } from "./ops/assemble_tokens.ts";
 export { attention } from "./ops/attention.ts";
 export type { AttentionOptions, AttentionSegment } from "./ops/attention_shape.ts";
@@ -38,24 +38,29 @@ export { type Conv1dOptions, conv1d, conv2d } from "./ops/conv.ts";
 export type { ConvOptions } from "./ops/conv_shape.ts";
 export { countNonFinite } from "./ops/count_non_finite.ts";
 export { type CrossEntropyOptions, crossEntropy, crossEntropyPerRow } from "./ops/cross_entropy.ts";
+export { type CumsumOptions, cumsum } from "./ops/cumsum.ts";
 export { dropPath } from "./ops/drop_path.ts";
 export { dropout } from "./ops/dropout.ts";
 export { fillState, full } from "./ops/fill.ts";
+export { flip, roll } from "./ops/flip.ts";
 export { gather, scatterAdd } from "./ops/gather.ts";
+export { gatherAlong, scatterAddAlong, scatterAlong } from "./ops/gather_along.ts";
 export { gelu } from "./ops/gelu.ts";
 export { l2Normalize } from "./ops/l2_normalize.ts";
 export { type LayerNormOptions, layerNorm } from "./ops/layer_norm.ts";
 export { type LinearOptions, linear } from "./ops/linear.ts";
 export { type MatmulOptions, matmul } from "./ops/matmul.ts";
-export { max } from "./ops/max.ts";
+export { max, min } from "./ops/max.ts";
 export { mean } from "./ops/mean.ts";
 export { meanSquareError } from "./ops/mean_square_error.ts";
 export { type Nearest, type NearestOptions, nearest } from "./ops/nearest.ts";
 export { type NormLinearOptions, type NormParameters, normLinear } from "./ops/norm_linear.ts";
+export { pad } from "./ops/pad.ts";
 export { type PatchOptions, patchify, unpatchify } from "./ops/patchify.ts";
 export { permute, transpose } from "./ops/permute.ts";
 export { averagePool2d, maxPool2d, type PoolOptions } from "./ops/pool.ts";
 export { pow } from "./ops/pow.ts";
+export { prod } from "./ops/prod.ts";
 export { type DeviceRandomKey, normal, permutation, randomBits, uniform } from "./ops/random.ts";
 export { expand, type ReduceOptions, sum } from "./ops/reduce.ts";
 export { type ResizeOptions, resizeGrid } from "./ops/resize_grid.ts";
@@ -66,6 +71,9 @@ export { slice } from "./ops/slice.ts";
 export { softCrossEntropyPerRow } from "./ops/soft_cross_entropy.ts";
 export { softmax } from "./ops/softmax.ts";
 export { hostTensorHash, tensorHashes } from "./ops/tensor_hash.ts";
+export { type Sorted, type SortOptions, sort, type TopKOptions, topK } from "./ops/sort.ts";
+export { split, stack } from "./ops/split.ts";
+export { tril, triu } from "./ops/triangle.ts";
 export {
   abs,
   ceil,
@@ -90,6 +98,7 @@ export {
   square,
   tanh,
 } from "./ops/unary.ts";
+export { standardDeviation, type VarianceOptions, variance } from "./ops/variance.ts";
 export { where } from "./ops/where.ts";
 export { accumulate } from "./optimizers/accumulate.ts";
 export { type AdamWOperands, adamW } from "./optimizers/adamw.ts";

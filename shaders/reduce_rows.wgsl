@@ -1,13 +1,15 @@
-// y[r, k] = sum or maximum of chunk k of row r of x [rows, columns]; one invocation per chunk. A second pass reduces the chunks.
+// y[r, k] = sum, maximum, minimum or product of chunk k of row r of x [rows, columns]; one invocation per chunk. A second pass reduces the chunks.
 // Sums are blocked: 64 values in four strands, then the blocks; the rounding error grows with 16 + columns / 64, not with columns.
-override maximum: bool = false;
+override operation: u32 = 0u; // index into `reductions` of engine/ops/reduce.ts
 struct Params { rows: u32, columns: u32, chunks: u32, chunkLength: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 fn combine_four(a: vec4f, b: vec4f) -> vec4f {
-  if (maximum) { return select(select(b, a, a >= b), a, !(a == a)); } // unlike max, NaN passes from either side
+  if (operation == 1u) { return select(select(b, a, a >= b), a, !(a == a)); } // unlike max, NaN passes from either side
+  if (operation == 2u) { return select(select(b, a, a <= b), a, !(a == a)); }
+  if (operation == 3u) { return a * b; }
   return a + b;
 }
 
@@ -18,7 +20,7 @@ fn reduce_rows(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups
     let start = (job % params.chunks) * params.chunkLength;
     var i = row * params.columns + min(start, params.columns);
     let end = row * params.columns + min(start + params.chunkLength, params.columns);
-    let first = select(0.0, x[i], maximum);
+    let first = select(select(0.0, 1.0, operation == 3u), x[i], operation == 1u || operation == 2u);
     var total = vec4f(first);
     while (i < end) {
       let blockEnd = min(i + 64u, end);

@@ -21,8 +21,17 @@ export const argmaxKernel = defineKernel({ name: "argmax", source, params: Param
  * @throws AxisError, DTypeError
  */
 export function argmax(x: Tensor, axis = -1): Tensor {
-  checkDType("argmax", "x", x, ["f32"]);
-  const at = resolveAxis("argmax", axis, x.shape.length);
+  return place("argmax", x, axis);
+}
+
+/** Place of the smallest element along an axis, NaN counting as smaller than all; otherwise as {@link argmax}. */
+export function argmin(x: Tensor, axis = -1): Tensor {
+  return place("argmin", x, axis);
+}
+
+function place(operation: "argmax" | "argmin", x: Tensor, axis: number): Tensor {
+  checkDType(operation, "x", x, ["f32"]);
+  const at = resolveAxis(operation, axis, x.shape.length);
   const inner = sizeOf(x.shape.slice(at + 1));
   const length = x.shape[at] ?? 1;
   const { program } = x;
@@ -32,6 +41,7 @@ export function argmax(x: Tensor, axis = -1): Tensor {
     { outputs: y.size, length, inner },
     { x, y },
     manyStridingGroups(y.size, program.device),
+    { operation, constants: { smallest: Number(operation === "argmin") } },
   );
   return y;
 }

@@ -84,7 +84,7 @@ function convSource(shape: ConvShape, dy: Tensor, weight: Tensor): Tensor {
 function convWeight(shape: ConvShape, x: Tensor, dy: Tensor, dtype: DType): Tensor {
   const program = programOf("conv", x, dy);
   const parts = recordConvWeight(program, shape, x, dy);
-  const total = reduceAxes("conv", parts, [0], { maximum: false, scale: 1 });
+  const total = reduceAxes("conv", parts, [0], { kind: "sum" });
   const dWeight = detach(cast(reshape(total, weightShape(shape)), dtype));
   return program.record(dWeight, [x, dy], (g, [needsX, needsDy]) => [
     needsX ? convSource(shape, dy, g) : undefined,

@@ -12,12 +12,21 @@ import { where } from "./where.ts";
  * @throws AxisError, DTypeError unless f32
  */
 export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
-  const axes = reducedAxes("max", x, options.axes);
+  return extreme("max", x, options);
+}
+
+/** Smallest value over axes; otherwise as {@link max}. @throws AxisError, DTypeError unless f32 */
+export function min(x: Tensor, options: ReduceOptions = {}): Tensor {
+  return extreme("min", x, options);
+}
+
+function extreme(kind: "max" | "min", x: Tensor, options: ReduceOptions): Tensor {
+  const axes = reducedAxes(kind, x, options.axes);
   const kept = keptShape(x.shape, axes);
-  const y = reduceAxes("max", x, axes, { maximum: true, scale: 1 });
+  const y = reduceAxes(kind, x, axes, { kind });
   if (y.base === x.base) return reshape(x, options.keepDims ? kept : withoutAxes(x.shape, axes));
   y.program.record(y, [x], (dy) => {
-    const program = programOf("max", x, dy);
+    const program = programOf(kind, x, dy);
     const winners = where(equal(x, reshape(y, kept)), full(program, [1], 1), 0);
     return [mul(winners, div(reshape(dy, kept), sum(winners, { axes, keepDims: true })))];
   });

@@ -8,7 +8,7 @@ export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   const axes = reducedAxes("mean", x, options.axes);
   const kept = keptShape(x.shape, axes);
   const scale = sizeOf(kept) / x.size;
-  const y = reduceAxes("mean", x, axes, { maximum: false, scale });
+  const y = reduceAxes("mean", x, axes, { kind: "sum", scale });
   if (y.base !== x.base) y.program.record(y, [x], (dy) => [expand(reshape(mul(dy, scale), kept), x.shape)]);
   return reshape(y, options.keepDims ? kept : withoutAxes(x.shape, axes));
 }

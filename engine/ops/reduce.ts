@@ -55,7 +55,7 @@ export interface ReduceOptions {
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   const axes = reducedAxes("sum", x, options.axes);
   const kept = keptShape(x.shape, axes);
-  const y = reduceAxes("sum", x, axes, { maximum: false, scale: 1 });
+  const y = reduceAxes("sum", x, axes, { kind: "sum" });
   if (y.base !== x.base) y.program.record(y, [x], (dy) => [expand(reshape(dy, kept), x.shape)]);
   return reshape(y, options.keepDims ? kept : withoutAxes(x.shape, axes));
 }
@@ -112,10 +112,13 @@ export function withoutAxes(shape: Shape, axes: readonly number[]): number[] {
   return shape.filter((_, axis) => !axes.includes(axis));
 }
 
+/** In the order of the kernels' `operation` constant. */
+const reductions = ["sum", "max", "min", "prod"] as const;
+
 interface Reduction {
-  readonly maximum: boolean;
-  /** Factor of the result. */
-  readonly scale: number;
+  readonly kind: (typeof reductions)[number];
+  /** Factor of the result. Default 1. */
+  readonly scale?: number;
 }
 
 /**
@@ -136,7 +139,7 @@ export function reduceAxes(operation: string, x: Tensor, axes: readonly number[]
     y = reduceRun(
       y,
       { outer, length: runs[index]?.length ?? 1, inner },
-      { ...reduction, scale: isLast ? reduction.scale : 1 },
+      { ...reduction, scale: isLast ? (reduction.scale ?? 1) : 1 },
     );
   }
   return reshape(y, keptShape(x.shape, axes));
@@ -172,8 +175,8 @@ function reduceRun(x: Tensor, size: { outer: number; length: number; inner: numb
   const chunks = Math.ceil(length / chunkLength);
   const program = programOf("reduce", x);
   const y = program.empty([outer, chunks, inner]);
-  const constants = { maximum: Number(reduction.maximum) };
-  const scale = chunks === 1 ? reduction.scale : 1;
+  const constants = { operation: reductions.indexOf(reduction.kind) };
+  const scale = chunks === 1 ? (reduction.scale ?? 1) : 1;
   const options = { constants, flops: x.size };
   if (inner === 1) {
     const params = { rows: outer, columns: length, chunks, chunkLength, scale };

@@ -130,7 +130,7 @@ function backward(program: Program, variant: BlockVariant, { x, weight, rstd, dy
     [groups],
     { operation: "rmsNorm", declarations: { ...declarations, blockRows: `${variant.blockRows}u` }, flops: 11 * x.size },
   );
-  const sums = reduceAxes("rmsNorm", partials, [0], { maximum: false, scale: 1 });
+  const sums = reduceAxes("rmsNorm", partials, [0], { kind: "sum" });
   return { dx, dWeight: reshape(sums, [columns]) };
 }
 

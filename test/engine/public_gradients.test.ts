@@ -98,6 +98,7 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
   cos: { operands: one([5]), run: x(engine.cos) },
   crossEntropy: { operands: one([2, 3]), run: x((logits) => engine.crossEntropy(logits, words([2, 0]))) },
   crossEntropyPerRow: { operands: one([2, 3]), run: x((logits) => engine.crossEntropyPerRow(logits, words([2, 0]))) },
+  cumsum: { operands: one([3, 5]), run: x((values) => engine.cumsum(values, { axis: 0 })) },
   div: { operands: two([2, 3], [2, 1]), run: ab(engine.div) },
   dropPath: { operands: two([2, 3], [2]), run: ab((a, b) => engine.dropPath(a, 0.5, b)) },
   dropout: {
@@ -108,7 +109,12 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
   exp: { operands: one([5]), run: x(engine.exp) },
   expand: { operands: one([1, 3]), run: x((values) => engine.expand(values, [2, 3])) },
   expm1: { operands: one([5]), run: x(engine.expm1) },
+  flip: { operands: one([2, 3]), run: x((values) => engine.flip(values, [1])) },
   gather: { operands: one([3, 2]), run: x((table) => engine.gather(table, words([2, 0, 2]))) },
+  gatherAlong: {
+    operands: one([1, 3]),
+    run: x((values) => engine.gatherAlong(values, engine.reshape(words([2, 0]), [1, 2]))),
+  },
   gelu: { operands: one([5]), run: x(engine.gelu) },
   l2Normalize: { operands: one([2, 4]), run: x((values) => engine.l2Normalize(values)) },
   layerNorm: {
@@ -138,6 +144,7 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
   },
   mean: { operands: one([2, 3]), run: x((values) => engine.mean(values, { axes: [0] })) },
   meanSquareError: { operands: two([2, 3], [2, 3]), run: ab(engine.meanSquareError) },
+  min: { operands: one([2, 5]), run: x((values) => engine.min(values, { axes: [1] })) },
   minimum: {
     operands: { a: { shape: [4], range: [0, 1] }, b: { shape: [4], range: [2, 3] } },
     run: ab(both(engine.minimum)),
@@ -162,9 +169,11 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
       engine.normLinear(values, { weight: scale, bias: shift }, weight, { bias, activation: "gelu" }),
     ),
   },
+  pad: { operands: one([2, 3]), run: x((values) => engine.pad(values, [[1, 0]], 2)) },
   patchify: { operands: one([1, 2, 4, 4]), run: x((images) => engine.patchify(images, { patchPixels: 2 })) },
   permute: { operands: one([2, 3, 4]), run: x((values) => engine.permute(values, [2, 0, 1])) },
   pow: { operands: two([4], [4]), run: ab(engine.pow) },
+  prod: { operands: one([2, 3], positive), run: x((values) => engine.prod(values, { axes: [1] })) },
   reciprocal: { operands: one([5], positive), run: x(engine.reciprocal) },
   relu: { operands: one([5], positive), run: x((values) => engine.relu(engine.concat([values, engine.neg(values)]))) },
   reshape: { operands: one([2, 3]), run: x((values) => engine.reshape(values, [3, 2])) },
@@ -173,6 +182,7 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
     operands: { x: { shape: [3, 8] }, weight: { shape: [8] } },
     run: of("x", "weight")((values, weight) => engine.rmsNorm(values, weight)),
   },
+  roll: { operands: one([2, 3]), run: x((values) => engine.roll(values, [1], [1])) },
   rows: { operands: one([4, 64]), run: x((values) => engine.rows(values, 1, 3)) },
   rsqrt: { operands: one([5], positive), run: x(engine.rsqrt) },
   scaledSum: {
@@ -180,6 +190,11 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
     run: ab((a, b) => engine.scaledSum(a, b, { table: device.tensor([0.5, 2], [1, 2]), row: 0 })),
   },
   scatterAdd: { operands: one([3, 2]), run: x((values) => engine.scatterAdd(words([1, 0, 1]), values, 2)) },
+  scatterAddAlong: {
+    operands: one([1, 3]),
+    run: x((values) => engine.scatterAddAlong(engine.reshape(words([1, 0, 1]), [1, 3]), values, 2)),
+  },
+  scatterAlong: { operands: two([3], [1]), run: ab((a, b) => engine.scatterAlong(a, words([1]), b)) },
   sigmoid: { operands: one([5]), run: x(engine.sigmoid) },
   silu: { operands: one([5]), run: x(engine.silu) },
   sin: { operands: one([5]), run: x(engine.sin) },
@@ -198,16 +213,24 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
   },
   softmax: { operands: one([2, 4]), run: x((values) => engine.softmax(values)) },
   softplus: { operands: one([5]), run: x(engine.softplus) },
+  sort: { operands: one([2, 4], [-8, 8]), run: x((values) => engine.sort(values).values) },
+  split: { operands: one([2, 3]), run: x((values) => engine.concat(engine.split(values, 2).reverse())) },
   sqrt: { operands: one([5], positive), run: x(engine.sqrt) },
   square: { operands: one([5]), run: x(engine.square) },
+  stack: { operands: two([2, 3], [2, 3]), run: ab((a, b) => engine.stack([a, b], 1)) },
+  standardDeviation: { operands: one([2, 5]), run: x((values) => engine.standardDeviation(values, { axes: [1] })) },
   sub: { operands: two([2, 3], [3]), run: ab(engine.sub) },
   sum: { operands: one([2, 3]), run: x((values) => engine.sum(values, { axes: [1] })) },
   tanh: { operands: one([5]), run: x(engine.tanh) },
+  topK: { operands: one([2, 4], [-8, 8]), run: x((values) => engine.topK(values, 2).values) },
   transpose: { operands: one([2, 3]), run: x((values) => engine.transpose(values)) },
+  tril: { operands: one([3, 3]), run: x((values) => engine.tril(values)) },
+  triu: { operands: one([3, 3]), run: x((values) => engine.triu(values, 1)) },
   unpatchify: {
     operands: one([1, 4, 8]),
     run: x((patches) => engine.unpatchify(patches, { patchPixels: 2, channels: 2, heightPixels: 4, widthPixels: 4 })),
   },
+  variance: { operands: one([2, 5]), run: x((values) => engine.variance(values, { axes: [1] })) },
   where: { operands: two([3], [3]), run: ab((a, b) => engine.where(words([1, 0, 1]), a, b)) },
 };
 
@@ -219,6 +242,7 @@ function both(call: (a: Tensor, b: Tensor) => Tensor): (a: Tensor, b: Tensor) =>
 /** Functions of `[4]` numbers that have no gradient: what they give cannot be differentiated. */
 const refusing: Readonly<Record<string, (values: Tensor, program: Program) => Tensor>> = {
   argmax: (values) => engine.argmax(values, 0),
+  argmin: (values) => engine.argmin(values, 0),
   cast: (values) => engine.cast(values, "i32"),
   ceil: engine.ceil,
   countNonFinite: engine.countNonFinite,

@@ -1,9 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { AxisError, DTypeError } from "../../../engine/index.ts";
-import { max } from "../../../engine/ops/max.ts";
+import { argmax, argmin } from "../../../engine/ops/argmax.ts";
+import { max, min } from "../../../engine/ops/max.ts";
 import { mean } from "../../../engine/ops/mean.ts";
+import { prod } from "../../../engine/ops/prod.ts";
 import { sum, sumTo } from "../../../engine/ops/reduce.ts";
+import { standardDeviation, variance } from "../../../engine/ops/variance.ts";
 import { checkGradient, checkOperation, roundOff, valueKind, valuesOf } from "../../../engine/testing/index.ts";
 import { testDevice } from "../../device.ts";
 import { operand } from "../../operand.ts";
@@ -158,4 +161,67 @@ it("names a wrong or repeated axis", () => {
   expect(() => sum(x, { axes: [2] })).toThrow(AxisError);
   expect(() => sum(x, { axes: [1, -1] })).toThrow("sum: axes [1, -1] name an axis of [1, 2] twice");
   expect(() => sum(device.tensor([1], [1], "u32"))).toThrow(DTypeError);
+});
+
+it("smallest values and products agree with plain loops", async () => {
+  await checkOperation(device, {
+    cases: drawn.filter(({ layout }) => sizeOf(layout.shape) < 5000),
+    operands: (one) => {
+      const { data, shape } = operands({ ...one, kind: "normal" }).x;
+      return { x: { data: data.map((value) => 1 + value / 8), shape } };
+    },
+    run: (given, { layout: { axes } }) => ({
+      min: min(operand(given, "x"), { axes }),
+      prod: prod(operand(given, "x"), { axes }),
+    }),
+    reference: ({ x = new Float64Array() }, { layout: { shape, resolved } }) => ({
+      min: reduceReference(x, shape, resolved, Number.POSITIVE_INFINITY, Math.min),
+      prod: reduceReference(x, shape, resolved, 1, (a, b) => a * b),
+    }),
+    bound: ({ layout }, result) => (result === "min" ? 0 : (sizeOf(layout.shape) + 1) * roundOff), // one per factor
+    floor: 1e-30,
+    runs: 15,
+  });
+});
+
+it.each([
+  ["none", [2, -3, 0.5, 4], [-6, 4, -24, -3]],
+  ["one", [2, 0, 0.5, 4], [0, 4, 0, 0]],
+  ["two", [2, 0, 0, 4], [0, 0, 0, 0]],
+])("the gradient of a product with zeros, %s, is the product of the others", async (_name, values, expected) => {
+  const x = device.tensor(values);
+  const y = prod(x);
+  const [dx = x] = y.program.gradients(y, [x]);
+  expect([...(await dx.read())]).toEqual(expected);
+});
+
+it("the variance keeps its digits beside a large mean, and has the gradient of finite differences", async () => {
+  const x = device.tensor([1000, 1001, 1002, 1003, 5, 5, 5, 7], [2, 4]);
+  const spread = [...(await variance(x, { axes: [1] }).read())];
+  expect(spread.map((value) => Math.round(value * 1e4) / 1e4)).toEqual([1.6667, 1]);
+  expect((await standardDeviation(x, { axes: [1], correction: 0 }).read())[0]).toBeCloseTo(Math.sqrt(1.25), 5);
+  const shape = [3, 7];
+  await checkGradient(device, {
+    cases: fc.record({ seed: fc.integer() }),
+    operands: ({ seed }) => ({ x: { data: valuesOf("normal", seed, 21), shape } }),
+    run: (given) => standardDeviation(operand(given, "x"), { axes: [1] }),
+    reference: ({ x = new Float64Array() }) =>
+      [0, 1, 2].map((row) => {
+        const values = [...x.slice(7 * row, 7 * row + 7)];
+        const centre = values.reduce((a, b) => a + b, 0) / 7;
+        return Math.sqrt(values.reduce((a, b) => a + (b - centre) ** 2, 0) / 6);
+      }),
+    wrt: ["x"],
+    runs: 5,
+  });
+  expect(() => variance(device.zeros([1]))).toThrow(
+    "variance: correction 1 for 1 elements, expected 0 … 1 (1 excluded); choose 0 for one element",
+  );
+});
+
+it("argmin and argmax find the first extreme of each line", async () => {
+  const x = device.tensor([3, 1, 1, 2, 5, 5], [2, 3]);
+  expect([...(await argmin(x).read())]).toEqual([1, 0]);
+  expect([...(await argmin(x, 0).read())]).toEqual([1, 0, 0]);
+  expect([...(await argmax(x).read())]).toEqual([0, 1]);
 });
