@@ -70,9 +70,9 @@ export { type SampleFactors, scaledSum } from "./ops/scaled_sum.ts";
 export { slice } from "./ops/slice.ts";
 export { softCrossEntropyPerRow } from "./ops/soft_cross_entropy.ts";
 export { softmax } from "./ops/softmax.ts";
-export { hostTensorHash, tensorHashes } from "./ops/tensor_hash.ts";
 export { type Sorted, type SortOptions, sort, type TopKOptions, topK } from "./ops/sort.ts";
 export { split, stack } from "./ops/split.ts";
+export { hostTensorHash, tensorHashes } from "./ops/tensor_hash.ts";
 export { tril, triu } from "./ops/triangle.ts";
 export {
   abs,

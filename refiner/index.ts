@@ -9,6 +9,7 @@ export * from "./data/index.ts";
 export type { ImageInput, ImageItem } from "./data/sources/image_input.ts";
 export * from "./data/views/index.ts";
 export * from "./evaluation/index.ts";
+export type { Exchange, Route, Waiting } from "./exchange/exchange.ts";
 export { dropPathRates } from "./methods/finetune/drop_path.ts";
 export * from "./methods/finetune/dry_run.ts";
 export * from "./methods/finetune/finetune.ts";

@@ -56,9 +56,14 @@ export const refinerRooms = [
     imports: ["engine/index", "refiner/data/*"],
   },
   {
+    room: "refiner/exchange",
+    holds: "what the ranks of a run exchange, and how they share a batch; knows no MPI",
+    imports: ["engine/core", "engine/index"],
+  },
+  {
     room: "refiner/training",
     holds: "loop, optimiser, schedule, loss scaling, checkpoints, run folder; knows no method",
-    imports: ["engine/core", ...publicBelow, ...data, "refiner/data/index"],
+    imports: ["engine/core", ...publicBelow, ...data, "refiner/data/index", "refiner/exchange"],
   },
   {
     room: "refiner/verification",
@@ -205,6 +210,7 @@ export const refinerRooms = [
       ...publicBelow,
       ...data,
       "refiner/data/index",
+      "refiner/exchange",
       "refiner/training",
       "refiner/evaluation",
       "refiner/verification",

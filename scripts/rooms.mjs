@@ -99,7 +99,15 @@ export const rooms = [
   {
     room: "cli/program",
     holds: "options, settings, exit codes",
-    imports: [...publicBelow, "refiner/data/index", "refiner/methods", "refiner/index", "cli/output"],
+    imports: [
+      ...publicBelow,
+      "engine/core",
+      "refiner/data/index",
+      "refiner/exchange",
+      "refiner/methods",
+      "refiner/index",
+      "cli/output",
+    ],
   },
   {
     room: "cli/checkpoints",

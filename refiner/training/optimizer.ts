@@ -201,6 +201,7 @@ function groupTables(
     const place = arena.placeOf(name);
     blocks[place.chunk]?.fill(row, place.firstBlock, place.firstBlock + place.blocks);
   }
+  if (rows.length === 0) rows.push({ learningRateScale: 1, weightDecay: 0 }); // an arena without tensors needs a table, too
   const table = Float32Array.from(
     rows.flatMap(({ learningRateScale, weightDecay }) => [learningRateScale, weightDecay]),
   );

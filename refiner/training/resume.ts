@@ -1,5 +1,6 @@
 import { CheckpointError, CorruptFileError } from "../../engine/files/index.ts";
 import { EngineError } from "../../engine/index.ts";
+import { type Exchange, fromFirst, oneRank } from "../exchange/exchange.ts";
 import { clearMetrics, evaluationsIn, type MetricsLine, rewindMetrics } from "./metrics_log.ts";
 import { runCheckpointFiles } from "./run_checkpoint.ts";
 import type { RunState } from "./run_state.ts";
@@ -20,11 +21,13 @@ export interface ResumedMethod<Stage extends TrainingStage> {
 export interface ResumedRun {
   readonly position: RunPosition;
   /** The evaluations that stay, in order. */
-  readonly evaluations: readonly MetricsLine[];
+  readonly evaluations: readonly unknown[];
 }
 
 /**
  * Begins the stage of the newest run checkpoint that is whole, restores its state, and drops the metrics of what comes after it.
+ *
+ * Where there are several ranks, each restores its part, and a file that is damaged for one of them is none for the others.
  *
  * @returns undefined where no checkpoint was written yet, and the run starts at the beginning
  * @throws CheckpointError if all are damaged; EngineError for one of another program
@@ -33,8 +36,9 @@ export async function* resumeRun<Stage extends TrainingStage>(
   store: RunStore,
   plan: TrainingPlan<Stage>,
   method: ResumedMethod<Stage>,
+  exchange: Exchange = oneRank,
 ): AsyncGenerator<TrainingEvent, ResumedRun | undefined> {
-  const restored = await newestRestored(store, plan, method);
+  const restored = await newestRestored(store, plan, method, exchange);
   if (!restored) {
     yield notice(`${store.name}: no checkpoint was written yet; starting at the beginning`);
     await clearMetrics(store);
@@ -45,7 +49,8 @@ export async function* resumeRun<Stage extends TrainingStage>(
   if (dropped > 0)
     yield notice(`metrics.jsonl: ${dropped} damaged ${dropped === 1 ? "line was" : "lines were"} dropped`);
   yield notice(`resumed from ${restored.file}`);
-  return { position: restored.position, evaluations };
+  const made: readonly unknown[] = [JSON.parse(await fromFirst(exchange, JSON.stringify(evaluations)))].flat();
+  return { position: restored.position, evaluations: made };
 }
 
 /**
@@ -58,16 +63,18 @@ export async function newestRestored<Stage extends TrainingStage>(
   store: RunStore,
   plan: TrainingPlan<Stage>,
   method: ResumedMethod<Stage>,
+  exchange: Exchange = oneRank,
 ): Promise<RestoredCheckpoint | undefined> {
-  const files = (await runCheckpointFiles(store)).reverse();
+  const found = (await runCheckpointFiles(store)).reverse();
+  const files = (await fromFirst(exchange, found.join(" "))).split(" ").filter((file) => file !== "");
   if (files.length === 0) return undefined;
   const damaged: string[] = [];
   for (const file of files) {
-    const restored = await restoredFrom(store, file, { plan, method }).catch((error: unknown) => {
-      if (!isDamage(error)) throw error;
-      damaged.push(error.message.startsWith(file) ? error.message : `${file}: ${error.message}`);
-    });
-    if (!restored) continue;
+    const restored = await restoredByAll(exchange, file, restoredFrom(store, file, { plan, method }));
+    if (typeof restored === "string") {
+      damaged.push(restored);
+      continue;
+    }
     const notices = [...damaged.map((text) => `${text}; going back to ${file}`), ...restored.notices];
     return { ...restored, file, notices };
   }
@@ -75,6 +82,22 @@ export async function newestRestored<Stage extends TrainingStage>(
     "missing",
     `${store.name}: no checkpoint to resume from: all are damaged (${damaged.join("; ")}); start the run again with --force`,
   );
+}
+
+/** @returns what one of the ranks found damaged, if one did */
+async function restoredByAll(
+  exchange: Exchange,
+  file: string,
+  restoring: Promise<Restored>,
+): Promise<Restored | string> {
+  const own = await restoring.catch((error: unknown) => {
+    if (!isDamage(error)) throw error;
+    return error;
+  });
+  const damages = await exchange.share(own instanceof Error ? own.message : "");
+  const found = damages.find((text) => text !== "");
+  if (!(own instanceof Error) && found === undefined) return own;
+  return found?.startsWith(file) ? found : `${file}: ${found}`;
 }
 
 /** Whether an error says that a file is not what was written: its content, or sectors that cannot be read. */

@@ -1,9 +1,12 @@
-import { type HostTensor, hostTensor, TensorItem, writeSafetensors } from "../../engine/files/index.ts";
-import { arenaBlockElements, type DType, type HostArray } from "../../engine/index.ts";
+import { bytesPerElement, viewAs } from "../../engine/core/dtype.ts";
+import { bytesOf, type HostTensor, hostTensor, TensorItem, writeSafetensors } from "../../engine/files/index.ts";
+import { arenaBlockElements, type DType, EngineError, type HostArray, sizeOf } from "../../engine/index.ts";
+import { type Exchange, oneRank } from "../exchange/exchange.ts";
 import { readChunk } from "./arena_pieces.ts";
 import { tensorChecksum, withChecksums } from "./checkpoint_checksums.ts";
 import { HostArena } from "./host_arena.ts";
-import type { RunCheckpointMetadata, RunState } from "./run_state.ts";
+import { valueChecksum } from "./lane_checksum.ts";
+import type { RunCheckpointMetadata, RunState, StateEntry } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
 import { StateDifferenceError } from "./state_difference_error.ts";
 import { hashOfTensors, type StateHash } from "./state_hash.ts";
@@ -21,20 +24,24 @@ function runCheckpointFile(updates: number): string {
 export type SavedState = RunState & { readonly hash?: StateHash | undefined };
 
 /**
- * Writes a run checkpoint atomically and removes all but the last two. The same state gives the same bytes.
+ * Writes a run checkpoint atomically and removes all but the last two. The same state gives the same bytes, on however many ranks
+ * it lies: the first one writes what the others send.
  *
  * @returns its file
  * @throws StateDifferenceError, before anything is written, for a state that is another than its hash
+ * @throws EngineError where ranks that hold the same differ
  */
 export async function saveRunCheckpoint(
   store: RunStore,
   updates: number,
   state: SavedState,
   metadata: RunCheckpointMetadata,
+  exchange: Exchange = oneRank,
 ): Promise<string> {
-  const { items, checksums, tensors } = await gather(state);
+  const { items, checksums, tensors } = await gathered(state, exchange);
   if (state.hash) checkHash(hashOfTensors(tensors), state.hash, updates);
   const written = runCheckpointFile(updates);
+  if (exchange.rank > 0) return written;
   const verifiable = await withChecksums(metadata, items, checksums);
   await store.write(written, (sink) => writeSafetensors(sink, items, verifiable));
   const files = await runCheckpointFiles(store);
@@ -59,26 +66,74 @@ function checkHash(found: StateHash, left: StateHash, updates: number): void {
   );
 }
 
-/** Host copies of the state, and their checksums. */
-async function gather(state: RunState): Promise<{
+/** What a checkpoint holds, and the checksums of its tensors. */
+interface Gathered {
   readonly items: Map<string, TensorItem>;
   readonly checksums: ReadonlyMap<string, string>;
   readonly tensors: ReadonlyMap<string, HostTensor>;
-}> {
+}
+
+/** Host copies of the state, and their checksums. */
+async function gathered(state: RunState, exchange: Exchange): Promise<Gathered> {
   const items = new Map<string, TensorItem>();
-  const tensors = new Map<string, HostTensor>();
   const checksums = new Map<string, string>();
-  const add = (name: string, tensor: HostTensor): void => {
+  const tensors = await allTensors(state, exchange);
+  for (const [name, tensor] of tensors) {
     items.set(name, TensorItem.of(tensor));
-    tensors.set(name, tensor);
     checksums.set(name, tensorChecksum(tensor));
-  };
+  }
+  await checkSame(state, checksums, exchange);
+  return { items, checksums, tensors };
+}
+
+/** Of this rank, and at the first one of all of them. */
+async function allTensors(state: RunState, exchange: Exchange): Promise<Map<string, HostTensor>> {
+  const own = new Map<string, HostTensor>();
   for (const [prefix, arena] of Object.entries(state.arenas)) {
-    for (const [name, tensor] of await arenaTensors(arena)) add(`${prefix}${name}`, tensor);
+    for (const [name, tensor] of await arenaTensors(arena)) own.set(`${prefix}${name}`, tensor);
   }
   for (const [name, tensor] of Object.entries({ ...state.tensors, ...state.lossScale }))
-    add(name, hostTensor(fileType(tensor.dtype), tensor.shape, await tensor.read()));
-  return { items, checksums, tensors };
+    own.set(name, hostTensor(fileType(tensor.dtype), tensor.shape, await tensor.read()));
+  if (!state.whole) return own;
+  const all = new Map<string, HostTensor>();
+  for (const entry of state.whole) {
+    const tensor = await atFirst(entry, own.get(entry.name), exchange);
+    if (tensor) all.set(entry.name, tensor);
+  }
+  return all;
+}
+
+/** A tensor that its owner holds, or all do: at the first rank, and where it is. */
+async function atFirst(
+  { shape, dtype, owner = 0 }: StateEntry,
+  held: HostTensor | undefined,
+  exchange: Exchange,
+): Promise<HostTensor | undefined> {
+  const route = { from: owner, to: 0 };
+  if (held) {
+    if (exchange.rank === owner) await exchange.pass(ownBytes(held), route);
+    return held;
+  }
+  if (exchange.rank > 0) return undefined;
+  const bytes = new Uint8Array(bytesPerElement[dtype] * sizeOf(shape));
+  await exchange.pass(bytes, route);
+  return hostTensor(fileType(dtype), shape, viewAs(dtype, bytes.buffer));
+}
+
+function ownBytes(tensor: HostTensor): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(bytesOf(tensor));
+}
+
+/** What every rank holds, such as the encoder, must be the same bits: a rank that went its own way would spoil all that follows. */
+async function checkSame(state: RunState, checksums: ReadonlyMap<string, string>, exchange: Exchange): Promise<void> {
+  if (!state.whole) return;
+  const common = state.whole.flatMap(({ name, owner }) => (owner === undefined ? [checksums.get(name)] : []));
+  const digests = await exchange.share(valueChecksum(common));
+  const other = digests.findIndex((digest) => digest !== digests[0]);
+  if (other < 0) return;
+  throw new EngineError(
+    `checkpoint: rank ${other} has another encoder than rank 0: their adapters, drivers or kernel variants differ; run all ranks on adapters of one kind, and go on from the last checkpoint with --resume`,
+  );
 }
 
 /** Host copies of all tensors of an arena, read chunk by chunk. */

@@ -22,6 +22,20 @@ export interface RunStore {
   hold?(): Promise<() => Promise<void>>;
 }
 
+/** A store of which another process has the charge: what is written here is dropped. */
+export function readOnly(store: RunStore): RunStore {
+  return {
+    name: store.name,
+    readText: (file) => store.readText(file),
+    open: (file) => store.open(file),
+    list: (folder) => store.list(folder),
+    writeText: async () => undefined,
+    appendLine: async () => undefined,
+    write: async () => undefined,
+    remove: async () => undefined,
+  };
+}
+
 /** A store in memory. */
 export class MemoryRunStore implements RunStore {
   readonly name = "memory";

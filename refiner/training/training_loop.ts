@@ -1,6 +1,9 @@
 import { DeviceLostError, type LossScale } from "../../engine/index.ts";
+import { sharedBatches } from "../data/batches/shared_batches.ts";
 import { BrokenImages, batchesOfEpochs, type ImageBatch } from "../data/index.ts";
 import { largestArea } from "../data/views/view_inputs.ts";
+import { Agreement } from "../exchange/agreement.ts";
+import { type Exchange, fromFirst, oneRank } from "../exchange/exchange.ts";
 import { appendMetrics, MadeEvaluations } from "./metrics_log.ts";
 import { resumeRun } from "./resume.ts";
 import { saveRunCheckpoint } from "./run_checkpoint.ts";
@@ -42,6 +45,8 @@ class TrainingLoop<
   readonly #broken: BrokenImages;
   readonly #brokenEvents: TrainingEvent[] = [];
   readonly #evaluations = new MadeEvaluations();
+  readonly #exchange: Exchange;
+  readonly #agreement: Agreement;
   #updates = 0;
   #skipped = 0;
   #lastSaveMs = performance.now();
@@ -56,6 +61,10 @@ class TrainingLoop<
     const { images, settings, watch = unwatched } = run;
     this.#watch = watch;
     this.#plan = new TrainingPlan(method.stages);
+    this.#exchange = run.exchange ?? oneRank;
+    this.#agreement = new Agreement(this.#exchange, run.signal, () => {
+      return performance.now() - this.#lastSaveMs > settings.checkpointMinutes * 60_000;
+    });
     this.#broken = new BrokenImages(images.length, {
       maxBad: settings.maxBad,
       onBroken: (error, index) =>
@@ -86,8 +95,7 @@ class TrainingLoop<
   }
 
   get #isStopped(): boolean {
-    const { signal, until = Number.POSITIVE_INFINITY } = this.run;
-    return signal?.aborted === true || this.#updates >= until;
+    return this.#agreement.isStopped || this.#updates >= (this.run.until ?? Number.POSITIVE_INFINITY);
   }
 
   /** @returns whether all updates of all stages are made, and nothing stops what follows them */
@@ -129,7 +137,7 @@ class TrainingLoop<
   /** Begins the stage that a run checkpoint was written in, and restores its state. */
   async *#resume(): AsyncGenerator<TrainingEvent, RunPosition | undefined> {
     const { method, run } = this;
-    const resumed = yield* resumeRun(run.store, this.#plan, method);
+    const resumed = yield* resumeRun(run.store, this.#plan, method, this.#exchange);
     if (!resumed) return undefined;
     this.#skipped = (await method.scaled?.scaling.read())?.skipped ?? 0;
     for (const line of resumed.evaluations) {
@@ -160,6 +168,7 @@ class TrainingLoop<
       update++;
       this.#updates = updatesBefore + update;
       yield* this.#report(stage, pending, method.updatesInFlight, clock);
+      await this.#agreement.settle();
       if (this.#isMilestone(stage, update)) {
         yield* this.#report(stage, pending, 0, clock);
         yield* this.#reachMilestone(stage, update);
@@ -172,7 +181,7 @@ class TrainingLoop<
   #feed(stage: Stage, start: number): AsyncGenerator<ImageBatch, void, void> {
     const { images, resizeTo, settings } = this.run;
     const first = this.#plan.epochsBefore(stage) * stage.updatesPerEpoch;
-    return batchesOfEpochs(images, {
+    const options = {
       batchSize: settings.batch,
       seed: settings.seed,
       first: first + start,
@@ -181,7 +190,10 @@ class TrainingLoop<
       resizeTo,
       maxPixels: largestArea(resizeTo),
       broken: this.#broken,
-    });
+    };
+    const { rank, size } = this.#exchange;
+    if (size === 1) return batchesOfEpochs(images, options);
+    return sharedBatches(images, options, { rank, size, share: (text) => this.#exchange.share(text) });
   }
 
   /** Tells finished updates, oldest first, until no more than some are on their way. */
@@ -227,8 +239,7 @@ class TrainingLoop<
 
   /** At the end of the stage, of the run, and of some minutes. */
   #savesAnyway(stage: Stage, update: number): boolean {
-    const sinceSaveMs = performance.now() - this.#lastSaveMs;
-    return update === stage.updates || this.#isStopped || sinceSaveMs > this.run.settings.checkpointMinutes * 60_000;
+    return update === stage.updates || this.#isStopped || this.#agreement.isSaveDue;
   }
 
   async *#reachMilestone(stage: Stage, update: number): AsyncGenerator<Event | TrainingEvent, void> {
@@ -245,7 +256,7 @@ class TrainingLoop<
     const made = this.#evaluations.metadata;
     const metadata = { ...(await this.#askOrigin()), ...method.checkpointMetadata(stage, { update, total }), ...made };
     const hash = await this.#watch.present();
-    const file = await saveRunCheckpoint(run.store, total, { ...method.state(), hash }, metadata);
+    const file = await saveRunCheckpoint(run.store, total, { ...method.state(), hash }, metadata, this.#exchange);
     this.#lastSaveMs = performance.now();
     return { kind: "checkpoint", file };
   }
@@ -256,17 +267,27 @@ class TrainingLoop<
     return this.method.needsEvaluations === true || !(isLast || moment.at === "end");
   }
 
+  /** Evaluates at the first rank; the others wait, and hear what was found. */
   async *#evaluate(moment: EvaluationMoment<Stage>): AsyncGenerator<Event | TrainingEvent, void> {
+    const { rank } = this.#exchange;
+    const event = rank === 0 ? yield* this.#evaluateHere(moment) : undefined;
+    const told = await fromFirst(this.#exchange, JSON.stringify(event ?? null), { isPatient: true });
+    if (rank > 0) this.#evaluations.add(JSON.parse(told));
+    await this.#agreement.settle();
+  }
+
+  async *#evaluateHere(moment: EvaluationMoment<Stage>): AsyncGenerator<Event | TrainingEvent, Event | undefined> {
     const failures: string[] = [];
     const event = await this.method.evaluate?.(moment).catch((error: unknown) => {
-      if (this.#isStopped) return undefined; // a resumed run makes it again
+      if (this.run.signal?.aborted) return undefined; // a resumed run makes it again
       if (this.#needs(moment) || error instanceof DeviceLostError) throw error;
       failures.push(error instanceof Error ? error.message : String(error));
       return undefined;
     });
     for (const failure of failures) yield notice(`the evaluation at the end failed, and is left out: ${failure}`);
-    if (event === undefined) return;
+    if (event === undefined) return undefined;
     await this.#evaluations.append(this.run.store, event);
     yield event;
+    return event;
   }
 }

@@ -1,4 +1,5 @@
 import type { ImageSource } from "../data/index.ts";
+import type { Exchange } from "../exchange/exchange.ts";
 import type { RunStore } from "./run_store.ts";
 import type { UpdateWatch } from "./update_watch.ts";
 
@@ -21,6 +22,8 @@ export interface TrainingRun {
   readonly store: RunStore;
   readonly resume?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Of several processes that train together; default: this one alone. All but the first have a store that drops what is written. */
+  readonly exchange?: Exchange | undefined;
   readonly hostBytes?: (() => number) | undefined;
   /** Where the run came from, for its checkpoints. Called once, after the first update, and awaited at the first checkpoint. */
   readonly origin?: (() => Promise<Readonly<Record<string, string>>>) | undefined;

@@ -13,6 +13,8 @@ export interface ImageBatch {
   readonly indices: Uint32Array;
   /** Class of each image, -1 where it has none. */
   readonly labels: Int32Array;
+  /** Place of the first of `images` in a batch that several processes share; indices and labels are then of the whole batch. */
+  readonly first?: number;
 }
 
 export interface ReadOptions extends BrokenImagesOptions {
@@ -70,21 +72,10 @@ export interface EpochsOptions extends ReadOptions {
 export function batchesOfEpochs(source: ImageSource, options: EpochsOptions): AsyncGenerator<ImageBatch, void, void> {
   const { seed, first, end, batchSize, resizeTo, maxPixels } = options;
   const { prefetch, broken } = checked(source, options);
-  if (source.length < batchSize) {
-    throw new TooFewImagesError(
-      `batches: the data set has ${source.length} images, less than one batch of ${batchSize}; ` +
-        `add images or choose a batch of at most ${source.length}`,
-    );
-  }
-  const perEpoch = batchesPerEpoch(source.length, batchSize);
-  let current: { epoch: number; order: Uint32Array } = { epoch: -1, order: new Uint32Array() };
-  const orderOf = (epoch: number): Uint32Array => {
-    if (current.epoch !== epoch) current = { epoch, order: epochOrder(source.length, seed, epoch) };
-    return current.order;
-  };
+  const plan = orderOfBatches(source, options);
   const load = async (position: number, signal: AbortSignal): Promise<ImageBatch> => {
-    const number = position % perEpoch;
-    const planned = orderOf(Math.floor(position / perEpoch)).slice(number * batchSize, (number + 1) * batchSize);
+    const number = position % batchesPerEpoch(source.length, batchSize);
+    const planned = plan(position);
     const loaded = await loadAll(source, planned, broken, { resizeTo, maxPixels, signal });
     const taken = new Set(planned);
     const random = new RandomStream(seed, "replacement of a broken image", position);
@@ -99,6 +90,30 @@ export function batchesOfEpochs(source: ImageSource, options: EpochsOptions): As
     return assemble(source, number, planned, loaded);
   };
   return prefetched({ first, end }, prefetch, load, options.signal);
+}
+
+/**
+ * The images of each batch, counted over all epochs.
+ *
+ * @throws TooFewImagesError if the source has less than one batch
+ */
+export function orderOfBatches(
+  source: ImageSource,
+  { batchSize, seed }: Pick<EpochsOptions, "batchSize" | "seed">,
+): (position: number) => Uint32Array {
+  if (source.length < batchSize) {
+    throw new TooFewImagesError(
+      `batches: the data set has ${source.length} images, less than one batch of ${batchSize}; ` +
+        `add images or choose a batch of at most ${source.length}`,
+    );
+  }
+  const perEpoch = batchesPerEpoch(source.length, batchSize);
+  let current: { epoch: number; order: Uint32Array } = { epoch: -1, order: new Uint32Array() };
+  return (position) => {
+    const [epoch, number] = [Math.floor(position / perEpoch), position % perEpoch];
+    if (current.epoch !== epoch) current = { epoch, order: epochOrder(source.length, seed, epoch) };
+    return current.order.slice(number * batchSize, (number + 1) * batchSize);
+  };
 }
 
 /**
@@ -151,7 +166,7 @@ async function loadAll(
 }
 
 // Not yet in the batch, since a batch with an image twice would have a false negative; marks what it returns.
-function replacement(length: number, taken: Set<number>, random: RandomStream): number {
+export function replacement(length: number, taken: Set<number>, random: RandomStream): number {
   if (taken.size === length) {
     throw new TooFewImagesError(
       `batches: too few of the ${length} images are whole to replace a broken one in a batch; remove broken files or choose a smaller batch`,

@@ -1,12 +1,21 @@
 import { OptionError } from "../../../engine/index.ts";
 import type { VisionTransformer } from "../../../models/index.ts";
 import type { ImageSource } from "../../data/index.ts";
+import { checkRanks } from "../../exchange/exchange.ts";
 import type { RefineConfig } from "./refine_config.ts";
 import { viewConfigOf } from "./refine_views.ts";
 
-/** Settings, images and encoder must go together. @throws OptionError */
-export function checkRefinement(config: RefineConfig, images: ImageSource, encoder: VisionTransformer): void {
+/** Settings, images, encoder and number of ranks must go together. @throws OptionError */
+export function checkRefinement(
+  config: RefineConfig,
+  images: ImageSource,
+  encoder: VisionTransformer,
+  ranks = 1,
+): void {
   viewConfigOf(config, encoder.config);
+  checkRanks("refine", config.batch, ranks);
+  if (ranks > 1 && config.reproducible)
+    throw new OptionError("refine: reproducible hashes the state of one process; use one rank, or leave it out");
   if (config.batch > config.queueLength) {
     throw new OptionError(
       `refine: batch ${config.batch} is larger than the queue of ${config.queueLength}; use a longer queue`,

@@ -5,6 +5,9 @@ import {
   type Tensor,
   Workspace,
 } from "../../../engine/index.ts";
+import { sumArena } from "../../exchange/arena_sum.ts";
+import { type Exchange, oneRank, sliceOf } from "../../exchange/exchange.ts";
+import { FeatureExchange } from "./feature_exchange.ts";
 import { FeatureState, type PartPrograms, recordHeads, recordPart, recordUpdate } from "./micro_batch_programs.ts";
 import type { StepSetup } from "./step.ts";
 
@@ -14,7 +17,7 @@ export type HostInputs = Readonly<Record<string, ArrayLike<number>>>;
 /** Host values of one update. */
 export interface MicroBatchInputs {
   /**
-   * Inputs of the views of images `first … first + count - 1` of the batch. Called once per pass over the batch, twice in
+   * Inputs of the views of images `first … first + count - 1` of the batch, or of this rank's part of it. Called once per pass over the batch, twice in
    * stage 3, and must give the same values both times; arrays may be reused from call to call.
    */
   readonly parts: (first: number, count: number) => HostInputs | Promise<HostInputs>;
@@ -39,10 +42,15 @@ type AnyProgram = RecordedProgram<Record<string, Tensor>>;
 
 /**
  * One update in exact micro-batches (three passes: encode all parts, heads on the whole batch, encode again with gradients).
- * Gives the numbers of one big batch up to the order of summation, with the activation memory of one part.
+ * Gives the numbers of one big batch up to the order of summation, with the activation memory of one part. With several ranks
+ * each encodes its part of the batch, and every head sees the whole batch where it lives.
  */
 export class MicroBatchStep {
   readonly #state: FeatureState;
+  /** Set where there are several ranks. */
+  readonly #travel: FeatureExchange | undefined;
+  /** Of the batch that this process encodes. */
+  readonly #images: number;
   readonly #workspace: Workspace;
   /** By part size: the full one, and that of a smaller last part. */
   readonly #parts = new Map<number, PartPrograms>();
@@ -56,13 +64,22 @@ export class MicroBatchStep {
   constructor(
     readonly setup: StepSetup,
     readonly part: number,
+    readonly exchange: Exchange = oneRank,
   ) {
-    this.#state = new FeatureState(setup);
-    this.#workspace = new Workspace(setup.model.device);
-    const shared = { features: this.#state, workspace: this.#workspace };
-    const { batch } = setup.loss.layout;
-    for (const size of [part, batch % part]) if (size > 0) this.#parts.set(size, recordPart(setup, shared, size));
-    this.#heads = recordHeads(setup, shared);
+    const { model, loss } = setup;
+    const { count } = sliceOf(loss.layout.batch, exchange);
+    const own = exchange.size === 1 ? setup : { ...setup, loss: { ...loss, layout: { ...loss.layout, batch: count } } };
+    this.#images = count;
+    this.#state = new FeatureState(own);
+    this.#travel =
+      exchange.size === 1
+        ? undefined
+        : new FeatureExchange(model, exchange, this.#state, new FeatureState(setup, model.names));
+    this.#workspace = new Workspace(model.device);
+    const workspace = this.#workspace;
+    for (const size of [part, count % part])
+      if (size > 0) this.#parts.set(size, recordPart(own, { features: this.#state, workspace }, size));
+    this.#heads = recordHeads(setup, { features: this.#travel?.whole ?? this.#state, workspace });
     this.#update = setup.encoder && recordUpdate(setup, setup.encoder, this.#heads.outputs, this.#workspace);
   }
 
@@ -92,7 +109,7 @@ export class MicroBatchStep {
       partBytes: Math.max(...encoders.map(({ stats }) => stats.plannedPeakBytes)),
       arenaBytes: this.#workspace.sizeBytes,
       totalBytes: programs.reduce((sum, { inputBytes }) => sum + inputBytes, this.#workspace.sizeBytes),
-      featureBytes: this.#state.sizeBytes,
+      featureBytes: this.#state.sizeBytes + (this.#travel?.whole.sizeBytes ?? 0),
     };
   }
 
@@ -107,9 +124,8 @@ export class MicroBatchStep {
   }
 
   #perUpdate(of: (stats: ProgramStats) => number): number {
-    const { batch } = this.setup.loss.layout;
     const parts = [...this.#parts].reduce((sum, [size, { encode, backward }]) => {
-      const times = size === this.part ? Math.floor(batch / size) : 1;
+      const times = size === this.part ? Math.floor(this.#images / size) : 1;
       return sum + times * (of(encode.stats) + (backward ? of(backward.stats) : 0));
     }, 0);
     return parts + of(this.#heads.stats) + (this.#update ? of(this.#update.stats) : 0);
@@ -130,11 +146,14 @@ export class MicroBatchStep {
   async run(inputs: MicroBatchInputs, read: readonly string[] = ["metrics"]): Promise<Readback<string>> {
     const last = this.#update ?? this.#heads;
     await this.#pass(inputs, ({ encode }) => encode);
+    await this.#travel?.gather();
     const { heads, encoder } = this.setup;
     if (this.#update) {
       await this.#heads.run(inputsOf(this.#heads, inputs.batch));
       await heads.finish();
+      await this.#travel?.scatter();
       await this.#pass(inputs, ({ backward }) => backward);
+      if (encoder && this.#travel) await sumArena(encoder.optimizer.gradients, this.exchange);
     }
     const readback = await last.run(inputsOf(last, inputs.batch), read);
     await (encoder?.optimizer ?? heads).finish();
@@ -142,9 +161,8 @@ export class MicroBatchStep {
   }
 
   async #pass(inputs: MicroBatchInputs, choose: (programs: PartPrograms) => AnyProgram | undefined): Promise<void> {
-    const { batch } = this.setup.loss.layout;
-    for (let first = 0; first < batch; first += this.part) {
-      const count = Math.min(this.part, batch - first);
+    for (let first = 0; first < this.#images; first += this.part) {
+      const count = Math.min(this.part, this.#images - first);
       const programs = this.#parts.get(count);
       const program = programs && choose(programs);
       if (program) await program.run({ ...(await inputs.parts(first, count)), first: Uint32Array.of(first) });
@@ -160,6 +178,7 @@ export class MicroBatchStep {
   destroy(): void {
     for (const program of this.programs) program.destroy();
     this.#state.destroy();
+    this.#travel?.whole.destroy();
   }
 }
 

@@ -26,19 +26,21 @@ export interface SharedState {
 }
 
 /**
- * Pooled features of the whole batch, all that passes between the programs: the heads leave the (scaled) gradients with respect to
- * them in their place.
+ * Pooled features of a batch, or of the images of one rank, all that passes between the programs: the heads leave the (scaled)
+ * gradients with respect to them in their place.
  */
 export class FeatureState implements BatchFeatures {
   readonly own: readonly Tensor[];
   readonly taught?: readonly Tensor[];
+  /** B, or the images of a rank. */
+  readonly images: number;
 
-  constructor({ model, loss, teacher }: StepSetup) {
+  /** @param names - of the heads whose features these are; default: all */
+  constructor({ model, loss, teacher }: StepSetup, names = model.placed) {
     const { batch, globalViews, localViews } = loss.layout;
+    this.images = batch;
     const zeros = (views: number, what: string): Tensor[] =>
-      model.names.map((name) =>
-        model.device.zeros([views * batch, model.encoder.config.width], "f32", `${name} ${what}`),
-      );
+      names.map((name) => model.device.zeros([views * batch, model.encoder.config.width], "f32", `${name} ${what}`));
     this.own = zeros(globalViews + localViews, "features");
     if (teacher?.encoder) this.taught = zeros(globalViews, "teacher features");
   }
@@ -120,9 +122,13 @@ function writeAll(program: Program, from: readonly Tensor[], to: readonly Tensor
 export function recordHeads(setup: StepSetup, shared: SharedState): RecordedProgram<Record<string, Tensor>> {
   const { features: state, workspace } = shared;
   const { model, encoder } = setup;
-  return recordProgram(
+  return recordProgram<Record<string, Tensor>>(
     model.device,
     (program) => {
+      if (model.heads.length === 0) {
+        encoder?.optimizer.clear(program);
+        return {};
+      }
       const outputs = stepHeads(program, setup, state, (gradient, head) => {
         const features = state.own[head];
         if (features) program.assign(features, gradient);

@@ -2,6 +2,7 @@ import { d, tgpu } from "typegpu";
 import { alignUp, bindingAlignment } from "../../../engine/core/storage.ts";
 import {
   type Device,
+  type DType,
   defineKernel,
   nearest,
   OptionError,
@@ -9,6 +10,7 @@ import {
   programOf,
   reshape,
   rows,
+  type Shape,
   type Tensor,
 } from "../../../engine/index.ts";
 import insertSource from "../../../shaders/queue_insert.wgsl" with { type: "text" };
@@ -80,6 +82,17 @@ export interface LookupOptions {
   readonly choice: Tensor;
 }
 
+/** Names, shapes and types of a queue's state, as the published state dictionaries have them. */
+export function queueEntries(length: number, columns: number) {
+  return [
+    { name: "queue.x", shape: [length, columns], dtype: "f32" },
+    { name: "queue.idx", shape: [length], dtype: "i32" },
+    { name: "queue.cls", shape: [length], dtype: "i32" },
+    { name: "queue.age", shape: [length], dtype: "i32" },
+    { name: "queue.ptr", shape: [1], dtype: "u32" },
+  ] as const;
+}
+
 /** The queue of one head (arXiv 2402.10093, § 3.2): a FIFO of projections with sample indices, classes and ages. */
 export class NeighbourQueue {
   readonly entries: Tensor;
@@ -94,11 +107,14 @@ export class NeighbourQueue {
     readonly columns: number,
     name = "queue",
   ) {
-    this.entries = device.zeros([length, columns], "f32", `${name}.x`);
-    this.samples = device.zeros([length], "i32", `${name}.idx`);
-    this.classes = device.zeros([length], "i32", `${name}.cls`);
-    this.ages = device.zeros([length], "i32", `${name}.age`);
-    this.pointer = device.zeros([1], "u32", `${name}.ptr`);
+    const [entries, samples, classes, ages, pointer] = queueEntries(length, columns);
+    const made = ({ name: entry, shape, dtype }: { name: string; shape: Shape; dtype: DType }): Tensor =>
+      device.zeros(shape, dtype, entry.replace("queue", name));
+    this.entries = made(entries);
+    this.samples = made(samples);
+    this.classes = made(classes);
+    this.ages = made(ages);
+    this.pointer = made(pointer);
   }
 
   /** State under the names of the published state dictionaries. */

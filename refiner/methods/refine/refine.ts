@@ -1,7 +1,8 @@
 import type { VisionTransformer } from "../../../models/index.ts";
 import { refuseSmallImages } from "../../data/batches/small_images.ts";
 import { asImageSource, type ImageInput } from "../../data/sources/image_input.ts";
-import type { RunStore } from "../../training/run_store.ts";
+import { type Exchange, oneRank } from "../../exchange/exchange.ts";
+import { type RunStore, readOnly } from "../../training/run_store.ts";
 import { trainingLoop } from "../../training/training_loop.ts";
 import { watchTraining } from "../../verification/watch_training.ts";
 import type { RefineConfig } from "./refine_config.ts";
@@ -35,6 +36,8 @@ export interface RefineOptions {
   readonly tune?: (record: () => void) => Promise<unknown>;
   /** k-NN accuracy per block, first to last; called before, after stage 2, every `evalEvery` epochs, and after stage 3. */
   readonly evaluate?: KnnEvaluation;
+  /** Of several processes that refine together; default: this one alone. */
+  readonly exchange?: Exchange;
 }
 
 export interface RefineResult {
@@ -56,17 +59,19 @@ export interface RefineResult {
  * @throws OptionError, DataError, CheckpointError, CollapseError; MissingFeatureError for f16 on a device without it
  */
 export async function* refine(options: RefineOptions): AsyncGenerator<RefineEvent, RefineResult> {
-  const { encoder, config, store, resume, signal, until, hostBytes, origin, tune, evaluate } = options;
+  const { encoder, config, resume, signal, until, hostBytes, origin, tune, evaluate, exchange = oneRank } = options;
+  const store = exchange.rank === 0 ? options.store : readOnly(options.store);
   const images = await asImageSource(options.images);
   const resizeTo = decodedSide(config, encoder.config);
   const viewPixels = config.globalPixels || encoder.config.heightPixels;
   if (!config.enlarge) await refuseSmallImages("refine", images, { viewPixels, resizeTo });
-  const method = new RefineMethod(encoder, config, images, evaluate);
+  const method = new RefineMethod(encoder, config, images, evaluate, exchange);
   let watch: ReturnType<typeof watchTraining>;
   try {
     if (tune && !resume) await tune(() => method.recordStages());
     watch = watchTraining(method, config, store);
-    const run = { images, resizeTo, settings: config, store, resume, signal, until, hostBytes, origin, watch };
+    const progress = { store, resume, signal, until, exchange, watch };
+    const run = { images, resizeTo, settings: config, ...progress, hostBytes, origin };
     const { finished, updates, skipped } = yield* trainingLoop(method, run);
     const skippedUpdates = config.precision === "f16" ? { skippedUpdates: skipped } : {};
     return { finished, updates, ...skippedUpdates, knn: method.knn, ema: await method.handOut() };

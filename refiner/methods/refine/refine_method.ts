@@ -3,6 +3,7 @@ import { type Arena, type Device, DeviceLostError } from "../../../engine/index.
 import { saveEncoder, VisionTransformer } from "../../../models/index.ts";
 import type { ImageBatch, ImageSource } from "../../data/index.ts";
 import { bytesPerImage } from "../../data/views/view_inputs.ts";
+import { type Exchange, oneRank, ownerOf } from "../../exchange/exchange.ts";
 import { HostArena } from "../../training/host_arena.ts";
 import type { RunCheckpointMetadata, RunState } from "../../training/run_state.ts";
 import type { RunStore } from "../../training/run_store.ts";
@@ -23,6 +24,7 @@ import { decodedSide } from "./refine_views.ts";
 import { RefinerModel } from "./refiner_model.ts";
 import { Stage, type UpdateResult } from "./stage.ts";
 import { planStage, type StagePlan } from "./stage_plan.ts";
+import { wholeState } from "./whole_state.ts";
 
 /** k-NN accuracy per block, first to last. */
 export type KnnEvaluation = (encoder: VisionTransformer) => Promise<readonly number[]>;
@@ -37,7 +39,7 @@ interface Evaluation {
 /** MIM-Refiner (arXiv 2402.10093) as a method of training: heads and their queues, a moving average, and one stage at a time. */
 export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, StagePlan> {
   readonly name = "refine";
-  readonly updatesInFlight = 1;
+  readonly updatesInFlight: number;
   readonly stages: readonly StagePlan[];
   /** The moving average of the encoder. */
   readonly ema: VisionTransformer;
@@ -59,13 +61,17 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
     readonly config: RefineConfig,
     images: ImageSource,
     readonly evaluateKnn: KnnEvaluation | undefined,
+    readonly exchange: Exchange = oneRank,
   ) {
+    // Several ranks meet within an update, and once more for its numbers: another one may not begin before.
+    this.updatesInFlight = exchange.size > 1 ? 0 : 1;
     if (config.precision === "f16") this.device.requireFeature("refine: precision f16", "shader-f16");
-    checkRefinement(config, images, encoder);
+    checkRefinement(config, images, encoder, exchange.size);
     const { projectorWidth, predictorWidth, outputWidth, queueLength } = config;
     this.#model = new RefinerModel(encoder, {
       placements: config.heads,
       pooling: config.pooling,
+      owned: (head) => ownerOf(head, config.heads.length, exchange.size) === exchange.rank,
       head: { inputWidth: encoder.config.width, projectorWidth, predictorWidth, outputWidth, queueLength },
     });
     this.#imageBytes = bytesPerImage(images, decodedSide(config, encoder.config));
@@ -88,7 +94,8 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
   }
 
   #newStage(plan: StagePlan): Stage {
-    return new Stage(this.#model, this.config, plan, this.#imageBytes, this.#hostAverage ?? this.#average);
+    const average = this.#hostAverage ?? this.#average;
+    return new Stage(this.#model, this.config, plan, this.#imageBytes, average, undefined, this.exchange);
   }
 
   startEvent(run: { readonly updates: number; readonly images: number }): RefineEvent {
@@ -137,7 +144,7 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
   state(): RunState {
     const model = this.#model;
     const stage = this.#stage;
-    return {
+    const state = {
       arenas: {
         "encoder.": stage?.weights?.masters ?? this.encoder.parameters,
         "ema.": this.#hostAverage ?? this.#average,
@@ -153,6 +160,7 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
       ),
       ...(stage ? { lossScale: stage.lossScale } : {}),
     };
+    return this.exchange.size === 1 ? state : { ...state, whole: wholeState(state, model, this.exchange.size) };
   }
 
   programs(): Stage["programs"] {

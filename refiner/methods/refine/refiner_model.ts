@@ -7,7 +7,7 @@ import {
   type VisionTransformer,
 } from "../../../models/index.ts";
 import { ContrastiveHead, type HeadConfig, headCounters, headParameters, headStatistics } from "./head.ts";
-import { NeighbourQueue } from "./queue.ts";
+import { NeighbourQueue, queueEntries } from "./queue.ts";
 
 /** Where a head is attached: the raw output of a block (0-based), or the encoder's final output. */
 export type HeadPlacement = number | "last";
@@ -16,6 +16,8 @@ export interface RefinerModelConfig {
   readonly placements: readonly HeadPlacement[];
   readonly head: HeadConfig;
   readonly pooling: Pooling;
+  /** Which heads live in this process, by their place among the placements. Default: all. */
+  readonly owned?: (head: number) => boolean;
 }
 
 /** Name of a head in checkpoints and metrics: `cls` for the last, `cls16` for block 16. */
@@ -23,10 +25,13 @@ export function headName(placement: HeadPlacement): string {
   return placement === "last" ? "cls" : `cls${placement}`;
 }
 
-/** An encoder with its contrastive heads. */
+/** An encoder with its contrastive heads, or with those of them that live in this process. */
 export class RefinerModel {
   readonly heads: readonly ContrastiveHead[];
+  /** Of the heads. */
   readonly names: readonly string[];
+  /** Places of the heads among the placements. */
+  readonly owned: readonly number[];
   /** Parameters of all heads, as `NAME.projector.0.0.weight` and so on. */
   readonly headParameters: Arena;
   readonly headStatistics: Arena;
@@ -36,10 +41,13 @@ export class RefinerModel {
   constructor(
     readonly encoder: VisionTransformer,
     readonly config: RefinerModelConfig,
-    names = config.placements.map(headName),
+    /** Of all placements. */
+    readonly placed: readonly string[] = config.placements.map(headName),
   ) {
     const { device } = encoder;
     checkPlacements(config.placements, encoder.config.blocks);
+    this.owned = placed.flatMap((_, i) => (config.owned?.(i) === false ? [] : [i]));
+    const names = placed.filter((_, i) => this.owned.includes(i));
     this.names = names;
     this.headParameters = new Arena(
       device,
@@ -74,12 +82,18 @@ export class RefinerModel {
     return this.encoder.device;
   }
 
+  /** State of every head's queue. */
+  get queueEntries(): ReturnType<typeof queueEntries> {
+    const { queueLength, outputWidth } = this.config.head;
+    return queueEntries(queueLength, outputWidth);
+  }
+
   /** Blocks whose raw output some head needs. */
   get taps(): number[] {
     return this.config.placements.filter((placement) => placement !== "last");
   }
 
-  /** Pooled features `[V · B, D]` per head. */
+  /** Pooled features `[V · B, D]` per placement. */
   pool(encoded: EncodedTokens, table: PoolingTable): Tensor[] {
     return this.config.placements.map((placement) => {
       const source = placement === "last" ? encoded.rows : encoded.taps.get(placement);

@@ -12,6 +12,7 @@ import {
 import type { ImageBatch } from "../../data/index.ts";
 import type { ViewConfig } from "../../data/views/index.ts";
 import { ViewInputs } from "../../data/views/view_inputs.ts";
+import { type Exchange, oneRank, sliceOf } from "../../exchange/exchange.ts";
 import { HostArena } from "../../training/host_arena.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
@@ -19,7 +20,7 @@ import { learningRateAt } from "../../training/schedule.ts";
 import type { StagingRoom, StateArena } from "../../training/streamed_step.ts";
 import type { UpdatePlace } from "../../training/training_method.ts";
 import { WorkingWeights } from "../../training/working_weights.ts";
-import { type HeadMetrics, readHeadMetrics } from "./head_metrics.ts";
+import { allHeadMetrics, type HeadMetrics, readHeadMetrics } from "./head_metrics.ts";
 import { MicroBatchStep } from "./micro_batch.ts";
 import { partWithinLimits } from "./part_within_limits.ts";
 import type { PlannedWork } from "./planned_work.ts";
@@ -78,6 +79,7 @@ export class Stage {
     average: StateArena,
     viewsOfImages = (views: ViewConfig, images: number): StageViews =>
       new ViewInputs(views, images, images * imageBytes),
+    readonly exchange: Exchange = oneRank,
   ) {
     const { batch, teacherFactor, offload } = config;
     const trainsEncoder = plan.stage === 3;
@@ -96,6 +98,7 @@ export class Stage {
       : undefined;
     this.teacher = teacherFactor > 0 ? new Teacher(model, { factor: teacherFactor, trainsEncoder }) : undefined;
     const views = viewConfigOf(config, model.encoder.config);
+    const { count } = sliceOf(batch, exchange);
     this.setup = {
       model,
       views: (program, images) => this.#viewsFor(images).record(program),
@@ -119,10 +122,10 @@ export class Stage {
         seed: config.seed,
       },
     };
-    const { part, recorded } = partWithinLimits(config, (size) => {
+    const { part, recorded } = partWithinLimits({ batch: count, microBatch: config.microBatch }, (size) => {
       this.#inputs.clear();
-      for (const images of [size, batch % size]) if (images > 0) this.#inputs.set(images, viewsOfImages(views, images));
-      return size < batch ? new MicroBatchStep(this.setup, size) : recordStep(this.setup);
+      for (const images of [size, count % size]) if (images > 0) this.#inputs.set(images, viewsOfImages(views, images));
+      return size < batch ? new MicroBatchStep(this.setup, size, exchange) : recordStep(this.setup);
     });
     this.part = part;
     this.step = recorded;
@@ -227,20 +230,20 @@ export class Stage {
       inputs.encoderScalars = stepScalars({ ...adam, learningRate: learningRate.encoder, averageFactor: config.ema });
     }
     const names = [
-      "metrics",
-      "headNorm",
+      ...(this.model.heads.length > 0 ? ["metrics", "headNorm"] : []),
       ...(encoder ? ["encoderNorm"] : []),
       ...(encoder?.lossScaling ? ["lossScale"] : []),
       ...also,
     ];
-    const parts = (first: number, count: number) => this.#viewsFor(count).values(batch, first, config.seed, epoch);
+    const own = ownPart(batch);
+    const parts = (first: number, count: number) => this.#viewsFor(count).values(own, first, config.seed, epoch);
     const step = this.step;
     const readback =
       step instanceof MicroBatchStep
         ? await step.run({ parts, batch: inputs }, names)
         : await this.#runWhole(step, { ...parts(0, config.batch), ...inputs }, names);
     const values = readback.read();
-    return { result: values.then((read) => this.#resultOf(read, learningRate)), values };
+    return { result: this.#resultOf(values, learningRate), values };
   }
 
   async #runWhole(
@@ -254,14 +257,20 @@ export class Stage {
     return readback;
   }
 
-  #resultOf(values: Record<string, ArrayLike<number>>, learningRate: UpdateResult["learningRate"]): UpdateResult {
-    const heads = readHeadMetrics(this.model.names, values.metrics ?? []);
+  async #resultOf(
+    read: Promise<Record<string, ArrayLike<number>>>,
+    learningRate: UpdateResult["learningRate"],
+  ): Promise<UpdateResult> {
+    const values = await read;
+    const own = { metrics: values.metrics ?? [], norm: values.headNorm?.[0] ?? Number.NaN };
+    const { metrics, norm } = await allHeadMetrics(this.model, this.exchange, own);
+    const heads = readHeadMetrics(this.model.placed, metrics);
     return {
       heads,
       learningRate,
       loss: Object.values(heads).reduce((sum, head) => sum + head.loss, 0),
       gradientNorm: {
-        heads: values.headNorm?.[0] ?? Number.NaN,
+        heads: norm,
         ...(this.encoder ? { encoder: values.encoderNorm?.[0] ?? Number.NaN } : {}),
       },
       ...(values.lossScale ? { lossScale: readLossScale(values.lossScale) } : {}),
@@ -286,4 +295,10 @@ function askedFor(
   values: Record<string, ArrayLike<number>>,
 ): Record<string, ArrayLike<number>> {
   return Object.fromEntries(Object.entries(values).filter(([name]) => step.program.inputs.has(name)));
+}
+
+/** A batch as views see it: with the places of those images that are here. */
+function ownPart(batch: ImageBatch): ImageBatch {
+  const { first, indices, images } = batch;
+  return first === undefined ? batch : { ...batch, indices: indices.subarray(first, first + images.length) };
 }
