@@ -16,6 +16,7 @@ const textFiles = {
 const alone = [
   "test/cli/bad_images.test.ts",
   "test/cli/output/*.test.ts",
+  "test/cli/runs/ranks.test.ts",
   "test/cli/runs/fingerprint.test.ts",
   "test/cli/runs/whole_digest.test.ts",
   "test/engine/kernels.test.ts",

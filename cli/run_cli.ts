@@ -25,6 +25,7 @@ import { clearLine, type Streams } from "./output/streams.ts";
 import type { CommandContext } from "./program/context.ts";
 import { exitCodeHelp, exitCodes } from "./program/exit_codes.ts";
 import { acceptOldSpellings } from "./program/old_spellings.ts";
+import { checkLauncher, failRank, launchedRank, leaveRanks, streamsOf } from "./program/ranks.ts";
 import { refuseSecondPaths } from "./program/second_paths.ts";
 import { UsageError } from "./program/usage_error.ts";
 
@@ -68,6 +69,7 @@ export function createProgram(context: CommandContext): Command {
       `\n${exitCodeHelp}\nRun mimrefine COMMAND --help for the options of a command and an example.`,
     );
   program.hook("preAction", (_, command) => {
+    checkLauncher(withParents(command).at(-2)?.name() ?? command.name());
     if (command.parent === program && printingCommands.has(command.name())) context.streams.endWithReader?.();
   });
   for (const create of commands) {
@@ -94,6 +96,11 @@ function withSubcommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withSubcommands)];
 }
 
+/** A command, the one that it belongs to, and so on. */
+function withParents(command: Command): Command[] {
+  return [command, ...(command.parent ? withParents(command.parent) : [])];
+}
+
 /** Such as `mimrefine evaluate knn`. */
 function fullName(command: Command): string {
   return command.parent ? `${fullName(command.parent)} ${command.name()}` : command.name();
@@ -106,7 +113,8 @@ function fullName(command: Command): string {
  * @returns the exit code; nothing is thrown
  */
 export async function runCli(args: readonly string[], streams: Streams, isDebug = false): Promise<number> {
-  const context: CommandContext = { streams, exitCode: exitCodes.success };
+  const launched = launchedRank();
+  const context: CommandContext = { streams: streamsOf(launched, streams), args, exitCode: exitCodes.success };
   const program = createProgram(context);
   try {
     if (args.length === 0) {
@@ -114,12 +122,17 @@ export async function runCli(args: readonly string[], streams: Streams, isDebug 
       return exitCodes.usage;
     }
     await program.parseAsync(args, { from: "user" });
+    await leaveRanks();
     return context.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage;
-    const start = streams.isTerminal ? clearLine : ""; // a bar may stand there
-    streams.err(`${start}${shownText(messageOf(error, isDebug))}\n`);
-    return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
+    const code = error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
+    if (launched) await failRank(launched, messageOf(error, isDebug), code);
+    else {
+      const start = streams.isTerminal ? clearLine : ""; // a bar may stand there
+      streams.err(`${start}${shownText(messageOf(error, isDebug))}\n`);
+    }
+    return code;
   }
 }
 

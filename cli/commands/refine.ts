@@ -1,12 +1,11 @@
 import process from "node:process";
 import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
-import type { VitConfig } from "../../models/index.ts";
+import packageJson from "../../package.json" with { type: "json" };
+import type { Exchange } from "../../refiner/exchange/exchange.ts";
 import {
-  adviceForFewUpdates,
   findPreset,
   type ImageSource,
-  presetEncoder,
   type RefineConfig,
   type RefineSettings,
   refine,
@@ -14,26 +13,19 @@ import {
   refinePresets,
   refineSchema,
 } from "../../refiner/index.ts";
-import { channelsOf, encoderConfig, loadWeights } from "../checkpoints/encoder_of_file.ts";
-import { imageChannels } from "../checkpoints/image_channels.ts";
+import { channelsOf, loadWeights } from "../checkpoints/encoder_of_file.ts";
 import { knnTable } from "../output/knn_table.ts";
 import type { Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";
 import { type Interruption, listenForInterruption } from "../program/interrupt.ts";
 import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
-import {
-  addEncoderOptions,
-  type EncoderCommandOptions,
-  encoderInputs,
-  openCommandDevice,
-  tuningOf,
-} from "../program/options.ts";
+import { addEncoderOptions, type EncoderCommandOptions, encoderInputs, tuningOf } from "../program/options.ts";
 import { memorySize } from "../program/parsers.ts";
+import { addRankOptions, checkSameEverywhere, joinRanks, type RankOptions } from "../program/ranks.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
-import { printDryRun } from "../runs/dry_run.ts";
 import { fingerprintOf } from "../runs/fingerprint.ts";
 import {
   beginRun,
@@ -47,13 +39,15 @@ import {
 import { Origin } from "../runs/origin.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { type Evaluation, evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
-import { fewUpdatesText, followRefinement } from "../runs/refine_progress.ts";
+import { planRefine } from "../runs/refine_plan.ts";
+import { followRefinement } from "../runs/refine_progress.ts";
 import { reportOfRefinement } from "../runs/refine_report.ts";
 import { firstOf } from "../runs/report_pictures.ts";
+import { agreedEnd, sharedTuning } from "../runs/shared_run.ts";
 import { checkSameData, type RunInputs, resumedInputs } from "../runs/stored_run.ts";
 import { type FilledInputs, requireFiles, storedInputs } from "../runs/weights_inputs.ts";
 
-interface RefineCommandOptions extends RunOptions, EncoderCommandOptions, ImageOptions {
+interface RefineCommandOptions extends RunOptions, EncoderCommandOptions, ImageOptions, RankOptions {
   readonly weights?: string;
   readonly images?: string;
   readonly test?: string;
@@ -88,6 +82,7 @@ export function refineCommand(context: CommandContext): Command {
     )
     .option("--no-evaluate", "measure no accuracy");
   addEncoderOptions(command);
+  addRankOptions(command);
   addSettings(command, refineSchema).action((options: RefineCommandOptions) => runRefine(context, command, options));
   return finishCommand(
     command,
@@ -98,13 +93,16 @@ export function refineCommand(context: CommandContext): Command {
 async function runRefine(context: CommandContext, command: Command, options: RefineCommandOptions): Promise<void> {
   const output = outputOf(context, options);
   const given = await givenRun(command, options);
+  if (options.dryRun && options.ranks !== undefined)
+    throw new UsageError("refine: --dry-run plans one process; leave --ranks out");
   if (options.dryRun) return planRefine(options, given, output);
+  const ranks = await joinRanks("refine", options, context.args ?? []);
   if (options.resume === false) requireFiles("refine", options);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
-  const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads, output });
+  const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads, output }, ranks);
   try {
     const files = requireFiles("refine", resumedInputs(run.stored, given.inputs, options.override));
-    await refineHeld(run, files, { context, options, output });
+    await refineHeld(run, files, { context, options, output, ranks });
   } finally {
     await run.release();
   }
@@ -115,13 +113,15 @@ interface CommandParts {
   readonly context: CommandContext;
   readonly options: RefineCommandOptions;
   readonly output: Output;
+  /** The processes that refine together; of which the first one evaluates, writes and prints. */
+  readonly ranks: Exchange;
 }
 
 /** Refines in a run folder that is this process's own. */
 async function refineHeld(
   opened: OpenedRun<RefineConfig>,
   files: FilledInputs,
-  { context, options, output }: CommandParts,
+  { context, options, output, ranks }: CommandParts,
 ): Promise<void> {
   const { stored, store, config } = opened;
   const decoding = {
@@ -132,12 +132,13 @@ async function refineHeld(
   const opening = await openCommandImages(files.images, decoding, output);
   const source = files.firstImages === undefined ? opening : firstOf(opening, files.firstImages); // of a short demo
   const origin = await Origin.of(files.weights, output); // last: it is closed below
-  const interruption = listenForInterruption((text) => output.notice(text));
+  const interruption = listenForInterruption((text) => output.notice(text), ranks.size > 1);
   const { signal } = interruption;
   let evaluation: Evaluation | undefined;
   try {
+    await checkSameEverywhere(ranks, "refine", [packageJson.version, config, source.length, source.classNames ?? []]);
     const evaluate = options.evaluate && stored?.evaluate !== false;
-    if (evaluate) evaluation = await evaluationOf(source, files, output);
+    if (evaluate && ranks.rank === 0) evaluation = await evaluationOf(source, files, output);
     const read = { images: { path: files.images, source }, test: evaluation?.test, weights: files.weights };
     const fingerprint = await fingerprintOf(read);
     const isOverride = options.override;
@@ -148,10 +149,11 @@ async function refineHeld(
     const begun = (next: OpenedRun<RefineConfig>): void => {
       run = next;
     };
-    await onDevices({ store, output, signal, open: () => openRunDevice(run, options, output) }, (device) =>
+    const open = () => openRunDevice(run, options, output, ranks);
+    await onDevices({ store, output, signal, open, isShared: ranks.size > 1 }, (device) =>
       refineOpened({
         ...{ run, begun, inputs, source, evaluation, origin, device, interruption },
-        ...{ context, options, output },
+        ...{ context, options, output, ranks },
       }),
     );
   } finally {
@@ -178,10 +180,12 @@ interface OpenedRefinement extends CommandParts {
 
 async function refineOpened(opened: OpenedRefinement): Promise<void> {
   const { run, begun, inputs, source, evaluation, origin, device, interruption, context, options, output } = opened;
+  const { ranks } = opened;
+  const isFirst = ranks.rank === 0;
   const { store, config, out } = run;
   const { weights } = inputs;
   const { signal } = interruption;
-  const tune = tuningOf(device, options, output);
+  const tune = sharedTuning(device, tuningOf(device, options, output), ranks);
   const encoder = await loadWeights(device, weights, inputs, output);
   const start = performance.now();
   const training = refine({
@@ -191,17 +195,21 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
     store,
     resume: run.stored !== undefined,
     hostBytes: () => process.memoryUsage().rss,
-    origin: origin.metadata,
+    ...(isFirst ? { origin: origin.metadata } : {}),
     signal,
+    exchange: ranks,
     ...(tune ? { tune } : {}),
     ...(evaluation ? { evaluate: (model) => measured(device, model, evaluation, { config, signal }, output) } : {}),
   });
   const { result, timings } = await followRefinement(training, config, output, async () => {
+    if (!isFirst) return;
     await origin.checked;
     begun(await beginRun(run, device, storedInputs(inputs)));
   });
   tellUnknownVariants(run, device, output);
   const seconds = (performance.now() - start) / 1000;
+  if (!result.finished) endInterrupted(run, await agreedEnd(ranks, interruption), context, output);
+  if (!isFirst) return;
   if (result.finished) {
     output.line(`refined in ${seconds.toFixed(0)} s; weights: ${out}/encoder.safetensors`);
     const before = () => loadWeights(device, weights, inputs);
@@ -218,7 +226,6 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
     metrics: { before: { knn: before }, afterStage2: { knn: afterStage2 }, after: { knn: after } },
     out,
   });
-  if (!result.finished) endInterrupted(run, interruption, context, output);
 }
 
 /** What the command line and the settings file say: the preset's settings, those of the file and the options, in that order. */
@@ -248,42 +255,4 @@ function presetSettings(preset: unknown): RefineSettings {
   throw new UsageError(
     `refine: there is no preset ${String(preset)}; choose from ${Object.keys(refinePresets).join(", ")}`,
   );
-}
-
-/** Images of ImageNet-1k's training set, which the published recipes are for. */
-const imageNetImages = 1_281_167;
-
-async function planRefine(options: RefineCommandOptions, given: GivenRun, output: Output): Promise<void> {
-  const config = refineConfig(given.settings);
-  const vit = await plannedEncoder(options, given.preset);
-  const source =
-    options.images === undefined
-      ? undefined
-      : await openCommandImages(
-          options.images,
-          { channels: imageChannels(vit, options.weights ?? "the preset"), imageKey: options.imageKey },
-          output,
-        );
-  const images = source?.length ?? imageNetImages;
-  if (!source) output.notice(`no --images: planned for the ${imageNetImages} images of ImageNet-1k`);
-  const device = await openCommandDevice(options, output);
-  try {
-    const advice = adviceForFewUpdates(config, images);
-    if (advice) output.notice(fewUpdatesText(advice, config));
-    await printDryRun({ device, vit, config, images, memoryBytes: options.memory, advice }, output);
-  } finally {
-    device.close();
-    await source?.close?.();
-  }
-}
-
-/** The encoder of the weights, or the one that a preset was published for. @throws UsageError if there is neither */
-async function plannedEncoder(options: RefineCommandOptions, preset: string | undefined): Promise<VitConfig> {
-  const { weights } = options;
-  if (weights === undefined) {
-    const vit = preset === undefined ? undefined : presetEncoder(preset);
-    if (vit) return vit;
-    throw new UsageError("refine: --dry-run needs --weights, or a --preset that tells the encoder, such as mae_l16");
-  }
-  return encoderConfig(weights, options);
 }

@@ -5,6 +5,8 @@ import { addCommonOptions, type CommonOptions } from "./options.ts";
 /** What a command is given, and where it leaves its exit code. */
 export interface CommandContext {
   readonly streams: Streams;
+  /** The command line, without the names of interpreter and script. */
+  readonly args?: readonly string[];
   exitCode: number;
 }
 

@@ -1,5 +1,6 @@
 import type { Device } from "../../engine/index.ts";
-import type { RunFolder } from "../../refiner/training/run_folder_node.ts";
+import { type Exchange, oneRank } from "../../refiner/exchange/exchange.ts";
+import { RunFolder } from "../../refiner/training/run_folder_node.ts";
 import type { Output } from "../output/streams.ts";
 import type { CommandContext } from "../program/context.ts";
 import type { Interruption } from "../program/interrupt.ts";
@@ -51,15 +52,25 @@ export interface RunRequest<Config> {
   readonly output: Output;
 }
 
-/** Opens the folder of a run, and completes its settings by those that it began with. @throws UsageError */
+/**
+ * Opens the folder of a run, and completes its settings by those that it began with. Of several ranks the first one holds it, and
+ * the others read what stands there.
+ *
+ * @throws UsageError
+ */
 export async function openRun<Config extends object>(
   command: TrainingCommand,
   options: RunOptions,
   { settings, parse, reads, output }: RunRequest<Config>,
+  exchange: Exchange = oneRank,
 ): Promise<OpenedRun<Config>> {
   const isResumed = options.resume !== false;
   const out = typeof options.resume === "string" ? options.resume : options.out;
-  const { store, release } = await openRunFolder(command, out, { resume: isResumed, force: options.force, reads });
+  const { store, release } =
+    exchange.rank === 0
+      ? await openRunFolder(command, out, { resume: isResumed, force: options.force, reads })
+      : { store: new RunFolder(out), release: async () => undefined };
+  await exchange.share(""); // the first one has checked the folder
   try {
     const opened = { command, out, store, release };
     if (!isResumed) return { ...opened, config: parse({ ...settings }), stored: undefined };
@@ -78,8 +89,9 @@ export async function openRunDevice<Config extends object>(
   { stored }: OpenedRun<Config>,
   options: CommonOptions,
   output: Output,
+  exchange: Exchange = oneRank,
 ): Promise<Device> {
-  if (!stored) return openCommandDevice(options, output);
+  if (!stored) return openCommandDevice(options, output, exchange.rank === 0 ? "cache" : "stored");
   const device = await openCommandDevice(inModeOf(stored, options), output, "stored");
   const difference = resumeOn(device, stored);
   if (difference !== undefined) output.warning(difference);

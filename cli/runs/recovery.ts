@@ -19,6 +19,8 @@ export interface RecoverableRun {
   readonly output: Output;
   /** A run that was interrupted is not gone on with. */
   readonly signal?: AbortSignal;
+  /** Whether other processes take part: a loss then ends all of them. */
+  readonly isShared?: boolean;
   readonly open: () => Promise<Device>;
 }
 
@@ -37,7 +39,7 @@ export async function onDevices<Result>(
     try {
       return await onDevice(run, attempt);
     } catch (error) {
-      if (!(error instanceof DeviceLostError) || run.signal?.aborted) throw error;
+      if (!(error instanceof DeviceLostError) || run.signal?.aborted || run.isShared) throw error;
       await losses.count(error);
     }
   }

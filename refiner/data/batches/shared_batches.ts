@@ -135,3 +135,9 @@ function brokenSlots(loaded: readonly Loaded[], from: number): BrokenSlot[] {
     image instanceof BrokenImageError ? [{ slot: from + i, name: image.imageName, reason: image.reason }] : [],
   );
 }
+
+/** A batch as views see it: with the places of those images only that this process has. */
+export function ownPart(batch: ImageBatch): ImageBatch {
+  const { first, indices, images } = batch;
+  return first === undefined ? batch : { ...batch, indices: indices.subarray(first, first + images.length) };
+}

@@ -9,6 +9,7 @@ import {
   stepScalars,
   type Tensor,
 } from "../../../engine/index.ts";
+import { ownPart } from "../../data/batches/shared_batches.ts";
 import type { ImageBatch } from "../../data/index.ts";
 import type { ViewConfig } from "../../data/views/index.ts";
 import { ViewInputs } from "../../data/views/view_inputs.ts";
@@ -295,10 +296,4 @@ function askedFor(
   values: Record<string, ArrayLike<number>>,
 ): Record<string, ArrayLike<number>> {
   return Object.fromEntries(Object.entries(values).filter(([name]) => step.program.inputs.has(name)));
-}
-
-/** A batch as views see it: with the places of those images that are here. */
-function ownPart(batch: ImageBatch): ImageBatch {
-  const { first, indices, images } = batch;
-  return first === undefined ? batch : { ...batch, indices: indices.subarray(first, first + images.length) };
 }
