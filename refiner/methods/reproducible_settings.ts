@@ -8,6 +8,13 @@ export const reproducibleSettings = {
       "train by fixed orders of summation, and write hashes of every update to hashes.jsonl, which verify checks",
     )
     .default(false),
+  gradientPart: z
+    .int()
+    .min(0)
+    .describe(
+      "with reproducible, images whose gradients are one summand of a fixed tree; 0: a quarter of the batch, or the largest part below that divides it. Another part gives other bytes",
+    )
+    .default(0),
   recheck: z
     .number()
     .min(0)

@@ -106,11 +106,11 @@ export class ArenaOptimizer {
     return [...this.groups].filter(([, group]) => group.learningRateScale > 0).map(([name]) => name);
   }
 
-  /** Records "gradient arena ← gradients" for the trained parameters, in their order. */
-  assign(program: Program, gradients: readonly Tensor[]): void {
+  /** Records "gradient arena ← gradients" for the trained parameters, in their order; or that of a part. */
+  assign(program: Program, gradients: readonly Tensor[], arena = this.gradients): void {
     this.trained.forEach((name, i) => {
       const gradient = gradients[i];
-      if (gradient) program.assign(this.gradients.get(name), gradient);
+      if (gradient) program.assign(arena.get(name), gradient);
     });
   }
 

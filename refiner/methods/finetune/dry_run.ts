@@ -1,7 +1,8 @@
 import type { Device } from "../../../engine/index.ts";
 import { countParameters, VisionTransformer, type VitConfig } from "../../../models/index.ts";
+import { fixedPart } from "../fixed_parts.ts";
 import { plannedBytes } from "../plan_limits.ts";
-import type { FinetuneConfig } from "./finetune_config.ts";
+import { type FinetuneConfig, mixesPairs } from "./finetune_config.ts";
 import { FinetuneMethod } from "./finetune_method.ts";
 import { decodedSide } from "./finetune_views.ts";
 import type { FinetuneRules } from "./parameter_groups.ts";
@@ -22,6 +23,7 @@ export interface FinetunePlan {
   readonly memory: {
     /** Encoder and head, and their moving average where there is one. */
     readonly weights: number;
+    /** With the partial sums of a reproducible run. */
     readonly gradients: number;
     /** Both moments of AdamW. */
     readonly moments: number;
@@ -53,13 +55,13 @@ export function planFinetuning(
   const classNames = Array.from({ length: data.classes }, (_, label) => String(label));
   const task = { images: data.images, rules: data.rules, imageBytes: 2 * side * side * vit.channels, classNames };
   const method = new FinetuneMethod(encoder, config, task);
-  const { arenaBytes, inputBytes, flops } = method.plan;
+  const { arenaBytes, inputBytes, flops, partialSumBytes } = method.plan;
   const { model, result } = method;
   const size = model.parameters.sizeBytes;
   const { trainedBytes } = method;
   const parts = {
     weights: size + (result === model ? 0 : size),
-    gradients: trainedBytes,
+    gradients: trainedBytes + partialSumBytes,
     moments: 2 * trainedBytes,
     encoder: encoder.parameters.sizeBytes + encoder.positions.sizeBytes,
     activations: arenaBytes,
@@ -84,8 +86,11 @@ export function fittingMicroBatch(
   data: FinetunePlanData,
   memoryBytes: number,
 ): { readonly microBatch: number; readonly recompute: boolean } | undefined {
+  // Fixed parts decide over memory themselves.
+  const least = fixedPart("finetune", { ...config, microBatch: 0 }, mixesPairs(config) ? 2 : 1);
+  const powers = Array.from({ length: Math.floor(Math.log2(config.batch)) }, (_, i) => 2 ** (i + 1)).reverse();
   for (const recompute of config.recompute ? [true] : [false, true]) {
-    for (let microBatch = 2 ** Math.floor(Math.log2(config.batch)); microBatch >= 2; microBatch /= 2) {
+    for (const microBatch of least === undefined ? powers : [least]) {
       const bytes = plannedBytes(() => planFinetuning(device, vit, { ...config, microBatch, recompute }, data));
       if (bytes <= memoryBytes) return { microBatch, recompute };
     }

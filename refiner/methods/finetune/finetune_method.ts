@@ -28,6 +28,7 @@ import type {
 import { pairedOrder, reordered } from "./batch_order.ts";
 import { DropPath, tableColumns } from "./drop_path.ts";
 import { type FinetuneConfig, mixesPairs } from "./finetune_config.ts";
+import { finetuneCut, planFinetune } from "./finetune_cut.ts";
 import type { EpochAccuracy, FinetuneEvent, FinetuneUpdate, TestAccuracy } from "./finetune_events.ts";
 import { FinetuneStep, type HostInputs, type StepPlan } from "./finetune_step.ts";
 import { finetuneViews, imagePixels } from "./finetune_views.ts";
@@ -101,8 +102,8 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
     this.#optimizer = new ArenaOptimizer(this.model.parameters, groups);
     this.#lossScaling = config.precision === "f16" ? new LossScaling(device) : undefined;
     const { batch } = config;
-    const part = config.microBatch > 0 ? Math.min(config.microBatch, batch) : batch;
     const mixes = mixesPairs(config);
+    const { part, fixed } = finetuneCut(config, this.#optimizer);
     this.#order = mixes ? pairedOrder(batch, part) : Uint32Array.from({ length: batch }, (_, place) => place);
     this.#dropPath = new DropPath(config.dropPath, vit.blocks, batch, config.dropPathCount);
     for (const size of [part, batch % part])
@@ -124,6 +125,7 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
       optimizer: this.#optimizer,
       average: config.ema > 0 ? this.result.parameters : undefined,
       lossScaling: this.#lossScaling,
+      ...(fixed ? { fixed } : {}),
     });
   }
 
@@ -291,15 +293,3 @@ export class FinetuneMethod implements TrainingMethod<FinetuneUpdate, FinetuneEv
 }
 
 const testLine = z.object({ kind: z.literal("test"), epoch: z.number(), accuracy: z.number(), images: z.number() });
-
-/** Updates for a data set. @throws EngineError for one of less than a batch */
-export function planFinetune(config: FinetuneConfig, images: number): TrainingStage {
-  const updatesPerEpoch = Math.floor(images / config.batch);
-  if (updatesPerEpoch < 1)
-    throw new EngineError(
-      `finetune: ${images} images are less than one batch of ${config.batch}; use a batch of at most ${images}`,
-    );
-  const updates = Math.round(config.epochs * updatesPerEpoch);
-  if (updates < 1) throw new EngineError(`finetune: ${config.epochs} epochs are no update; raise epochs`);
-  return { stage: 1, updates, updatesPerEpoch, evaluateEvery: config.testEvery };
-}

@@ -16,6 +16,7 @@ import {
 import type { Classifier, Precision } from "../../../models/index.ts";
 import { mixImages, softTargets } from "../../data/augmentation/mix_batch.ts";
 import { mixingLength } from "../../data/augmentation/mixing.ts";
+import type { GradientTree } from "../../training/gradient_tree.ts";
 import type { LossScaling } from "../../training/loss_scaling.ts";
 import type { ArenaOptimizer } from "../../training/optimizer.ts";
 import type { DropPath } from "./drop_path.ts";
@@ -36,6 +37,8 @@ export interface StepSetup {
   readonly optimizer: ArenaOptimizer;
   readonly average: Arena | undefined;
   readonly lossScaling: LossScaling | undefined;
+  /** Where the parts are fixed ones: what sums their gradients, and how many images are under way at once. */
+  readonly fixed?: { readonly tree: GradientTree; readonly inFlight: number };
 }
 
 /** Host values of program inputs, by name. */
@@ -51,6 +54,8 @@ export interface StepInputs {
 
 /** Planned device memory and work of one update. */
 export interface StepPlan {
+  /** Gradients of parts that wait to be summed, beside those of the whole batch. */
+  readonly partialSumBytes: number;
   readonly arenaBytes: number;
   readonly inputBytes: number;
   readonly flops: number;
@@ -73,7 +78,7 @@ export class FinetuneStep {
 
   constructor(readonly setup: StepSetup) {
     const { batch, part, model } = setup;
-    if (part >= batch) {
+    if (part >= batch && !setup.fixed) {
       this.#parts.set(batch, recordWhole(setup));
       return;
     }
@@ -85,7 +90,8 @@ export class FinetuneStep {
 
   /** All programs of an update. */
   get programs(): readonly AnyProgram[] {
-    return [...this.#parts.values(), ...(this.#update ? [this.#update] : [])];
+    const sums = this.setup.fixed?.tree.programs ?? [];
+    return [...this.#parts.values(), ...sums, ...(this.#update ? [this.#update] : [])];
   }
 
   /** Planned device memory and work of one update, without allocating. */
@@ -97,6 +103,7 @@ export class FinetuneStep {
       return total + times * program.stats.flops;
     }, this.#update?.stats.flops ?? 0);
     return {
+      partialSumBytes: this.setup.fixed?.tree.sizeBytes ?? 0,
       arenaBytes: stats.reduce((total, { plannedPeakBytes }) => total + plannedPeakBytes, 0),
       inputBytes: stats.reduce((total, { inputBytes }) => total + inputBytes, 0),
       flops,
@@ -115,15 +122,27 @@ export class FinetuneStep {
       if (!program) throw new Error(`finetune: no program was recorded for ${count} images`);
       if (!update) return program.run({ ...parts(first, count), scalars }, names);
       await program.run(parts(first, count));
+      await this.#follow(first, count);
     }
     if (!update) throw new Error("finetune: the batch is empty");
     return update.run({ scalars }, names);
+  }
+
+  /** What comes behind a part: its place in the sum, and a pause where enough is under way. */
+  async #follow(first: number, count: number): Promise<void> {
+    const { fixed, part, batch, model } = this.setup;
+    if (!fixed) return;
+    await fixed.tree.add(first / part);
+    const done = first + count;
+    const { gpu, waits } = model.device;
+    if (done < batch && done % fixed.inFlight === 0) await waits.during(gpu.queue.onSubmittedWorkDone());
   }
 
   /** Frees the programs; the model and the optimiser stay. */
   destroy(): void {
     for (const program of this.programs) program.destroy();
     this.#loss?.destroy();
+    this.setup.fixed?.tree.destroy();
   }
 }
 
@@ -146,7 +165,8 @@ function recordPart(setup: StepSetup, images: number, sumOfLosses: Tensor): AnyP
     (program) => {
       const { loss, gradients } = lossOfImages(program, setup, images);
       accumulate(program, sumOfLosses, reshape(loss, [1]));
-      setup.optimizer.accumulate(program, gradients);
+      if (setup.fixed) setup.fixed.tree.assign(program, [gradients]);
+      else setup.optimizer.accumulate(program, gradients);
       return {};
     },
     { name: `finetune ${images}` },
@@ -160,7 +180,7 @@ function recordUpdate(setup: StepSetup, sumOfLosses: Tensor): AnyProgram {
     (program) => {
       const loss = mul(sumOfLosses, full(program, [1], 1));
       const outputs = { loss, ...updated(program, setup) };
-      setup.optimizer.clear(program);
+      if (!setup.fixed) setup.optimizer.clear(program);
       fillState(program, sumOfLosses, 0);
       return outputs;
     },

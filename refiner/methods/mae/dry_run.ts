@@ -28,6 +28,7 @@ export interface PretrainPlan {
   readonly memory: {
     /** Encoder and decoder, with their positions. */
     readonly weights: number;
+    /** With the partial sums of a reproducible run. */
     readonly gradients: number;
     /** Both moments of AdamW. */
     readonly moments: number;
@@ -51,11 +52,11 @@ export function planPretraining(device: Device, config: PretrainConfig, data: Pr
   const side = decodedSide(config);
   const imageBytes = 2 * side * side * data.encoder.channels;
   const method = new MaeMethod(model, config, { images: data.images, imageBytes, source: "random weights" });
-  const { plannedPeakBytes, inputBytes, flops } = method.plan;
+  const { plannedPeakBytes, inputBytes, flops, partialSumBytes } = method.plan;
   const trained = encoder.parameters.sizeBytes + model.decoderParameters.sizeBytes;
   const parts = {
     weights: trained + encoder.positions.sizeBytes + model.decoderPositions.sizeBytes,
-    gradients: trained,
+    gradients: trained + partialSumBytes,
     moments: 2 * trained,
     activations: plannedPeakBytes,
     inputs: inputBytes,

@@ -1,17 +1,5 @@
-import {
-  type Device,
-  EngineError,
-  full,
-  gradientNorm,
-  hostUniform,
-  type ProgramStats,
-  type RecordedProgram,
-  readLossScale,
-  recordProgram,
-  stepScalars,
-  type Tensor,
-} from "../../../engine/index.ts";
-import { gridOf, type MaskedAutoencoder, maskFromNoise, saveMae } from "../../../models/index.ts";
+import { type Device, EngineError, hostUniform, readLossScale, stepScalars } from "../../../engine/index.ts";
+import { type MaskedAutoencoder, maskFromNoise, saveMae } from "../../../models/index.ts";
 import type { ImageBatch } from "../../data/index.ts";
 import { plainView, viewDefaults } from "../../data/views/index.ts";
 import { ViewInputs } from "../../data/views/view_inputs.ts";
@@ -29,6 +17,8 @@ import type {
   UpdateHeader,
   UpdatePlace,
 } from "../../training/training_method.ts";
+import { fixedPart } from "../fixed_parts.ts";
+import { MaeStep, type MaeStepPlan, patchCounts } from "./mae_step.ts";
 import type { PretrainConfig } from "./pretrain_config.ts";
 import type { MaeUpdate, PretrainEvent } from "./pretrain_events.ts";
 
@@ -53,7 +43,9 @@ export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
   /** With precision f16. */
   readonly #lossScaling: LossScaling | undefined;
   readonly #inputs: ViewInputs;
-  readonly #step: ReturnType<MaeMethod["record"]>;
+  readonly #step: MaeStep;
+  /** Images of one program. */
+  readonly #part: number;
 
   constructor(
     readonly model: MaskedAutoencoder,
@@ -84,8 +76,14 @@ export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
       ...viewDefaults(channels === 1 ? 1 : 3),
       global: { heightPixels: config.pixels, widthPixels: config.pixels, views: [view] },
     };
-    this.#inputs = new ViewInputs(views, config.batch, config.batch * imageBytes);
-    this.#step = this.record();
+    const fixed = fixedPart("pretrain", config);
+    this.#part = fixed ?? config.batch;
+    this.#inputs = new ViewInputs(views, this.#part, this.#part * imageBytes);
+    this.#step = new MaeStep({
+      ...{ model, config, part: this.#part, inParts: fixed !== undefined, inputs: this.#inputs },
+      optimizers: [this.#encoder, this.#decoder],
+      lossScaling: this.#lossScaling,
+    });
   }
 
   get device(): Device {
@@ -93,57 +91,8 @@ export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
   }
 
   /** Planned device memory and work of one update, without allocating. */
-  get plan(): ProgramStats {
-    return this.#step.stats;
-  }
-
-  record() {
-    const { model, config } = this;
-    const { batch } = config;
-    return recordProgram(
-      model.device,
-      (program) => {
-        const [view] = this.#inputs.record(program);
-        if (!view) throw new EngineError("pretrain: the views recorded nothing");
-        const { patches, kept } = this.#counts();
-        const mask = {
-          keptRows: program.input("keptRows", [batch * kept], "u32"),
-          keptPositions: program.input("keptPositions", [batch * kept], "u32"),
-          restoreRows: program.input("restoreRows", [batch * patches], "u32"),
-          mask: program.input("mask", [batch, patches]),
-        };
-        const { loss } = model.forward(view, mask, {
-          normalization: config.normalizePixels,
-          precision: config.precision,
-        });
-        const optimizers = [this.#encoder, this.#decoder];
-        const targets = optimizers.map((optimizer) => optimizer.trained.map((name) => optimizer.parameters.get(name)));
-        const scaling = this.#lossScaling;
-        const gradients = program.gradients(loss, targets.flat(), scaling?.scale(full(program, loss.shape, 1)));
-        optimizers.forEach((optimizer, i) => {
-          const first = targets.slice(0, i).flat().length;
-          optimizer.assign(program, gradients.slice(first, first + (targets[i]?.length ?? 0)));
-        });
-        // One decision for both: they are the two ends of one backward pass.
-        const whole = gradientNorm(
-          program,
-          optimizers.flatMap((optimizer) => optimizer.gradients.chunks),
-        );
-        const given = program.input("scalars", [12]);
-        const { norm, scalars } = scaling?.control(program, given, whole) ?? { norm: whole.norm, scalars: given };
-        for (const optimizer of optimizers) optimizer.step(program, scalars);
-        const outputs: Record<string, Tensor> = { loss, norm };
-        return scaling ? { ...outputs, lossScale: scaling.state } : outputs;
-      },
-      { name: "pretrain" },
-    );
-  }
-
-  #counts(): { patches: number; kept: number } {
-    const { config, model } = this;
-    const [rows, columns] = gridOf(model.encoder.config, config.pixels, config.pixels);
-    const patches = rows * columns;
-    return { patches, kept: Math.floor(patches * (1 - config.maskRatio)) };
+  get plan(): MaeStepPlan {
+    return this.#step.plan;
   }
 
   startEvent(run: { readonly updates: number; readonly images: number }): PretrainEvent {
@@ -161,15 +110,16 @@ export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
 
   async run(batch: ImageBatch, { update, epoch }: UpdatePlace): Promise<{ readonly result: Promise<MaeUpdate> }> {
     const { config } = this;
-    const { patches } = this.#counts();
+    const { patches } = patchCounts(this.model, config);
     const noise = hostUniform(config.batch * patches, { seed: config.seed, purpose: "mask", step: update });
-    const { kept: _, ...mask } = maskFromNoise(noise, patches, config.maskRatio);
     const learningRate = learningRateAt(this.#schedule, update);
     const { beta1, beta2 } = config;
-    const scalars = stepScalars({ learningRate, step: update + 1, beta1, beta2 });
-    const inputs = { ...this.#inputs.values(batch, 0, config.seed, epoch), ...mask, scalars };
-    const names = ["loss", "norm", ...(this.#lossScaling ? ["lossScale"] : [])];
-    const readback = await this.#step.run(inputs, names);
+    const inputs = (first: number) => {
+      const values = noise.subarray(first * patches, (first + this.#part) * patches);
+      const { kept: _, ...mask } = maskFromNoise(values, patches, config.maskRatio);
+      return { ...this.#inputs.values(batch, first, config.seed, epoch), ...mask };
+    };
+    const readback = await this.#step.run(inputs, stepScalars({ learningRate, step: update + 1, beta1, beta2 }));
     const result = readback.read().then(({ loss, norm, lossScale }) => ({
       loss: loss?.[0] ?? Number.NaN,
       learningRate,
@@ -202,8 +152,8 @@ export class MaeMethod implements TrainingMethod<MaeUpdate, PretrainEvent> {
     };
   }
 
-  programs(): readonly RecordedProgram<Record<string, Tensor>>[] {
-    return [this.#step];
+  programs(): MaeStep["programs"] {
+    return this.#step.programs;
   }
 
   checkpointMetadata(_: TrainingStage, { update }: { readonly update: number }): RunCheckpointMetadata {

@@ -12,6 +12,7 @@ import { planStage, type StageNumber } from "./stage_plan.ts";
 export interface PlannedMemory {
   /** Encoder and heads, with running statistics; of the encoder, what products need where its parameters lie on the host. */
   readonly weights: number;
+  /** With the partial sums of a reproducible run. */
   readonly gradients: number;
   /** Both moments of AdamW. */
   readonly moments: number;
@@ -89,7 +90,7 @@ export function dryRun(
   const queues = model.heads.reduce((sum, { queue }) => sum + queue.entries.sizeBytes + 3 * 4 * queue.length, 0);
   const parts = {
     weights,
-    gradients: trained,
+    gradients: trained + work.partialSumBytes,
     moments: offloads("moments") ? 0 : 2 * trained,
     average: offloads("average") ? 0 : average.sizeBytes,
     queues,

@@ -1,5 +1,6 @@
 import { type Device, OptionError } from "../../../engine/index.ts";
 import type { VitConfig } from "../../../models/index.ts";
+import { fixedPart } from "../fixed_parts.ts";
 import { withinLimits } from "../plan_limits.ts";
 import { type DryRun, dryRun } from "./dry_run.ts";
 import type { RefineConfig } from "./refine_config.ts";
@@ -56,12 +57,15 @@ export function fittingChanges(
 
 class Search {
   leastBytes = Number.POSITIVE_INFINITY;
+  /** The least micro-batch: memory is that of a part where gradients are summed over fixed ones. */
+  readonly #smallest: number;
   readonly #whole: number;
   /** Plans by the change that they are for. */
   readonly #plans = new Map<string, DryRun | undefined>();
 
   constructor(readonly task: Task) {
-    this.#whole = this.#planOf({ microBatch: 1 })?.flopsPerUpdate ?? Number.NaN;
+    this.#smallest = fixedPart("refine", { ...task.config, microBatch: 0 }) ?? 1;
+    this.#whole = this.#planOf({ microBatch: this.#smallest })?.flopsPerUpdate ?? Number.NaN;
   }
 
   /** The fastest way to fit with this change: blocks are kept where that is possible, since to recompute them costs most. */
@@ -81,7 +85,10 @@ class Search {
   /** With the largest micro-batch that fits. */
   #fitting(other: Change): FittingChange | undefined {
     const { config, memoryBytes } = this.task;
-    const microBatch = largestMicroBatch(config.batch, (size) => this.#bytesOf(other, size), memoryBytes);
+    const bytesOf = (size: number): number => this.#bytesOf(other, size);
+    const microBatch = config.reproducible
+      ? [this.#smallest].find((size) => bytesOf(size) <= memoryBytes)
+      : largestMicroBatch(config.batch, bytesOf, memoryBytes);
     if (microBatch === undefined) return undefined;
     const change = { ...other, microBatch };
     const plan = this.#planOf(change);
@@ -98,8 +105,9 @@ class Search {
   }
 
   #movedBytes({ offload, ...other }: Change): number {
-    const here = this.#planOf({ ...other, microBatch: 1 });
-    const moved = this.#planOf({ ...other, microBatch: 1, ...(offload ? { offload } : {}) });
+    const least = { ...other, microBatch: this.#smallest };
+    const here = this.#planOf(least);
+    const moved = this.#planOf({ ...least, ...(offload ? { offload } : {}) });
     return here && moved ? here.memory.total - moved.memory.total : 0;
   }
 

@@ -1,4 +1,5 @@
 import {
+  type Device,
   type ProgramStats,
   type Readback,
   type RecordedProgram,
@@ -65,6 +66,8 @@ export class MicroBatchStep {
     readonly setup: StepSetup,
     readonly part: number,
     readonly exchange: Exchange = oneRank,
+    /** With fixed parts, images that are under way at once: the host waits for the device behind so many. Default: all. */
+    readonly inFlight = setup.loss.layout.batch,
   ) {
     const { model, loss } = setup;
     const { count } = sliceOf(loss.layout.batch, exchange);
@@ -88,7 +91,8 @@ export class MicroBatchStep {
     const parts = [...this.#parts.values()].flatMap(({ encode, backward }) =>
       backward ? [encode, backward] : [encode],
     );
-    return [...parts, this.#heads, ...(this.#update ? [this.#update] : [])];
+    const sums = this.setup.parts?.tree?.programs ?? [];
+    return [...parts, ...sums, this.#heads, ...(this.#update ? [this.#update] : [])];
   }
 
   /** Outputs that `run` can read. */
@@ -152,7 +156,12 @@ export class MicroBatchStep {
       await this.#heads.run(inputsOf(this.#heads, inputs.batch));
       await heads.finish();
       await this.#travel?.scatter();
-      await this.#pass(inputs, ({ backward }) => backward);
+      const tree = this.setup.parts?.tree;
+      await this.#pass(
+        inputs,
+        ({ backward }) => backward,
+        (part) => tree?.add(part),
+      );
       if (encoder && this.#travel) await sumArena(encoder.optimizer.gradients, this.exchange);
     }
     const readback = await last.run(inputsOf(last, inputs.batch), read);
@@ -160,12 +169,21 @@ export class MicroBatchStep {
     return readback;
   }
 
-  async #pass(inputs: MicroBatchInputs, choose: (programs: PartPrograms) => AnyProgram | undefined): Promise<void> {
-    for (let first = 0; first < this.#images; first += this.part) {
-      const count = Math.min(this.part, this.#images - first);
+  async #pass(
+    inputs: MicroBatchInputs,
+    choose: (programs: PartPrograms) => AnyProgram | undefined,
+    after?: (part: number) => Promise<void> | undefined,
+  ): Promise<void> {
+    const { device } = this.setup.model;
+    const images = this.#images;
+    for (let first = 0; first < images; first += this.part) {
+      const count = Math.min(this.part, images - first);
       const programs = this.#parts.get(count);
       const program = programs && choose(programs);
       if (program) await program.run({ ...(await inputs.parts(first, count)), first: Uint32Array.of(first) });
+      await after?.(first / this.part);
+      const done = first + count;
+      if (this.setup.parts && done < images && done % this.inFlight === 0) await submittedWorkDone(device);
     }
   }
 
@@ -180,6 +198,11 @@ export class MicroBatchStep {
     this.#state.destroy();
     this.#travel?.whole.destroy();
   }
+}
+
+/** Uploads of parts that the device has not reached take memory, too. */
+async function submittedWorkDone({ gpu, waits }: Device): Promise<void> {
+  await waits.during(gpu.queue.onSubmittedWorkDone());
 }
 
 /** The values that a program asks for among those of the whole update. */

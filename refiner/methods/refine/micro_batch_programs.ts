@@ -99,7 +99,10 @@ export function recordPart(setup: StepSetup, shared: SharedState, part: number):
       });
       const { optimizer } = encoder;
       const targets = optimizer.trained.map((name) => weights.get(name));
-      optimizer.accumulate(program, program.pullBack(seeds, targets));
+      const gradients = program.pullBack(seeds, targets);
+      const tree = setup.parts?.tree;
+      if (tree) tree.assign(program, [gradients]);
+      else optimizer.accumulate(program, gradients);
       return {};
     },
     { name: `backward ${part}`, workspace },
@@ -134,7 +137,7 @@ export function recordHeads(setup: StepSetup, shared: SharedState): RecordedProg
         if (features) program.assign(features, gradient);
       });
       if (!encoder) return outputs;
-      encoder.optimizer.clear(program);
+      if (!setup.parts) encoder.optimizer.clear(program);
       return keep(program, outputs);
     },
     { name: "heads", workspace },

@@ -5,6 +5,8 @@ export interface PlannedWork {
   readonly featureBytes: number;
   /** Device memory that state of the host passes through. */
   readonly stagingBytes: number;
+  /** Gradients of parts that wait to be summed, beside those of the whole batch. */
+  readonly partialSumBytes: number;
   /** Bytes that go to the host in one update; as many come from there. */
   readonly streamedBytes: number;
   /** Kernel launches. */

@@ -28,9 +28,11 @@ import type { PlannedWork } from "./planned_work.ts";
 import type { RefineConfig } from "./refine_config.ts";
 import { viewConfigOf } from "./refine_views.ts";
 import type { RefinerModel } from "./refiner_model.ts";
+import { stageCut } from "./stage_cut.ts";
 import { encoderOptimizer, stagingRoom } from "./stage_optimizers.ts";
 import type { StagePlan } from "./stage_plan.ts";
 import { recordStep, type StepSetup } from "./step.ts";
+import { recordStepInParts } from "./step_in_parts.ts";
 import { Teacher } from "./teacher.ts";
 
 /** What one update gave. */
@@ -100,11 +102,12 @@ export class Stage {
     this.teacher = teacherFactor > 0 ? new Teacher(model, { factor: teacherFactor, trainsEncoder }) : undefined;
     const views = viewConfigOf(config, model.encoder.config);
     const { count } = sliceOf(batch, exchange);
+    const { images, ...cut } = stageCut(config, this.encoder?.optimizer);
     this.setup = {
       model,
       views: (program, images) => this.#viewsFor(images).record(program),
       heads: this.heads,
-      recompute: config.recompute,
+      ...cut,
       precision: config.precision,
       weights,
       ...(this.encoder ? { encoder: this.encoder } : {}),
@@ -123,10 +126,12 @@ export class Stage {
         seed: config.seed,
       },
     };
-    const { part, recorded } = partWithinLimits({ batch: count, microBatch: config.microBatch }, (size) => {
+    const microBatch = cut.parts ? images : config.microBatch;
+    const { part, recorded } = partWithinLimits({ batch: count, microBatch }, (size) => {
       this.#inputs.clear();
-      for (const images of [size, count % size]) if (images > 0) this.#inputs.set(images, viewsOfImages(views, images));
-      return size < batch ? new MicroBatchStep(this.setup, size, exchange) : recordStep(this.setup);
+      for (const some of [size, count % size]) if (some > 0) this.#inputs.set(some, viewsOfImages(views, some));
+      if (size === batch) return wholeStep(this.setup);
+      return new MicroBatchStep(this.setup, size, exchange, config.microBatch || undefined);
     });
     this.part = part;
     this.step = recorded;
@@ -139,6 +144,7 @@ export class Stage {
     const { dispatches, flops } = step instanceof MicroBatchStep ? step : step.stats;
     const common = {
       stagingBytes: this.#room?.sizeBytes ?? 0,
+      partialSumBytes: this.setup.parts?.tree?.sizeBytes ?? 0,
       streamedBytes: streams.reduce((sum, { bytes }) => sum + bytes, 0),
       dispatches: streams.reduce((sum, stream) => sum + stream.dispatches, dispatches),
       flops: streams.reduce((sum, stream) => sum + stream.flops, flops),
@@ -281,6 +287,7 @@ export class Stage {
   /** Frees the programs and the state of optimisers and teacher; model and average stay. */
   destroy(): void {
     this.step.destroy();
+    this.setup.parts?.tree?.destroy();
     this.heads.destroy();
     this.encoder?.optimizer.destroy();
     this.encoder?.lossScaling?.destroy();
@@ -288,6 +295,10 @@ export class Stage {
     this.weights?.release();
     void this.#room?.destroy();
   }
+}
+
+function wholeStep(setup: StepSetup): ReturnType<typeof recordStep> {
+  return setup.parts ? recordStepInParts(setup, setup.parts) : recordStep(setup);
 }
 
 /** The values that the program has inputs for: a choice among one neighbour needs no random numbers, for example. */

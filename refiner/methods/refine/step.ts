@@ -13,6 +13,7 @@ import {
   type VisionTransformer,
   type Weights,
 } from "../../../models/index.ts";
+import type { GradientTree } from "../../training/gradient_tree.ts";
 import type { LossScaling } from "../../training/loss_scaling.ts";
 import type { ArenaOptimizer } from "../../training/optimizer.ts";
 import type { StateArena } from "../../training/streamed_step.ts";
@@ -48,12 +49,21 @@ export interface StepSetup {
   readonly encoder?: TrainedEncoder;
   /** Moving averages whose projections are looked up and aligned to, instead of the model's own. */
   readonly teacher?: Teacher;
+  /** Fixed parts of the batch, where the order of summation is to be one of its own: see `GradientTree`. */
+  readonly parts?: StepParts;
   /** Recompute the inside of every encoder block in the backward pass instead of keeping it. */
   readonly recompute?: boolean;
   /** What the encoder computes with where its parameters lie on the host. */
   readonly weights?: WorkingWeights | undefined;
   /** Of all encoders; heads and losses are f32 in any case. Default f32. */
   readonly precision?: Precision;
+}
+
+export interface StepParts {
+  /** Images of a part. */
+  readonly size: number;
+  /** Where the encoder is trained. */
+  readonly tree?: GradientTree;
 }
 
 export interface TrainedEncoder {
@@ -104,9 +114,17 @@ export function recordFeatures(
   images: number,
   weights = weightsIn(program, setup),
 ): BatchFeatures {
-  const { model, teacher } = setup;
-  const views = setup.views(program, images);
-  const { recompute = false } = setup;
+  return featuresOf(program, setup, setup.views(program, images), weights);
+}
+
+/** Records encoder and pooling for views. */
+export function featuresOf(
+  program: Program,
+  setup: StepSetup,
+  views: readonly Tensor[],
+  weights = weightsIn(program, setup),
+): BatchFeatures {
+  const { model, teacher, recompute = false } = setup;
   const own = pooledFeatures(program, setup, model.encoder, views, { recompute, weights });
   return teacher?.encoder
     ? { own, taught: pooledFeatures(program, setup, teacher.encoder, views.slice(0, 1)) }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { OptionError } from "../../../../engine/index.ts";
 import { vitConfig, type vitPresets } from "../../../../models/index.ts";
 import { finetuneConfig, finetunePreset, finetunePresets, SettingsError } from "../../../../refiner/index.ts";
-import { planFinetune } from "../../../../refiner/methods/finetune/finetune_method.ts";
+import { planFinetune } from "../../../../refiner/methods/finetune/finetune_cut.ts";
 
 describe("the settings of fine-tuning", () => {
   it("are by default those of the published full fine-tuning of an L/16", () => {

@@ -1,0 +1,31 @@
+import { GradientTree } from "../../training/gradient_tree.ts";
+import type { ArenaOptimizer } from "../../training/optimizer.ts";
+import { fixedPart } from "../fixed_parts.ts";
+import type { RefineConfig } from "./refine_config.ts";
+import type { StepSetup } from "./step.ts";
+
+/** How the encoder's work on a batch is cut. */
+export interface StageCut extends Pick<StepSetup, "parts" | "recompute"> {
+  /** Images of one program. */
+  readonly images: number;
+}
+
+/**
+ * Micro-batches as they are set; where gradients are summed over fixed parts, parts instead, so that the size of the micro-batch
+ * decides no bit.
+ *
+ * @throws OptionError for sizes that do not go together
+ */
+export function stageCut(config: RefineConfig, encoder: ArenaOptimizer | undefined): StageCut {
+  const { batch, microBatch, recompute } = config;
+  const size = fixedPart("refine", config);
+  const isWhole = microBatch === 0 || microBatch >= batch;
+  if (size === undefined) return { images: isWhole ? batch : microBatch, recompute };
+  const tree = encoder && new GradientTree([encoder], batch / size);
+  if (!isWhole) tree?.recordAll();
+  return {
+    images: isWhole ? batch : size,
+    recompute,
+    parts: { size, ...(tree ? { tree } : {}) },
+  };
+}
