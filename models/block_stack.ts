@@ -8,8 +8,8 @@ export interface BlockStackOptions extends Omit<BlockOptions, "keep" | "onQuerie
   readonly blocks: number;
   /** Drop path: factors per block; undefined for one that drops nothing. */
   readonly keep?: readonly (BranchKeep | undefined)[];
-  /** Recompute the inside of every block in the backward pass instead of keeping it. */
-  readonly recompute?: boolean;
+  /** Recompute the inside of every block, or of those that are named (0-based), in the backward pass instead of keeping it. */
+  readonly recompute?: boolean | readonly number[];
   /** Receives the output of every block, and its attention module's packed queries, keys and values and output. */
   readonly observe?: (name: string, value: Tensor) => void;
 }
@@ -38,7 +38,8 @@ export function blockStack(parameters: Weights, prefix: string, rows: Tensor, op
             }
           : {}),
       });
-    x = recompute ? checkpoint(x.program, block, x, parametersOf(parameters, name)) : block(x);
+    const isRecomputed = typeof recompute === "boolean" ? recompute : recompute.includes(j);
+    x = isRecomputed ? checkpoint(x.program, block, x, parametersOf(parameters, name)) : block(x);
     observe?.(`block.${j}`, x);
     outputs.push(x);
   }

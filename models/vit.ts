@@ -32,8 +32,8 @@ export interface ForwardOptions {
   readonly taps?: readonly number[];
   /** Drop path: factors per block and sample, of images of one resolution; undefined for a block that drops nothing. */
   readonly keep?: readonly (BranchKeep | undefined)[];
-  /** Recompute the inside of every block in the backward pass instead of keeping it. */
-  readonly recompute?: boolean;
+  /** Recompute the inside of every block, or of those that are named (0-based), in the backward pass instead of keeping it. */
+  readonly recompute?: boolean | readonly number[];
   /** Default f32. With f16 all token rows are f16; gradients of parameters are f32 in any case. */
   readonly precision?: Precision;
   /** `leave out` ends with the raw output of the last block, for a norm that follows pooling. Default: the last norm is applied. */

@@ -24,6 +24,7 @@ export { type ContrastiveLoss, contrastiveLoss, type ViewLayout } from "./method
 export * from "./methods/refine/export_step.ts";
 export * from "./methods/refine/few_updates.ts";
 export { ContrastiveHead, type HeadConfig, type HeadForwardOptions, type HeadResult } from "./methods/refine/head.ts";
+export { withPlannedOffload } from "./methods/refine/planned_offload.ts";
 export { NeighbourQueue } from "./methods/refine/queue.ts";
 export * from "./methods/refine/refine.ts";
 export * from "./methods/refine/refine_config.ts";

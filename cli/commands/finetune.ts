@@ -81,11 +81,7 @@ export function finetuneCommand(context: CommandContext): Command {
     .addOption(sharedOption("override", { default: false }))
     .addOption(sharedOption("force", { default: false }))
     .addOption(sharedOption("dryRun", { more: "says what to change if it does not fit", default: false }))
-    .option(
-      "--memory <size>",
-      "with --dry-run, device memory to fit into, such as 24GB (WebGPU tells none)",
-      memorySize,
-    )
+    .option("--memory <size>", "device memory that plans are to fit into, such as 24GB (WebGPU tells none)", memorySize)
     .option("--no-evaluate", "measure no accuracy; all images are trained on");
   addEncoderOptions(command);
   addSettings(command, finetuneSchema).action((options: FinetuneCommandOptions) =>

@@ -77,7 +77,7 @@ export function pretrainCommand(context: CommandContext): Command {
     .addOption(sharedOption("dryRun", { more: "says what to change if it does not fit", default: false }))
     .option(
       "--memory <size>",
-      "with --dry-run, device memory to fit into, such as 24GB (WebGPU tells none)",
+      "device memory that plans are to fit into, such as 24GB (WebGPU tells none)",
       memorySize,
     );
   addLoadingOptions(command);

@@ -37,6 +37,7 @@ import {
   tellUnknownVariants,
 } from "../runs/opened_run.ts";
 import { Origin } from "../runs/origin.ts";
+import { plannedSettings } from "../runs/planned_offload.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { type Evaluation, evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
 import { planRefine } from "../runs/refine_plan.ts";
@@ -75,11 +76,7 @@ export function refineCommand(context: CommandContext): Command {
     .addOption(sharedOption("override", { default: false }))
     .addOption(sharedOption("force", { default: false }))
     .addOption(sharedOption("dryRun", { more: "says what to change if it does not fit", default: false }))
-    .option(
-      "--memory <size>",
-      "with --dry-run, device memory to fit into, such as 24GB (WebGPU tells none)",
-      memorySize,
-    )
+    .option("--memory <size>", "device memory that plans are to fit into, such as 24GB (WebGPU tells none)", memorySize)
     .option("--no-evaluate", "measure no accuracy");
   addEncoderOptions(command);
   addRankOptions(command);
@@ -182,11 +179,15 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
   const { run, begun, inputs, source, evaluation, origin, device, interruption, context, options, output } = opened;
   const { ranks } = opened;
   const isFirst = ranks.rank === 0;
-  const { store, config, out } = run;
+  const { store, out } = run;
   const { weights } = inputs;
   const { signal } = interruption;
   const tune = sharedTuning(device, tuningOf(device, options, output), ranks);
   const encoder = await loadWeights(device, weights, inputs, output);
+  const config = await plannedSettings(
+    { device, vit: encoder.config, config: run.config, images: source.length, memoryBytes: options.memory },
+    output,
+  );
   const start = performance.now();
   const training = refine({
     encoder,
@@ -204,7 +205,7 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
   const { result, timings } = await followRefinement(training, config, output, async () => {
     if (!isFirst) return;
     await origin.checked;
-    begun(await beginRun(run, device, storedInputs(inputs)));
+    begun(await beginRun({ ...run, config }, device, storedInputs(inputs)));
   });
   tellUnknownVariants(run, device, output);
   const seconds = (performance.now() - start) / 1000;

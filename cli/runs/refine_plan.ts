@@ -25,7 +25,9 @@ export async function planRefine(
   given: { readonly settings: RefineSettings; readonly preset?: string },
   output: Output,
 ): Promise<void> {
-  const config = refineConfig(given.settings);
+  const settings = refineConfig(given.settings);
+  // What a plan tells beside itself is what auto would choose.
+  const config = { ...settings, offload: settings.offload.filter((what) => what !== "auto") };
   const vit = await plannedEncoder(options, given.preset);
   const source =
     options.images === undefined

@@ -32,7 +32,7 @@ export function checkRefinement(
       `refine: microBatch ${config.microBatch} is larger than the batch of ${config.batch}; use at most the batch`,
     );
   }
-  if (config.offload.includes("weights")) checkOffloadedWeights(config);
+  checkOffload(config);
   if (config.oracle && images.label(0) === undefined) {
     throw new OptionError(
       "refine: oracle guidance needs labels, and the images have none; use class folders or a list with labels",
@@ -45,7 +45,13 @@ export function checkRefinement(
   }
 }
 
-function checkOffloadedWeights({ precision, teacherFactor }: RefineConfig): void {
+/** What is offloaded must be decided, and possible. @throws OptionError */
+export function checkOffload({ offload, precision, teacherFactor }: RefineConfig): void {
+  if (offload.includes("auto"))
+    throw new OptionError(
+      "refine: offload auto is for the planner to decide, by the memory there is; call withPlannedOffload, or name what to offload",
+    );
+  if (!offload.includes("weights")) return;
   if (precision !== "f16")
     throw new OptionError(
       `refine: weights cannot be offloaded with precision ${precision}, whose products read them in f32; use precision f16, or offload moments and average only`,

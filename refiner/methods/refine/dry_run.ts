@@ -1,6 +1,7 @@
 import { type Device, PlanningDevice } from "../../../engine/index.ts";
 import { countParameters, VisionTransformer, type VitConfig, vitParameters } from "../../../models/index.ts";
 import { HostArena } from "../../training/host_arena.ts";
+import { checkOffload } from "./check_refinement.ts";
 import { predictedSeconds } from "./planned_work.ts";
 import type { RefineConfig } from "./refine_config.ts";
 import { decodedSide } from "./refine_views.ts";
@@ -40,6 +41,8 @@ export interface DryRun {
   readonly hostBytes: number;
   /** Floating-point operations of one update. */
   readonly flopsPerUpdate: number;
+  /** Kernel launches of one update. */
+  readonly dispatchesPerUpdate: number;
   /** Bytes that pass between host and device in one update because of state on the host, both ways together. */
   readonly streamedBytesPerUpdate: number;
   /** Of one update, at `assumedRates`. */
@@ -72,6 +75,7 @@ export function dryRun(
   images: number,
   stage: StageNumber,
 ): DryRun {
+  checkOffload(config);
   const encoder = new VisionTransformer(device, vit);
   const { projectorWidth, predictorWidth, outputWidth, queueLength } = config;
   const head = { inputWidth: vit.width, projectorWidth, predictorWidth, outputWidth, queueLength };
@@ -107,6 +111,7 @@ export function dryRun(
     memory: { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) },
     hostBytes,
     flopsPerUpdate: work.flops,
+    dispatchesPerUpdate: work.dispatches,
     streamedBytesPerUpdate: 2 * work.streamedBytes,
     predictedSeconds: predictedSeconds(work),
     updates: plan.updates,

@@ -46,10 +46,15 @@ export const refineSchema = z.strictObject({
     .boolean()
     .describe("recompute blocks in the backward pass instead of keeping them: less memory, more time")
     .default(false),
+  recomputeBlocks: z
+    .int()
+    .min(0)
+    .describe("how many of the trained blocks are recomputed, the first ones; all of them with recompute")
+    .default(0),
   offload: z
-    .array(z.enum(["moments", "average", "weights"]))
+    .array(z.enum(["auto", "moments", "average", "weights"]))
     .describe(
-      "state that lies in host memory and passes through the device once per update: moments of AdamW, average of the encoder, and with precision f16 its f32 weights, of which products need f16 forms only. The result is the same",
+      "state that lies in host memory and passes through the device once per update: moments of AdamW, average of the encoder, and with precision f16 its f32 weights, of which products need f16 forms only; auto: what makes the fastest update that fits into --memory, with micro-batch and recomputed blocks. The result is the same",
     )
     .default([]),
   teacherFactor: share

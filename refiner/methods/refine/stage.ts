@@ -29,7 +29,7 @@ import type { RefineConfig } from "./refine_config.ts";
 import { viewConfigOf } from "./refine_views.ts";
 import type { RefinerModel } from "./refiner_model.ts";
 import { stageCut } from "./stage_cut.ts";
-import { encoderOptimizer, stagingRoom } from "./stage_optimizers.ts";
+import { encoderOptimizer, recomputedBlocks, stagingRoom } from "./stage_optimizers.ts";
 import type { StagePlan } from "./stage_plan.ts";
 import { recordStep, type StepSetup } from "./step.ts";
 import { recordStepInParts } from "./step_in_parts.ts";
@@ -108,6 +108,7 @@ export class Stage {
       views: (program, images) => this.#viewsFor(images).record(program),
       heads: this.heads,
       ...cut,
+      recompute: recomputedBlocks(config, model.encoder.config.blocks),
       precision: config.precision,
       weights,
       ...(this.encoder ? { encoder: this.encoder } : {}),

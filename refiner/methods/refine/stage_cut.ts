@@ -5,7 +5,7 @@ import type { RefineConfig } from "./refine_config.ts";
 import type { StepSetup } from "./step.ts";
 
 /** How the encoder's work on a batch is cut. */
-export interface StageCut extends Pick<StepSetup, "parts" | "recompute"> {
+export interface StageCut extends Pick<StepSetup, "parts"> {
   /** Images of one program. */
   readonly images: number;
 }
@@ -17,15 +17,14 @@ export interface StageCut extends Pick<StepSetup, "parts" | "recompute"> {
  * @throws OptionError for sizes that do not go together
  */
 export function stageCut(config: RefineConfig, encoder: ArenaOptimizer | undefined): StageCut {
-  const { batch, microBatch, recompute } = config;
+  const { batch, microBatch } = config;
   const size = fixedPart("refine", config);
   const isWhole = microBatch === 0 || microBatch >= batch;
-  if (size === undefined) return { images: isWhole ? batch : microBatch, recompute };
+  if (size === undefined) return { images: isWhole ? batch : microBatch };
   const tree = encoder && new GradientTree([encoder], batch / size);
   if (!isWhole) tree?.recordAll();
   return {
     images: isWhole ? batch : size,
-    recompute,
     parts: { size, ...(tree ? { tree } : {}) },
   };
 }

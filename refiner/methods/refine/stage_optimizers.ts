@@ -16,6 +16,29 @@ export function stagingRoom(
   return new StagingRoom(device, arrays, largest);
 }
 
+/** Blocks that stay frozen are the first ones. */
+function frozenBlocks({ frozenShare }: Pick<RefineConfig, "frozenShare">, blocks: number): number {
+  return Math.floor(frozenShare * blocks);
+}
+
+/** The blocks (0-based) that are trained, in their order. */
+export function trainedBlocks(config: Pick<RefineConfig, "frozenShare">, blocks: number): number[] {
+  const frozen = frozenBlocks(config, blocks);
+  return Array.from({ length: blocks - frozen }, (_, i) => frozen + i);
+}
+
+/**
+ * Blocks that are recomputed in the backward pass: the first of those that are trained, since that pass comes to them last, when it
+ * has used up what the others keep.
+ */
+export function recomputedBlocks(
+  config: Pick<RefineConfig, "frozenShare" | "recompute" | "recomputeBlocks">,
+  blocks: number,
+): number[] {
+  const trained = trainedBlocks(config, blocks);
+  return config.recompute ? trained : trained.slice(0, config.recomputeBlocks);
+}
+
 /** AdamW over the encoder, with a learning rate that decays towards its first blocks; frozen ones have none. */
 export function encoderOptimizer(
   model: RefinerModel,
@@ -23,7 +46,7 @@ export function encoderOptimizer(
   offloaded: OffloadedState | undefined,
 ): ArenaOptimizer {
   const { blocks } = model.encoder.config;
-  const frozen = Math.floor(config.frozenShare * blocks);
+  const frozen = frozenBlocks(config, blocks);
   const scaleOf = (name: string): number => {
     const depth = model.encoder.depthOf(name);
     return frozen > 0 && depth <= frozen ? 0 : layerDecayFactor(config.layerDecay, depth, blocks);

@@ -51,8 +51,8 @@ export interface StepSetup {
   readonly teacher?: Teacher;
   /** Fixed parts of the batch, where the order of summation is to be one of its own: see `GradientTree`. */
   readonly parts?: StepParts;
-  /** Recompute the inside of every encoder block in the backward pass instead of keeping it. */
-  readonly recompute?: boolean;
+  /** Recompute the inside of every encoder block, or of those that are named, in the backward pass instead of keeping it. */
+  readonly recompute?: boolean | readonly number[];
   /** What the encoder computes with where its parameters lie on the host. */
   readonly weights?: WorkingWeights | undefined;
   /** Of all encoders; heads and losses are f32 in any case. Default f32. */

@@ -1,7 +1,8 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { vitConfig } from "../../../../models/index.ts";
 import { dryRun, gpuPlanningDevice } from "../../../../refiner/methods/refine/dry_run.ts";
 import { fittingChanges } from "../../../../refiner/methods/refine/fitting_changes.ts";
+import { withPlannedOffload } from "../../../../refiner/methods/refine/planned_offload.ts";
 import {
   type RefineConfig,
   type RefineSettings,
@@ -10,6 +11,13 @@ import {
 import { testDevice } from "../../../device.ts";
 
 const device = await testDevice();
+const smallHeads: RefineSettings = {
+  heads: [1, "last"],
+  projectorWidth: 32,
+  predictorWidth: 32,
+  outputWidth: 16,
+  queueLength: 64,
+};
 
 it("plans stage 3 of mae_l16 in f16 with at least 35 % less memory at micro-batch 32", { timeout: 300_000 }, () => {
   const planning = gpuPlanningDevice(device);
@@ -24,10 +32,10 @@ it("plans stage 3 of mae_l16 in f16 with at least 35 % less memory at micro-batc
   expect(planning.counters.buffers).toBe(0); // it counts its own
 });
 
-it("moves state to the host before it recomputes blocks or changes numbers", { timeout: 120_000 }, () => {
+it("moves state to the host before it changes numbers", { timeout: 120_000 }, () => {
   const planning = gpuPlanningDevice(device);
   const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 4, heads: 3, heightPixels: 64, widthPixels: 64 });
-  const config = refineConfig({ ...smallHeads, batch: 8 });
+  const config = refineConfig({ ...smallHeads, batch: 8, recompute: true });
   const planOf = (change: Partial<RefineConfig>) =>
     dryRun(planning, vit, { ...config, microBatch: 1, ...change }, 100, 3);
   const memory = planOf({}).memory.total - 1; // the moments are larger than what they pass through
@@ -43,6 +51,91 @@ it("moves state to the host before it recomputes blocks or changes numbers", { t
   expect([both.memory.moments, both.memory.average]).toEqual([0, 0]);
 });
 
+describe("blocks that are recomputed", () => {
+  const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 6, heads: 3, heightPixels: 64, widthPixels: 64 });
+  const config = refineConfig({ ...smallHeads, batch: 8, frozenShare: 0.2, offload: ["moments", "average"] });
+  const bytesOf = (change: Partial<RefineConfig>): number =>
+    dryRun(gpuPlanningDevice(device), vit, { ...config, microBatch: 1, ...change }, 100, 3).memory.total;
+
+  it("save memory one by one, up to all that are trained", { timeout: 60_000 }, () => {
+    const bytes = [0, 1, 2, 3, 4, 5, 6].map((recomputeBlocks) => bytesOf({ recomputeBlocks }));
+    for (let count = 1; count <= 5; count++) expect(bytes[count], `${count}`).toBeLessThan(bytes[count - 1] ?? 0);
+    expect(bytes[6], "a frozen block keeps nothing").toBe(bytes[5]);
+    expect(bytesOf({ recompute: true })).toBe(bytes[5]);
+  });
+
+  it("are as few as it takes where the memory is too small to keep all", { timeout: 60_000 }, () => {
+    const memory = bytesOf({ recomputeBlocks: 3 });
+    const [first] = fittingChanges(gpuPlanningDevice(device), vit, config, 100, memory);
+    const { microBatch, recomputeBlocks = 0, ...others } = first?.change ?? {};
+    expect([others, recomputeBlocks > 0]).toEqual([{}, true]);
+    const bytes = [recomputeBlocks, recomputeBlocks - 1].map((count) =>
+      bytesOf({ recomputeBlocks: count, ...(microBatch ? { microBatch } : {}) }),
+    );
+    expect(bytes[0]).toBeLessThanOrEqual(memory);
+    expect(bytes[1]).toBeGreaterThan(memory);
+  });
+});
+
+describe("offload auto", () => {
+  const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 4, heads: 3, heightPixels: 64, widthPixels: 64 });
+  const config = refineConfig({ ...smallHeads, batch: 8, offload: ["auto"] });
+  const planned = (memory: number, own: Partial<RefineConfig> = {}): RefineConfig =>
+    withPlannedOffload(device, vit, { ...config, ...own }, 100, memory);
+  const bytesOf = (own: RefineConfig): number => dryRun(device, vit, own, 100, 3).memory.total;
+
+  it("leaves a run as it is that fits, and one that names what it offloads", () => {
+    expect(planned(2 ** 40)).toEqual({ ...config, offload: [] });
+    const named = { ...config, offload: ["moments" as const] };
+    expect(withPlannedOffload(device, vit, named, 100, 1)).toBe(named);
+  });
+
+  it("chooses the fastest settings that fit and leave the result as it is", { timeout: 120_000 }, () => {
+    const offloads: RefineConfig["offload"][] = [[], ["moments"], ["moments", "average"]];
+    const ways = offloads.flatMap((offload) =>
+      [1, 2, 4].flatMap((microBatch) =>
+        [0, 1, 2, 3, 4].map((recomputeBlocks) => {
+          const { memory, predictedSeconds } = dryRun(
+            device,
+            vit,
+            { ...config, offload, microBatch, recomputeBlocks },
+            100,
+            3,
+          );
+          return { bytes: memory.total, predictedSeconds };
+        }),
+      ),
+    );
+    const sorted = ways.map(({ bytes }) => bytes).sort((x, y) => x - y);
+    for (const memory of [sorted[0], sorted[3], sorted[15]].map((bytes) => bytes ?? 0)) {
+      const chosen = planned(memory);
+      const { memory: taken, predictedSeconds } = dryRun(device, vit, chosen, 100, 3);
+      const fastest = Math.min(...ways.filter(({ bytes }) => bytes <= memory).map((way) => way.predictedSeconds));
+      expect(taken.total).toBeLessThanOrEqual(memory);
+      expect(predictedSeconds, `${memory}`).toBeLessThanOrEqual(fastest * (1 + 1e-9));
+      expect({ ...chosen, offload: [], microBatch: 0, recompute: false, recomputeBlocks: 0 }).toEqual({
+        ...config,
+        offload: [],
+      });
+    }
+  });
+
+  it("keeps a micro-batch that the settings name", { timeout: 120_000 }, () => {
+    const memory = bytesOf({ ...config, offload: ["moments", "average"], microBatch: 4, recompute: true });
+    const chosen = planned(memory, { microBatch: 4 });
+    expect([chosen.microBatch, chosen.offload]).toEqual([4, ["moments", "average"]]);
+    expect(bytesOf(chosen)).toBeLessThanOrEqual(memory);
+  });
+
+  it("says what it would take where nothing fits, and refuses more than auto", { timeout: 120_000 }, () => {
+    expect(() => planned(1000)).toThrow(
+      /nothing that leaves the result as it is fits into 1000 bytes; the least .* \d+ bytes/,
+    );
+    expect(() => planned(1000, { offload: ["auto", "moments"] })).toThrow(/auto,moments is more than auto/);
+    expect(() => bytesOf(config)).toThrow(/offload auto is for the planner to decide/);
+  });
+});
+
 it("offers f16 first where no micro-batch fits in f32", { timeout: 120_000 }, () => {
   const planning = gpuPlanningDevice(device);
   const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 4, heads: 3, heightPixels: 64, widthPixels: 64 });
@@ -56,21 +149,13 @@ it("offers f16 first where no micro-batch fits in f32", { timeout: 120_000 }, ()
   expect(changes[0]?.plan.memory.total).toBeLessThanOrEqual(between);
 });
 
-const smallHeads: RefineSettings = {
-  heads: [1, "last"],
-  projectorWidth: 32,
-  predictorWidth: 32,
-  outputWidth: 16,
-  queueLength: 64,
-};
-
 it("names what changes the method only where neither micro-batches nor f16 help", { timeout: 120_000 }, () => {
   const planning = gpuPlanningDevice(device);
   const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 4, heads: 3, heightPixels: 64, widthPixels: 64 });
   const config = refineConfig({ ...smallHeads, batch: 8, offload: ["moments", "average"] });
   const least = (change: Partial<RefineConfig>): number =>
     dryRun(planning, vit, { ...config, microBatch: 1, recompute: true, ...change }, 100, 3).memory.total;
-  const memory = least({ precision: "f16" }) - 1;
+  const memory = least({ precision: "f16", offload: ["moments", "average", "weights"] }) - 1;
   const candidates: Partial<RefineConfig>[] = [{ heads: ["last"] }, { frozenShare: 0.5 }, { localViews: 0 }];
   const fitting = candidates.filter((change) => least(change) <= memory);
   const changes = fittingChanges(planning, vit, config, 100, memory);

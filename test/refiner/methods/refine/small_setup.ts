@@ -36,7 +36,7 @@ export interface SmallOptions {
   readonly trainsEncoder?: boolean;
   /** Blocks that stay frozen, with the embedding. */
   readonly frozenBlocks?: number;
-  readonly recompute?: boolean;
+  readonly recompute?: boolean | readonly number[];
   /** Default f32. */
   readonly precision?: Precision;
   /** Factor on the gradients at the start, with f16. */
@@ -117,7 +117,7 @@ export async function smallTraining(device: Device, options: SmallOptions): Prom
     },
     ...(trainsEncoder ? { encoder } : {}),
     ...(teacher ? { teacher } : {}),
-    ...(options.recompute ? { recompute: true } : {}),
+    ...(options.recompute ? { recompute: options.recompute } : {}),
     ...(options.precision ? { precision: options.precision } : {}),
   };
   const drawn = (update: number): ReadonlyMap<string, Float32Array> =>

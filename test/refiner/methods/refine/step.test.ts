@@ -128,6 +128,12 @@ describe("recomputed blocks", () => {
     const recomputed = await trained({ recompute: true }, 2);
     expect(recomputed.metrics).toEqual(kept.metrics);
     expect(recomputed.gradients).toEqual(kept.gradients);
+    const some = await trained({ recompute: [1] }, 1);
+    expect([some.metrics, some.stats.plannedPeakBytes < kept.stats.plannedPeakBytes]).toEqual([
+      kept.metrics.slice(0, 1),
+      true,
+    ]);
+    expect(some.stats.plannedPeakBytes).toBeGreaterThan(recomputed.stats.plannedPeakBytes);
     console.info(
       `planned peak: kept ${kept.stats.plannedPeakBytes}, recomputed ${recomputed.stats.plannedPeakBytes} bytes`,
     );

@@ -1,0 +1,34 @@
+import { type Device, trialAllocation } from "../../engine/index.ts";
+import type { VitConfig } from "../../models/index.ts";
+import { type RefineConfig, withPlannedOffload } from "../../refiner/index.ts";
+import { plannedBytes } from "../../refiner/methods/plan_limits.ts";
+import { dryRun } from "../../refiner/methods/refine/dry_run.ts";
+import { formatBytes, type Output } from "../output/streams.ts";
+
+/** Memory of the device that nobody names is looked for up to so many bytes: more than any of today's has. */
+const mostBytes = 2 ** 40;
+
+/** A run whose settings may leave `offload` to the planner. */
+interface Offloading {
+  readonly device: Device;
+  readonly vit: VitConfig;
+  readonly config: RefineConfig;
+  readonly images: number;
+  /** Of `--memory`; undefined: as much as a trial allocation gets. */
+  readonly memoryBytes: number | undefined;
+}
+
+/** The settings with what the planner chose, which it tells. @throws OptionError where nothing fits */
+export async function plannedSettings(run: Offloading, output: Output): Promise<RefineConfig> {
+  const { device, vit, config, images, memoryBytes } = run;
+  if (!config.offload.includes("auto")) return config;
+  const needed = plannedBytes(() => dryRun(device, vit, { ...config, offload: [] }, images, 3));
+  const room = memoryBytes ?? (await trialAllocation(device, Math.min(needed, mostBytes)));
+  const planned = withPlannedOffload(device, vit, config, images, room);
+  const chosen = (["offload", "microBatch", "recompute", "recomputeBlocks"] as const)
+    .filter((key) => key === "offload" || planned[key] !== config[key])
+    .map((key) => `${key}=${String(planned[key]) || "nothing"}`);
+  const how = memoryBytes === undefined ? " (a trial allocation; give --memory to be sure)" : "";
+  output.notice(`offload auto, for ${formatBytes(room)}${how}: ${chosen.join(" ")}`);
+  return planned;
+}
