@@ -43,9 +43,13 @@ fn nearest_merge(@builtin(global_invocation_id) thread: vec3u, @builtin(num_work
     let first = query * k;
     let candidates = query * params.segments * k;
     for (var j = 0u; j < k; j += 1u) { store(first + j, lists[candidates + j]); }
+    var worst = entry_at(first); // in registers: most candidates are worse, and their only load is their own
     for (var j = k; j < params.segments * k; j += 1u) {
       let entry = lists[candidates + j];
-      if (worse(entry_at(first), entry)) { replace_root(first, k, entry); }
+      if (worse(worst, entry)) {
+        replace_root(first, k, entry);
+        worst = entry_at(first);
+      }
     }
     // Heap sort: the worst of what is left goes to the end.
     for (var count = k - 1u; count > 0u; count -= 1u) {

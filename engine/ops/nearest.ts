@@ -5,7 +5,7 @@ import { checkDType, checkRank, matrixShape } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
 import { bucket, defineVariants } from "./choose_variant.ts";
 import { manyStridingGroups } from "./elementwise.ts";
-import { foldGrid } from "./grid.ts";
+import { foldGrid, stridingGrid } from "./grid.ts";
 import {
   type NearestProblem,
   type NearestVariant,
@@ -147,13 +147,14 @@ export function nearestInParts(
     );
     previous = lists;
   }
+  const { mergeKernel } = variant;
   const similarities = program.empty([queryCount, k]);
   const indices = program.empty([queryCount, k], "u32");
   program.dispatch(
-    nearestMergeKernel,
+    mergeKernel,
     { queries: queryCount, rows: bankRows, k, segments },
     { lists: previous, similarities, indices },
-    manyStridingGroups(queryCount, device),
+    mergeKernel === nearestMergeKernel ? manyStridingGroups(queryCount, device) : stridingGrid(device, queryCount),
   );
   return { similarities, indices };
 }

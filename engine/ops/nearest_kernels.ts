@@ -1,6 +1,7 @@
 import { d, tgpu } from "typegpu";
 import portableSource from "../../shaders/nearest.wgsl" with { type: "text" };
 import mergeSource from "../../shaders/nearest_merge.wgsl" with { type: "text" };
+import mergeSharedSource from "../../shaders/nearest_merge_shared.wgsl" with { type: "text" };
 import sharedSource from "../../shaders/nearest_shared.wgsl" with { type: "text" };
 import subgroupSource from "../../shaders/nearest_subgroup.wgsl" with { type: "text" };
 import traitsSource from "../../shaders/nearest_traits.wgsl" with { type: "text" };
@@ -71,9 +72,7 @@ export const nearestSubgroupKernel = defineKernel({
 });
 
 const MergeParams = d.struct({ queries: d.u32, rows: d.u32, k: d.u32, segments: d.u32 }).$name("Params");
-export const nearestMergeKernel = defineKernel({
-  name: "nearest_merge",
-  source: mergeSource,
+const merge = {
   params: MergeParams,
   layout: tgpu.bindGroupLayout({
     params: { uniform: MergeParams },
@@ -81,6 +80,14 @@ export const nearestMergeKernel = defineKernel({
     similarities: { storage: floats, access: "mutable" },
     indices: { storage: words, access: "mutable" },
   }),
+};
+/** An invocation for each query. */
+export const nearestMergeKernel = defineKernel({ name: "nearest_merge", source: mergeSource, ...merge });
+/** A workgroup for each query. */
+export const nearestMergeSharedKernel = defineKernel({
+  name: "nearest_merge_shared",
+  source: mergeSharedSource,
+  ...merge,
 });
 
 /** What the choice of a variant depends on. */
@@ -96,6 +103,8 @@ export interface NearestVariant extends Variant<NearestProblem> {
   readonly name: "subgroup" | "shared" | "portable";
   readonly kernel: Kernel;
   readonly unsupported: (device: Device) => string | undefined;
+  /** Merges what the segments of the bank found. */
+  readonly mergeKernel: Kernel;
   /** Queries of one workgroup, and the declarations that make it so. */
   readonly launch: (device: Device, queries: number) => { readonly tile: number; readonly declarations: Declarations };
 }
@@ -107,6 +116,7 @@ export const nearestVariants: readonly NearestVariant[] = [
   {
     name: "subgroup",
     kernel: nearestSubgroupKernel,
+    mergeKernel: nearestMergeKernel,
     unsupported: ({ features, subgroupSize }) => {
       if (!features.has("subgroups")) return "the device has no subgroups";
       return subgroupSize === undefined ? "the adapter does not have one subgroup size" : undefined;
@@ -119,12 +129,14 @@ export const nearestVariants: readonly NearestVariant[] = [
   {
     name: "shared",
     kernel: nearestSharedKernel,
+    mergeKernel: nearestMergeSharedKernel,
     unsupported: () => undefined,
     launch: () => ({ tile: 32, declarations: {} }), // queryTile in the shader
   },
   {
     name: "portable",
     kernel: nearestKernel,
+    mergeKernel: nearestMergeKernel,
     unsupported: () => undefined,
     launch: (_device, queries) => {
       // Threads without a query would compute for nothing; 64 fill a hardware wave.
