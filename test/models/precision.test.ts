@@ -85,18 +85,24 @@ it.skipIf(!device.features.has("shader-f16")).each([
   },
 );
 
-it("multiplies f16 rows with the adapter's matrices, forward and backward", { timeout: 240_000 }, async (context) => {
+it("multiplies f16 rows and attends with the adapter's matrices, forward and backward", {
+  timeout: 240_000,
+}, async (context) => {
   const [name, shape] = ["matrix_2x2_2x2", { rows: 68, columns: 32, depth: 32, batches: 1, dtype: "f16" as const }];
   const reason = matmulVariants.find((variant) => variant.name === name)?.unsupported(device, shape);
   if (reason !== undefined) context.skip(`${device.info.name}: ${reason}`);
   const vit = model("prenorm");
   const expected = await run(vit, "f32", false);
   device.tuning.force("matmul", name);
+  device.tuning.force("attention", "matrix_4x1");
   const launched: string[] = [];
-  const actual = await run(vit, "f16", false, launched).finally(() => device.tuning.force("matmul", undefined));
+  const actual = await run(vit, "f16", false, launched).finally(() => {
+    for (const operation of ["matmul", "attention"]) device.tuning.force(operation, undefined);
+  });
   // Four layers of each block, their gradients by input and by weight, and the embedding of patches with that of its weight.
   expect(launched.filter((kernel) => kernel === "matmul_matrix").length).toBeGreaterThanOrEqual(12 * blocks);
   expect(launched.filter((kernel) => kernel.startsWith("attention_")).length).toBe(3 * blocks);
+  expect(launched.filter((kernel) => kernel === "attention_matrix").length).toBe(blocks);
   const bounds = modelBounds("f16", blocks);
   for (const [tensor, values] of Object.entries(expected)) {
     expect(maxError(actual[tensor] ?? [], values), tensor).toBeLessThan(
