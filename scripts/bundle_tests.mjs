@@ -10,11 +10,21 @@ const embedded = ["embedded", "data/views/rand_augment", "evaluation/kmeans", "e
   join(root, `test/refiner/${name}.test.ts`),
 );
 
-/** Tests of planning, replay and errors: nothing of kernels in them depends on the runtime. */
+/** Tests of planning, replay, errors and texts: nothing of kernels in them depends on the runtime. */
 const onlyInNode = new Set(
-  ["replay", "planner", "kernels", "readme", "bad_input", "device_lost", "program", "naps"].map(
-    (name) => `${name}.test.ts`,
-  ),
+  [
+    "replay",
+    "planner",
+    "kernels",
+    "readme",
+    "bad_input",
+    "device_lost",
+    "program",
+    "naps",
+    "parse_module",
+    "print_module",
+    "reproducible_text",
+  ].map((name) => `${name}.test.ts`),
 );
 
 async function portableFiles() {

@@ -61,7 +61,9 @@ it("refuses a variant of another order by name", () => {
     y: attention(p.input("qkv", [5, 24]), { heads: 2, segments: [{ firstRow: 0, batch: 1, tokens: 5 }] }),
   }));
   const request = [...device.tuning.requests.values()].find(({ operation }) => operation === "attention");
-  expect([...(request?.candidates ?? []), ...(request?.others ?? [])].sort()).toEqual(["register", "subgroup"]);
+  const admitted = [...(request?.candidates ?? []), ...(request?.others ?? [])];
+  expect(["register", "subgroup"]).toEqual(expect.arrayContaining(admitted)); // some devices have no subgroups
+  expect(admitted).toContain("register");
   const example = (): unknown => request?.example(new Program(device), "shared");
   expect(example).toThrow(OptionError);
   expect(example).toThrow(
