@@ -22,7 +22,6 @@ export {
 } from "./core/shape.ts";
 export { detach, emptyLike, programOf, reshape, Tensor } from "./core/tensor.ts";
 export * from "./files/index.ts";
-export { openInterpreter } from "./interpreter/open_interpreter.ts";
 export { argmax, argmin } from "./ops/argmax.ts";
 export { assembleTokens } from "./ops/assemble_tokens.ts";
 export { attention } from "./ops/attention.ts";

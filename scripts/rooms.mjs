@@ -54,16 +54,24 @@ export const rooms = [
     holds: "the door: public list, and the reader that fits a file",
     imports: ["engine/core", "engine/files/*", "engine/platform"],
   },
+  {
+    room: "engine/interpreter",
+    holds: "WebGPU on the CPU: kernels as JavaScript",
+    imports: ["engine/core", "engine/wgsl"],
+  },
   { room: "engine/step", holds: "mimrefine/step: runs exported programs without the engine", imports: [] },
   {
     room: "engine/run",
     holds: "device, pipelines, replay of a planned program, reading back, export",
-    imports: ["engine/core", "engine/wgsl", "engine/plan", "engine/step", "engine/ops", "engine/platform"],
-  },
-  {
-    room: "engine/interpreter",
-    holds: "a device that runs kernels as JavaScript",
-    imports: ["engine/core", "engine/wgsl", "engine/run"],
+    imports: [
+      "engine/core",
+      "engine/wgsl",
+      "engine/plan",
+      "engine/step",
+      "engine/interpreter",
+      "engine/ops",
+      "engine/platform",
+    ],
   },
   {
     room: "engine/tune",

@@ -24,7 +24,10 @@ export function addCommonOptions(command: Command): Command {
   return command
     .option("--json", "print the result as one line of JSON on stdout", false)
     .option("--seed <number>", "seed of all random numbers; the same seed gives the same result", seed, 0)
-    .option("--adapter <name>", "auto, hardware, software, or a part of the adapter's name (default: auto)")
+    .option(
+      "--adapter <name>",
+      "auto, hardware, software, interpreter (no GPU, no driver, slow), or a part of the adapter's name (default: auto)",
+    )
     .option("--robust", "leave the driver's index clamping on; slower, for hunting a crash", false)
     .option(
       "--reproducible",

@@ -35,7 +35,7 @@ import { readTensor } from "./read_tensor.ts";
 import { StagingPool } from "./readback_buffers.ts";
 
 export interface DeviceOptions {
-  /** `auto` (default), `hardware`, `software`, or a part of an adapter's name; `MIMREFINE_ADAPTER` gives the default. */
+  /** `auto` (default), `hardware`, `software`, `interpreter`, or a part of an adapter's name; `MIMREFINE_ADAPTER` gives the default. */
   readonly adapter?: string;
   /** A device that the caller owns; it is not destroyed by `close`. */
   readonly device?: GPUDevice;

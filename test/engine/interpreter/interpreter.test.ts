@@ -22,12 +22,11 @@ import {
   uniform,
   where,
 } from "../../../engine/index.ts";
-import { openInterpreter } from "../../../engine/interpreter/open_interpreter.ts";
 import { testDevice } from "../../device.ts";
 import { comparable, kernelOf, randomExpression, runText } from "./random_kernels.ts";
 
 const adapter = await testDevice();
-const interpreter = await openInterpreter({ notice: () => undefined });
+const interpreter = await testDevice({ adapter: "interpreter" });
 const x = hostNormal(64, { seed: 1, purpose: "x" });
 const n = Uint32Array.from({ length: 64 }, (_, i) => (i < 8 ? i : Math.imul(i, 0x9e3779b1) >>> (i % 32)));
 
