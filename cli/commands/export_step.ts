@@ -13,7 +13,7 @@ import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { firstOf } from "../runs/report_pictures.ts";
-import { configFile, readStoredRun, resumeOn, type StoredRun } from "../runs/stored_run.ts";
+import { configFile, inModeOf, readStoredRun, resumeOn, type StoredRun } from "../runs/stored_run.ts";
 import { requireFiles } from "../runs/weights_inputs.ts";
 
 interface ExportStepCommandOptions extends CommonOptions {
@@ -26,7 +26,7 @@ export function exportStepCommand(context: CommandContext): Command {
   const command = new Command("export-step")
     .summary("write the update of a run as one file that runs elsewhere")
     .description(
-      "Writes the update of a refinement as one file: its kernels (WGSL), memory plan and the state of the newest checkpoint, each part with its hash. The module mimrefine/step, which needs nothing else, runs it on any WebGPU device in Node, Deno or a browser, to the bytes of the run on the same adapter. The run is only read. For runs without micro-batches and offloaded state.",
+      "Writes the update of a refinement as one file: its kernels (WGSL), memory plan and the state of the newest checkpoint, each part with its hash. The module mimrefine/step, which needs nothing else, runs it on any WebGPU device in Node, Deno or a browser, to the bytes of the run on the same adapter. That of a reproducible run needs no features and has the same bytes everywhere. The run is only read. For runs without micro-batches and offloaded state.",
     )
     .argument("<run>", "folder of a run of refine (--out)")
     .addOption(sharedOption("outFile", { isRequired: true }))
@@ -42,9 +42,9 @@ async function exportStep(run: string, options: ExportStepCommandOptions, output
   if ((await store.readText(configFile)) === undefined)
     throw new UsageError(`export-step: ${run} is no folder of a run; give the --out of a refinement`);
   const stored = await readStoredRun(store, "refine");
-  const device = await openCommandDevice(options, output, "stored");
+  const device = await openCommandDevice(deviceOptions(stored, options), output, "stored");
   try {
-    const difference = resumeOn(device, stored);
+    const difference = stored.reproducible ? undefined : resumeOn(device, stored);
     if (difference !== undefined) output.notice(`the kernels are chosen for ${device.info.name}; ${difference}`);
     const { bytes, notices, ...exported } = await exportedOn(device, store, stored, output);
     for (const text of notices) output.notice(text);
@@ -54,6 +54,12 @@ async function exportStep(run: string, options: ExportStepCommandOptions, output
   } finally {
     device.close();
   }
+}
+
+/** The update of a reproducible run has the same bytes with the kernels that every device takes: those of the interpreter. */
+function deviceOptions(stored: StoredRun, options: ExportStepCommandOptions): CommonOptions {
+  const { adapter = "interpreter" } = options;
+  return { ...inModeOf(stored, options), ...(stored.reproducible ? { adapter } : {}) };
 }
 
 async function exportedOn(device: Device, store: RunFolder, stored: StoredRun, output: Output): Promise<ExportedStep> {

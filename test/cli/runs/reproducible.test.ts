@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { openStep } from "../../../engine/step/load_step.ts";
 import { run } from "../run_command.ts";
 import { smallFolder, smallSettings } from "../small_run.ts";
 
@@ -29,6 +30,10 @@ it("a run keeps --reproducible in its config.json and goes on with it", { timeou
   expect(await config()).toMatchObject({ reproducible: true });
   expect((await run("refine", "--no-evaluate", "--resume", out)).code).toBe(0);
   expect(await config()).toMatchObject({ reproducible: true });
+  // Its update is exported with kernels that every device takes.
+  expect((await run("export-step", out, "--out", at("step.mimstep"))).code).toBe(0);
+  const { header } = await openStep(new Uint8Array(await readFile(at("step.mimstep"))));
+  expect([header.numbers, header.features]).toEqual(["grid", []]);
 });
 
 it("a run that was begun without it does not go on with it", { timeout: 120_000 }, async () => {
