@@ -45,9 +45,18 @@ export { flip, roll } from "./ops/flip.ts";
 export { gather, scatterAdd } from "./ops/gather.ts";
 export { gatherAlong, scatterAddAlong, scatterAlong } from "./ops/gather_along.ts";
 export { gelu } from "./ops/gelu.ts";
+export { groupNorm } from "./ops/group_norm.ts";
 export { l2Normalize } from "./ops/l2_normalize.ts";
 export { type LayerNormOptions, layerNorm } from "./ops/layer_norm.ts";
 export { type LinearOptions, linear } from "./ops/linear.ts";
+export {
+  type BinaryCrossEntropyOptions,
+  binaryCrossEntropy,
+  type HuberOptions,
+  huberLoss,
+  klDivergence,
+  meanAbsoluteError,
+} from "./ops/losses.ts";
 export { type MatmulOptions, matmul } from "./ops/matmul.ts";
 export { max, min } from "./ops/max.ts";
 export { mean } from "./ops/mean.ts";

@@ -6,10 +6,18 @@ import { OptionError } from "../core/errors.ts";
 import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
 import { checkDType, checkSameShape, matrixShape } from "../core/shape.ts";
-import { programOf, type Tensor } from "../core/tensor.ts";
+import { detach, programOf, type Tensor } from "../core/tensor.ts";
+import { add, div, mul } from "./binary.ts";
+import { cast } from "./cast.ts";
+import { notEqual } from "./compare.ts";
 import { stridingGroups } from "./elementwise.ts";
+import { full } from "./fill.ts";
+import { gather } from "./gather.ts";
 import { mean } from "./mean.ts";
+import { sum } from "./reduce.ts";
 import { defineRowVariants, type RowVariant, rowGroups, rowWidth } from "./row_variant.ts";
+import { softCrossEntropyPerRow } from "./soft_cross_entropy.ts";
+import { where } from "./where.ts";
 
 const Params = d.struct({ rows: d.u32, columns: d.u32, smoothing: d.f32, slot: d.u32 }).$name("Params");
 const layoutOf = (element: typeof d.f32 | typeof d.vec4f) =>
@@ -49,31 +57,88 @@ export const crossEntropyGradKernel = defineKernel({
 export interface CrossEntropyOptions {
   /** Share of the target that is spread evenly over all classes (arXiv 1512.00567, section 7). 0 … 1, default 0. */
   readonly labelSmoothing?: number;
+  /** `[classes]`, f32: factor of the losses of each class; the mean is weighted with them. Not with label smoothing. */
+  readonly classWeights?: Tensor | undefined;
+  /** Rows with this number as their target have no part in the mean and no gradient, such as unlabelled pixels. */
+  readonly ignoredLabel?: number | undefined;
 }
 
 /**
  * Mean soft-max cross-entropy over rows. As in PyTorch a logit of -∞ has no part in the sum (the loss is ∞ if it is the
- * target's, or with label smoothing), and a row of -∞ alone, or with NaN or ∞, gives NaN.
+ * target's, or with label smoothing), a row of -∞ alone, or with NaN or ∞, gives NaN, and so does a mean of ignored rows alone.
  *
  * @param logits - `[rows, classes]`, f32
- * @param targets - class of each row, `[rows]`, u32; one outside the classes is clamped and reported by the next read
+ * @param targets - class of each row, `[rows]`, u32, with an ignored label also i32; one outside the classes is clamped and reported by the
+ *   next read. Or probabilities, `[rows, classes]`, f32, as constants; their mean is over rows, whatever the weights
  * @returns a scalar
  * @throws ShapeError, DTypeError, OptionError; IndexError when the result is read
  */
 export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
-  return mean(crossEntropyPerRow(logits, targets, options));
+  const { losses, weights } = weightedLosses(logits, targets, options);
+  return weights ? div(sum(losses), sum(weights)) : mean(losses);
 }
 
-/** The loss of each row, `[rows]`; otherwise as {@link crossEntropy}. */
+/** The loss of each row, `[rows]`, with its weight and 0 for ignored rows; otherwise as {@link crossEntropy}. */
 export function crossEntropyPerRow(logits: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
-  const { labelSmoothing: smoothing = 0 } = options;
+  return weightedLosses(logits, targets, options).losses;
+}
+
+interface WeightedLosses {
+  readonly losses: Tensor;
+  /** What a mean divides by the sum of; the number of rows if left out. */
+  readonly weights?: Tensor;
+}
+
+function weightedLosses(logits: Tensor, targets: Tensor, options: CrossEntropyOptions): WeightedLosses {
+  const { labelSmoothing: smoothing = 0, classWeights, ignoredLabel } = options;
   const [rows, columns] = matrixShape("crossEntropy", "logits", logits);
   checkDType("crossEntropy", "logits", logits, ["f32"]);
-  checkDType("crossEntropy", "targets", targets, ["u32"]);
-  checkSameShape("crossEntropy", "targets", targets.shape, [rows]);
   if (!(smoothing >= 0 && smoothing <= 1)) {
     throw new OptionError(`crossEntropy: labelSmoothing ${smoothing} is outside 0 … 1; a usual value is 0.1`);
   }
+  if (classWeights) {
+    checkDType("crossEntropy", "classWeights", classWeights, ["f32"]);
+    checkSameShape("crossEntropy", "classWeights", classWeights.shape, [columns]);
+    if (smoothing > 0)
+      throw new OptionError("crossEntropy: classWeights and labelSmoothing do not go together; give smoothed targets");
+  }
+  const factors = classWeights && detach(classWeights);
+  if (targets.dtype === "f32") return { losses: ofProbabilities(logits, targets, smoothing, factors, ignoredLabel) };
+  checkDType("crossEntropy", "targets", targets, ignoredLabel === undefined ? ["u32"] : ["u32", "i32"]);
+  checkSameShape("crossEntropy", "targets", targets.shape, [rows]);
+  if (ignoredLabel === undefined) {
+    const losses = ofLabels(logits, targets, smoothing);
+    if (!factors) return { losses };
+    const weights = gather(factors, targets);
+    return { losses: mul(losses, weights), weights };
+  }
+  const counts = notEqual(targets, ignoredLabel);
+  const labels = cast(where(counts, targets, 0), "u32");
+  const losses = ofLabels(logits, labels, smoothing);
+  const weighted = factors ? mul(losses, gather(factors, labels)) : losses;
+  const weights = where(counts, factors ? gather(factors, labels) : full(losses.program, [1], 1), 0);
+  return { losses: where(counts, weighted, 0), weights };
+}
+
+function ofProbabilities(
+  logits: Tensor,
+  targets: Tensor,
+  smoothing: number,
+  factors: Tensor | undefined,
+  ignoredLabel: number | undefined,
+): Tensor {
+  if (ignoredLabel !== undefined)
+    throw new OptionError(
+      "crossEntropy: an ignoredLabel needs labels, and the targets are probabilities; give rows of 0",
+    );
+  checkSameShape("crossEntropy", "targets", targets.shape, logits.shape);
+  const classes = logits.shape[1] ?? 1;
+  const smoothed = smoothing > 0 ? add(mul(targets, 1 - smoothing), smoothing / classes) : targets;
+  return softCrossEntropyPerRow(logits, factors ? mul(smoothed, factors) : smoothed);
+}
+
+function ofLabels(logits: Tensor, targets: Tensor, smoothing: number): Tensor {
+  const [rows, columns] = matrixShape("crossEntropy", "logits", logits);
   const program = programOf("crossEntropy", logits, targets);
   const variant = chooseCrossEntropy(program.device, { rows, columns, dtype: "f32" });
   const { losses, logSum } = launch(program, variant, logits, targets, smoothing);

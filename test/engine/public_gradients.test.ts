@@ -70,6 +70,7 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
       }),
     ),
   },
+  binaryCrossEntropy: { operands: two([2, 3], [2, 3], [0.1, 0.9]), run: ab((a, b) => engine.binaryCrossEntropy(a, b)) },
   cast: device.features.has("shader-f16")
     ? { operands: one([4]), run: x((values) => engine.cast(engine.cast(values, "f16"), "f32")), step: 0.5 }
     : { operands: one([4]), run: x((values) => engine.cast(values, "f32")) },
@@ -116,6 +117,12 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
     run: x((values) => engine.gatherAlong(values, engine.reshape(words([2, 0]), [1, 2]))),
   },
   gelu: { operands: one([5]), run: x(engine.gelu) },
+  groupNorm: {
+    operands: { x: { shape: [2, 3, 4] }, weight: { shape: [4] }, bias: { shape: [4] } },
+    run: of("x", "weight", "bias")((values, weight, bias) => engine.groupNorm(values, 2, { weight, bias })),
+  },
+  huberLoss: { operands: two([2, 3], [2, 3]), run: ab((a, b) => engine.huberLoss(engine.mul(a, 4), b)) },
+  klDivergence: { operands: two([2, 3], [2, 3], [0.2, 0.9]), run: ab(engine.klDivergence) },
   l2Normalize: { operands: one([2, 4]), run: x((values) => engine.l2Normalize(values)) },
   layerNorm: {
     operands: { x: { shape: [3, 8] }, weight: { shape: [8] }, bias: { shape: [8] } },
@@ -143,6 +150,7 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
     run: ab(both(engine.maximum)),
   },
   mean: { operands: one([2, 3]), run: x((values) => engine.mean(values, { axes: [0] })) },
+  meanAbsoluteError: { operands: two([2, 3], [3]), run: ab((a, b) => engine.meanAbsoluteError(engine.add(a, 4), b)) },
   meanSquareError: { operands: two([2, 3], [2, 3]), run: ab(engine.meanSquareError) },
   min: { operands: one([2, 5]), run: x((values) => engine.min(values, { axes: [1] })) },
   minimum: {
@@ -397,6 +405,7 @@ const refusingTwice: Readonly<Record<string, string>> = {
   checkpoint: "square",
   crossEntropy: "crossEntropy",
   crossEntropyPerRow: "crossEntropy",
+  groupNorm: "layerNorm",
   l2Normalize: "l2Normalize",
   layerNorm: "layerNorm",
   maxPool2d: "maxPool2d",

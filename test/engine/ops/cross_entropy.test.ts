@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import { IndexError, OptionError, ShapeError } from "../../../engine/index.ts";
+import { IndexError, OptionError, ShapeError, type Tensor } from "../../../engine/index.ts";
 import { crossEntropy, crossEntropyPerRow } from "../../../engine/ops/cross_entropy.ts";
 import { rowVariants } from "../../../engine/ops/row_variant.ts";
 import {
@@ -86,4 +86,96 @@ it("refuses wrong shapes and smoothing", () => {
   const logits = device.tensor([1, 2, 3, 4], [2, 2]);
   expect(() => crossEntropy(logits, device.tensor([0], [1], "u32"))).toThrow(ShapeError);
   expect(() => crossEntropy(logits, device.tensor([0, 1], [2], "u32"), { labelSmoothing: 1.5 })).toThrow(OptionError);
+});
+
+describe("weights of classes and ignored labels", () => {
+  const columns = 5;
+  const cases = fc.record({
+    rows: fc.constantFrom(1, 3, 70),
+    weighted: fc.boolean(),
+    ignores: fc.boolean(),
+    seed: fc.integer(),
+  });
+  type One = typeof cases extends fc.Arbitrary<infer T> ? T : never;
+  const weights = [0.5, 1, 2, 0.25, 3];
+  const labels = ({ rows, ignores, seed }: One) =>
+    Int32Array.from({ length: rows }, (_, row) =>
+      ignores && row % 3 === 1 ? -100 : (((row * 7919 + seed) % columns) + columns) % columns,
+    );
+  const check = {
+    cases,
+    operands: (one: One) => ({
+      logits: { data: valuesOf("normal", one.seed, one.rows * columns), shape: [one.rows, columns] },
+    }),
+    run: (given: Readonly<Record<string, Tensor>>, one: One) =>
+      crossEntropy(
+        operand(given, "logits"),
+        device.tensor(
+          one.ignores ? labels(one) : Uint32Array.from(labels(one)),
+          [one.rows],
+          one.ignores ? "i32" : "u32",
+        ),
+        {
+          ...(one.weighted ? { classWeights: device.tensor(weights) } : {}),
+          ...(one.ignores ? { ignoredLabel: -100 } : {}),
+        },
+      ),
+    reference: ({ logits = new Float64Array() }: Readonly<Record<string, Float64Array>>, one: One) => {
+      let [total, mass] = [0, 0];
+      labels(one).forEach((label, row) => {
+        if (label < 0) return;
+        const weight = one.weighted ? (weights[label] ?? 0) : 1;
+        const [loss = 0] = crossEntropyReference(logits.slice(row * columns, (row + 1) * columns), [label], columns, 0);
+        total += weight * loss;
+        mass += weight;
+      });
+      return [total / mass];
+    },
+  };
+
+  it("the weighted mean over what counts agrees with float64", async () => {
+    await checkOperation(device, {
+      ...check,
+      run: (given, one) => ({ loss: check.run(given, one) }),
+      reference: (given, one) => ({ loss: check.reference(given, one) }),
+      bound: () => 60 * roundOff,
+      floor: 1,
+    });
+  });
+
+  it("has the gradient of finite differences", async () => {
+    await checkGradient(device, { ...check, wrt: ["logits"], runs: 8 });
+  });
+
+  it("ignored rows may hold NaN, and ignored rows alone give NaN", async () => {
+    const logits = device.tensor([Number.NaN, 1, 0, 0], [2, 2]);
+    const given = (...targets: number[]) => device.tensor(Uint32Array.from(targets), [2], "u32");
+    expect((await crossEntropy(logits, given(255, 1), { ignoredLabel: 255 }).read())[0]).toBeCloseTo(Math.log(2), 5);
+    expect([...(await crossEntropy(logits, given(255, 255), { ignoredLabel: 255 }).read())]).toEqual([Number.NaN]);
+  });
+});
+
+it("probabilities of labels cost what the labels cost, smoothed, weighted or not", async () => {
+  const logits = device.tensor(valuesOf("normal", 3, 6), [2, 3]);
+  const [labels, oneHot] = [device.tensor([2, 0], [2], "u32"), device.tensor([0, 0, 1, 1, 0, 0], [2, 3])];
+  for (const labelSmoothing of [0, 0.1]) {
+    const expected = await crossEntropy(logits, labels, { labelSmoothing }).read();
+    expect((await crossEntropy(logits, oneHot, { labelSmoothing }).read())[0]).toBeCloseTo(expected[0] ?? 9, 5);
+  }
+  const classWeights = device.tensor([2, 1, 0.5]);
+  const weighted = await crossEntropyPerRow(logits, labels, { classWeights }).read();
+  const soft = await crossEntropyPerRow(logits, oneHot, { classWeights }).read();
+  expect(soft[0]).toBeCloseTo(weighted[0] ?? 9, 5);
+  expect(soft[1]).toBeCloseTo(weighted[1] ?? 9, 5);
+});
+
+it("names options that do not go together", () => {
+  const logits = device.zeros([2, 3]);
+  const classWeights = device.zeros([3]);
+  expect(() => crossEntropy(logits, device.zeros([2], "u32"), { classWeights, labelSmoothing: 0.1 })).toThrow(
+    new OptionError("crossEntropy: classWeights and labelSmoothing do not go together; give smoothed targets"),
+  );
+  expect(() => crossEntropy(logits, device.zeros([2, 3]), { ignoredLabel: 1 })).toThrow(
+    "crossEntropy: an ignoredLabel needs labels, and the targets are probabilities; give rows of 0",
+  );
 });
