@@ -3,12 +3,13 @@ import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
 import { checkKernels, type KernelRow } from "../../engine/self_check/index.ts";
 import type { Precision } from "../../models/index.ts";
-import { type CaseReport, checkFixtures } from "../../refiner/conformance/index.ts";
+import { type CaseReport, checkFixtures, type GoldenOptions } from "../../refiner/conformance/index.ts";
 import { fixtureFolder } from "../checkpoints/fixture_folder.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
+import { joinRanks, launchedRank } from "../program/ranks.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 
@@ -24,6 +25,9 @@ interface Findings {
   /** With --fixtures. */
   readonly reports?: readonly CaseReport[];
 }
+
+/** How long ranks wait for each other, at most. */
+const fixturesMinutes = 10;
 
 /** Names of what was not compared that are printed per file; `--json` has all. */
 const namesPerLine = 20;
@@ -43,13 +47,20 @@ export function doctorCommand(context: CommandContext): Command {
     .action(async (options: DoctorOptions) => {
       const output = outputOf(context, options);
       checkOptions(options);
+      const ranks = await joinRanks("doctor", { exchangeTimeout: fixturesMinutes }, context.args ?? []);
       const device = await openCommandDevice(options, output);
       try {
         showDevice(device, output);
         const findings =
           options.fixtures === undefined
             ? await kernelFindings(device, output)
-            : await fixtureFindings(device, options.fixtures, options.precision, output);
+            : await fixtureFindings(
+                device,
+                options.fixtures,
+                { precision: options.precision, exchange: ranks },
+                output,
+              );
+        if (ranks.rank > 0) return;
         const pass = judge(findings, options, output);
         const { name, type, backend, driver } = device.info;
         output.result({
@@ -69,6 +80,10 @@ export function doctorCommand(context: CommandContext): Command {
 
 function checkOptions({ fixtures, precision, supported }: DoctorOptions): void {
   if (fixtures !== undefined) return;
+  if (launchedRank())
+    throw new UsageError(
+      "doctor: several ranks check the case distributed; give --fixtures, or start it without launcher",
+    );
   if (precision === "f16") throw new UsageError("doctor: --precision f16 compares models; give --fixtures, too");
   if (supported) throw new UsageError("doctor: --supported is about the cases of a folder; give --fixtures, too");
 }
@@ -102,10 +117,10 @@ async function kernelFindings(device: Device, output: Output): Promise<Findings>
 async function fixtureFindings(
   device: Device,
   folder: string,
-  precision: Precision,
+  options: GoldenOptions,
   output: Output,
 ): Promise<Findings> {
-  const { rows, cases, unsupported, stopped } = await checkFixtures(device, fixtureFolder(folder), { precision });
+  const { rows, cases, unsupported, stopped } = await checkFixtures(device, fixtureFolder(folder), options);
   for (const { case: name, message } of stopped) output.warning(`${name}: stopped: ${message}`);
   showCases(rows, cases, output);
   for (const row of rows)

@@ -23,7 +23,7 @@ const defaultMinutes = 10;
 const precedenceMs = 3000;
 /** What a stalled job ends with: a temporary failure (sysexits.h). */
 const stalledCode = 75;
-const rankedCommands = new Set(["refine"]);
+const rankedCommands = new Set(["refine", "doctor"]);
 
 export function addRankOptions(command: Command): Command {
   return command

@@ -19,6 +19,7 @@ import { randAugmentCase } from "./rand_augment.ts";
 import { randomErasingCase } from "./random_erasing.ts";
 import { scheduleCase } from "./schedule.ts";
 import { segmentationProbeCase } from "./segmentation_probe.ts";
+import { distributedCase } from "./trajectory/distributed.ts";
 import { trajectoryCase } from "./trajectory/trajectory.ts";
 import { vitCase } from "./vit.ts";
 
@@ -47,6 +48,7 @@ export const cases: Readonly<Record<string, GoldenCheck>> = {
   robustness: robustnessCase,
   "refine-trajectory-stage2": trajectoryCase,
   "refine-trajectory-stage3": trajectoryCase,
+  distributed: distributedCase,
   finetune: finetuneCase,
   "layer-decay-groups": layerDecayGroupsCase,
   mixup: mixupCase,

@@ -8,6 +8,7 @@ import {
 import type { Device } from "../../engine/index.ts";
 import type { Precision } from "../../models/index.ts";
 import type { JpegCodec } from "../data/corruptions/index.ts";
+import { type Exchange, oneRank } from "../exchange/exchange.ts";
 import { gradientBound } from "./bounds.ts";
 import { type CaseInputs, type NotCompared, notCompared } from "./coverage.ts";
 import { Json } from "./json.ts";
@@ -55,6 +56,8 @@ export class GoldenCase {
     /** Of encoders and decoders under test. */
     readonly precision: Precision,
     readonly jpeg: JpegCodec | undefined,
+    /** Of the processes that check the case together. */
+    readonly exchange: Exchange,
   ) {}
 
   static async open(
@@ -62,13 +65,14 @@ export class GoldenCase {
     folder: FixtureFolder,
     name: string,
     precision: Precision = "f32",
+    exchange: Exchange = oneRank,
   ): Promise<GoldenCase> {
     const files = await folder.files();
     const json = files.includes(`${name}.json`) ? JSON.parse(await folder.text(`${name}.json`)) : {};
     const tensors = files.includes(`${name}.safetensors`)
       ? await openCheckpoint(await folder.open(`${name}.safetensors`))
       : undefined;
-    return new GoldenCase(device, name, new Json(json), tensors, precision, folder.jpeg);
+    return new GoldenCase(device, name, new Json(json), tensors, precision, folder.jpeg, exchange);
   }
 
   /** What the JSON file calls the case; the files may have another name, such as one with a number. */

@@ -1,5 +1,6 @@
 import type { Device } from "../../engine/index.ts";
 import type { Precision } from "../../models/index.ts";
+import { type Exchange, oneRank } from "../exchange/exchange.ts";
 import { cases } from "./cases.ts";
 import { checkCheckpoints } from "./checkpoints.ts";
 import type { NotCompared } from "./coverage.ts";
@@ -11,6 +12,8 @@ export type { FixtureFolder, GoldenRow } from "./fixture.ts";
 
 /** The case whose files stand in a folder of their own, described by its `expected.json`. */
 const checkpointsCase = "checkpoints";
+/** The case that all ranks check together. */
+const sharedCase = "distributed";
 
 export interface GoldenReport {
   readonly rows: readonly GoldenRow[];
@@ -37,6 +40,8 @@ export interface GoldenOptions {
   readonly only?: readonly string[];
   /** Of encoders and decoders; heads and losses are f32 in any case. Default f32. */
   readonly precision?: Precision;
+  /** Of the processes that check together what several ranks do; the first one checks all the rest. Default: this one alone. */
+  readonly exchange?: Exchange;
 }
 
 export interface StoppedCase {
@@ -61,14 +66,15 @@ export async function checkFixtures(
   folder: FixtureFolder,
   options: GoldenOptions = {},
 ): Promise<GoldenReport> {
-  const { only, precision = "f32" } = options;
+  const { only, precision = "f32", exchange = oneRank } = options;
   if (precision === "f16") device.requireFeature("checkFixtures", "shader-f16");
   const files = await folder.files();
-  const isWanted = (name: string): boolean => !only || only.includes(name);
+  const isWanted = (name: string): boolean =>
+    (!only || only.includes(name)) && (exchange.rank === 0 || name === sharedCase);
   const unsupported: string[] = [];
   const found = new Map<string, Findings>();
   for (const name of caseNames(files).filter(isWanted)) {
-    const findings = await runCase(device, folder, name, precision);
+    const findings = await runCase(device, folder, name, { precision, exchange });
     if (findings) found.set(name, findings);
     else unsupported.push(name);
   }
@@ -82,12 +88,12 @@ async function runCase(
   device: Device,
   folder: FixtureFolder,
   name: string,
-  precision: Precision,
+  { precision, exchange }: { readonly precision: Precision; readonly exchange: Exchange },
 ): Promise<Findings | undefined> {
   const findings: Findings = { rows: [], notCompared: [] };
   let golden: GoldenCase | undefined;
   try {
-    golden = await GoldenCase.open(device, folder, name, precision);
+    golden = await GoldenCase.open(device, folder, name, precision, exchange);
     const check = cases[name] ?? cases[golden.statedName];
     if (!check) return undefined;
     try {
@@ -97,6 +103,7 @@ async function runCase(
       findings.notCompared = golden.notCompared(check.inputs);
     }
   } catch (error) {
+    if (exchange.size > 1 && name === sharedCase) throw error; // the other ranks wait for this one
     findings.error = error;
   } finally {
     await golden?.tensors?.close();

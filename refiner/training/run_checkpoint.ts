@@ -86,8 +86,8 @@ async function gathered(state: RunState, exchange: Exchange): Promise<Gathered> 
   return { items, checksums, tensors };
 }
 
-/** Of this rank, and at the first one of all of them. */
-async function allTensors(state: RunState, exchange: Exchange): Promise<Map<string, HostTensor>> {
+/** Host copies of the state of this rank, and at the first one of all of them. */
+export async function allTensors(state: RunState, exchange: Exchange): Promise<Map<string, HostTensor>> {
   const own = new Map<string, HostTensor>();
   for (const [prefix, arena] of Object.entries(state.arenas)) {
     for (const [name, tensor] of await arenaTensors(arena)) own.set(`${prefix}${name}`, tensor);

@@ -1,13 +1,15 @@
 import type { Program, Tensor } from "../../../engine/index.ts";
 import { type Precision, VisionTransformer, type VitConfig, vitConfig } from "../../../models/index.ts";
 import type { ImageBatch } from "../../data/index.ts";
+import { ownerOf, sliceOf } from "../../exchange/exchange.ts";
 import { type RefineConfig, refineConfig } from "../../methods/refine/refine_config.ts";
 import { type HeadPlacement, RefinerModel } from "../../methods/refine/refiner_model.ts";
 import { Stage, type StageViews } from "../../methods/refine/stage.ts";
 import { planStage, type StagePlan } from "../../methods/refine/stage_plan.ts";
+import { peakLearningRate } from "../../training/schedule.ts";
 import type { GoldenCase } from "../fixture.ts";
 import { writeQueue } from "../head_state.ts";
-import type { Json } from "../json.ts";
+import { Json } from "../json.ts";
 
 /** Factor on the gradients in f16, well within its range for these small models. */
 export const lossScale = 1024;
@@ -26,7 +28,7 @@ export interface Training {
 
 /** @param run - key of the run in the JSON file, whose Adam epsilon is taken */
 export async function prepareTraining(golden: GoldenCase, run: string): Promise<Training> {
-  const { json, precision } = golden;
+  const { json, precision, exchange } = golden;
   const hyper = json.get("hyper");
   const encoder = await loadEncoder(golden);
   const model = await loadHeads(golden, encoder);
@@ -35,7 +37,7 @@ export async function prepareTraining(golden: GoldenCase, run: string): Promise<
   for (const name of average.tensors.keys())
     golden.device.write(average.get(name), await golden.floats(`initial/encoder.${name}`));
   const views = new StoredViews(golden, config);
-  const stage = new Stage(model, config, planOf(json, config), 0, average, () => views);
+  const stage = new Stage(model, config, planOf(json, config), 0, average, () => views, exchange);
   stage.reset(0);
   stage.encoder?.lossScaling?.reset({ scale: lossScale, beta1: config.beta1, beta2: config.beta2 });
   hyper.get("encoder").expect({ frozen: !stage.encoder });
@@ -52,6 +54,7 @@ export async function prepareTraining(golden: GoldenCase, run: string): Promise<
         images: [],
         indices: Uint32Array.from(await golden.integers(`step.${update}/idx`)),
         labels: Int32Array.from(await golden.integers(`step.${update}/cls`)),
+        ...(exchange.size > 1 ? { first: views.slice.first } : {}),
       };
     },
     destroy() {
@@ -74,7 +77,7 @@ function configOf(
   hyper.expect({ gradient_clipping: null, gradient_accumulation: 1, num_global_views: 2 });
   const [optimizer, schedule, head] = [hyper.get("optimizer"), hyper.get("schedule"), hyper.get("head")];
   optimizer.expect({ kind: "adamw" });
-  optimizer.expect({ [run === "main" ? "eps" : "eps_of_stable_run"]: epsilon });
+  optimizer.expect({ [run === "stable" ? "eps_of_stable_run" : "eps"]: epsilon });
   const [beta1, beta2] = optimizer.get("betas").numbers();
   const [globalPixels] = square(hyper.get("global_resolution"));
   const [localPixels] = square(hyper.get("local_resolution"));
@@ -96,10 +99,10 @@ function configOf(
     batch: json.get("batch_size").number(),
     stage2Epochs: schedule.get("epochs").number(),
     stage2Warmup: schedule.get("warmup_epochs").number(),
-    stage2LearningRate: hyper.get("base_lr_heads").number(),
+    stage2LearningRate: baseRate(json, "heads").number(),
     stage3Epochs: schedule.get("epochs").number(),
     stage3Warmup: schedule.get("warmup_epochs").number(),
-    ...given("stage3LearningRate", hyper.get("base_lr_encoder")),
+    ...given("stage3LearningRate", baseRate(json, "encoder")),
     endLearningRate: schedule.get("end_lr").number(),
     ...given("layerDecay", optimizer.get("layerwise_lr_decay")),
     ...given("encoderWeightDecay", optimizer.get("weight_decay_encoder")),
@@ -113,6 +116,14 @@ function configOf(
     localViews: hyper.get("num_local_views").number(),
     precision,
   });
+}
+
+/** The rate that a peak belongs to, which some files state instead. */
+function baseRate(json: Json, group: string): Json {
+  const base = json.get("hyper", `base_lr_${group}`);
+  const peak = json.get("hyper", "optimizer", `peak_lr_${group}`);
+  if (base.exists || !peak.exists) return base;
+  return new Json(peak.number() / peakLearningRate(1, json.get("batch_size").number()), peak.path);
 }
 
 function square(resolution: Json): number[] {
@@ -167,6 +178,7 @@ async function loadHeads(golden: GoldenCase, encoder: VisionTransformer): Promis
     {
       placements: names.map((name) => placementOf(hyper, name)),
       pooling: "cls",
+      owned: (place) => ownerOf(place, names.length, golden.exchange.size) === golden.exchange.rank,
       head: {
         inputWidth: encoder.config.width,
         projectorWidth: head.get("proj_hidden_dim").number(),
@@ -194,12 +206,15 @@ export function headState(model: RefinerModel): [string, Tensor][] {
 /** The views that a fixture stores, in place of those that a run cuts out of its images. */
 export class StoredViews implements StageViews {
   readonly #groups: readonly { readonly name: string; readonly first: number; readonly count: number }[];
+  /** Of the images of a batch, those of this process. */
+  readonly slice: ReturnType<typeof sliceOf>;
   #values: Readonly<Record<string, Float32Array>> = {};
 
   constructor(
     readonly golden: GoldenCase,
-    { localViews }: RefineConfig,
+    { batch, localViews }: RefineConfig,
   ) {
+    this.slice = sliceOf(batch, golden.exchange);
     const globalViews = 2;
     this.#groups = [
       { name: "globalViews", first: 0, count: globalViews },
@@ -209,8 +224,8 @@ export class StoredViews implements StageViews {
 
   record(program: Program): Tensor[] {
     return this.#groups.map(({ name, first, count }) => {
-      const [batch = 1, ...image] = this.golden.shape(`step.0/view.${first}`);
-      return program.input(name, [count * batch, ...image]);
+      const [, ...image] = this.golden.shape(`step.0/view.${first}`);
+      return program.input(name, [count * this.slice.count, ...image]);
     });
   }
 
@@ -219,10 +234,17 @@ export class StoredViews implements StageViews {
     for (const { name, first, count } of this.#groups) {
       const parts: number[] = [];
       for (let view = first; view < first + count; view++)
-        for (const value of await this.golden.floats(`step.${update}/view.${view}`)) parts.push(value);
+        for (const value of await this.#view(`step.${update}/view.${view}`)) parts.push(value);
       values.push([name, Float32Array.from(parts)]);
     }
     this.#values = Object.fromEntries(values);
+  }
+
+  async #view(name: string): Promise<Float32Array> {
+    const [, ...image] = this.golden.shape(name);
+    const size = image.reduce((product, length) => product * length, 1);
+    const { first, count } = this.slice;
+    return (await this.golden.floats(name)).subarray(first * size, (first + count) * size);
   }
 
   values(): Readonly<Record<string, Float32Array>> {

@@ -1,6 +1,5 @@
-import { goldenBounds } from "../bounds.ts";
 import type { GoldenCase, GoldenCheck } from "../fixture.ts";
-import { checkParameterGroups, type TrainedGroup } from "./parameter_groups.ts";
+import { checkGroups } from "./parameter_groups.ts";
 import { QueueRanking } from "./ranking.ts";
 import { otherNeighbours, roundOffFactor, stepBounds } from "./run_bounds.ts";
 import { checkFirstUpdate, checkLastState } from "./state.ts";
@@ -38,20 +37,6 @@ async function checkTrajectory(golden: GoldenCase): Promise<void> {
       golden.rows.length = before;
     }
   }
-}
-
-/** Rates and decay of every parameter, and the peaks that the rates follow from. */
-function checkGroups(golden: GoldenCase, { stage }: Training): void {
-  const { heads, encoder, plan } = stage;
-  const groups: TrainedGroup[] = [{ prefix: "heads.", optimizer: heads, schedule: plan.heads }];
-  if (encoder && plan.encoder)
-    groups.push({ prefix: "encoder.", optimizer: encoder.optimizer, schedule: plan.encoder });
-  checkParameterGroups(golden, groups);
-  for (const { prefix, schedule } of groups) checkPeak(golden, prefix.slice(0, -1), schedule.peak);
-}
-
-function checkPeak(golden: GoldenCase, group: string, peak: number): void {
-  golden.addScalar(golden.json.get("hyper", "optimizer", `peak_lr_${group}`), peak, goldenBounds.forward);
 }
 
 /** @returns ties found, for which the replay was given up */

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -126,6 +126,20 @@ it("one process alone loads no MPI library", { timeout: minute }, async () => {
   const { code } = await run(...refineArgs("alone", "--stage2-epochs", "0.4", "--stage3-epochs", "0"));
   expect(code).toBe(0);
   expect(await readFile("/proc/self/maps", "utf8")).not.toMatch(/libmpi/);
+});
+
+describe.each(Object.entries(launchers))("doctor on 2 ranks of %s", (_, launcher) => {
+  const isSkipped = !isThere(launcher) && !process.env.CI;
+
+  it.skipIf(isSkipped)("meets the published code's ranks, and its single process", { timeout: minute }, async () => {
+    await mkdir(at("golden"), { recursive: true });
+    for (const file of ["distributed.json", "distributed.safetensors"])
+      await copyFile(new URL(`../../fixtures/${file}`, import.meta.url), at(`golden/${file}`));
+    const { code, out, err } = await launch(launcher, 2, "doctor", "--fixtures", at("golden"), "--json").ended;
+    expect(code, err).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ pass: true, reports: [{ case: "distributed", failed: 0 }] });
+    expect(JSON.parse(out).cases.length).toBeGreaterThan(900);
+  });
 });
 
 describe("ranks that cannot be", () => {

@@ -33,6 +33,7 @@ const comparisons: Readonly<Record<string, number>> = {
   augment: 28,
   checkpoints: 722,
   corruptions: 51,
+  distributed: 1016,
   "clustering-more": 139,
   "few-shot-subsets": 113,
   finetune: 333,
