@@ -5,6 +5,7 @@ import { checkKernels, type KernelRow } from "../../engine/self_check/index.ts";
 import type { Precision } from "../../models/index.ts";
 import { type CaseReport, checkFixtures, type GoldenOptions } from "../../refiner/conformance/index.ts";
 import { fixtureFolder } from "../checkpoints/fixture_folder.ts";
+import { judgeHashes } from "../gpu_report/judge_hashes.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";
@@ -37,7 +38,7 @@ export function doctorCommand(context: CommandContext): Command {
   const command = new Command("doctor")
     .summary("check that this machine computes correctly")
     .description(
-      "Shows the adapter, its driver, limits and features, and compares kernels with float64 computations: the largest error and its bound for each. With --fixtures, whole models are compared with the authors' numbers instead: how many per case, and what of its files was not compared. The exit code is 1 if anything is off, and while the folder holds a case that this version does not support.",
+      "Shows the adapter, its driver, limits and features, and compares kernels with float64 computations: the largest error and its bound for each. With --reproducible, the bits of operations and small trainings are compared with those of the adapters that this version was made on. With --fixtures, whole models are compared with the authors' numbers instead: how many per case, and what of its files was not compared. The exit code is 1 if anything is off, and while the folder holds a case that this version does not support.",
     )
     .option("--fixtures <folder>", "folder of golden fixtures (NAME.json, NAME.safetensors, checkpoints/)")
     .addOption(
@@ -51,6 +52,7 @@ export function doctorCommand(context: CommandContext): Command {
       const device = await openCommandDevice(options, output);
       try {
         showDevice(device, output);
+        if (options.reproducible && options.fixtures === undefined) return await judgeHashes(device, context, output);
         const findings =
           options.fixtures === undefined
             ? await kernelFindings(device, output)
@@ -75,7 +77,10 @@ export function doctorCommand(context: CommandContext): Command {
         device.close();
       }
     });
-  return finishCommand(command, "mimrefine doctor\nmimrefine doctor --adapter software --json");
+  return finishCommand(
+    command,
+    "mimrefine doctor\nmimrefine doctor --adapter software --json\nmimrefine doctor --reproducible",
+  );
 }
 
 function checkOptions({ fixtures, precision, supported }: DoctorOptions): void {

@@ -1,6 +1,7 @@
 import type { Device } from "../core/recording.ts";
 import { type KernelCheck, kernelChecks } from "./kernels.ts";
 
+export { checkHashes, type HashRow } from "./hashes.ts";
 export { type KernelCheck, kernelChecks };
 
 /** Comparison of a kernel's result on this device with a float64 computation. */
