@@ -6,6 +6,7 @@ import { Tensor as StateTensor, stateOf } from "../core/tensor.ts";
 import type { Plan } from "../plan/planner.ts";
 import { submitCuts } from "../plan/submit_cuts.ts";
 import type { StepHeader, StepTensor } from "../step/load_step.ts";
+import { reproducibleText } from "../wgsl/reproducible.ts";
 import { layOutUniforms } from "./executable.ts";
 import { packStep, type StepParts } from "./pack_step.ts";
 
@@ -49,6 +50,7 @@ export async function exportProgram(exported: ExportedProgram, options: ExportOp
     Object.fromEntries([...tensors].map(([name, tensor]) => [name, writer.place(tensor)]));
   const contents = {
     name: program.name,
+    numbers: program.device.reproducible ? ("grid" as const) : ("any" as const),
     metadata,
     submits: cuts.map((from, i) => commands.slice(from, cuts[i + 1])),
     inputs: places(program.inputs),
@@ -99,7 +101,8 @@ class StepWriter {
 
   #kernel(kernel: Kernel, { constants = {}, declarations = {} }: Dispatch["options"]): number {
     for (const feature of requiredFeatures(kernel, declarations)) this.#features.add(feature);
-    const text = shaderText(kernel, declarations);
+    const plain = shaderText(kernel, declarations);
+    const text = this.exported.program.device.reproducible ? reproducibleText(plain) : plain;
     const key = JSON.stringify([kernel.name, text, Object.entries(constants).sort()]);
     const known = this.#kernelNumbers.get(key);
     if (known !== undefined) return known;
