@@ -8,7 +8,7 @@ import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { wholeNumber } from "../program/parsers.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
-import { readAnyRun, type StoredRun } from "../runs/stored_run.ts";
+import { inModeOf, readAnyRun, type StoredRun } from "../runs/stored_run.ts";
 import { trainAgain } from "../runs/train_again.ts";
 
 interface VerifyOptions extends CommonOptions {
@@ -55,7 +55,7 @@ async function verify(context: CommandContext, run: string, options: VerifyOptio
   const start = performance.now();
   let adapter = "";
   const verification = await verifyRun(folder, { from, updates }, async (store, until) => {
-    const device = await openCommandDevice(options, output, "stored");
+    const device = await openCommandDevice(inModeOf(stored, options), output, "stored");
     try {
       adapter = device.info.name;
       // Another adapter has its own choices.

@@ -42,10 +42,13 @@ function sharedFlags(key: string): string | undefined {
   return use && sharedOptions[use.name].flags;
 }
 
-/** Adds an option per setting; `seed` is a common option already. */
+/** Settings that are common options of all commands. */
+const commonSettings: ReadonlySet<string> = new Set(["seed", "reproducible"]);
+
+/** Adds an option per setting that is not a common option already. */
 export function addSettings(command: Command, schema: SettingsSchema): Command {
   for (const [key, type] of Object.entries(settingTypes(schema)))
-    if (key !== "seed") command.addOption(settingOption(key, type));
+    if (!commonSettings.has(key)) command.addOption(settingOption(key, type));
   return command.option("--config <file>", "settings in a YAML file; options on the command line win");
 }
 

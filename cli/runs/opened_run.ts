@@ -75,6 +75,7 @@ export async function openRun<Config extends object>(
     const opened = { command, out, store, release };
     if (!isResumed) return { ...opened, config: parse({ ...settings }), stored: undefined };
     const stored = await readStoredRun(store, command, { isOverride: options.override, output });
+    inModeOf(stored, options);
     const all = resumedSettings(stored.settings, settings, options.override);
     const place = { file: `${out}/${configFile}`, fileKeys: new Set(Object.keys(stored.settings)) };
     return { ...opened, config: checkedSettings(() => parse(all), place), stored };
@@ -86,12 +87,13 @@ export async function openRun<Config extends object>(
 
 /** Opens the device of a run; one that goes on has the kernel variants that it began with. */
 export async function openRunDevice<Config extends object>(
-  { stored }: OpenedRun<Config>,
+  { stored, config }: OpenedRun<Config>,
   options: CommonOptions,
   output: Output,
   exchange: Exchange = oneRank,
 ): Promise<Device> {
-  if (!stored) return openCommandDevice(options, output, exchange.rank === 0 ? "cache" : "stored");
+  const reproducible = options.reproducible || ("reproducible" in config && config.reproducible === true); // of --config
+  if (!stored) return openCommandDevice({ ...options, reproducible }, output, exchange.rank === 0 ? "cache" : "stored");
   const device = await openCommandDevice(inModeOf(stored, options), output, "stored");
   const difference = resumeOn(device, stored);
   if (difference !== undefined) output.warning(difference);

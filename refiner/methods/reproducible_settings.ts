@@ -5,7 +5,7 @@ export const reproducibleSettings = {
   reproducible: z
     .boolean()
     .describe(
-      "train by fixed orders of summation, and write hashes of every update to hashes.jsonl, which verify checks",
+      "sum gradients in a fixed order, and write hashes of every update to hashes.jsonl, which verify checks; one hash on every adapter takes a device that is reproducible, too",
     )
     .default(false),
   gradientPart: z
