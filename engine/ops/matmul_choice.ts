@@ -25,7 +25,8 @@ export function productOrder(device: Device, shape: ProductShape): readonly stri
 
 /** Tiles of 32 rows load B half as often, and take twice as long to compile; both give the same bits. */
 function softwareOrder(device: Device, { rows }: ProductShape): string[] {
-  if ((device.subgroupSize ?? 0) < 8 || rows < 256) return ["subgroup", "register"];
+  // In the reproducible mode 16 rows leave registers for what stands between products and sums.
+  if ((device.subgroupSize ?? 0) < 8 || rows < 256 || device.reproducible) return ["subgroup", "register"];
   return ["subgroup_32", "subgroup"];
 }
 

@@ -47,7 +47,8 @@ export interface DeviceOptions {
   readonly canaries?: boolean;
   /**
    * Give every operation the same bytes on every adapter, compiler and runtime, at some cost in time. Half precision and subgroup
-   * matrices are refused; products, quotients and functions below 2^-102 count as 0. Default false.
+   * matrices are refused; products, quotients and functions below 2^-102 count as 0, operands of matrix products below 2^-51.
+   * Default false.
    */
   readonly reproducible?: boolean;
   /** Refuse uploads that hold NaN or infinities. Default false. */

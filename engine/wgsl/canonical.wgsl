@@ -22,6 +22,13 @@ fn canonical_product(x: F) -> F {
   return bitcast<F>(select(I(0), bits, (bits & I(0x7fffffff)) >= I(i32(0x0c800000u | canonical_zero))));
 }
 
+// An operand of a matrix product, or 0 below 2^-51. Products of two such are 0 or at least 2^-102 without a test of their own, which
+// would take as long as all the rest of an inner loop.
+fn canonical_operand(x: F) -> F {
+  let bits = bitcast<I>(x);
+  return bitcast<F>(select(I(0), bits, (bits & I(0x7fffffff)) >= I(i32(0x26000000u | canonical_zero))));
+}
+
 fn canonical_is_nan(x: F) -> B { return (bitcast<U>(x) & U(canonical_magnitude)) > U(canonical_infinity); }
 
 fn canonical_unknown() -> F { return bitcast<F>(U(0x7fc00000u | canonical_zero)); }
@@ -32,6 +39,11 @@ fn canonical_composed(sign: U, field: I, significand: U) -> F {
   let large = select(sign | bits, sign | U(canonical_infinity), field >= I(255));
   return bitcast<F>(select(large, U(0u), field < I(canonical_least)));
 }
+
+// A number of less than 2^22 rounded to a whole one, with 3 * 2^22 added, next to which numbers lie 1 apart; and that whole number.
+fn canonical_near(x: F) -> F { return x + 12582912.0; }
+
+fn canonical_whole(near: F) -> I { return bitcast<I>(near) - I(0x4b400000); }
 
 // a / b rounded to nearest. The adapter's quotient of the significands, off by some units in the last place, gives a whole number q; the
 // remainder N - q b, N being a with 23 or 24 zeros behind it, is small, so that 32 bits hold it exactly, and says how far q is off.
@@ -44,10 +56,12 @@ fn canonical_quotient(a: F, b: F) -> F {
   let y = (bBits & U(0x7fffffu)) | U(0x800000u);
   let isBelow = x < y;
   let zeros = select(U(23u), U(24u), isBelow);
-  let estimate = F(x) / F(y);
-  var q = U(estimate * select(F(0x1p23f), F(0x1p24f), isBelow) + 0.5);
+  let estimate = F(bitcast<I>(x)) / F(bitcast<I>(y));
+  // Its own significand is q, since it lies from 1/2 to 1 or from 1 to 2 where the exact one does.
+  let near = clamp(estimate, select(F(1.0), F(0.5), isBelow), select(F(1.9999999), F(0.99999994), isBelow));
+  var q = (bitcast<U>(near) & U(0x7fffffu)) | U(0x800000u);
   var rest = bitcast<I>((x << zeros) - q * y);
-  let off = I(floor(F(rest) / F(y) + 0.5));
+  let off = canonical_whole(canonical_near(F(rest) / F(bitcast<I>(y))));
   q = bitcast<U>(bitcast<I>(q) + off);
   rest = 2 * (rest - off * bitcast<I>(y));
   q = bitcast<U>(bitcast<I>(q) + select(I(0), I(1), rest > bitcast<I>(y)) - select(I(0), I(1), rest < -bitcast<I>(y)));
@@ -72,9 +86,9 @@ fn canonical_root(x: F) -> F {
   let odd = U(exponent) & U(1u);
   let n = ((bits & U(0x7fffffu)) | U(0x800000u)) << (U(23u) + odd);
   let value = bitcast<F>((bits & U(0x7fffffu)) | (U(0x3f800000u) + (odd << U(23u))));
-  var s = U(sqrt(value) * 0x1p23f + 0.5);
+  var s = (bitcast<U>(clamp(sqrt(value), F(1.0), F(1.9999999))) & U(0x7fffffu)) | U(0x800000u);
   var rest = bitcast<I>(n - s * s);
-  s = bitcast<U>(bitcast<I>(s) + I(floor(F(rest) / F(2u * s) + 0.5)));
+  s = bitcast<U>(bitcast<I>(s) + canonical_whole(canonical_near(F(rest) / F(bitcast<I>(2u * s)))));
   rest = bitcast<I>(n - s * s);
   s = bitcast<U>(bitcast<I>(s) + select(I(0), I(1), rest > bitcast<I>(s)) - select(I(0), I(1), rest <= -bitcast<I>(s)));
   var result = canonical_composed(U(0u), (exponent - I(odd)) / 2 + I(127), s);
@@ -87,20 +101,21 @@ fn canonical_root(x: F) -> F {
 fn canonical_inverse_root(x: F) -> F { return canonical_quotient(F(1.0), canonical_root(x)); }
 
 // 2^n (1 + r + r^2 q(r)) for |r| < 0.35, q of least maximum error (own, float64).
-fn canonical_scaled_exp(n: F, r: F) -> F {
+fn canonical_scaled_exp(n: I, r: F) -> F {
   let q = ((((1.9890991e-4 * r + 1.3933650e-3) * r + 8.3333109e-3) * r + 4.1666465e-2) * r + 0.16666667) * r + 0.5;
   let p = 1.0 + (r + r * r * q);
   let bits = bitcast<U>(p);
-  return canonical_composed(U(0u), I(bits >> U(23u)) + I(n), (bits & U(0x7fffffu)) | U(0x800000u));
+  return canonical_composed(U(0u), I(bits >> U(23u)) + n, (bits & U(0x7fffffu)) | U(0x800000u));
 }
 
 // e^(x + more): n is the whole number next to x / ln 2, and r = x - n ln 2 with ln 2 in two parts, the first so short that its product
 // with n is exact.
 fn canonical_exp_of(x: F, more: F) -> F {
   let near = clamp(x, F(-80.0), F(100.0));
-  let n = floor(near * 1.4426950 + 0.5);
+  let turns = canonical_near(near * 1.4426950);
+  let n = turns - 12582912.0;
   let r = (near - n * 0.693359375) - (n * -2.1219444e-4 - more);
-  return select(canonical_scaled_exp(n, r), canonical_unknown(), canonical_is_nan(x));
+  return select(canonical_scaled_exp(canonical_whole(turns), r), canonical_unknown(), canonical_is_nan(x));
 }
 
 fn canonical_exp(x: F) -> F { return canonical_exp_of(x, F(0.0)); }
@@ -108,9 +123,9 @@ fn canonical_exp(x: F) -> F { return canonical_exp_of(x, F(0.0)); }
 // 2^x = 2^n e^(f ln 2), where n is a whole number next to x and the fraction f is exact.
 fn canonical_exp2(x: F) -> F {
   let near = clamp(x, F(-110.0), F(140.0));
-  let n = floor(near + 0.5);
-  let r = (near - n) * 0.69314718;
-  return select(canonical_scaled_exp(n, r), canonical_unknown(), canonical_is_nan(x));
+  let turns = canonical_near(near);
+  let r = (near - (turns - 12582912.0)) * 0.69314718;
+  return select(canonical_scaled_exp(canonical_whole(turns), r), canonical_unknown(), canonical_is_nan(x));
 }
 
 // x = 2^e (1 + f) with 1 + f from sqrt(1/2) to sqrt(2): the bits of sqrt(1/2) taken off leave e in the field of the exponent.

@@ -53,7 +53,7 @@ export class CanonicalLibrary {
   #add(callee: FunctionDeclaration): void {
     if (this.#used.has(callee.name)) return;
     this.#used.set(callee.name, undefined);
-    const isWall = /^canonical_(?:kept|product)_/.test(callee.name);
+    const isWall = /^canonical_(?:kept|product|operand)_/.test(callee.name);
     const guarded = isWall
       ? callee
       : rewriteFunction(callee, { expression: (x) => this.#guarded(x), initial: (x) => x, assign: (x) => x });

@@ -42,14 +42,15 @@ const exact: ReadonlySet<string> = new Set([
  * stands in the text (`fma` as a product and a sum, `dot` from the first element on). `canonical.wgsl` says what becomes of products,
  * quotients and functions, and why no number is subnormal.
  *
+ * @param operands - bindings of the operands of a matrix product, whose numbers below 2^-51 count as 0: then its products need no test
  * @throws WgslError at what cannot be made so: f16, sums over subgroups, functions without a canonical form, a kernel without uniforms
  */
-export function reproducibleText(text: string): string {
+export function reproducibleText(text: string, operands: readonly string[] = []): string {
   const module = parseModule(text);
   if (module.extensions.includes("f16"))
     throw new WgslError(1, "the reproducible mode admits no f16, whose arithmetic adapters choose; use f32");
   const library = new CanonicalLibrary();
-  const rewriting = rewritingWith(library);
+  const rewriting = rewritingWith(library, operands);
   const functions = module.functions.map((each) => rewriteFunction(each, rewriting));
   const used = library.used();
   if (used.length === 0) return text;
@@ -64,10 +65,12 @@ export function reproducibleText(text: string): string {
   });
 }
 
-function rewritingWith(library: CanonicalLibrary): Rewriting {
+function rewritingWith(library: CanonicalLibrary, operands: readonly string[]): Rewriting {
   const expression = (given: Expression): Expression => {
+    if (given.kind === "index" && given.base.kind === "name" && operands.includes(given.base.name))
+      return library.call("operand", [given]);
     if (given.kind === "binary" && isSingle(given.type)) return rewriteBinary(given, library);
-    return given.kind === "builtin" ? rewriteBuiltin(given, library) : given;
+    return given.kind === "builtin" ? rewriteBuiltin(given, library, operands.length > 0 ? "kept" : "product") : given;
   };
   return {
     expression,
@@ -118,15 +121,16 @@ function spread(value: Expression, { type }: Expression): Expression {
   return sameType(value.type, type) ? value : { ...value, kind: "construct", type, arguments: [value] };
 }
 
-function rewriteBuiltin(given: BuiltinCall, library: CanonicalLibrary): Expression {
+function rewriteBuiltin(given: BuiltinCall, library: CanonicalLibrary, wall: "kept" | "product"): Expression {
   const { name, arguments: values } = given;
   const [first, second, third] = values;
   if (!isSingle(given.type) || !first || exact.has(name)) return given;
   if (name === "fma" && second && third) {
     const { start, end, line, type } = given;
     const place = { start, end, line, type, kind: "binary" } as const;
-    const product = library.call("product", [{ ...place, operator: "*", left: first, right: second }]);
-    return library.call("kept", [{ ...place, operator: "+", left: product, right: third }]);
+    const product = library.call(wall, [{ ...place, operator: "*", left: first, right: second }]);
+    // The product is behind a wall already, so that its sum cannot be joined with it.
+    return { ...place, operator: "+", left: product, right: third };
   }
   if (name === "dot" && second && isOnes(second)) return library.call("total", [first]); // no product, which may underflow
   const canonical = replacements.get(name);
