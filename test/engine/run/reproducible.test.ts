@@ -43,7 +43,7 @@ it("trains a transformer to the same bytes on every adapter", { timeout: 120_000
 });
 
 /** More of them: MIMREFINE_TABLES=1000 npx vitest run test/engine/run/reproducible.test.ts -t choice */
-const tables = Number(globalThis.process?.env["MIMREFINE_TABLES"] ?? 4);
+const tables = Number(globalThis.process?.env.MIMREFINE_TABLES ?? 4);
 
 it("no choice of admitted kernels changes a byte", { timeout: 120_000 + 60_000 * tables }, async () => {
   const random = randomSource(3);
