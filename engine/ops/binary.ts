@@ -9,6 +9,7 @@ import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
 import { checkDType } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
+import { integerBinary, isInteger } from "./binary_integer.ts";
 import { broadcastLoop, broadcastShape, widenLoop } from "./broadcast.ts";
 import { equal, less } from "./compare.ts";
 import { elementTypes, elementwiseLaunch, stridingGroups } from "./elementwise.ts";
@@ -81,7 +82,12 @@ export const binaryBroadcastKernel = defineKernel({
 
 export type Operand = Tensor | number;
 
-/** a + b with numpy broadcasting; NaN passes, as does ∞ − ∞, which is NaN. @throws ShapeError, DTypeError, RankError, ProgramMixError, DeviceMixError */
+/**
+ * a + b with numpy broadcasting; NaN passes, as does ∞ − ∞, which is NaN. Integers of one type are added modulo 2³², without a gradient, and so
+ * for `sub`, `mul`, `maximum` and `minimum`.
+ *
+ * @throws ShapeError, DTypeError, RankError, ProgramMixError, DeviceMixError
+ */
 export function add(a: Operand, b: Operand): Tensor {
   return binary("add", a, b, (dy) => [() => dy, () => dy]);
 }
@@ -128,6 +134,7 @@ type Rule = (dy: Tensor, y: Tensor) => readonly [() => Tensor, () => Tensor];
 
 /** Records one of the operations with its gradient. */
 export function binary(name: BinaryOperation, a: Operand, b: Operand, rule: Rule): Tensor {
+  if (isInteger(typeof a === "number" ? b : a)) return integerBinary(name, a, b);
   if (typeof a !== "number" && typeof b !== "number") return tensors(name, a, b, rule);
   const [x, scalar, reversed] = typeof a === "number" ? [b, a, true] : [a, b, false];
   if (typeof x === "number" || typeof scalar !== "number") {

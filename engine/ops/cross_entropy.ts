@@ -103,7 +103,8 @@ function weightedLosses(logits: Tensor, targets: Tensor, options: CrossEntropyOp
       throw new OptionError("crossEntropy: classWeights and labelSmoothing do not go together; give smoothed targets");
   }
   const factors = classWeights && detach(classWeights);
-  if (targets.dtype === "f32") return { losses: ofProbabilities(logits, targets, smoothing, factors, ignoredLabel) };
+  if (targets.dtype === "f32" && targets.shape.length === 2)
+    return { losses: ofProbabilities(logits, targets, smoothing, factors, ignoredLabel) };
   checkDType("crossEntropy", "targets", targets, ignoredLabel === undefined ? ["u32"] : ["u32", "i32"]);
   checkSameShape("crossEntropy", "targets", targets.shape, [rows]);
   if (ignoredLabel === undefined) {

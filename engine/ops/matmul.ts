@@ -2,7 +2,9 @@ import { DTypeError, RankError, ShapeError } from "../core/errors.ts";
 import type { Program } from "../core/program.ts";
 import { checkDType, type Shape, showShape, sizeOf } from "../core/shape.ts";
 import { programOf, type Tensor } from "../core/tensor.ts";
+import { broadcastShape } from "./broadcast.ts";
 import { type Product, recordProduct, sumParts } from "./matmul_product.ts";
+import { expand } from "./reduce.ts";
 
 export interface MatmulOptions {
   /** Use the transpose of the last two axes of `a`; costs nothing. */
@@ -14,12 +16,14 @@ export interface MatmulOptions {
 /**
  * Matrix product over the last two axes, with f32 sums. NaN and infinities spoil the rows and columns that they meet; 0 · ∞ is NaN.
  *
- * @param a - `[..., M, K]`, or `[..., K, M]` with `transposeA`; f32 or f16
- * @param b - `[..., K, N]`, or `[..., N, K]` with `transposeB`; the type of `a`
- * @returns `[..., M, N]`; the leading axes are those of both operands, or of the one that has any
+ * @param left - `[..., M, K]`, or `[..., K, M]` with `transposeA`; f32 or f16
+ * @param right - `[..., K, N]`, or `[..., N, K]` with `transposeB`; the type of `left`
+ * @returns `[..., M, N]`; the leading axes are those of both operands, or of the one that has any. Others broadcast as numpy's do, by a copy
+ *   of the operand that repeats
  * @throws RankError, ShapeError, DTypeError
  */
-export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {}): Tensor {
+  const [a, b] = withEqualLeading(left, right);
   const program = programOf("matmul", a, b);
   const product = describeProduct(a, b, options.transposeA ?? false, options.transposeB ?? false);
   const { rows, columns } = product;
@@ -27,6 +31,18 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const y = program.empty([...leading, rows, columns], a.dtype);
   recordProduct(program, flattened(product), y);
   return program.record(y, [a, b], (dy, needs) => gradients(product, dy, needs));
+}
+
+/** Repeats operands whose leading axes differ, unless one has none, which costs nothing. */
+function withEqualLeading(a: Tensor, b: Tensor): [Tensor, Tensor] {
+  const [aLeading, bLeading] = [a.shape.slice(0, -2), b.shape.slice(0, -2)];
+  if (aLeading.length === 0 || bLeading.length === 0 || aLeading.join() === bLeading.join()) return [a, b];
+  const leading = broadcastShape("matmul", aLeading, bLeading);
+  const repeated = (x: Tensor): Tensor => {
+    const shape = [...leading, ...x.shape.slice(-2)];
+    return shape.join() === x.shape.join() ? x : expand(x, shape);
+  };
+  return [repeated(a), repeated(b)];
 }
 
 /**

@@ -1,6 +1,7 @@
 import { d, tgpu } from "typegpu";
 import columnsSource from "../../shaders/reduce_columns.wgsl" with { type: "text" };
 import rowsSource from "../../shaders/reduce_rows.wgsl" with { type: "text" };
+import type { DType } from "../core/dtype.ts";
 import { AxisError, ShapeError } from "../core/errors.ts";
 import { defineKernel } from "../core/kernel.ts";
 import { checkDType, resolveAxis, type Shape, showShape } from "../core/shape.ts";
@@ -51,13 +52,23 @@ export interface ReduceOptions {
   readonly keepDims?: boolean;
 }
 
-/** Sum over axes, in a fixed order; NaN passes, ∞ − ∞ is NaN. @throws AxisError, DTypeError unless f32 */
+/**
+ * Sum over axes, in a fixed order, of the type of `x`; NaN passes, ∞ − ∞ is NaN. Sums of f16 are f32 until the last rounding; those of
+ * integers are exact modulo 2³², and constants to differentiation.
+ *
+ * @throws AxisError, DTypeError for u8
+ */
 export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
   const axes = reducedAxes("sum", x, options.axes);
   const kept = keptShape(x.shape, axes);
   const y = reduceAxes("sum", x, axes, { kind: "sum" });
-  if (y.base !== x.base) y.program.record(y, [x], (dy) => [expand(reshape(dy, kept), x.shape)]);
+  if (y.base !== x.base && isFloat(x.dtype)) y.program.record(y, [x], (dy) => [expand(reshape(dy, kept), x.shape)]);
   return reshape(y, options.keepDims ? kept : withoutAxes(x.shape, axes));
+}
+
+/** Whether a reduction of the type has a gradient. */
+export function isFloat(dtype: DType): boolean {
+  return dtype === "f32" || dtype === "f16";
 }
 
 /**
@@ -127,7 +138,7 @@ interface Reduction {
  * @returns the kept shape; a view of `x` if all reduced axes have length 1
  */
 export function reduceAxes(operation: string, x: Tensor, axes: readonly number[], reduction: Reduction): Tensor {
-  checkDType(operation, "x", x, ["f32"]);
+  checkDType(operation, "x", x, ["f32", "f16", "u32", "i32"]);
   const runs = axisRuns(x.shape, axes);
   const reducedRuns = runs.flatMap(({ reduced }, index) => (reduced ? [index] : []));
   let y = x;
@@ -136,11 +147,9 @@ export function reduceAxes(operation: string, x: Tensor, axes: readonly number[]
     const outer = product(runs.slice(0, index));
     const inner = product(runs.slice(index + 1).filter(({ reduced }) => !reduced));
     const isLast = index === reducedRuns.at(-1);
-    y = reduceRun(
-      y,
-      { outer, length: runs[index]?.length ?? 1, inner },
-      { ...reduction, scale: isLast ? (reduction.scale ?? 1) : 1 },
-    );
+    const own = { ...reduction, scale: isLast ? (reduction.scale ?? 1) : 1 };
+    const result = isLast ? x.dtype : between(x.dtype);
+    y = reduceRun(y, { outer, length: runs[index]?.length ?? 1, inner }, own, result);
   }
   return reshape(y, keptShape(x.shape, axes));
 }
@@ -166,18 +175,29 @@ function product(runs: readonly AxisRun[]): number {
   return runs.reduce((size, { length }) => size * length, 1);
 }
 
+/** The type of partial results. */
+function between(dtype: DType): DType {
+  return dtype === "f16" ? "f32" : dtype;
+}
+
 /** [outer, length, inner] → [outer, inner]; again over the chunks while there are several. */
-function reduceRun(x: Tensor, size: { outer: number; length: number; inner: number }, reduction: Reduction): Tensor {
+function reduceRun(
+  x: Tensor,
+  size: { outer: number; length: number; inner: number },
+  reduction: Reduction,
+  result: DType,
+): Tensor {
   const { outer, length, inner } = size;
   const results = outer * inner;
   const wanted = Math.max(Math.ceil(busyThreads / results), Math.ceil(length / longestChunk));
   const chunkLength = Math.ceil(length / Math.min(wanted, Math.ceil(length / shortestChunk)));
   const chunks = Math.ceil(length / chunkLength);
   const program = programOf("reduce", x);
-  const y = program.empty([outer, chunks, inner]);
+  const y = program.empty([outer, chunks, inner], chunks === 1 ? result : between(x.dtype));
   const constants = { operation: reductions.indexOf(reduction.kind) };
   const scale = chunks === 1 ? (reduction.scale ?? 1) : 1;
-  const options = { constants, flops: x.size };
+  const declarations = { Number: between(x.dtype), Stored: x.dtype, Result: y.dtype };
+  const options = { constants, declarations, flops: x.size };
   if (inner === 1) {
     const params = { rows: outer, columns: length, chunks, chunkLength, scale };
     program.dispatch(reduceRowsKernel, params, { x, y }, stridingGroups(y.size, program.device), options);
@@ -185,5 +205,5 @@ function reduceRun(x: Tensor, size: { outer: number; length: number; inner: numb
     const params = { count: y.size, length, inner, chunks, chunkLength, scale };
     program.dispatch(reduceColumnsKernel, params, { x, y }, stridingGroups(y.size, program.device), options);
   }
-  return chunks === 1 ? y : reduceRun(y, { outer, length: chunks, inner }, reduction);
+  return chunks === 1 ? y : reduceRun(y, { outer, length: chunks, inner }, reduction, result);
 }

@@ -97,6 +97,10 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
     )((values, weight, bias) => engine.conv2d(values, weight, { bias, stride: [2, 1], padding: 1, dilation: [1, 2] })),
   },
   cos: { operands: one([5]), run: x(engine.cos) },
+  crossAttention: {
+    operands: { q: { shape: [1, 3, 4] }, k: { shape: [1, 3, 4] }, v: { shape: [1, 3, 4] } },
+    run: of("q", "k", "v")((q, k, v) => engine.crossAttention(q, k, v, { heads: 2, causal: true })),
+  },
   crossEntropy: { operands: one([2, 3]), run: x((logits) => engine.crossEntropy(logits, words([2, 0]))) },
   crossEntropyPerRow: { operands: one([2, 3]), run: x((logits) => engine.crossEntropyPerRow(logits, words([2, 0]))) },
   cumsum: { operands: one([3, 5]), run: x((values) => engine.cumsum(values, { axis: 0 })) },
@@ -106,6 +110,7 @@ const differentiable: Readonly<Record<string, Differentiable>> = {
     operands: one([16]),
     run: x((values) => engine.dropout(values, 0.5, { seed: 3, purpose: "dropout" })),
   },
+  einsum: { operands: two([2, 3], [4, 3]), run: ab((a, b) => engine.einsum("ij,kj->ki", a, b)) },
   erf: { operands: one([5]), run: x(engine.erf) },
   exp: { operands: one([5]), run: x(engine.exp) },
   expand: { operands: one([1, 3]), run: x((values) => engine.expand(values, [2, 3])) },

@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { Device } from "../../../engine/index.ts";
+import { type Device, sum } from "../../../engine/index.ts";
 import { matmul } from "../../../engine/ops/matmul.ts";
 import { productOrder } from "../../../engine/ops/matmul_choice.ts";
 import { matmulVariants } from "../../../engine/ops/matmul_kernels.ts";
 import {
   checkGradient,
   checkOperation,
+  expectClose,
   maxError,
   oddLength,
   roundOff,
@@ -263,3 +264,27 @@ function given<T>(value: T | undefined): T {
   if (value === undefined) throw new Error("an operand is missing");
   return value;
 }
+
+it("leading axes broadcast, and gradients are summed over what repeats", async () => {
+  const [left, right] = [valuesOf("normal", 1, 2 * 6), valuesOf("normal", 2, 3 * 15)];
+  const [a, b] = [device.tensor(left, [2, 1, 2, 3]), device.tensor(right, [3, 3, 5])];
+  const y = matmul(a, b);
+  expect(y.shape).toEqual([2, 3, 2, 5]);
+  const values = await y.read();
+  const expected = Array.from({ length: 60 }, (_, at) => {
+    const [n, m, p, i] = [at % 5, Math.floor(at / 5) % 2, Math.floor(at / 10) % 3, Math.floor(at / 30)];
+    return [0, 1, 2].reduce(
+      (total, k) => total + (left[(i * 2 + m) * 3 + k] ?? 0) * (right[(p * 3 + k) * 5 + n] ?? 0),
+      0,
+    );
+  });
+  expectClose("y", values, expected, 20 * roundOff, 1);
+  const [da = a] = y.program.gradients(sum(y), [a]);
+  const slopes = Array.from({ length: 12 }, (_, at) => {
+    const k = at % 3;
+    return right.reduce((total, value, j) => total + (Math.floor(j / 5) % 3 === k ? value : 0), 0);
+  });
+  expectClose("da", await da.read(), slopes, 60 * roundOff, 1);
+  expect(() => matmul(a, device.zeros([2, 3, 5]))).not.toThrow();
+  expect(() => matmul(device.zeros([2, 2, 3]), b)).toThrow("matmul: shapes [2] and [3] do not broadcast");
+});
