@@ -37,7 +37,7 @@ import {
   tellUnknownVariants,
 } from "../runs/opened_run.ts";
 import { Origin } from "../runs/origin.ts";
-import { plannedSettings } from "../runs/planned_offload.ts";
+import { chosenBefore, plannedSettings } from "../runs/planned_offload.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { type Evaluation, evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
 import { planRefine } from "../runs/refine_plan.ts";
@@ -96,7 +96,11 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
   const ranks = await joinRanks("refine", options, context.args ?? []);
   if (options.resume === false) requireFiles("refine", options);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };
-  const run = await openRun("refine", options, { settings: given.settings, parse: refineConfig, reads, output }, ranks);
+  const { settings, isPlanned } =
+    options.resume === false ? { settings: given.settings } : chosenBefore(given.settings);
+  const run = await openRun("refine", options, { settings, parse: refineConfig, reads, output }, ranks);
+  if (isPlanned)
+    output.notice(`offload auto: the run goes on with what it began with, ${String(run.config.offload) || "nothing"}`);
   try {
     const files = requireFiles("refine", resumedInputs(run.stored, given.inputs, options.override));
     await refineHeld(run, files, { context, options, output, ranks });

@@ -32,3 +32,13 @@ export async function plannedSettings(run: Offloading, output: Output): Promise<
   output.notice(`offload auto, for ${formatBytes(room)}${how}: ${chosen.join(" ")}`);
   return planned;
 }
+
+/** The settings of a run that goes on, which has what the planner chose when it began, and whether they asked for it again. */
+export function chosenBefore(given: Record<string, unknown>): {
+  settings: Record<string, unknown>;
+  isPlanned?: boolean;
+} {
+  const { offload, ...settings } = given;
+  const isPlanned = Array.isArray(offload) && offload.length === 1 && offload[0] === "auto";
+  return { settings: isPlanned ? settings : given, isPlanned };
+}
