@@ -2,9 +2,11 @@ import { describe, expect, it } from "vitest";
 import {
   Arena,
   hostNormal,
+  lossScaleValues,
   type Program,
   recordProgram,
   StagingSlot,
+  stepControl,
   stepScalars,
   ValidationError,
 } from "../../../engine/index.ts";
@@ -29,10 +31,17 @@ interface Offloaded {
   readonly average: boolean;
   /** Beginning of the names of what is frozen. */
   readonly frozen?: string;
+  /** Shortens gradients to this norm, takes a loss scale out of them, and skips the second step, whose gradients overflowed. */
+  readonly maxNorm?: number;
 }
 
 /** Three steps, the second of them with a moving follower of the parameters behind it. */
-async function train({ moments, average, frozen = "none" }: Offloaded): Promise<Record<string, Float32Array[]>> {
+async function train({
+  moments,
+  average,
+  frozen = "none",
+  maxNorm,
+}: Offloaded): Promise<Record<string, Float32Array[]>> {
   const parameters = new Arena(device, "parameters", entries);
   for (const { name, shape } of entries) {
     const size = shape.reduce((product, length) => product * length, 1);
@@ -47,18 +56,18 @@ async function train({ moments, average, frozen = "none" }: Offloaded): Promise<
   if (averages instanceof HostArena) await averages.load(parameters);
   else for (const [i, chunk] of parameters.chunks.entries()) device.write(chunkOf(averages, i), await chunk.read());
   const copy = parameters.like("copy");
+  const lossScale = device.tensor(lossScaleValues({ scale: 8, beta1: 0.9, beta2: 0.999 }));
   const step = recordProgram(device, (program) => {
-    optimizer.step(program, program.input("scalars", [12]), averages);
+    const scalars = program.input("scalars", [12]);
+    const control = { ...optimizer.gradientNorm(program), scalars, lossScale, ...(maxNorm ? { maxNorm } : {}) };
+    optimizer.step(program, maxNorm ? stepControl(program, control) : scalars, averages);
     optimizer.afterStep(program, (after: Program) => {
       for (const [i, chunk] of parameters.chunks.entries()) after.assign(chunkOf(copy, i), chunk);
     });
     return {};
   });
   for (let at = 1; at <= 3; at++) {
-    for (const name of optimizer.trained) {
-      const size = parameters.get(name).size;
-      device.write(optimizer.gradients.get(name), hostNormal(size, { seed: 2, purpose: name, step: at }));
-    }
+    writeGradients(optimizer, at, maxNorm !== undefined && at === 2);
     await step.run({ scalars: stepScalars({ learningRate: 0.01, step: at, beta1: 0.9, averageFactor: 0.9 }) });
     await optimizer.finish();
   }
@@ -68,11 +77,22 @@ async function train({ moments, average, frozen = "none" }: Offloaded): Promise<
     second: await chunksOf(optimizer.secondMoment),
     average: await chunksOf(averages),
     copy: await chunksOf(copy),
+    lossScale: [Float32Array.from(await lossScale.read())],
   };
   step.destroy();
   optimizer.destroy();
   await room?.destroy();
   return values;
+}
+
+/** Gradients of a step, in all parameters one that overflowed if so asked. */
+function writeGradients(optimizer: ArenaOptimizer, step: number, overflows: boolean): void {
+  for (const name of optimizer.trained) {
+    const size = optimizer.gradients.get(name).size;
+    const gradient = hostNormal(size, { seed: 2, purpose: name, step });
+    if (overflows) gradient[size - 1] = Number.POSITIVE_INFINITY;
+    device.write(optimizer.gradients.get(name), gradient);
+  }
 }
 
 function bytesOf(values: Float32Array | undefined): Buffer {
@@ -95,16 +115,23 @@ async function chunksOf(arena: StateArena): Promise<Float32Array[]> {
 describe("state on the host", async () => {
   const plain = await train({ moments: false, average: false });
   const frozen = await train({ moments: false, average: false, frozen: "a" });
+  const clipped = await train({ moments: false, average: false, maxNorm: 0.5 });
   const variants: [string, Offloaded][] = [
     ["both moments", { moments: true, average: false }],
     ["the average", { moments: false, average: true }],
     ["moments and average", { moments: true, average: true }],
     ["moments and average, some parameters frozen", { moments: true, average: true, frozen: "a" }],
+    ["moments and average, clipped, with a loss scale", { moments: true, average: true, maxNorm: 0.5 }],
   ];
+
+  it("is told by the loss scale that a step was skipped, and by other bits that gradients were shortened", () => {
+    expect(clipped.lossScale?.[0]?.slice(0, 3)).toEqual(Float32Array.of(4, 1, 1));
+    expect(bytesOf(clipped.parameters?.[0]).equals(bytesOf(plain.parameters?.[0]))).toBe(false);
+  });
 
   it.each(variants)("gives the bits of state on the device: %s", async (_, offloaded) => {
     const values = await train(offloaded);
-    const expected = offloaded.frozen === undefined ? plain : frozen;
+    const expected = offloaded.frozen ? frozen : offloaded.maxNorm ? clipped : plain;
     expect(expected.parameters?.[0]?.some((value) => value !== 0)).toBe(true);
     for (const [name, chunks] of Object.entries(expected))
       for (const [i, chunk] of chunks.entries())
