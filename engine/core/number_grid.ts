@@ -1,5 +1,6 @@
 import type { HostArray } from "./dtype.ts";
-import type { KernelParams } from "./kernel.ts";
+import { OverLimitError } from "./errors.ts";
+import type { KernelParams, ParamsSchema } from "./kernel.ts";
 
 /** Products, quotients and functions below it are 0 in the reproducible mode; see engine/wgsl/canonical.wgsl. */
 const least = 2 ** -102;
@@ -18,8 +19,18 @@ export function allOnGrid(values: HostArray): HostArray {
   return values.map(onGrid);
 }
 
-/** Uniform values; whole numbers stay as they are. */
-export function paramsOnGrid(params: KernelParams): KernelParams {
+/**
+ * Uniform values; whole numbers stay as they are.
+ *
+ * @throws OverLimitError where the first u32 is 2^31 or more: its upper bit is the zero that compilers do not know
+ */
+export function paramsOnGrid(kernel: string, schema: ParamsSchema, params: KernelParams): KernelParams {
+  const first = Object.entries(schema.propTypes).find(([, { type }]) => type === "u32")?.[0];
+  const count = first === undefined ? 0 : params[first];
+  if (typeof count === "number" && count >= 2 ** 31)
+    throw new OverLimitError(
+      `${kernel}: ${first} is ${count}, and the reproducible mode takes less than 2^31; use a smaller batch or model`,
+    );
   const entries = Object.entries(params).map(([name, value]): [string, number | readonly number[]] => [
     name,
     typeof value === "number" ? onGrid(value) : value.map(onGrid),

@@ -280,11 +280,9 @@ export function layOutUniforms(commands: readonly PlannedCommand[], reproducible
   const known = new Map<string, number>();
   const ranges = commands.map(({ command }) => {
     if (command.type === "assign" || !command.kernel.params) return undefined;
-    const block = uniformBytes(
-      command.kernel.name,
-      command.kernel.params,
-      reproducible ? paramsOnGrid(command.params) : command.params,
-    );
+    const { name, params: schema } = command.kernel;
+    const params = reproducible ? paramsOnGrid(name, schema, command.params) : command.params;
+    const block = uniformBytes(name, schema, params);
     const key = new Uint8Array(block).toString();
     const index = known.get(key) ?? blocks.push(block) - 1;
     known.set(key, index);
