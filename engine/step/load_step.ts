@@ -65,7 +65,7 @@ export async function openStep(bytes: Bytes) {
   if (end > bytes.length) fail("truncated", `its header ends at byte ${end} of ${bytes.length}`);
   const text = bytes.subarray(48, end);
   if ((await sha256(text)) !== hex(bytes.subarray(16, 48))) fail("damaged", "the hash of its header is another");
-  const header: unknown = JSON.parse(new TextDecoder().decode(text));
+  const header: unknown = await new Response(text).json().catch(() => undefined); // what is no JSON fails the check
   check(header, form, "header");
   const parts: Bytes[] = [];
   for (const [i, part] of header.parts.entries()) {

@@ -2,10 +2,11 @@
 import { expect, it } from "vitest";
 import type { Device } from "../../engine/index.ts";
 import { initializeParameters, VisionTransformer, vitConfig, vitParameters } from "../../models/index.ts";
-import { type ImageItem, MemoryRunStore, refine, refineConfig } from "../../refiner/index.ts";
+import { type ImageItem, MemoryRunStore, pretrain, pretrainConfig, refine, refineConfig } from "../../refiner/index.ts";
 import { testDevice } from "../device.ts";
 
 const adapter = await testDevice({ reproducible: true });
+const interpreter = await testDevice({ adapter: "interpreter", reproducible: true });
 
 async function* photographs(): AsyncGenerator<ImageItem> {
   for (let i = 0; i < 8; i++)
@@ -29,22 +30,39 @@ async function refined(device: Device): Promise<Uint8Array[]> {
   });
   const store = new MemoryRunStore();
   for await (const _ of refine({ encoder, images: photographs(), config, store }));
+  return filesOf(store, ["encoder.safetensors"]);
+}
+
+/** The checkpoint that a pre-training of two updates leaves. */
+async function pretrained(device: Device): Promise<Uint8Array[]> {
+  const config = pretrainConfig({
+    ...{ pixels: 16, patch: 8, width: 16, blocks: 1, attentionHeads: 2, decoderWidth: 16, decoderBlocks: 1 },
+    ...{ decoderHeads: 2, batch: 4, epochs: 1, warmup: 0 },
+  });
+  const store = new MemoryRunStore();
+  for await (const _ of pretrain({ device, images: photographs(), config, store }));
+  return filesOf(store, []);
+}
+
+async function filesOf(store: MemoryRunStore, names: readonly string[]): Promise<Uint8Array[]> {
   const checkpoints = (await store.list("checkpoints")).map((file) => `checkpoints/${file}`);
   return Promise.all(
-    ["encoder.safetensors", ...checkpoints].map(async (file) => {
+    [...names, ...checkpoints].map(async (file) => {
       const source = await store.open(file);
       return source.read(0, source.sizeBytes);
     }),
   );
 }
 
-it("refines on the interpreter to the bytes of the adapter: encoder, heads, queues and moments", {
-  timeout: 120_000,
-}, async () => {
-  const interpreter = await testDevice({ adapter: "interpreter", reproducible: true });
-  const [given, wanted] = [await refined(interpreter), await refined(adapter)];
+const trainings: [name: string, files: number, train: (device: Device) => Promise<Uint8Array[]>][] = [
+  ["refines: encoder, heads, queues and moments", 3, refined],
+  ["pre-trains: masked autoencoder and moments", 1, pretrained],
+];
+
+it.each(trainings)("to the bytes of the adapter, the interpreter %s", { timeout: 120_000 }, async (_, files, train) => {
+  const [given, wanted] = [await train(interpreter), await train(adapter)];
+  expect(given).toHaveLength(files);
   expect(given.map(({ length }) => length)).toEqual(wanted.map(({ length }) => length));
-  expect(given).toHaveLength(3);
   const places = given.map((bytes, i) => bytes.findIndex((byte, at) => byte !== wanted[i]?.[at]));
-  expect(places).toEqual([-1, -1, -1]);
+  expect(places).toEqual(given.map(() => -1));
 });

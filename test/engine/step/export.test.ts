@@ -176,6 +176,13 @@ describe("a damaged step", () => {
     expect(await codeOf(openStep(await withHeader(change)))).toBe(code);
   });
 
+  it("with a right hash, but a header that is no JSON, is refused", async () => {
+    const file = Uint8Array.from([...bytes.subarray(0, 48), 123]);
+    new DataView(file.buffer).setBigUint64(8, 1n, true);
+    file.set(new Uint8Array(await crypto.subtle.digest("SHA-256", file.slice(48))), 16);
+    expect(await codeOf(openStep(file))).toBe("format");
+  });
+
   it("names features that the device lacks, and tells what the device says of a kernel", async () => {
     const featured = await withHeader((header) => Object.assign(header, { features: ["flying"] }));
     await expect(loadStep(device.gpu, featured)).rejects.toThrow(/its kernels need flying/);
