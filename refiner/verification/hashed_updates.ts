@@ -23,9 +23,12 @@ export interface HashedMethod {
 
 export interface HashOptions {
   readonly store: RunStore;
-  /** Percent of the updates that are computed twice; above 0, the state is also hashed before every update. Default 0. */
+  /** Percent of the updates that are computed twice; before 20 times as many, the state is hashed once more. Default 0. */
   readonly recheck?: number;
 }
+
+/** Hashes at rest for each update that is computed twice: they cost a hundredth of it, so that both together stay in proportion. */
+const restChecks = 20;
 
 const testMemory =
   "a bit flipped on this machine: test its memory and its GPU, then go on with --resume, from the last checkpoint before it";
@@ -86,7 +89,7 @@ export class HashedUpdates implements UpdateWatch {
     const { recheck = 0 } = this.options;
     const data = batchHash(batch);
     const left = this.#last;
-    const found = recheck > 0 ? await hasher.take() : undefined;
+    const found = isRechecked(place.total, Math.min(100, restChecks * recheck)) ? await hasher.take() : undefined;
     const { result, after } = isRechecked(place.total, recheck)
       ? await this.#twice(submit, place, found)
       : { ...(await submit()), after: await hasher.take() };

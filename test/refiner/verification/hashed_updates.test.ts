@@ -49,7 +49,7 @@ it("another seed, and other images, have other hashes from their place on", limi
   expect(first?.[1]).toBe(second?.[1]); // the programs are the same
 });
 
-it("costs one submit an update, and two where the state is hashed before it, too", limit, async () => {
+it("costs one submit an update, and another one where the state is hashed before it, too", limit, async () => {
   const submits = async (settings: SmallRun["settings"]) => {
     const counts: number[] = [];
     await smallRun(device, new MemoryRunStore(), {
@@ -64,7 +64,8 @@ it("costs one submit an update, and two where the state is hashed before it, too
   };
   const update = 4 + 4 + 1; // gradients of a part, their place in the sum, and the optimiser
   expect(await submits({})).toEqual([1, 2, 3, 4].map(() => update + 1));
-  expect(await submits({ recheck: 1 })).toEqual([1, 2, 3, 4].map(() => update + 2));
+  expect(await submits({ recheck: 5 })).toEqual([1, 2, 3, 4].map(() => update + 2));
+  expect(await submits({ recheck: 1 })).toEqual([1, 1, 1, 2].map((hashes) => update + hashes)); // before the fifth
 });
 
 it("tells a bit that flipped in memory between two updates, and saves nothing behind it", limit, async () => {
