@@ -5,6 +5,7 @@ export * from "./core/errors.ts";
 export { checkpoint } from "./core/gradient_checkpointing.ts";
 export { hostBits, hostNormal, hostPermutation, hostUniform, philox, type RandomKey } from "./core/host_random.ts";
 export { defineKernel, type Kernel, type KernelFeature, shaderText } from "./core/kernel.ts";
+export type { NestedNumbers } from "./core/nested_numbers.ts";
 export { Program } from "./core/program.ts";
 export type { GradientRule, PendingGradients, SeededOutput } from "./core/recording.ts";
 export type { DispatchOptions, ProgramOptions } from "./core/recording_options.ts";

@@ -21,23 +21,48 @@ export function viewAs(dtype: DType, bytes: ArrayBuffer, byteOffset = 0, length?
   return new constructors[dtype](bytes, byteOffset, length);
 }
 
-/** Host array of `dtype` from numbers or from an array that already has that type. */
-export function hostArray(dtype: DType, data: ArrayLike<number>, what: string): HostArray {
+/** Smallest and largest number of the integer types. */
+const ranges: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
+  u32: [0, 2 ** 32 - 1],
+  i32: [-(2 ** 31), 2 ** 31 - 1],
+  u8: [0, 255],
+};
+
+/**
+ * Host array of `dtype`: `data` itself where it has that type, else its numbers, from lists and typed arrays of every kind.
+ *
+ * @throws DTypeError for what is no number or does not fit an integer type, and for f16 unless it is given as bit patterns
+ */
+export function hostArray(dtype: DType, data: ArrayLike<number | bigint>, what: string): HostArray {
   const type = constructors[dtype];
   if (data instanceof type) return data;
-  if (ArrayBuffer.isView(data) && dtype !== "f32") {
-    throw new DTypeError(
-      `${what}: got ${data.constructor.name}, expected ${type.name} for dtype ${dtype}; convert it first`,
-    );
-  }
-  if (ArrayBuffer.isView(data) && !(data instanceof Float64Array)) {
-    throw new DTypeError(
-      `${what}: got ${data.constructor.name}, expected Float32Array for dtype f32; convert it first`,
-    );
-  }
   if (dtype === "f16")
     throw new DTypeError(`${what}: f16 data is given as a Uint16Array of bit patterns; upload f32 and use cast`);
-  return type.from(data);
+  if (data instanceof Uint16Array && dtype === "f32") {
+    throw new DTypeError(
+      `${what}: got Uint16Array, which holds bits of f16, expected Float32Array for dtype f32; name the dtype f16, or convert it first`,
+    );
+  }
+  const values = new type(data.length);
+  const [low, high] = ranges[dtype] ?? [];
+  for (let i = 0; i < data.length; i++) {
+    const given: unknown = data[i];
+    const value = typeof given === "bigint" ? Number(given) : given;
+    if (typeof value !== "number")
+      throw new DTypeError(
+        `${what}: element ${i} is ${shown(given)}, expected a number; nested lists need equal lengths`,
+      );
+    if (low !== undefined && high !== undefined && !(Number.isInteger(value) && low <= value && value <= high))
+      throw new DTypeError(
+        `${what}: element ${i} is ${value}, expected a whole number in ${low} … ${high} for ${dtype}`,
+      );
+    values[i] = value;
+  }
+  return values;
+}
+
+function shown(value: unknown): string {
+  return typeof value === "object" && value !== null ? value.constructor.name : String(value);
 }
 
 /** Index of the first NaN or infinity, found by bit pattern, or -1. */

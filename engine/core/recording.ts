@@ -15,6 +15,7 @@ import type {
 } from "./device_parts.ts";
 import type { DType, HostArray } from "./dtype.ts";
 import type { Kernel, KernelParams } from "./kernel.ts";
+import type { NestedNumbers } from "./nested_numbers.ts";
 import type { DispatchOptions, ProgramOptions, Recorded } from "./recording_options.ts";
 import type { Shape } from "./shape.ts";
 import type { StateStorage } from "./storage.ts";
@@ -264,8 +265,12 @@ export interface Device extends BufferOwner {
   readonly notice: (line: string) => void;
   /** True where a CPU does the work. */
   readonly isSoftware: boolean;
-  /** State holding host values. @throws ShapeError, DTypeError, NonFiniteError (check mode), OverLimitError */
-  tensor(data: ArrayLike<number>, shape?: Shape, dtype?: DType, name?: string): Tensor;
+  /**
+   * State holding host values: numbers in a list, a typed array of any kind, or lists within lists, whose shape is taken.
+   *
+   * @throws ShapeError, DTypeError for what is no number or does not fit the type, NonFiniteError (check mode), OverLimitError
+   */
+  tensor(data: NestedNumbers, shape?: Shape, dtype?: DType, name?: string): Tensor;
   /** State of zeros; its memory is taken on first use. @throws OverLimitError */
   zeros(shape: Shape, dtype?: DType, name?: string): Tensor;
   /** Overwrites state with host values. @throws ShapeError, DTypeError, ValidationError */

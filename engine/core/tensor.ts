@@ -40,6 +40,19 @@ export class Tensor implements RecordedTensor {
     return this.device.read(this);
   }
 
+  /** What Node and Deno print, too, instead of the internals. */
+  toString(): string {
+    return `Tensor ${showShape(this.shape)} ${this.dtype} on ${this.device.info.name}`;
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
+  }
+
+  [Symbol.for("Deno.customInspect")](): string {
+    return this.toString();
+  }
+
   destroy(): void {
     if (this.storage.kind === "state") this.storage.destroy();
   }

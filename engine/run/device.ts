@@ -12,6 +12,7 @@ import type {
 } from "../core/device_parts.ts";
 import { bytesPerElement, type DType, type HostArray, hostArray } from "../core/dtype.ts";
 import { MissingFeatureError, OverLimitError, ShapeError, ValidationError } from "../core/errors.ts";
+import { flattened, type NestedNumbers } from "../core/nested_numbers.ts";
 import { allOnGrid } from "../core/number_grid.ts";
 import { Program } from "../core/program.ts";
 import type { GradientArithmetic, Device as RecordingDevice, TuningRequest } from "../core/recording.ts";
@@ -114,8 +115,10 @@ export class Device implements RecordingDevice {
     return this.info.type === "software";
   }
 
-  tensor(data: ArrayLike<number>, shape: Shape = [data.length], dtype: DType = "f32", name = "tensor"): Tensor {
-    const values = hostArray(dtype, data, name);
+  tensor(data: NestedNumbers, given?: Shape, dtype: DType = "f32", name = "tensor"): Tensor {
+    const flat = flattened(data, name);
+    const shape = given ?? flat.shape;
+    const values = hostArray(dtype, flat.values, name);
     if (values.length !== sizeOf(shape)) {
       throw new ShapeError(
         `${name}: ${values.length} values do not fill the shape ${showShape(shape)} of ${sizeOf(shape)} elements`,

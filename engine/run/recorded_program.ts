@@ -1,8 +1,9 @@
 import type { HostArray } from "../core/dtype.ts";
 import { OptionError, OverLimitError, ReusedTensorError } from "../core/errors.ts";
-import type { Device, Program, Tensor } from "../core/recording.ts";
+import type { Device, Program, Tensor as RecordedTensor } from "../core/recording.ts";
 import type { ProgramOptions } from "../core/recording_options.ts";
 import { alignUp, bindingAlignment } from "../core/storage.ts";
+import { Tensor } from "../core/tensor.ts";
 import type { Plan } from "../plan/planner.ts";
 import { type ProgramStats, printPlan, statsOf, trafficOf } from "../plan/program_stats.ts";
 import { Executable, type Inputs, planFor } from "./executable.ts";
@@ -11,7 +12,7 @@ import { readBackBytes, splitReadBack } from "./host_transfer.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** Tensors that a recording function returns, by name. */
-export type Outputs = Readonly<Record<string, Tensor>>;
+export type Outputs = Readonly<Record<string, RecordedTensor>>;
 
 /** Values of one run on their way to the host. */
 export interface Readback<Names extends string> {
@@ -44,7 +45,7 @@ export interface RecordingOptions extends ProgramOptions {
  *
  * @param build - called with the program; returns the outputs by name
  * @throws DeviceMixError, ProgramMixError for outputs of another device or program; OverLimitError for tensors over the limits of
- *   the device, or inputs that are so together
+ *   the device, or inputs that are so together; OptionError for an async function, or results that are no tensors by name
  */
 export function recordProgram<T extends Outputs>(
   device: Device,
@@ -53,6 +54,7 @@ export function recordProgram<T extends Outputs>(
 ): RecordedProgram<T> {
   const program = device.program(options);
   const outputs = build(program);
+  checkOutputs(program.name, outputs);
   program.adopt("recordProgram", Object.values(outputs));
   checkInputs(program);
   return new RecordedProgram(program, outputs, options.workspace);
@@ -66,6 +68,24 @@ function checkInputs({ name, inputs, device }: Program): void {
     throw new OverLimitError(
       `${name}: its inputs have ${bytes} bytes together, over maxBufferSize ${limit}; use a smaller batch`,
     );
+}
+
+/** Plain JavaScript has no types that would tell. */
+function checkOutputs(name: string, outputs: unknown): void {
+  if (outputs instanceof Promise) {
+    outputs.catch(() => undefined); // this error says what to do
+    throw new OptionError(
+      `${name}: the recording function is async, expected one that returns its outputs at once; read values before or after it`,
+    );
+  }
+  if (typeof outputs !== "object" || outputs === null || outputs instanceof Tensor || Array.isArray(outputs)) {
+    const given = outputs instanceof Tensor ? "a tensor" : Array.isArray(outputs) ? "a list" : String(outputs);
+    throw new OptionError(`${name}: the recording function returned ${given}, expected outputs by name, such as { y }`);
+  }
+  for (const [output, value] of Object.entries(outputs)) {
+    if (!(value instanceof Tensor))
+      throw new OptionError(`${name}: the output ${output} is no tensor; return tensors only, numbers stay outside`);
+  }
 }
 
 /** A recorded program: statistics before it runs, then replays without creating anything. */
