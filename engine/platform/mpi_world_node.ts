@@ -25,7 +25,8 @@ type Bytes = Uint8Array<ArrayBuffer>;
  */
 export class MpiWorld {
   readonly #functions: ReturnType<typeof functionsOf>;
-  #isWaiting = false;
+  /** Of the call under way: the library works on their memory, which must not be collected meanwhile. */
+  #held: readonly unknown[] | undefined;
 
   private constructor(
     readonly library: MpiLibrary,
@@ -69,7 +70,7 @@ export class MpiWorld {
       await this.#call("MPI_Gather", this.#functions.gatherThere, [part, length, float, 0, 0, float, owner, world]);
       return undefined;
     }
-    const all = new Float32Array(length * this.size);
+    const all = new Float32Array(new ArrayBuffer(4 * length * this.size));
     all.set(part, owner * length);
     const operands = [family.inPlace, 0, float, all, length, float, owner, world];
     await this.#call("MPI_Gather", this.#functions.gatherHere, operands);
@@ -83,7 +84,7 @@ export class MpiWorld {
       await this.#call("MPI_Scatter", this.#functions.scatterFrom, operands);
       return all.slice(owner * length, (owner + 1) * length);
     }
-    const part = new Float32Array(length);
+    const part = new Float32Array(new ArrayBuffer(4 * length)); // small ones would lie where memory is moved
     await this.#call("MPI_Scatter", this.#functions.scatterTo, [0, 0, float, part, length, float, owner, world]);
     return part;
   }
@@ -147,8 +148,8 @@ export class MpiWorld {
   }
 
   async #call(name: string, called: MpiFunction, operands: readonly unknown[], isPatient = false): Promise<void> {
-    if (this.#isWaiting) throw new LauncherError(`${name}: another exchange is under way; await it first`);
-    this.#isWaiting = true;
+    if (this.#held) throw new LauncherError(`${name}: another exchange is under way; await it first`);
+    this.#held = operands;
     const { patienceMs, onStall } = this.options;
     const stall = (): void =>
       onStall(
@@ -164,7 +165,7 @@ export class MpiWorld {
       );
     } finally {
       clearTimeout(timer);
-      this.#isWaiting = false;
+      this.#held = undefined;
     }
   }
 }
