@@ -74,8 +74,8 @@ async function verify(context: CommandContext, run: string, options: VerifyOptio
 function linesOf({ from, equal, difference, hasSamePrograms }: Verification, adapter: string): string[] {
   const programs = hasSamePrograms ? [] : ["the programs are others than those of the run, as on other adapters"];
   if (!difference) {
-    const range = `${equal} update${equal === 1 ? "" : "s"} after ${from}`;
-    return [`equal: ${range} have the recorded batches and states, bit for bit, on ${adapter}`, ...programs];
+    const range = equal === 1 ? `1 update after ${from} has` : `${equal} updates after ${from} have`;
+    return [`equal: ${range} the recorded batches and states, bit for bit, on ${adapter}`, ...programs];
   }
   const { what, stage, update, updates, tensors, byte } = difference;
   const place = `update ${update} of stage ${stage} (${updates} of all)`;
