@@ -2,10 +2,10 @@ import { type Device, OverLimitError, trialAllocation } from "../../engine/index
 import type { VitConfig } from "../../models/index.ts";
 import type { FewUpdatesAdvice } from "../../refiner/index.ts";
 import { withinLimits } from "../../refiner/methods/plan_limits.ts";
-import { type DryRun, dryRun, gpuPlanningDevice } from "../../refiner/methods/refine/dry_run.ts";
-import { fittingChanges } from "../../refiner/methods/refine/fitting_changes.ts";
-import type { FittingChange } from "../../refiner/methods/refine/plan_search.ts";
-import { assumedRates } from "../../refiner/methods/refine/planned_work.ts";
+import { type DryRun, dryRun, gpuPlanningDevice } from "../../refiner/methods/refine/planning/dry_run.ts";
+import { fittingChanges } from "../../refiner/methods/refine/planning/fitting_changes.ts";
+import type { FittingChange } from "../../refiner/methods/refine/planning/plan_search.ts";
+import { assumedRates } from "../../refiner/methods/refine/planning/planned_work.ts";
 import type { RefineConfig } from "../../refiner/methods/refine/refine_config.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 

@@ -3,7 +3,7 @@ import type { VitConfig } from "../../models/index.ts";
 import type { ImageSource } from "../../refiner/index.ts";
 import { type FinetuneConfig, type FinetunePlan, fittingMicroBatch, planFinetuning } from "../../refiner/index.ts";
 import { classesOf, labelledImages } from "../../refiner/methods/finetune/classes.ts";
-import { gpuPlanningDevice } from "../../refiner/methods/refine/dry_run.ts";
+import { gpuPlanningDevice } from "../../refiner/methods/refine/planning/dry_run.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { fitting, planWithin } from "./plan_within.ts";
 

@@ -2,7 +2,7 @@ import { type Device, trialAllocation } from "../../engine/index.ts";
 import type { VitConfig } from "../../models/index.ts";
 import { type RefineConfig, withPlannedOffload } from "../../refiner/index.ts";
 import { plannedBytes } from "../../refiner/methods/plan_limits.ts";
-import { dryRun } from "../../refiner/methods/refine/dry_run.ts";
+import { dryRun } from "../../refiner/methods/refine/planning/dry_run.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 
 /** Memory of the device that nobody names is looked for up to so many bytes: more than any of today's has. */

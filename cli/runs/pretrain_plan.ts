@@ -1,7 +1,7 @@
 import type { Device } from "../../engine/index.ts";
 import { type PretrainConfig, type PretrainPlanData, planPretraining } from "../../refiner/index.ts";
 import { fittingBatch } from "../../refiner/methods/mae/dry_run.ts";
-import { gpuPlanningDevice } from "../../refiner/methods/refine/dry_run.ts";
+import { gpuPlanningDevice } from "../../refiner/methods/refine/planning/dry_run.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { fitting, planWithin } from "./plan_within.ts";
 

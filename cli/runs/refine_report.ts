@@ -1,7 +1,7 @@
 import { type Device, DeviceLostError } from "../../engine/index.ts";
 import type { VisionTransformer } from "../../models/index.ts";
 import type { RefineConfig } from "../../refiner/index.ts";
-import { dryRun } from "../../refiner/methods/refine/dry_run.ts";
+import { dryRun } from "../../refiner/methods/refine/planning/dry_run.ts";
 import type { ReportData } from "../../refiner/report/index.ts";
 import { reportRun, saveReportData } from "../../refiner/report/report_node.ts";
 import type { RunFolder } from "../../refiner/training/run_folder_node.ts";

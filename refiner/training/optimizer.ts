@@ -10,12 +10,12 @@ import {
   type Program,
   type Tensor,
 } from "../../engine/index.ts";
-import { sharedSpans } from "./arena_spans.ts";
-import { HostArena } from "./host_arena.ts";
+import { sharedSpans } from "./offload/arena_spans.ts";
+import { HostArena } from "./offload/host_arena.ts";
+import { recordSpan, type SpanTables, type UpdatedState } from "./offload/span_step.ts";
+import { type StagingRoom, type StateArena, StreamedStep, type StreamedWork } from "./offload/streamed_step.ts";
+import type { WorkingWeights } from "./offload/working_weights.ts";
 import { isDecayed as isDecayedByDefault } from "./schedule.ts";
-import { recordSpan, type SpanTables, type UpdatedState } from "./span_step.ts";
-import { type StagingRoom, type StateArena, StreamedStep, type StreamedWork } from "./streamed_step.ts";
-import type { WorkingWeights } from "./working_weights.ts";
 
 /** Learning-rate scale and weight decay of one parameter. */
 export interface ParameterGroup {

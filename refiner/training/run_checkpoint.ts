@@ -2,15 +2,15 @@ import { bytesPerElement, viewAs } from "../../engine/core/dtype.ts";
 import { bytesOf, type HostTensor, hostTensor, TensorItem, writeSafetensors } from "../../engine/files/index.ts";
 import { arenaBlockElements, type DType, EngineError, type HostArray, sizeOf } from "../../engine/index.ts";
 import { type Exchange, oneRank } from "../exchange/exchange.ts";
-import { readChunk } from "./arena_pieces.ts";
 import { tensorChecksum, withChecksums } from "./checkpoint_checksums.ts";
-import { HostArena } from "./host_arena.ts";
 import { valueChecksum } from "./lane_checksum.ts";
+import { readChunk } from "./offload/arena_pieces.ts";
+import { HostArena } from "./offload/host_arena.ts";
+import type { StateArena } from "./offload/streamed_step.ts";
 import type { RunCheckpointMetadata, RunState, StateEntry } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
 import { StateDifferenceError } from "./state_difference_error.ts";
 import { hashOfTensors, type StateHash } from "./state_hash.ts";
-import type { StateArena } from "./streamed_step.ts";
 
 const folder = "checkpoints";
 const kept = 2;

@@ -1,5 +1,5 @@
 import type { DType, Shape, Tensor } from "../../engine/index.ts";
-import type { StateArena } from "./streamed_step.ts";
+import type { StateArena } from "./offload/streamed_step.ts";
 
 /** State of a run: arenas by the prefix of their tensors' names, and single tensors by name. */
 export interface RunState {

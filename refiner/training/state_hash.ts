@@ -8,8 +8,8 @@ import {
   type Tensor,
   tensorHashes,
 } from "../../engine/index.ts";
-import { HostArena } from "./host_arena.ts";
 import { valueChecksum } from "./lane_checksum.ts";
+import { HostArena } from "./offload/host_arena.ts";
 import type { RunState } from "./run_state.ts";
 
 /**

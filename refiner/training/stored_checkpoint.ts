@@ -7,10 +7,10 @@ import {
 } from "../../engine/files/index.ts";
 import type { Tensor } from "../../engine/index.ts";
 import { checksumKeys, headerChecksum, tensorChecksum } from "./checkpoint_checksums.ts";
-import { HostArena } from "./host_arena.ts";
+import { HostArena } from "./offload/host_arena.ts";
+import type { StateArena } from "./offload/streamed_step.ts";
 import type { RunState } from "./run_state.ts";
 import type { RunStore } from "./run_store.ts";
-import type { StateArena } from "./streamed_step.ts";
 
 /** A run checkpoint that is read again. All that it gives out was verified, if it has checksums. */
 export class StoredCheckpoint {

@@ -1,6 +1,6 @@
 import type { HostArray, Tensor } from "../../engine/index.ts";
-import { readChunk } from "../training/arena_pieces.ts";
-import { HostArena } from "../training/host_arena.ts";
+import { readChunk } from "../training/offload/arena_pieces.ts";
+import { HostArena } from "../training/offload/host_arena.ts";
 import type { RunState } from "../training/run_state.ts";
 
 /**

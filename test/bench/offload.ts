@@ -10,7 +10,7 @@ import { refineConfig } from "../../refiner/methods/refine/refine_config.ts";
 import { RefinerModel } from "../../refiner/methods/refine/refiner_model.ts";
 import { Stage } from "../../refiner/methods/refine/stage.ts";
 import { planStage } from "../../refiner/methods/refine/stage_plan.ts";
-import { HostArena } from "../../refiner/training/host_arena.ts";
+import { HostArena } from "../../refiner/training/offload/host_arena.ts";
 
 const [batch, microBatch, localPixels] = [8, 4, 96];
 const rounds = Number(process.argv[2] ?? 7);

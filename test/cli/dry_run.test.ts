@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { Device } from "../../engine/index.ts";
 import { vitConfig } from "../../models/index.ts";
-import { dryRun, gpuPlanningDevice } from "../../refiner/methods/refine/dry_run.ts";
+import { dryRun, gpuPlanningDevice } from "../../refiner/methods/refine/planning/dry_run.ts";
 import { refineConfig } from "../../refiner/methods/refine/refine_config.ts";
 import { testDevice } from "../device.ts";
 import { run } from "./run_command.ts";

@@ -3,8 +3,9 @@ import { type Precision, VisionTransformer, type VitConfig, vitConfig } from "..
 import type { ImageBatch } from "../../data/index.ts";
 import { ownerOf, sliceOf } from "../../exchange/exchange.ts";
 import { type RefineConfig, refineConfig } from "../../methods/refine/refine_config.ts";
+import type { StageViews } from "../../methods/refine/refine_views.ts";
 import { type HeadPlacement, RefinerModel } from "../../methods/refine/refiner_model.ts";
-import { Stage, type StageViews } from "../../methods/refine/stage.ts";
+import { Stage } from "../../methods/refine/stage.ts";
 import { planStage, type StagePlan } from "../../methods/refine/stage_plan.ts";
 import { peakLearningRate } from "../../training/schedule.ts";
 import type { GoldenCase } from "../fixture.ts";

@@ -1,7 +1,7 @@
 import { OptionError, type Tensor } from "../../../engine/index.ts";
 import type { VisionTransformer } from "../../../models/index.ts";
 import { asImageSource, type ImageInput } from "../../data/sources/image_input.ts";
-import { HostArena } from "../../training/host_arena.ts";
+import { HostArena } from "../../training/offload/host_arena.ts";
 import { newestRestored } from "../../training/resume.ts";
 import type { RunState } from "../../training/run_state.ts";
 import type { RunStore } from "../../training/run_store.ts";

@@ -1,6 +1,6 @@
 import type { TrainingEvent } from "../../training/training_events.ts";
 import type { UpdateCost, UpdateHeader } from "../../training/training_method.ts";
-import type { FewUpdatesAdvice } from "./few_updates.ts";
+import type { FewUpdatesAdvice } from "./planning/few_updates.ts";
 import type { UpdateResult } from "./stage.ts";
 import type { StageNumber } from "./stage_plan.ts";
 

@@ -4,7 +4,7 @@ import { saveEncoder, VisionTransformer } from "../../../models/index.ts";
 import type { ImageBatch, ImageSource } from "../../data/index.ts";
 import { bytesPerImage } from "../../data/views/view_inputs.ts";
 import { type Exchange, oneRank, ownerOf } from "../../exchange/exchange.ts";
-import { HostArena } from "../../training/host_arena.ts";
+import { HostArena } from "../../training/offload/host_arena.ts";
 import type { RunCheckpointMetadata, RunState } from "../../training/run_state.ts";
 import type { RunStore } from "../../training/run_store.ts";
 import type {
@@ -16,8 +16,8 @@ import type {
   UpdatePlace,
 } from "../../training/training_method.ts";
 import { checkRefinement } from "./check_refinement.ts";
-import { adviceForFewUpdates } from "./few_updates.ts";
 import { HealthMonitor } from "./health.ts";
+import { adviceForFewUpdates } from "./planning/few_updates.ts";
 import type { RefineConfig } from "./refine_config.ts";
 import type { EvaluatedWeights, KnnOfRun, RefineEvent } from "./refine_events.ts";
 import { decodedSide } from "./refine_views.ts";

@@ -1,5 +1,6 @@
-import { OptionError } from "../../../engine/index.ts";
+import { OptionError, type Program, type Tensor } from "../../../engine/index.ts";
 import type { VitConfig } from "../../../models/index.ts";
+import type { ImageBatch } from "../../data/index.ts";
 import {
   checkViewConfig,
   firstGlobalView,
@@ -10,6 +11,12 @@ import {
   viewDefaults,
 } from "../../data/views/index.ts";
 import type { RefineConfig } from "./refine_config.ts";
+
+/** Where the views of a batch come from; `ViewInputs` cuts them out of the images on the device. */
+export interface StageViews {
+  record(program: Program): readonly Tensor[];
+  values(batch: ImageBatch, first: number, seed: number, epoch: number): Readonly<Record<string, ArrayLike<number>>>;
+}
 
 /**
  * The views of a refinement for a model of a given resolution and patch size.

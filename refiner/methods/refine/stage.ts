@@ -2,7 +2,6 @@ import {
   type HostArray,
   type LossScale,
   OptionError,
-  type Program,
   type Readback,
   type RecordedProgram,
   readLossScale,
@@ -14,25 +13,25 @@ import type { ImageBatch } from "../../data/index.ts";
 import type { ViewConfig } from "../../data/views/index.ts";
 import { ViewInputs } from "../../data/views/view_inputs.ts";
 import { type Exchange, oneRank, sliceOf } from "../../exchange/exchange.ts";
-import { HostArena } from "../../training/host_arena.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
+import { HostArena } from "../../training/offload/host_arena.ts";
+import type { StagingRoom, StateArena } from "../../training/offload/streamed_step.ts";
+import { WorkingWeights } from "../../training/offload/working_weights.ts";
 import { ArenaOptimizer } from "../../training/optimizer.ts";
 import { learningRateAt } from "../../training/schedule.ts";
-import type { StagingRoom, StateArena } from "../../training/streamed_step.ts";
 import type { UpdatePlace } from "../../training/training_method.ts";
-import { WorkingWeights } from "../../training/working_weights.ts";
 import { allHeadMetrics, type HeadMetrics, readHeadMetrics } from "./head_metrics.ts";
 import { MicroBatchStep } from "./micro_batch.ts";
-import { partWithinLimits } from "./part_within_limits.ts";
-import type { PlannedWork } from "./planned_work.ts";
+import { partWithinLimits } from "./planning/part_within_limits.ts";
+import type { PlannedWork } from "./planning/planned_work.ts";
 import type { RefineConfig } from "./refine_config.ts";
-import { viewConfigOf } from "./refine_views.ts";
+import { type StageViews, viewConfigOf } from "./refine_views.ts";
 import type { RefinerModel } from "./refiner_model.ts";
 import { stageCut } from "./stage_cut.ts";
 import { encoderOptimizer, recomputedBlocks, stagingRoom } from "./stage_optimizers.ts";
 import type { StagePlan } from "./stage_plan.ts";
-import { recordStep, type StepSetup } from "./step.ts";
-import { recordStepInParts } from "./step_in_parts.ts";
+import type { recordStep, StepSetup } from "./step.ts";
+import { wholeStep } from "./step_in_parts.ts";
 import { Teacher } from "./teacher.ts";
 
 /** What one update gave. */
@@ -43,12 +42,6 @@ export interface UpdateResult {
   readonly gradientNorm: { readonly heads: number; readonly encoder?: number };
   /** Factor of the next update, and updates of the encoder that the stage has skipped; with f16 in stage 3. */
   readonly lossScale?: LossScale;
-}
-
-/** Where the views of a batch come from; `ViewInputs` cuts them out of the images on the device. */
-export interface StageViews {
-  record(program: Program): readonly Tensor[];
-  values(batch: ImageBatch, first: number, seed: number, epoch: number): Readonly<Record<string, ArrayLike<number>>>;
 }
 
 /** Programs and optimiser state of one stage. */
@@ -296,10 +289,6 @@ export class Stage {
     this.weights?.release();
     void this.#room?.destroy();
   }
-}
-
-function wholeStep(setup: StepSetup): ReturnType<typeof recordStep> {
-  return setup.parts ? recordStepInParts(setup, setup.parts) : recordStep(setup);
 }
 
 /** The values that the program has inputs for: a choice among one neighbour needs no random numbers, for example. */

@@ -1,6 +1,6 @@
+import { StagingRoom } from "../../training/offload/streamed_step.ts";
 import { ArenaOptimizer, type OffloadedState } from "../../training/optimizer.ts";
 import { layerDecayFactor } from "../../training/schedule.ts";
-import { StagingRoom } from "../../training/streamed_step.ts";
 import type { RefineConfig } from "./refine_config.ts";
 import type { RefinerModel } from "./refiner_model.ts";
 

@@ -15,9 +15,9 @@ import {
 } from "../../../models/index.ts";
 import type { GradientTree } from "../../training/gradient_tree.ts";
 import type { LossScaling } from "../../training/loss_scaling.ts";
+import type { StateArena } from "../../training/offload/streamed_step.ts";
+import type { WorkingWeights } from "../../training/offload/working_weights.ts";
 import type { ArenaOptimizer } from "../../training/optimizer.ts";
-import type { StateArena } from "../../training/streamed_step.ts";
-import type { WorkingWeights } from "../../training/working_weights.ts";
 import { chooseRanks } from "./choose_rank.ts";
 import type { ViewLayout } from "./contrastive_loss.ts";
 import { headMetricNames } from "./contrastive_summary.ts";

@@ -3,6 +3,7 @@ import { type BatchPart, readBatchRows, writeBatchRows } from "./batch_rows.ts";
 import {
   type BatchFeatures,
   featuresOf,
+  recordStep,
   type StepParts,
   type StepSetup,
   seeded,
@@ -11,11 +12,16 @@ import {
   weightsIn,
 } from "./step.ts";
 
+/** One program for the whole step, for batches that fit the device at once: with fixed parts, or without. */
+export function wholeStep(setup: StepSetup): ReturnType<typeof recordStep> {
+  return setup.parts ? recordStepInParts(setup, setup.parts) : recordStep(setup);
+}
+
 /**
  * One program for the whole step whose encoder works on fixed parts of the batch, one after the other: features, and gradients that
  * are summed by the tree. It gives the bits of the same parts in passes (`MicroBatchStep`), and encodes once instead of twice.
  */
-export function recordStepInParts(
+function recordStepInParts(
   setup: StepSetup,
   { size, tree }: StepParts,
 ): RecordedProgram<{ metrics: Tensor } & Record<string, Tensor>> {

@@ -1,7 +1,7 @@
 import type { ArenaEntry, Tensor } from "../../../engine/index.ts";
 import { ownerOf } from "../../exchange/exchange.ts";
+import type { StateArena } from "../../training/offload/streamed_step.ts";
 import type { RunState, StateEntry } from "../../training/run_state.ts";
-import type { StateArena } from "../../training/streamed_step.ts";
 import { headCounters, headParameters, headStatistics } from "./head.ts";
 import type { RefinerModel } from "./refiner_model.ts";
 

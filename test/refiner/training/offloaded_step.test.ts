@@ -10,9 +10,9 @@ import {
   stepScalars,
   ValidationError,
 } from "../../../engine/index.ts";
-import { HostArena } from "../../../refiner/training/host_arena.ts";
+import { HostArena } from "../../../refiner/training/offload/host_arena.ts";
+import { StagingRoom, type StateArena } from "../../../refiner/training/offload/streamed_step.ts";
 import { ArenaOptimizer } from "../../../refiner/training/optimizer.ts";
-import { StagingRoom, type StateArena } from "../../../refiner/training/streamed_step.ts";
 import { testDevice } from "../../device.ts";
 
 const device = await testDevice();

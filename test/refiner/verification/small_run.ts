@@ -3,7 +3,7 @@ import { imagesInMemory } from "../../../refiner/data/index.ts";
 import { MaeMethod } from "../../../refiner/methods/mae/mae_method.ts";
 import { startModel } from "../../../refiner/methods/mae/mae_model.ts";
 import { type PretrainSettings, pretrainConfig } from "../../../refiner/methods/mae/pretrain_config.ts";
-import { HostArena } from "../../../refiner/training/host_arena.ts";
+import { HostArena } from "../../../refiner/training/offload/host_arena.ts";
 import type { RunStore } from "../../../refiner/training/run_store.ts";
 import { trainingLoop } from "../../../refiner/training/training_loop.ts";
 import type { UpdatePlace } from "../../../refiner/training/training_method.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { vitConfig } from "../../../../models/index.ts";
-import { dryRun, gpuPlanningDevice } from "../../../../refiner/methods/refine/dry_run.ts";
-import { fittingChanges } from "../../../../refiner/methods/refine/fitting_changes.ts";
-import { withPlannedOffload } from "../../../../refiner/methods/refine/planned_offload.ts";
+import { dryRun, gpuPlanningDevice } from "../../../../refiner/methods/refine/planning/dry_run.ts";
+import { fittingChanges } from "../../../../refiner/methods/refine/planning/fitting_changes.ts";
+import { withPlannedOffload } from "../../../../refiner/methods/refine/planning/planned_offload.ts";
 import {
   type RefineConfig,
   type RefineSettings,

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { type Device, openDevice } from "../../../../engine/index.ts";
 import { initializeParameters, VisionTransformer, vitConfig, vitParameters } from "../../../../models/index.ts";
 import { imagesInMemory } from "../../../../refiner/data/index.ts";
-import { dryRun } from "../../../../refiner/methods/refine/dry_run.ts";
+import { dryRun } from "../../../../refiner/methods/refine/planning/dry_run.ts";
 import { type RefineEvent, refine } from "../../../../refiner/methods/refine/refine.ts";
 import { type RefineSettings, refineConfig } from "../../../../refiner/methods/refine/refine_config.ts";
 import { MemoryRunStore } from "../../../../refiner/training/run_store.ts";

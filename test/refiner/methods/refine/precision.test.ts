@@ -5,7 +5,7 @@ import { modelBounds } from "../../../../refiner/conformance/bounds.ts";
 import { headMetricNames } from "../../../../refiner/methods/refine/contrastive_summary.ts";
 import { MicroBatchStep } from "../../../../refiner/methods/refine/micro_batch.ts";
 import { recordStep } from "../../../../refiner/methods/refine/step.ts";
-import type { StateArena } from "../../../../refiner/training/streamed_step.ts";
+import type { StateArena } from "../../../../refiner/training/offload/streamed_step.ts";
 import { testDevice } from "../../../device.ts";
 import { type SmallOptions, type SmallTraining, smallTraining } from "./small_setup.ts";
 

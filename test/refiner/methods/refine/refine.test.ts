@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { initializeParameters, VisionTransformer, vitConfig, vitParameters } from "../../../../models/index.ts";
 import { BrokenImageError, type ImageSource, imagesInMemory } from "../../../../refiner/data/index.ts";
-import { adviceForFewUpdates, fewUpdates } from "../../../../refiner/methods/refine/few_updates.ts";
+import { adviceForFewUpdates, fewUpdates } from "../../../../refiner/methods/refine/planning/few_updates.ts";
 import { type RefineEvent, refine } from "../../../../refiner/methods/refine/refine.ts";
 import { type RefineSettings, refineConfig } from "../../../../refiner/methods/refine/refine_config.ts";
 import { MemoryRunStore } from "../../../../refiner/training/run_store.ts";

@@ -1,5 +1,5 @@
-import type { Arena } from "../../engine/index.ts";
-import { arenaBlockElements } from "../../engine/index.ts";
+import type { Arena } from "../../../engine/index.ts";
+import { arenaBlockElements } from "../../../engine/index.ts";
 
 /** Elements `from … to` of a chunk of an arena. */
 export interface ChunkRange {

@@ -1,6 +1,6 @@
-import { bytesPerElement, viewAs } from "../../engine/core/dtype.ts";
-import { viewRows } from "../../engine/core/tensor.ts";
-import { arenaBlockElements, type HostArray, type Tensor } from "../../engine/index.ts";
+import { bytesPerElement, viewAs } from "../../../engine/core/dtype.ts";
+import { viewRows } from "../../../engine/core/tensor.ts";
+import { arenaBlockElements, type HostArray, type Tensor } from "../../../engine/index.ts";
 
 /** Pieces of at most 16 MiB: a bus of 10 GB/s takes 2 ms for one, and those on their way together take little of the device. */
 const mostElements = 2 ** 22;

@@ -5,7 +5,7 @@ import {
   type Device,
   OptionError,
   sizeOf,
-} from "../../engine/index.ts";
+} from "../../../engine/index.ts";
 import { readChunk } from "./arena_pieces.ts";
 
 /**

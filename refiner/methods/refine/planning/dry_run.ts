@@ -1,13 +1,13 @@
-import { type Device, PlanningDevice } from "../../../engine/index.ts";
-import { countParameters, VisionTransformer, type VitConfig, vitParameters } from "../../../models/index.ts";
-import { HostArena } from "../../training/host_arena.ts";
-import { checkOffload } from "./check_refinement.ts";
+import { type Device, PlanningDevice } from "../../../../engine/index.ts";
+import { countParameters, VisionTransformer, type VitConfig, vitParameters } from "../../../../models/index.ts";
+import { HostArena } from "../../../training/offload/host_arena.ts";
+import { checkOffload } from "../check_refinement.ts";
+import type { RefineConfig } from "../refine_config.ts";
+import { decodedSide } from "../refine_views.ts";
+import { RefinerModel } from "../refiner_model.ts";
+import { Stage } from "../stage.ts";
+import { planStage, type StageNumber } from "../stage_plan.ts";
 import { predictedSeconds } from "./planned_work.ts";
-import type { RefineConfig } from "./refine_config.ts";
-import { decodedSide } from "./refine_views.ts";
-import { RefinerModel } from "./refiner_model.ts";
-import { Stage } from "./stage.ts";
-import { planStage, type StageNumber } from "./stage_plan.ts";
 
 /** Bytes of a planned stage by kind. */
 export interface PlannedMemory {

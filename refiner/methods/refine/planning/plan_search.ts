@@ -1,11 +1,11 @@
-import type { Device } from "../../../engine/index.ts";
-import type { VitConfig } from "../../../models/index.ts";
-import { fixedPart } from "../fixed_parts.ts";
-import { withinLimits } from "../plan_limits.ts";
+import type { Device } from "../../../../engine/index.ts";
+import type { VitConfig } from "../../../../models/index.ts";
+import { fixedPart } from "../../fixed_parts.ts";
+import { withinLimits } from "../../plan_limits.ts";
+import type { RefineConfig } from "../refine_config.ts";
+import { trainedBlocks } from "../stage_optimizers.ts";
 import { type DryRun, dryRun } from "./dry_run.ts";
 import { assumedRates } from "./planned_work.ts";
-import type { RefineConfig } from "./refine_config.ts";
-import { trainedBlocks } from "./stage_optimizers.ts";
 
 export type Change = Partial<RefineConfig>;
 

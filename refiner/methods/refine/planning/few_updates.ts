@@ -1,5 +1,5 @@
-import type { RefineConfig } from "./refine_config.ts";
-import { planStage } from "./stage_plan.ts";
+import type { RefineConfig } from "../refine_config.ts";
+import { planStage } from "../stage_plan.ts";
 
 /** Fewer updates than this rarely suffice: the queues and the moving average need that many to settle. */
 export const fewUpdates = 2000;

@@ -1,5 +1,5 @@
-import { OverLimitError } from "../../../engine/index.ts";
-import type { RefineConfig } from "./refine_config.ts";
+import { OverLimitError } from "../../../../engine/index.ts";
+import type { RefineConfig } from "../refine_config.ts";
 
 /**
  * Records the updates of a stage for the micro-batch of the settings. Where those leave the whole batch together and one of its

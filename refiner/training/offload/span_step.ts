@@ -1,5 +1,12 @@
-import { viewRows } from "../../engine/core/tensor.ts";
-import { type AdamWOperands, type Arena, adamW, OptionError, type Program, type Tensor } from "../../engine/index.ts";
+import { viewRows } from "../../../engine/core/tensor.ts";
+import {
+  type AdamWOperands,
+  type Arena,
+  adamW,
+  OptionError,
+  type Program,
+  type Tensor,
+} from "../../../engine/index.ts";
 import type { ChunkRange, Span } from "./arena_spans.ts";
 import { HostArena } from "./host_arena.ts";
 

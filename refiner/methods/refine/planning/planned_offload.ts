@@ -1,9 +1,9 @@
-import { type Device, OptionError, PlanningDevice } from "../../../engine/index.ts";
-import type { VitConfig } from "../../../models/index.ts";
-import { withinLimits } from "../plan_limits.ts";
+import { type Device, OptionError, PlanningDevice } from "../../../../engine/index.ts";
+import type { VitConfig } from "../../../../models/index.ts";
+import { withinLimits } from "../../plan_limits.ts";
+import type { RefineConfig } from "../refine_config.ts";
 import { dryRun } from "./dry_run.ts";
 import { PlanSearch } from "./plan_search.ts";
-import type { RefineConfig } from "./refine_config.ts";
 
 /**
  * Settings whose `offload` is decided by the planner, where it says auto: nothing where stage 3 fits as it is, else what makes its

@@ -1,4 +1,4 @@
-import { viewRows } from "../../engine/core/tensor.ts";
+import { viewRows } from "../../../engine/core/tensor.ts";
 import {
   arenaBlockElements,
   type Device,
@@ -9,7 +9,7 @@ import {
   StagingSlot,
   stepScalarCount,
   type Tensor,
-} from "../../engine/index.ts";
+} from "../../../engine/index.ts";
 import { pieceElements } from "./arena_pieces.ts";
 import { within } from "./arena_spans.ts";
 import { HostArena } from "./host_arena.ts";

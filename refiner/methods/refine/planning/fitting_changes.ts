@@ -1,7 +1,7 @@
-import { type Device, OptionError } from "../../../engine/index.ts";
-import type { VitConfig } from "../../../models/index.ts";
+import { type Device, OptionError } from "../../../../engine/index.ts";
+import type { VitConfig } from "../../../../models/index.ts";
+import type { RefineConfig } from "../refine_config.ts";
 import { type FittingChange, PlanSearch } from "./plan_search.ts";
-import type { RefineConfig } from "./refine_config.ts";
 
 /**
  * The cheapest changes that make stage 3 fit into `memoryBytes`, by the time that is predicted for an update: micro-batches, with

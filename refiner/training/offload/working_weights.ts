@@ -1,5 +1,5 @@
-import { bytesPerElement } from "../../engine/core/dtype.ts";
-import { viewRows } from "../../engine/core/tensor.ts";
+import { bytesPerElement } from "../../../engine/core/dtype.ts";
+import { viewRows } from "../../../engine/core/tensor.ts";
 import {
   Arena,
   arenaBlockElements,
@@ -9,8 +9,8 @@ import {
   recordProgram,
   type Tensor,
   widened,
-} from "../../engine/index.ts";
-import type { Weights } from "../../models/index.ts";
+} from "../../../engine/index.ts";
+import type { Weights } from "../../../models/index.ts";
 import type { ChunkRange } from "./arena_spans.ts";
 import { HostArena } from "./host_arena.ts";
 import type { StagingRoom } from "./streamed_step.ts";

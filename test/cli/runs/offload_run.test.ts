@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { expect, it } from "vitest";
-import { vitConfig } from "../../models/index.ts";
-import { dryRun } from "../../refiner/methods/refine/dry_run.ts";
-import { refineConfig } from "../../refiner/methods/refine/refine_config.ts";
-import { testDevice } from "../device.ts";
-import { checkpoints, cli, smallFolder, smallSettings, start, startProgram, waitForUpdates } from "./small_run.ts";
+import { vitConfig } from "../../../models/index.ts";
+import { dryRun } from "../../../refiner/methods/refine/planning/dry_run.ts";
+import { refineConfig } from "../../../refiner/methods/refine/refine_config.ts";
+import { testDevice } from "../../device.ts";
+import { checkpoints, cli, smallFolder, smallSettings, start, startProgram, waitForUpdates } from "../small_run.ts";
 
 const device = await testDevice();
 const at = await smallFolder();
@@ -89,7 +89,7 @@ it.for([
 
 it("a device that is lost while state is on its way loses nothing", { timeout: 300_000 }, async () => {
   const lost = at("lost");
-  const preload = new URL("./lose_devices.mjs", import.meta.url);
+  const preload = new URL("../lose_devices.mjs", import.meta.url);
   preload.searchParams.set("at", "31,92"); // of about 150: in the middle of a step, in the first and in the second half
   const offloaded = command(lost, "--offload", "moments,average");
   const { code, err } = await startProgram(process.execPath, ["--import", preload.href, cli, ...offloaded]).ended;
