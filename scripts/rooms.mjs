@@ -70,6 +70,7 @@ export const rooms = [
       "engine/step",
       "engine/interpreter",
       "engine/ops",
+      "engine/ops/products",
       "engine/platform",
     ],
   },

@@ -6,7 +6,7 @@ import { Tensor as StateTensor, stateOf } from "../core/tensor.ts";
 import type { Plan } from "../plan/planner.ts";
 import { submitCuts } from "../plan/submit_cuts.ts";
 import type { StepHeader, StepTensor } from "../step/load_step.ts";
-import { reproducibleText } from "../wgsl/reproducible.ts";
+import { canonicalText } from "./canonical_text.ts";
 import { layOutUniforms } from "./executable.ts";
 import { packStep, type StepParts } from "./pack_step.ts";
 
@@ -102,7 +102,7 @@ class StepWriter {
   #kernel(kernel: Kernel, { constants = {}, declarations = {} }: Dispatch["options"]): number {
     for (const feature of requiredFeatures(kernel, declarations)) this.#features.add(feature);
     const plain = shaderText(kernel, declarations);
-    const text = this.exported.program.device.reproducible ? reproducibleText(plain) : plain;
+    const text = this.exported.program.device.reproducible ? canonicalText(kernel, plain) : plain;
     const key = JSON.stringify([kernel.name, text, Object.entries(constants).sort()]);
     const known = this.#kernelNumbers.get(key);
     if (known !== undefined) return known;

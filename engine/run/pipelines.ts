@@ -2,8 +2,7 @@ import type { Pipeline, PipelineSource } from "../core/device_parts.ts";
 import { MissingFeatureError, ValidationError } from "../core/errors.ts";
 import { type Declarations, type Kernel, requiredFeatures, shaderText } from "../core/kernel.ts";
 import type { Device } from "../core/recording.ts";
-import { isProductKernel } from "../ops/products/product_kernels.ts";
-import { reproducibleText } from "../wgsl/reproducible.ts";
+import { canonicalText } from "./canonical_text.ts";
 
 const shaderStageCompute = 0x4; // GPUShaderStage.COMPUTE
 
@@ -45,7 +44,7 @@ export class PipelineCache implements PipelineSource {
   #text(kernel: Kernel, declarations: Declarations): string {
     const text = shaderText(kernel, declarations);
     if (!this.device.reproducible) return text;
-    const known = this.#reproducible.get(text) ?? reproducibleText(text, isProductKernel(kernel) ? ["a", "b"] : []);
+    const known = this.#reproducible.get(text) ?? canonicalText(kernel, text);
     this.#reproducible.set(text, known);
     return known;
   }

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import {
   attention,
+  conv2d,
   type Device,
   MissingFeatureError,
   matmul,
@@ -109,6 +110,15 @@ it("operands of a product below 2^-51 count as 0 in every variant, and infinitie
   expect([...results]).toEqual([expected.join(" ")]);
 });
 
+it("refuses a kernel without a canonical form by name", async () => {
+  const program = recordProgram(device, (p) => ({
+    y: conv2d(p.input("x", [1, 5, 5, 4]), device.zeros([4, 3, 3, 4])),
+  }));
+  await expect(program.run({ x: new Float32Array(100) })).rejects.toThrow(
+    /^kernel conv is not admitted in the reproducible mode: WGSL line \d+: product of mat4x4<f32> has no canonical form/,
+  );
+});
+
 it("refuses half precision by name", () => {
   expect(() => device.requireFeature("cast", "shader-f16")).toThrow(MissingFeatureError);
   expect(() => device.requireFeature("cast", "shader-f16")).toThrow("which the reproducible mode does not admit");
@@ -118,4 +128,10 @@ it("numbers from the host are multiples of 2^-125, as all numbers of the mode ar
   const given = Float32Array.of(1e-40, -(2 ** -126), 3.5 * 2 ** -125, 2 ** -102, Number.NaN, 1);
   expect([...(await device.tensor(given).read())]).toEqual([0, -0, 4 * 2 ** -125, 2 ** -102, Number.NaN, 1]);
   expect(given[0]).toBe(Math.fround(1e-40));
+});
+
+it("an exported step has the texts that the device compiles, with small operands of products as 0", async () => {
+  const program = recordProgram(device, (p) => ({ y: matmul(p.input("a", [8, 8]), p.input("b", [8, 8])) }));
+  const text = await new Blob([await program.export()]).text();
+  expect(text).toContain("canonical_operand_");
 });

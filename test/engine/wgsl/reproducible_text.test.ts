@@ -5,7 +5,19 @@ import { kernelTexts } from "./kernel_texts.ts";
 
 const kernels = kernelTexts();
 
-it.each([...kernels.keys()])("gives %s one result, as a text that is WGSL", (name) => {
-  const text = reproducibleText(kernels.get(name) ?? "");
-  expect(parseModule(text).functions.length).toBeGreaterThan(0);
+/** Products of matrices of WGSL, whose order is the compiler's. */
+const refused: readonly string[] = ["conv.wgsl", "conv.wgsl of f32", "conv_weight.wgsl", "conv_weight.wgsl of f32"];
+
+it.each([...kernels.keys()].filter((name) => !refused.includes(name)))(
+  "gives %s one result, as a text that is WGSL",
+  (name) => {
+    const text = reproducibleText(kernels.get(name) ?? "");
+    expect(parseModule(text).functions.length).toBeGreaterThan(0);
+  },
+);
+
+it.each(refused)("refuses %s by what it cannot make so", (name) => {
+  expect(() => reproducibleText(kernels.get(name) ?? "")).toThrow(
+    /WGSL line \d+: \w+ of mat4x4<f32> has no canonical form/,
+  );
 });
