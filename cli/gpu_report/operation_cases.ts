@@ -1,6 +1,7 @@
 import {
   attention,
   batchNorm,
+  conv2d,
   crossEntropy,
   l2Normalize,
   layerNorm,
@@ -114,6 +115,13 @@ function headCases(images: number, queueLength: number): OperationCase[] {
     {
       use: "classifier of 1000 classes",
       record: (p) => crossEntropy(p.input("logits", [views, 1000]), p.input("targets", [views], "u32")),
+    },
+    {
+      use: "convolution 3×3 of 64 channels, 56×56, and gradients",
+      record: (p) => {
+        const [x, weight] = [p.input("x", [images, 56, 56, 64]), p.input("w", [64, 3, 3, 64])];
+        return differentiate(p, conv2d(x, weight, { padding: 1 }), [x, weight]);
+      },
     },
     { use: "softmax of 1000 classes", record: (p) => softmax(p.input("x", [views, 1000])) },
     { use: "unit length of the head's results", record: (p) => l2Normalize(p.input("x", [views, 256])) },

@@ -18,7 +18,7 @@ const side = 12;
 
 /** 40 updates of 16 images, a checkpoint after each. */
 export const smallSettings: readonly string[] =
-  "--batch 16 --heads 0,last --projector-width 16 --predictor-width 16 --output-width 8 --queue-length 64 --top-k 4 --local-views 0 --stage2-epochs 4 --stage3-epochs 4 --stage2-warmup 1 --stage3-warmup 1 --checkpoint-minutes 0.00001".split(
+  "--batch 16 --heads 0,last --projector-width 16 --predictor-width 16 --output-width 8 --queue-length 64 --top-k 4 --local-views 0 --stage2-epochs 4 --stage3-epochs 4 --stage2-warmup 1 --stage3-warmup 1 --checkpoint-minutes 0.0000000001".split(
     " ",
   );
 

@@ -85,7 +85,7 @@ export async function diskCases({ weights, images, training }: Trainings): Promi
       name: "evaluate linear",
       write: (disk) => [
         ...["evaluate", "linear", "--weights", weights, "--images", images, "--out", join(disk, "run")],
-        ...words("--epochs 2 --batch 16 --rates 0.1 --sources last1 --checkpoint-minutes 0.00001 --workers 0"),
+        ...words("--epochs 2 --batch 16 --rates 0.1 --sources last1 --checkpoint-minutes 0.0000000001 --workers 0"),
       ],
       resume: (disk) => ["evaluate", "linear", "--resume", join(disk, "run")],
       same: ["run/receipt.json", "run/head.safetensors"],

@@ -39,14 +39,14 @@ const images = 64;
 const words = (text: string): string[] => text.split(" ");
 
 const pretrainSettings = words(
-  `--pixels ${side} --patch 4 --width 16 --blocks 2 --attention-heads 2 --decoder-width 16 --decoder-blocks 1 --decoder-heads 2 --batch 16 --epochs 5 --warmup 1 --checkpoint-minutes 0.00001 --workers 0`,
+  `--pixels ${side} --patch 4 --width 16 --blocks 2 --attention-heads 2 --decoder-width 16 --decoder-blocks 1 --decoder-heads 2 --batch 16 --epochs 5 --warmup 1 --checkpoint-minutes 0.0000000001 --workers 0`,
 );
 const refineSettings = words(
-  "--batch 16 --heads 0,last --projector-width 16 --predictor-width 16 --output-width 8 --queue-length 32 --top-k 4 --local-views 0 --stage2-epochs 2 --stage3-epochs 3 --stage2-warmup 1 --stage3-warmup 1 --eval-every 2 --checkpoint-minutes 0.00001 --workers 0",
+  "--batch 16 --heads 0,last --projector-width 16 --predictor-width 16 --output-width 8 --queue-length 32 --top-k 4 --local-views 0 --stage2-epochs 2 --stage3-epochs 3 --stage2-warmup 1 --stage3-warmup 1 --eval-every 2 --checkpoint-minutes 0.0000000001 --workers 0",
 );
 
 const finetuneSettings = words(
-  "--batch 16 --micro-batch 6 --epochs 5 --warmup 1 --drop-path 0.4 --rand-augment 0 --checkpoint-minutes 0.00001 --workers 0",
+  "--batch 16 --micro-batch 6 --epochs 5 --warmup 1 --drop-path 0.4 --rand-augment 0 --checkpoint-minutes 0.0000000001 --workers 0",
 );
 
 /** Makes images and weights. */

@@ -172,7 +172,7 @@ describe("evaluate segment", () => {
   });
 
   it("goes on after a kill with the same receipt", { timeout: 400_000 }, async () => {
-    const { child, ended: killed } = start(...segment("--out", at("killed"), "--checkpoint-minutes", "0.00001"));
+    const { child, ended: killed } = start(...segment("--out", at("killed"), "--checkpoint-minutes", "0.0000000001"));
     await waitForUpdates(child, at("killed"), 20);
     child.kill("SIGKILL");
     await killed;

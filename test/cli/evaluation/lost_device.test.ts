@@ -49,7 +49,7 @@ const vtab = ["--tasks", "svhn", "--learning-rates", "0.01,0.001", "--seeds", "1
 describe("an evaluation whose device is lost", () => {
   it.each([
     { name: "knn", submits: "2", args: ["-k", "3"] },
-    { name: "linear", submits: "14", args: [...short, "--checkpoint-minutes", "0.00001"] },
+    { name: "linear", submits: "14", args: [...short, "--checkpoint-minutes", "0.0000000001"] },
     { name: "transfer", submits: "6", args: [...short, "--cache"] },
     { name: "lowshot", submits: "2", args: ["--shots", "2", "--splits", "2"] },
     { name: "cluster", submits: "2", args: [] },

@@ -21,7 +21,7 @@ beforeAll(async () => {
   await writePictures(at, "test", { count: 6, from: 100 });
   await writeFile(at("quick.yaml"), "epochs: 3\nwarmup: 1\n");
   await writeFile(at("sized.yaml"), "epochs: 1\nwarmup: 0\npixels: 8\n");
-  await writeFile(at("saved.yaml"), "epochs: 16\nwarmup: 1\ncheckpointMinutes: 0.00001\n");
+  await writeFile(at("saved.yaml"), "epochs: 16\nwarmup: 1\ncheckpointMinutes: 0.0000000001\n");
   await writeFile(at("others.txt"), "left-4.png\nmiddle-5.png\nright-6.png\n");
   await writeFile(at("listed.txt"), "left-0.png\nmiddle-1.png\nright-2.png\nright-3.png\n");
 }, 120_000);

@@ -24,7 +24,7 @@ const inputs = (weights = "weights.safetensors") => [
   "0",
 ];
 /** 6 epochs of 3 updates: 80 images, of which 16 are tested and 10 % of the rest are held out. */
-const short = ["--epochs", "6", "--batch", "16", "--rates", "0.01,0.1,1", "--checkpoint-minutes", "0.00001"];
+const short = ["--epochs", "6", "--batch", "16", "--rates", "0.01,0.1,1", "--checkpoint-minutes", "0.0000000001"];
 
 async function evaluate(...args: readonly string[]) {
   const { code, out, err } = await run("evaluate", ...args);

@@ -127,7 +127,7 @@ print(json.dumps({"table": table, "runs": {" ".join(k): sum(v) / len(v) for k, v
 
   it("gives the same bytes when it is killed in a search and in a final run", { timeout: 180_000 }, async () => {
     const long = ["--preset", "small", "--seeds", "1", "--epochs", "8", "--batch", "8"];
-    const options = [...inputs(), ...tasks, ...long, "--checkpoint-minutes", "0.00001"];
+    const options = [...inputs(), ...tasks, ...long, "--checkpoint-minutes", "0.0000000001"];
     const killed = at("killed");
     const owner = () => readFile(join(killed, "working/run.txt"), "utf8").catch(() => "");
     const isSaved = async (run: string) =>

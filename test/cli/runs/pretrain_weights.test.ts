@@ -16,7 +16,7 @@ import { checkpoints, smallFolder, start, waitForUpdates } from "../small_run.ts
 
 const at = await smallFolder();
 const minutes = 60_000;
-const settings = "--batch 16 --epochs 2 --warmup 0 --checkpoint-minutes 0.00001".split(" ");
+const settings = "--batch 16 --epochs 2 --warmup 0 --checkpoint-minutes 0.0000000001".split(" ");
 const inputs = (weights = "mae.safetensors") => ["--weights", at(weights), "--images", at("images-idx3-ubyte")];
 const decoder = { width: 12, blocks: 1, heads: 3 };
 

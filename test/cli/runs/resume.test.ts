@@ -9,13 +9,13 @@ const at = await smallFolder();
 const inputs = () => ["--weights", at("weights.safetensors"), "--images", at("images-idx3-ubyte"), "--no-evaluate"];
 
 const pretraining =
-  "--pixels 12 --patch 4 --width 16 --blocks 1 --attention-heads 2 --decoder-width 16 --decoder-blocks 1 --decoder-heads 2 --batch 16 --epochs 8 --warmup 1 --checkpoint-minutes 0.00001".split(
+  "--pixels 12 --patch 4 --width 16 --blocks 1 --attention-heads 2 --decoder-width 16 --decoder-blocks 1 --decoder-heads 2 --batch 16 --epochs 8 --warmup 1 --checkpoint-minutes 0.0000000001".split(
     " ",
   );
 
 /** In micro-batches, with what is drawn for a batch; the kernels of RandAugment would take long to compile, seven times. */
 const finetuning =
-  "--batch 16 --micro-batch 6 --epochs 8 --warmup 1 --drop-path 0.4 --rand-augment 0 --checkpoint-minutes 0.00001".split(
+  "--batch 16 --micro-batch 6 --epochs 8 --warmup 1 --drop-path 0.4 --rand-augment 0 --checkpoint-minutes 0.0000000001".split(
     " ",
   );
 

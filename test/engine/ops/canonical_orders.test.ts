@@ -10,7 +10,8 @@ it("CONTRIBUTING states the canonical order of every operation with variants, an
   const table = text.slice(text.indexOf("| operation | canonical order |"), text.indexOf("Numbers are 0 or multiples"));
   const rows = table.split("\n").slice(2);
   const named = rows.flatMap((row) => [...(row.split("|")[1] ?? "").matchAll(/`(\w+)`/g)].map(([, name]) => name));
-  expect(named.sort()).toEqual(operationsWithVariants());
+  // Another test declares "choice" in the same process.
+  expect(named.sort()).toEqual(operationsWithVariants().filter((name) => name !== "choice"));
   expect(variantNames("matmul").length).toBeGreaterThan(1);
 });
 

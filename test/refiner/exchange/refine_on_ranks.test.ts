@@ -25,7 +25,7 @@ const settings: RefineSettings = {
   localViews: 2,
   blur: [0.5, 0.1, 0.5],
   blurSigma: [0.1, 1],
-  checkpointMinutes: 0.00001,
+  checkpointMinutes: 0.0000000001,
   maxBad: 0.2,
 };
 /** Of the losses of the first updates, relative. */
