@@ -20,12 +20,10 @@ const hasHalf = device.features.has("shader-f16");
 const noHalf = `${device.info.name}: no shader-f16`;
 
 describe("castInto", () => {
-  it.for(["f32", "f16"] as const)(
-    "writes its place of %s state as cast would, and nothing beside it",
-    {
-      timeout: 60_000,
-    },
-    async (dtype, { skip }) => {
+  for (const dtype of ["f32", "f16"] as const)
+    it(`writes its place of ${dtype} state as cast would, and nothing beside it`, { timeout: 60_000 }, async ({
+      skip,
+    }) => {
       if (dtype === "f16" && !hasHalf) skip(noHalf);
       const cases = fc.record({
         before: fc.nat(70),
@@ -53,8 +51,7 @@ describe("castInto", () => {
         }),
         { numRuns: 20 },
       );
-    },
-  );
+    });
 
   it("refuses places outside the target, parts of four elements, and types that it does not cast", () => {
     const program = device.program();
