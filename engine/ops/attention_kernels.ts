@@ -87,6 +87,17 @@ const wideSubgroupKernels = kernelsOf("subgroup_wide", [wide, queryWide, keyWide
   features: ["subgroups"],
   isWide: true,
 });
+const subgroupKernels = kernelsOf("subgroup", [subgroup, querySubgroup, keySubgroup], { features: ["subgroups"] });
+const registerKernels = kernelsOf("register", [register, queryRegister, keyRegister]);
+const canonicalKernels: ReadonlySet<Kernel> = new Set(
+  [wideSubgroupKernels, subgroupKernels, registerKernels].flatMap((of) => [of.forward, of.gradQuery, of.gradKey]),
+);
+
+/** Whether a kernel is one of those that have a canonical order. */
+export function isCanonicalAttention(kernel: Kernel): boolean {
+  return canonicalKernels.has(kernel);
+}
+
 const sharedKernels = kernelsOf("shared", [shared, queryShared, keyShared]);
 const fours = attentionLayouts(d.vec4f);
 const residentKernels: AttentionKernels = {
@@ -136,7 +147,7 @@ function residentOn(device: Device, headDim: number, dtype: DType): Partial<Atte
 export const attentionVariants: readonly AttentionVariant[] = [
   {
     name: "subgroup",
-    kernels: kernelsOf("subgroup", [subgroup, querySubgroup, keySubgroup], { features: ["subgroups"] }),
+    kernels: subgroupKernels,
     wideKernels: () => wideSubgroupKernels,
     tileRows: ({ subgroupSize = 0 }) => 2 * subgroupSize,
     unsupported: ({ subgroupSize = 0 }) =>
@@ -149,7 +160,7 @@ export const attentionVariants: readonly AttentionVariant[] = [
   },
   {
     name: "register",
-    kernels: kernelsOf("register", [register, queryRegister, keyRegister]),
+    kernels: registerKernels,
     tileRows: (device) => 4 * registerLanes(device),
     unsupported: () => undefined,
     constants: (device) => ({ lanes: registerLanes(device) }),

@@ -1,7 +1,8 @@
 import { ValidationError } from "../core/errors.ts";
 import type { Kernel } from "../core/kernel.ts";
+import { isCanonicalAttention } from "../ops/attention_kernels.ts";
 import { isProductKernel } from "../ops/products/product_kernels.ts";
-import { reproducibleText } from "../wgsl/reproducible.ts";
+import { reproducibleText, type ShortOperands } from "../wgsl/reproducible.ts";
 import { WgslError } from "../wgsl/wgsl_error.ts";
 
 /**
@@ -12,7 +13,7 @@ import { WgslError } from "../wgsl/wgsl_error.ts";
  */
 export function canonicalText(kernel: Kernel, text: string): string {
   try {
-    return reproducibleText(text, isProductKernel(kernel) ? ["a", "b"] : []);
+    return reproducibleText(text, shortOperands(kernel));
   } catch (cause) {
     if (!(cause instanceof WgslError)) throw cause;
     throw new ValidationError(
@@ -20,4 +21,9 @@ export function canonicalText(kernel: Kernel, text: string): string {
       { cause },
     );
   }
+}
+
+function shortOperands(kernel: Kernel): ShortOperands | undefined {
+  if (isProductKernel(kernel)) return { bindings: ["a", "b"] };
+  return isCanonicalAttention(kernel) ? { bindings: ["qkv", "y", "dy"], computed: true } : undefined;
 }

@@ -100,18 +100,19 @@ fn canonical_root(x: F) -> F {
 
 fn canonical_inverse_root(x: F) -> F { return canonical_quotient(F(1.0), canonical_root(x)); }
 
-// 2^n (1 + r + r^2 q(r)) for |r| < 0.35, q of least maximum error (own, float64).
+// 2^n (1 + r + r^2 q(r)) for |r| < 0.35, q of least maximum error (own, float64), and n from -125 to 128, so that the exponent's field
+// stays from 1 to 255; infinity where it is 255.
 fn canonical_scaled_exp(n: I, r: F) -> F {
   let q = ((((1.9890991e-4 * r + 1.3933650e-3) * r + 8.3333109e-3) * r + 4.1666465e-2) * r + 0.16666667) * r + 0.5;
   let p = 1.0 + (r + r * r * q);
-  let bits = bitcast<U>(p);
-  return canonical_composed(U(0u), I(bits >> U(23u)) + n, (bits & U(0x7fffffu)) | U(0x800000u));
+  let bits = min(bitcast<I>(p) + (n << U(23u)), I(0x7f800000));
+  return bitcast<F>(select(bits, I(0), bits < I(canonical_least << 23u)));
 }
 
 // e^(x + more): n is the whole number next to x / ln 2, and r = x - n ln 2 with ln 2 in two parts, the first so short that its product
-// with n is exact.
+// with n is exact. From 88.73 on the result is infinite.
 fn canonical_exp_of(x: F, more: F) -> F {
-  let near = clamp(x, F(-80.0), F(100.0));
+  let near = clamp(x, F(-80.0), F(88.9));
   let turns = canonical_near(near * 1.4426950);
   let n = turns - 12582912.0;
   let r = (near - n * 0.693359375) - (n * -2.1219444e-4 - more);
@@ -122,7 +123,7 @@ fn canonical_exp(x: F) -> F { return canonical_exp_of(x, F(0.0)); }
 
 // 2^x = 2^n e^(f ln 2), where n is a whole number next to x and the fraction f is exact.
 fn canonical_exp2(x: F) -> F {
-  let near = clamp(x, F(-110.0), F(140.0));
+  let near = clamp(x, F(-110.0), F(128.4));
   let turns = canonical_near(near);
   let r = (near - (turns - 12582912.0)) * 0.69314718;
   return select(canonical_scaled_exp(canonical_whole(turns), r), canonical_unknown(), canonical_is_nan(x));

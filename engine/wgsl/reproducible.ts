@@ -38,14 +38,25 @@ const exact: ReadonlySet<string> = new Set([
 ]);
 
 /**
+ * Which factors of a kernel's sums of products count as 0 below 2^-51: the products are then 0 or at least 2^-102 without a test of
+ * their own, which would take as long as the rest of an inner loop.
+ */
+export interface ShortOperands {
+  /** Bindings that such factors are read from. */
+  readonly bindings: readonly string[];
+  /** Whether other factors are computed: then exponentials and products that are not added at once (`fma`, `+=`) are such, too. */
+  readonly computed?: boolean;
+}
+
+/**
  * A kernel's text with one result on every adapter and compiler: every f32 operation is rounded by itself, in the order in which it
  * stands in the text (`fma` as a product and a sum, `dot` from the first element on). `canonical.wgsl` says what becomes of products,
  * quotients and functions, and why no number is subnormal.
  *
- * @param operands - bindings of the operands of a matrix product, whose numbers below 2^-51 count as 0: then its products need no test
+ * @param operands - of a kernel whose sums add only products of such factors; without, each product is tested
  * @throws WgslError at what cannot be made so: f16, sums over subgroups, functions without a canonical form, a kernel without uniforms
  */
-export function reproducibleText(text: string, operands: readonly string[] = []): string {
+export function reproducibleText(text: string, operands?: ShortOperands): string {
   const module = parseModule(text);
   if (module.extensions.includes("f16"))
     throw new WgslError(1, "the reproducible mode admits no f16, whose arithmetic adapters choose; use f32");
@@ -65,32 +76,45 @@ export function reproducibleText(text: string, operands: readonly string[] = [])
   });
 }
 
-function rewritingWith(library: CanonicalLibrary, operands: readonly string[]): Rewriting {
+function rewritingWith(library: CanonicalLibrary, operands?: ShortOperands): Rewriting {
+  const wall = operands?.computed ? "operand" : "product";
+  const builtin = (given: BuiltinCall): Expression => {
+    const result = rewriteBuiltin(given, library, operands ? "kept" : "product");
+    return operands?.computed && given.name === "exp" ? library.call("operand", [result]) : result;
+  };
   const expression = (given: Expression): Expression => {
-    if (given.kind === "index" && given.base.kind === "name" && operands.includes(given.base.name))
-      return library.call("operand", [given]);
-    if (given.kind === "binary" && isSingle(given.type)) return rewriteBinary(given, library);
-    return given.kind === "builtin" ? rewriteBuiltin(given, library, operands.length > 0 ? "kept" : "product") : given;
+    if (operands && isRead(given, operands.bindings)) return library.call("operand", [given]);
+    if (given.kind === "binary" && isSingle(given.type)) return rewriteBinary(given, library, wall);
+    return given.kind === "builtin" ? builtin(given) : given;
   };
   return {
     expression,
     // A sum that starts at a zero known to the compiler would start at its first term: -0 would stay -0.
     initial: (value) => (isZero(value) ? library.call("kept", [value]) : value),
-    assign: (statement) => spelledOut(statement, library),
+    assign: (statement) => spelledOut(statement, library, wall),
   };
 }
 
-function rewriteBinary(given: Binary, library: CanonicalLibrary): Expression {
-  const { operator, left, right } = given;
+/** Whether a value is an element of one of the bindings, unless the kernel writes there. */
+function isRead(given: Expression, bindings: readonly string[]): boolean {
+  if (given.kind !== "index" || given.base.kind !== "name" || !bindings.includes(given.base.name)) return false;
+  const { declaration } = given.base;
+  return declaration.kind === "var" && declaration.access === "read";
+}
+
+/** @param wall - what becomes of a product */
+function rewriteBinary(given: Binary, library: CanonicalLibrary, wall: "product" | "operand" = "product"): Expression {
+  const { operator } = given;
+  const isSum = operator === "+" || operator === "-";
+  const left = isSum && isConstant(given.right) ? untested(given.left, library) : given.left;
+  const right = isSum && isConstant(given.left) ? untested(given.right, library) : given.right;
   switch (operator) {
     case "*":
-      return library.call("product", [
-        { ...given, left: unknownZero(left, library), right: unknownZero(right, library) },
-      ]);
+      return library.call(wall, [{ ...given, left: unknownZero(left, library), right: unknownZero(right, library) }]);
     case "-":
       if (printExpression(left) === printExpression(right))
         return library.call("kept", [{ ...given, left: library.call("kept", [left]) }]);
-      return library.call("kept", [{ ...given, right: unknownZero(right, library) }]);
+      return library.call("kept", [{ ...given, left, right: unknownZero(right, library) }]);
     case "+":
       return library.call("kept", [{ ...given, left: unknownZero(left, library), right: unknownZero(right, library) }]);
     case "/":
@@ -98,6 +122,18 @@ function rewriteBinary(given: Binary, library: CanonicalLibrary): Expression {
     default:
       throw new WgslError(given.line, `${operator} of f32 has no canonical form; write it with floor`);
   }
+}
+
+/** A number so large that what is below 2^-102 does not change it: a product that is added to it needs no test. */
+function isConstant(value: Expression): boolean {
+  return value.kind === "literal" && Math.abs(Number(value.value)) > 2 ** -60;
+}
+
+/** A product whose size does not matter, only behind a wall. */
+function untested(value: Expression, library: CanonicalLibrary): Expression {
+  if (value.kind !== "call" || !/^canonical_(?:product|operand)_/.test(value.callee.name)) return value;
+  const [product] = value.arguments;
+  return product?.kind === "binary" ? library.call("kept", [product]) : value;
 }
 
 /** Compilers leave out a sum with a zero, and make a product with it zero. */
@@ -140,13 +176,14 @@ function rewriteBuiltin(given: BuiltinCall, library: CanonicalLibrary, wall: "ke
 }
 
 /** `x += y` as `x = x + y`, so that the operation can be guarded. */
-function spelledOut(statement: Assign, library: CanonicalLibrary): Statement {
+function spelledOut(statement: Assign, library: CanonicalLibrary, wall: "product" | "operand"): Statement {
   const { target, operator, value, start, end, line } = statement;
   if (!target || !operator || !isSingle(target.type)) return statement;
   if (callsIn(target))
     throw new WgslError(line, "the place of an assignment with an operator calls a function; name it first");
   const whole: Binary = { kind: "binary", operator, left: target, right: value, type: target.type, start, end, line };
-  const result = operator === "+" ? continued(target, value, library) : rewriteBinary(whole, library);
+  const added = wall === "operand" ? untested(value, library) : value;
+  const result = operator === "+" ? continued(target, added, library) : rewriteBinary(whole, library, wall);
   return { kind: "assign", target, value: result, start, end, line };
 }
 

@@ -110,6 +110,21 @@ it("operands of a product below 2^-51 count as 0 in every variant, and infinitie
   expect([...results]).toEqual([expected.join(" ")]);
 });
 
+it.each([4, 5])(
+  "factors of attention below 2^-51 count as 0 in every variant, heads of %i dimensions",
+  async (headDim) => {
+    const values = [2 ** -52, 2 ** -51, -(2 ** -51), 2 ** -101, 3].slice(0, headDim);
+    const results = new Set<string>();
+    for (const name of ["register", "subgroup"]) {
+      device.tuning.force("attention", name);
+      const row = device.tensor([...values.map(() => 1), ...values.map(() => 1), ...values], [1, 1, 3 * headDim]);
+      results.add([...(await attention(row, { heads: 1 }).read())].join(" ")); // one token, so that its value is the result
+    }
+    device.tuning.force("attention", undefined);
+    expect([...results]).toEqual([[0, 2 ** -51, -(2 ** -51), 0, 3].slice(0, headDim).join(" ")]);
+  },
+);
+
 it("refuses a kernel without a canonical form by name", async () => {
   const program = recordProgram(device, (p) => ({
     y: conv2d(p.input("x", [1, 5, 5, 4]), device.zeros([4, 3, 3, 4])),
