@@ -68,7 +68,7 @@ export const refinerRooms = [
   {
     room: "refiner/verification",
     holds: "hashes of what updates leave, updates computed twice, runs that are computed again",
-    imports: [...publicBelow, "refiner/data/index", "refiner/training"],
+    imports: [...publicBelow, "refiner/data/index", "refiner/exchange", "refiner/training"],
   },
   {
     room: "refiner/evaluation/core",

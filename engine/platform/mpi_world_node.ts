@@ -89,6 +89,24 @@ export class MpiWorld {
     return part;
   }
 
+  async deal(all: Floats): Promise<Floats> {
+    const { float, world } = this.library;
+    const length = all.length / this.size;
+    const dealt = new Float32Array(new ArrayBuffer(all.byteLength));
+    await this.#call("MPI_Alltoall", this.#functions.allToAll, [all, length, float, dealt, length, float, world]);
+    return dealt;
+  }
+
+  async spread(part: Floats): Promise<Floats> {
+    const { family, float, world } = this.library;
+    const { length } = part;
+    const all = new Float32Array(new ArrayBuffer(4 * length * this.size));
+    all.set(part, this.rank * length);
+    const operands = [family.inPlace, 0, float, all, length, float, world];
+    await this.#call("MPI_Allgather", this.#functions.allGather, operands);
+    return all;
+  }
+
   async share(text: string, { isPatient = false } = {}): Promise<string[]> {
     const own = new TextEncoder().encode(text);
     const heads = await this.#allOf(headOf(own), isPatient);
@@ -180,6 +198,7 @@ function functionsOf(library: MpiLibrary) {
     scatterFrom: library.function("MPI_Scatter", [bytes, "int", handle, number, "int", handle, "int", handle]),
     scatterTo: library.function("MPI_Scatter", [number, "int", handle, bytes, "int", handle, "int", handle]),
     allGather: library.function("MPI_Allgather", [number, "int", handle, bytes, "int", handle, handle]),
+    allToAll: library.function("MPI_Alltoall", [bytes, "int", handle, bytes, "int", handle, handle]),
     send: library.function("MPI_Send", [bytes, "int", handle, "int", "int", handle]),
     receive: library.function("MPI_Recv", [bytes, "int", handle, "int", "int", handle, number]),
     barrier: library.function("MPI_Barrier", [handle]),

@@ -31,6 +31,10 @@ export interface Exchange {
    * @param all - the parts of all ranks, at the owner
    */
   scatter(length: number, owner: number, all?: Float32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>>;
+  /** Sends each rank its part of `all`, equal ones in their order. @returns those that the ranks sent to this one, in their order */
+  deal(all: Float32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>>;
+  /** Tells all ranks a part. @returns the parts of all ranks, as long each, in their order */
+  spread(part: Float32Array<ArrayBuffer>): Promise<Float32Array<ArrayBuffer>>;
   /** Tells all ranks a short text. @returns the texts of all ranks in their order */
   share(text: string, waiting?: Waiting): Promise<readonly string[]>;
   /** Overwrites `bytes` of one rank with those of another; the ranks between which nothing passes need not call it. */
@@ -44,6 +48,8 @@ export const oneRank: Exchange = {
   sum: async () => undefined,
   gather: async (part) => part,
   scatter: async (length, _owner, all) => all ?? new Float32Array(length),
+  deal: async (all) => all,
+  spread: async (part) => part,
   share: async (text) => [text],
   pass: async () => undefined,
 };

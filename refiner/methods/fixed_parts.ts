@@ -11,15 +11,27 @@ export interface PartSettings {
 /** Share of a batch that a part is at most, where no size is set: parts cost launches, and 1, 2 and 4 processes can share four. */
 const defaultParts = 4;
 
+/** What else a part must go with. */
+export interface PartPlace {
+  /** Images that belong together, such as 2 where they are mixed in pairs. Default 1 */
+  readonly multiple?: number;
+  /** Processes that share the batch, each whole parts. They decide no size, only which are refused. Default 1 */
+  readonly ranks?: number;
+}
+
 /**
  * Images whose gradients make one summand, all in one program of that shape; undefined where gradients need no fixed order. The
  * micro-batch only says how many images are under way at once.
  *
- * @param multiple - images that belong together, such as 2 where they are mixed in pairs. Default 1
  * @returns a divisor of the batch
- * @throws OptionError that names the nearest sizes allowed, of a part that is none and of a micro-batch that is not made of parts
+ * @throws OptionError that names the nearest sizes allowed, of a part that is none, of one that ranks cannot share, and of a micro-batch
+ * that is not made of parts
  */
-export function fixedPart(name: string, settings: PartSettings, multiple = 1): number | undefined {
+export function fixedPart(
+  name: string,
+  settings: PartSettings,
+  { multiple = 1, ranks = 1 }: PartPlace = {},
+): number | undefined {
   const { reproducible, batch, gradientPart, microBatch = 0 } = settings;
   if (!reproducible) {
     if (gradientPart === 0) return undefined;
@@ -33,6 +45,12 @@ export function fixedPart(name: string, settings: PartSettings, multiple = 1): n
     const pairs = multiple > 1 ? ` and holds whole groups of ${multiple}` : "";
     throw new OptionError(
       `${name}: gradientPart ${part} is no size that divides the batch of ${batch}${pairs}; use ${nearest(part, sizes)}`,
+    );
+  }
+  if ((batch / part) % ranks !== 0) {
+    const shared = sizes.filter((size) => (batch / size) % ranks === 0);
+    throw new OptionError(
+      `${name}: ${ranks} ranks cannot share parts of ${part} images (gradientPart) of a batch of ${batch}; set gradientPart ${nearest(part, shared)}, which is another order of summation, with other bytes: for one process, too`,
     );
   }
   if (microBatch > 0 && microBatch < batch && microBatch % part !== 0) {

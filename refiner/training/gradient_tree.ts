@@ -8,57 +8,17 @@ import {
   type Tensor,
   type Workspace,
 } from "../../engine/index.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import { type Span, type TreeStep, treePlan, treeSlots } from "../exchange/sum_tree.ts";
+import { sharedTree, sumTree } from "../exchange/tree_sum.ts";
 import type { ArenaOptimizer } from "./optimizer.ts";
 
-/** What is done with partial sums behind a part: a slot holds one, and `leaf` the gradients of the part. */
-export interface TreeStep {
-  readonly kind: "copy" | "add";
-  readonly from: number | "leaf";
-  readonly to: number;
-}
-
 /**
- * The fixed binary tree in which gradients of parts are summed: one part is its own sum; of more, the left subtree holds as many as the
- * largest power of two below their number, and the right one the rest. So every range of parts from a multiple of 2^k, of 2^k parts,
- * is a subtree of its own: N processes that hold contiguous ranges of parts can each sum theirs, a single subtree where parts / N is a
- * power of two and else at most two per level, and together get the bits of one.
- *
- * Parts come in their order; behind each, sums of equally many parts are added, as a binary counter carries. At most
- * ceil(log2(parts)) sums wait at once, beside the gradients of the part.
- *
- * @returns the steps behind each part; in the end slot 0 holds the sum of all
+ * Gradients of an update as the sum over fixed parts of its batch (see {@link treePlan}); it ends in the optimisers' gradients. Of
+ * several processes each adds its own parts, and {@link share} the rest.
  */
-export function treeSteps(parts: number): readonly (readonly TreeStep[])[] {
-  const waiting: number[] = []; // parts in each slot
-  return Array.from({ length: parts }, (_, part): TreeStep[] => {
-    const isLast = part === parts - 1;
-    const steps: TreeStep[] = [];
-    if (waiting.at(-1) === 1) {
-      steps.push({ kind: "add", from: "leaf", to: waiting.length - 1 });
-      waiting[waiting.length - 1] = 2;
-    } else if (isLast && waiting.length > 0) {
-      steps.push({ kind: "add", from: "leaf", to: waiting.length - 1 }); // nothing is to come that it would wait for
-    } else {
-      steps.push({ kind: "copy", from: "leaf", to: waiting.length });
-      waiting.push(1);
-    }
-    while (waiting.length > 1 && (isLast || waiting.at(-1) === waiting.at(-2))) {
-      const sum = waiting.pop() ?? 0;
-      const top = waiting.length - 1;
-      waiting[top] = (waiting[top] ?? 0) + sum;
-      steps.push({ kind: "add", from: top + 1, to: top });
-    }
-    return steps;
-  });
-}
-
-/** Slots that the sums of so many parts wait in. */
-export function treeSlots(parts: number): number {
-  return 1 + Math.max(0, ...treeSteps(parts).flatMap((steps) => steps.map(({ to }) => to)));
-}
-
-/** Gradients of an update as the sum over fixed parts of its batch (see {@link treeSteps}); it ends in the optimisers' gradients. */
 export class GradientTree {
+  /** Behind each part of this process. */
   readonly #steps: readonly (readonly TreeStep[])[];
   /** By optimiser; the first slot is its gradients. */
   readonly #slots: readonly (readonly Arena[])[];
@@ -70,15 +30,23 @@ export class GradientTree {
     readonly optimizers: readonly ArenaOptimizer[],
     readonly parts: number,
     readonly workspace?: Workspace,
+    /** Parts of this process. Default: all. */
+    range: Span = { from: 0, to: parts },
   ) {
-    this.#steps = treeSteps(parts);
-    const slots = treeSlots(parts);
+    const plan = treePlan(parts, range);
+    this.#steps = plan.steps;
+    const slots = treeSlots(plan);
     this.#slots = optimizers.map(({ gradients }) =>
       Array.from({ length: slots }, (_, i) => (i === 0 ? gradients : gradients.like(`${gradients.name}, sum ${i}`))),
     );
     this.#leaves = optimizers.map(({ gradients }) =>
-      parts === 1 ? gradients : gradients.like(`${gradients.name} of a part`),
+      this.#isSingle ? gradients : gradients.like(`${gradients.name} of a part`),
     );
+  }
+
+  /** Whether there is nothing to add here: the gradients of the one part are its sum. */
+  get #isSingle(): boolean {
+    return this.#steps.length === 1;
   }
 
   /** Bytes beside the optimisers' own gradients. */
@@ -87,7 +55,7 @@ export class GradientTree {
   }
 
   get #own(): Arena[] {
-    return this.parts === 1 ? [] : [...this.#slots.flatMap((slots) => slots.slice(1)), ...this.#leaves];
+    return this.#isSingle ? [] : [...this.#slots.flatMap((slots) => slots.slice(1)), ...this.#leaves];
   }
 
   /** Programs of {@link add}, so far. */
@@ -106,9 +74,9 @@ export class GradientTree {
     });
   }
 
-  /** Records what follows {@link assign} for a part, from 0. */
+  /** Records what follows {@link assign} for a part of this process, from 0. */
   record(program: Program, part: number): void {
-    if (this.parts === 1) return;
+    if (this.#isSingle) return;
     for (const { kind, from, to } of this.#steps[part] ?? []) {
       this.optimizers.forEach((_, i) => {
         const target = this.#slots[i]?.[to];
@@ -128,14 +96,21 @@ export class GradientTree {
     await this.#programOf(part)?.run();
   }
 
+  /** Adds the sums of all processes, once each has added its parts; they share the parts evenly, in their order. @throws DeviceLostError */
+  async share(exchange: Exchange): Promise<void> {
+    if (exchange.size === 1) return;
+    const tree = sharedTree(this.parts, exchange.size);
+    for (const slots of this.#slots) await sumTree(slots, tree, exchange);
+  }
+
   /** Records the programs of {@link add}, for plans. */
   recordAll(): void {
-    for (let part = 0; part < this.parts; part++) this.#programOf(part);
+    for (let part = 0; part < this.#steps.length; part++) this.#programOf(part);
   }
 
   #programOf(part: number): RecordedProgram<Record<string, Tensor>> | undefined {
     const [optimizer] = this.optimizers;
-    if (this.parts === 1 || !optimizer) return undefined;
+    if (this.#isSingle || !optimizer) return undefined;
     const steps = this.#steps[part] ?? [];
     const key = steps.map(({ kind, from, to }) => `${kind} ${from} ${to}`).join(", ");
     const known = this.#programs.get(key);

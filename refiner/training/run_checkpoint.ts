@@ -39,9 +39,9 @@ export async function saveRunCheckpoint(
   exchange: Exchange = oneRank,
 ): Promise<string> {
   const { items, checksums, tensors } = await gathered(state, exchange);
-  if (state.hash) checkHash(hashOfTensors(tensors), state.hash, updates);
   const written = runCheckpointFile(updates);
   if (exchange.rank > 0) return written;
+  if (state.hash) checkHash(hashOfTensors(tensors), state.hash, updates);
   const verifiable = await withChecksums(metadata, items, checksums);
   await store.write(written, (sink) => writeSafetensors(sink, items, verifiable));
   const files = await runCheckpointFiles(store);

@@ -1,5 +1,6 @@
 import type { Device, RecordedProgram, Tensor } from "../../engine/index.ts";
 import type { ImageBatch } from "../data/index.ts";
+import { type Exchange, oneRank } from "../exchange/exchange.ts";
 import type { RunState } from "../training/run_state.ts";
 import type { RunStore } from "../training/run_store.ts";
 import { StateDifferenceError } from "../training/state_difference_error.ts";
@@ -9,6 +10,7 @@ import type { SubmittedUpdate, UpdatesDone, UpdateWatch } from "../training/upda
 import { batchHash } from "./batch_hash.ts";
 import { appendHash, type HashLine, rewindHashes, stateAt } from "./hash_log.ts";
 import { programDigests } from "./program_digest.ts";
+import { sharedHash } from "./shared_hash.ts";
 import { copyState } from "./state_copy.ts";
 
 /** What hashing needs of a method of training. */
@@ -25,6 +27,8 @@ export interface HashOptions {
   readonly store: RunStore;
   /** Percent of the updates that are computed twice; before 20 times as many, the state is hashed once more. Default 0. */
   readonly recheck?: number;
+  /** Of several ranks, each of which holds a part of the state: all hash theirs, and the first one writes. Default: this process alone. */
+  readonly exchange?: Exchange;
 }
 
 /** Hashes at rest for each update that is computed twice: they cost a hundredth of it, so that both together stay in proportion. */
@@ -40,7 +44,8 @@ const testMemory =
 export class HashedUpdates implements UpdateWatch {
   #hasher: StateHasher | undefined;
   #stage = 0;
-  /** What the last update left. */
+  /** What the last update left: here, and of all ranks. */
+  #own: Promise<StateHash> | undefined;
   #last: Promise<StateHash> | undefined;
   /** Lines are written one after the other. */
   #written: Promise<void> = Promise.resolve();
@@ -63,7 +68,8 @@ export class HashedUpdates implements UpdateWatch {
     this.#hasher = new StateHasher(this.method.device, this.method.state());
     this.#stage = stage;
     this.#areProgramsTold = false;
-    const start = await (await this.#hasher.take())();
+    const own = await (await this.#hasher.take())();
+    const start = await this.#whole(own);
     this.#lines ??= [...(await rewindHashes(this.options.store, { stage, update }))];
     const recorded = stateAt(this.#lines, { stage, update });
     if (recorded && recorded.state !== start.whole) {
@@ -77,6 +83,7 @@ export class HashedUpdates implements UpdateWatch {
       const { whole, tags, names } = start;
       await this.#append({ kind: "state", stage, update, updates: total, names, state: whole, tags });
     }
+    this.#own = Promise.resolve(own);
     this.#last = Promise.resolve(start);
   }
 
@@ -87,13 +94,15 @@ export class HashedUpdates implements UpdateWatch {
   ): Promise<SubmittedUpdate<Result>> {
     const hasher = this.#present;
     const { recheck = 0 } = this.options;
-    const data = batchHash(batch);
-    const left = this.#last;
+    const data = await batchHash(batch, this.#exchange);
+    const left = this.#own;
     const found = isRechecked(place.total, Math.min(100, restChecks * recheck)) ? await hasher.take() : undefined;
     const { result, after } = isRechecked(place.total, recheck)
       ? await this.#twice(submit, place, found)
       : { ...(await submit()), after: await hasher.take() };
-    const state = after();
+    this.#own = after();
+    // Several ranks meet for the numbers of the update first: one exchange is under way at a time.
+    const state = this.#exchange.size === 1 ? this.#own : this.#afterNumbers(result, this.#own);
     this.#last = state;
     const told = this.#written.then(async () => {
       await this.#checkRest(place, await left, await found?.());
@@ -112,6 +121,20 @@ export class HashedUpdates implements UpdateWatch {
     this.#written = told;
     told.catch(() => undefined); // reported with the result
     return { result: Promise.all([result, told]).then(([numbers]) => numbers) };
+  }
+
+  async #afterNumbers(result: Promise<unknown>, own: Promise<StateHash>): Promise<StateHash> {
+    own.catch(() => undefined); // reported below, or after the error of the numbers
+    await result;
+    return this.#whole(await own);
+  }
+
+  #whole(own: StateHash): Promise<StateHash> {
+    return sharedHash(own, this.method.state().whole, this.#exchange);
+  }
+
+  get #exchange(): Exchange {
+    return this.options.exchange ?? oneRank;
   }
 
   present(): Promise<StateHash | undefined> {

@@ -87,7 +87,7 @@ export function fittingMicroBatch(
   memoryBytes: number,
 ): { readonly microBatch: number; readonly recompute: boolean } | undefined {
   // Fixed parts decide over memory themselves.
-  const least = fixedPart("finetune", { ...config, microBatch: 0 }, mixesPairs(config) ? 2 : 1);
+  const least = fixedPart("finetune", { ...config, microBatch: 0 }, { multiple: mixesPairs(config) ? 2 : 1 });
   const powers = Array.from({ length: Math.floor(Math.log2(config.batch)) }, (_, i) => 2 ** (i + 1)).reverse();
   for (const recompute of config.recompute ? [true] : [false, true]) {
     for (const microBatch of least === undefined ? powers : [least]) {

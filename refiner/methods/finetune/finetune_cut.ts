@@ -14,7 +14,7 @@ import type { StepSetup } from "./finetune_step.ts";
 export function finetuneCut(config: FinetuneConfig, optimizer: ArenaOptimizer): Pick<StepSetup, "part" | "fixed"> {
   const { batch, microBatch } = config;
   const inFlight = microBatch > 0 ? Math.min(microBatch, batch) : batch;
-  const part = fixedPart("finetune", config, mixesPairs(config) ? 2 : 1);
+  const part = fixedPart("finetune", config, { multiple: mixesPairs(config) ? 2 : 1 });
   if (part === undefined) return { part: inFlight };
   const tree = new GradientTree([optimizer], batch / part);
   tree.recordAll();

@@ -2,6 +2,7 @@ import { OptionError } from "../../../engine/index.ts";
 import type { VisionTransformer } from "../../../models/index.ts";
 import type { ImageSource } from "../../data/index.ts";
 import { checkRanks } from "../../exchange/exchange.ts";
+import { fixedPart } from "../fixed_parts.ts";
 import type { RefineConfig } from "./refine_config.ts";
 import { viewConfigOf } from "./refine_views.ts";
 
@@ -14,8 +15,7 @@ export function checkRefinement(
 ): void {
   viewConfigOf(config, encoder.config);
   checkRanks("refine", config.batch, ranks);
-  if (ranks > 1 && config.reproducible)
-    throw new OptionError("refine: reproducible hashes the state of one process; use one rank, or leave it out");
+  fixedPart("refine", config, { ranks });
   if (config.batch > config.queueLength) {
     throw new OptionError(
       `refine: batch ${config.batch} is larger than the queue of ${config.queueLength}; use a longer queue`,

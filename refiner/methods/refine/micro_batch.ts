@@ -162,7 +162,8 @@ export class MicroBatchStep {
         ({ backward }) => backward,
         (part) => tree?.add(part),
       );
-      if (encoder && this.#travel) await sumArena(encoder.optimizer.gradients, this.exchange);
+      if (tree) await tree.share(this.exchange);
+      else if (encoder && this.#travel) await sumArena(encoder.optimizer.gradients, this.exchange);
     }
     const readback = await last.run(inputsOf(last, inputs.batch), read);
     await (encoder?.optimizer ?? heads).finish();

@@ -69,7 +69,7 @@ export async function* refine(options: RefineOptions): AsyncGenerator<RefineEven
   let watch: ReturnType<typeof watchTraining>;
   try {
     if (tune && !resume) await tune(() => method.recordStages());
-    watch = watchTraining(method, config, store);
+    watch = watchTraining(method, config, store, exchange);
     const progress = { store, resume, signal, until, exchange, watch };
     const run = { images, resizeTo, settings: config, ...progress, hostBytes, origin };
     const { finished, updates, skipped } = yield* trainingLoop(method, run);

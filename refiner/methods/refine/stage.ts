@@ -95,7 +95,7 @@ export class Stage {
     this.teacher = teacherFactor > 0 ? new Teacher(model, { factor: teacherFactor, trainsEncoder }) : undefined;
     const views = viewConfigOf(config, model.encoder.config);
     const { count } = sliceOf(batch, exchange);
-    const { images, ...cut } = stageCut(config, this.encoder?.optimizer);
+    const { images, ...cut } = stageCut(config, this.encoder?.optimizer, exchange);
     this.setup = {
       model,
       views: (program, images) => this.#viewsFor(images).record(program),

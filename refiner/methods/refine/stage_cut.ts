@@ -1,3 +1,4 @@
+import { type Exchange, oneRank } from "../../exchange/exchange.ts";
 import { GradientTree } from "../../training/gradient_tree.ts";
 import type { ArenaOptimizer } from "../../training/optimizer.ts";
 import { fixedPart } from "../fixed_parts.ts";
@@ -16,12 +17,18 @@ export interface StageCut extends Pick<StepSetup, "parts"> {
  *
  * @throws OptionError for sizes that do not go together
  */
-export function stageCut(config: RefineConfig, encoder: ArenaOptimizer | undefined): StageCut {
+export function stageCut(
+  config: RefineConfig,
+  encoder: ArenaOptimizer | undefined,
+  { rank, size: ranks }: Pick<Exchange, "rank" | "size"> = oneRank,
+): StageCut {
   const { batch, microBatch } = config;
-  const size = fixedPart("refine", config);
-  const isWhole = microBatch === 0 || microBatch >= batch;
-  if (size === undefined) return { images: isWhole ? batch : microBatch };
-  const tree = encoder && new GradientTree([encoder], batch / size);
+  const size = fixedPart("refine", config, { ranks });
+  const isWhole = ranks === 1 && (microBatch === 0 || microBatch >= batch);
+  if (size === undefined) return { images: microBatch === 0 || microBatch >= batch ? batch : microBatch };
+  const parts = batch / size;
+  const range = { from: (rank * parts) / ranks, to: ((rank + 1) * parts) / ranks };
+  const tree = encoder && new GradientTree([encoder], parts, undefined, range);
   if (!isWhole) tree?.recordAll();
   return {
     images: isWhole ? batch : size,

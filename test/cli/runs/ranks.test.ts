@@ -102,6 +102,35 @@ describe.each(Object.entries(launchers))("refine on 2 ranks of %s", (name, launc
   );
 });
 
+describe("a reproducible refine", () => {
+  const mode = ["--reproducible", "--batch", "12", "--gradient-part", "2", "--micro-batch", "0"];
+  const args = (out: string) => refineArgs(out, ...mode, "--stage2-epochs", "0", "--stage3-epochs", "0.5");
+  const hashesOf = async (out: string): Promise<string[]> => {
+    const lines = (await readFile(at(`${out}/hashes.jsonl`), "utf8")).trimEnd().split("\n");
+    return lines.filter((line) => JSON.parse(line).kind === "state");
+  };
+  let alone: Promise<Ended> | undefined;
+
+  it.each([
+    ["Open MPI", 3],
+    ["MPICH", 2],
+  ] as const)(
+    "leaves the hashes and bytes of one process on ranks of %s: %i",
+    { timeout: 2 * minute },
+    async (...on) => {
+      const [name, ranks] = on;
+      if (!isThere(launchers[name]) && !process.env.CI) return;
+      alone ??= startProgram(process.execPath, [cli, ...args("fixed")]).ended;
+      expect((await alone).code, (await alone).err).toBe(0);
+      const out = `fixed-${ranks}`;
+      const { code, err } = await launch(launchers[name], ranks, ...args(out)).ended;
+      expect(code, err).toBe(0);
+      expect(await hashesOf(out)).toEqual(await hashesOf("fixed"));
+      await expectSameBytes(out, "fixed");
+    },
+  );
+});
+
 /** A process of a job by its rank, among all below the launcher. */
 async function rankPid(launcher: number, rank: number): Promise<number> {
   for (const entry of await readdir("/proc")) {

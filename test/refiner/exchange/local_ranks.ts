@@ -2,6 +2,7 @@ import type { Exchange, Route } from "../../../refiner/exchange/exchange.ts";
 
 /** Bytes that a rank handed to an exchange, by what they were. */
 export interface Handed {
+  /** Gradients. */
   sums: number;
   /** Sent to owners, or received from them. */
   features: number;
@@ -48,6 +49,16 @@ function exchangeOf(meeting: Meeting, rank: number, count: Handed): Exchange {
       if (rank !== owner) count.features += 4 * length;
       const given = await meet(`scatter ${owner}`, all?.slice());
       return given[owner]?.slice(rank * length, (rank + 1) * length) ?? new Float32Array(length);
+    },
+    async deal(all: Floats) {
+      count.sums += all.byteLength;
+      const given = await meet("deal", all.slice());
+      const length = all.length / size;
+      return Float32Array.from(given.flatMap((values) => [...values.subarray(rank * length, (rank + 1) * length)]));
+    },
+    async spread(part: Floats) {
+      count.sums += part.byteLength;
+      return Float32Array.from((await meet("spread", part.slice())).flatMap((values) => [...values]));
     },
     async share(text: string) {
       count.control += text.length;

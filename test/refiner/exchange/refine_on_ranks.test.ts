@@ -6,10 +6,12 @@ import type { Exchange } from "../../../refiner/exchange/exchange.ts";
 import { type RefineEvent, type RefineOptions, refine } from "../../../refiner/methods/refine/refine.ts";
 import { type RefineSettings, refineConfig } from "../../../refiner/methods/refine/refine_config.ts";
 import { MemoryRunStore } from "../../../refiner/training/run_store.ts";
+import { verifyRun } from "../../../refiner/verification/verify_run.ts";
 import { testDevice } from "../../device.ts";
 import { localRanks } from "./local_ranks.ts";
 
 const device = await testDevice();
+const reproducible = await testDevice({ reproducible: true });
 const settings: RefineSettings = {
   heads: [0, 1, "last"],
   projectorWidth: 32,
@@ -48,9 +50,9 @@ function images(broken: readonly number[] = []): ImageSource {
   return { ...whole, length: whole.length, label: (i) => whole.label(i), name: (i) => whole.name(i), load };
 }
 
-function encoder(): VisionTransformer {
+function encoder(on = device): VisionTransformer {
   const config = vitConfig({ patchPixels: 4, width: 24, blocks: 3, heads: 3, heightPixels: 16, widthPixels: 16 });
-  const model = new VisionTransformer(device, config);
+  const model = new VisionTransformer(on, config);
   initializeParameters(model.parameters, vitParameters(config), 1);
   model.writeSincosPositions();
   return model;
@@ -131,6 +133,56 @@ describe("both stages on several ranks", () => {
         if (/queue\.(idx|cls|age|ptr)$|counters\./.test(name)) expect([name, found.get(name)]).toEqual([name, values]);
     },
   );
+});
+
+describe("a reproducible refinement", () => {
+  const own: RefineSettings = {
+    ...{ reproducible: true, gradientPart: 1, checkpointMinutes: 60 },
+    ...{ stage2Epochs: 2, stage3Epochs: 5, stage3Warmup: 1 },
+  };
+  const more = () => ({ encoder: encoder(reproducible) });
+  const hashesOf = async ({ store }: Pick<Run, "store">): Promise<string[]> => {
+    const lines = ((await store.readText("hashes.jsonl")) ?? "").trimEnd().split("\n");
+    return lines.filter((line) => JSON.parse(line).kind === "state"); // programs are cut otherwise on each number of ranks
+  };
+
+  it("has the hashes and bytes of one process in 21 updates on 2, 3 and 4 ranks", { timeout: 120_000 }, async () => {
+    const one = await refined(own, more());
+    const [hashes, state] = [await hashesOf(one), await stateOf(one)];
+    expect(hashes).toHaveLength(2 + 21); // and what the stages began with
+    const variants: Record<number, RefineSettings> = { 2: { microBatch: 3, recheck: 10 }, 3: { offload: ["moments"] } };
+    for (const ranks of [2, 3, 4]) {
+      const several = await onRanks(ranks, { ...own, ...variants[ranks] }, more);
+      expect(lossesOf(several)).toEqual(lossesOf(one));
+      expect(await hashesOf(several)).toEqual(hashes);
+      expect(await stateOf(several)).toEqual(state);
+    }
+    const verified = await verifyRun(one.store, {}, async (store, until) => {
+      await onRanks(2, own, () => ({ ...more(), store, until, resume: true }));
+    });
+    expect(verified).toMatchObject({ from: 18, equal: 3, updates: 3 });
+    await one.store.remove(`checkpoints/${(await one.store.list("checkpoints")).at(-1)}`);
+    await onRanks(2, own, () => ({ ...more(), store: one.store, resume: true }));
+    expect(await hashesOf(one)).toEqual(hashes);
+    expect(await stateOf(one)).toEqual(state);
+  });
+
+  it("is refused where ranks cannot share its parts", async () => {
+    const [exchange] = localRanks(3).exchanges;
+    await expect(refined({ reproducible: true }, { ...more(), exchange })).rejects.toThrow(
+      /refine: 3 ranks cannot share parts of 3 images \(gradientPart\) of a batch of 12; set gradientPart 2 or 4/,
+    );
+  });
+
+  it("ends where ranks do not hold the same encoder", { timeout: 60_000 }, async () => {
+    const runs = localRanks(2).exchanges.map((exchange) => {
+      const other = encoder(reproducible);
+      if (exchange.rank === 1) reproducible.write(other.parameters.get("norm.bias"), new Float32Array(24).fill(0.5));
+      return refined({ ...own, stage3Epochs: 0 }, { exchange, encoder: other });
+    });
+    for (const run of await Promise.allSettled(runs))
+      expect(String(run.status === "rejected" && run.reason)).toMatch(/hashes: rank 1 has another encoder than rank 0/);
+  });
 });
 
 describe("what ranks hand to exchanges in an update of stage 3", () => {

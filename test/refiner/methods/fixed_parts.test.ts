@@ -6,8 +6,8 @@ const settings = { reproducible: true, batch: 64, gradientPart: 0 };
 it("is a quarter of the batch, or the largest divisor below it", () => {
   const parts = [64, 6, 7, 3, 1, 50].map((batch) => fixedPart("refine", { ...settings, batch }));
   expect(parts).toEqual([16, 1, 1, 1, 1, 10]);
-  expect(fixedPart("finetune", { ...settings, batch: 50 }, 2)).toBe(10);
-  expect(fixedPart("finetune", { ...settings, batch: 6 }, 2)).toBe(6); // no pair is a quarter of three
+  expect(fixedPart("finetune", { ...settings, batch: 50 }, { multiple: 2 })).toBe(10);
+  expect(fixedPart("finetune", { ...settings, batch: 6 }, { multiple: 2 })).toBe(6); // no pair is a quarter of three
   expect(fixedPart("refine", { ...settings, reproducible: false })).toBeUndefined();
 });
 
