@@ -6,16 +6,18 @@ import type { Precision } from "../../models/index.ts";
 import { type CaseReport, checkFixtures, type GoldenOptions } from "../../refiner/conformance/index.ts";
 import { fixtureFolder } from "../checkpoints/fixture_folder.ts";
 import { judgeHashes } from "../gpu_report/judge_hashes.ts";
+import { judgeRanks } from "../gpu_report/judge_ranks.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
 import { exitCodes } from "../program/exit_codes.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
-import { joinRanks, launchedRank } from "../program/ranks.ts";
+import { joinRanks, launchedRank, libraryOfRanks } from "../program/ranks.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { UsageError } from "../program/usage_error.ts";
 
 interface DoctorOptions extends CommonOptions {
   readonly fixtures?: string;
+  readonly mpi?: boolean;
   readonly precision: Precision;
   readonly supported?: boolean;
 }
@@ -38,19 +40,24 @@ export function doctorCommand(context: CommandContext): Command {
   const command = new Command("doctor")
     .summary("check that this machine computes correctly")
     .description(
-      "Shows the adapter, its driver, limits and features, and compares kernels with float64 computations: the largest error and its bound for each. With --reproducible, the bits of operations and small trainings are compared with those of the adapters that this version was made on. With --fixtures, whole models are compared with the authors' numbers instead: how many per case, and what of its files was not compared. The exit code is 1 if anything is off, and while the folder holds a case that this version does not support.",
+      "Shows the adapter, its driver, limits and features, and compares kernels with float64 computations: the largest error and its bound for each. With --reproducible, the bits of operations and small trainings are compared with those of the adapters that this version was made on. With --mpi, under a launcher, the ranks are shown, the numbers of their exchanges checked, and the sum of gradients over them measured. With --fixtures, whole models are compared with the authors' numbers instead: how many per case, and what of its files was not compared. The exit code is 1 if anything is off, and while the folder holds a case that this version does not support.",
     )
     .option("--fixtures <folder>", "folder of golden fixtures (NAME.json, NAME.safetensors, checkpoints/)")
     .addOption(
       sharedOption("precision", { more: "with --fixtures; compared within the format's bounds", default: "f32" }),
     )
     .option("--supported", "with --fixtures, a case that this version does not support is no failure")
+    .option("--mpi", "check the ranks of a job: mpirun -np 2 node_modules/.bin/mimrefine doctor --mpi")
     .action(async (options: DoctorOptions) => {
       const output = outputOf(context, options);
       checkOptions(options);
       const ranks = await joinRanks("doctor", { exchangeTimeout: fixturesMinutes }, context.args ?? []);
       const device = await openCommandDevice(options, output);
       try {
+        if (options.mpi) {
+          const job = { exchange: ranks, library: libraryOfRanks() };
+          return await judgeRanks(device, job, { context, output });
+        }
         showDevice(device, output);
         if (options.reproducible && options.fixtures === undefined) return await judgeHashes(device, context, output);
         const findings =
@@ -79,15 +86,21 @@ export function doctorCommand(context: CommandContext): Command {
     });
   return finishCommand(
     command,
-    "mimrefine doctor\nmimrefine doctor --adapter software --json\nmimrefine doctor --reproducible",
+    "mimrefine doctor\nmimrefine doctor --adapter software --json\nmimrefine doctor --reproducible\nmpirun -np 2 node_modules/.bin/mimrefine doctor --mpi",
   );
 }
 
-function checkOptions({ fixtures, precision, supported }: DoctorOptions): void {
-  if (fixtures !== undefined) return;
-  if (launchedRank())
+function checkOptions({ fixtures, mpi, reproducible, precision, supported }: DoctorOptions): void {
+  if (mpi && (fixtures !== undefined || reproducible))
+    throw new UsageError("doctor: --mpi, --fixtures and --reproducible are three checks; give one of them");
+  if (mpi && !launchedRank())
     throw new UsageError(
-      "doctor: several ranks check the case distributed; give --fixtures, or start it without launcher",
+      "doctor: --mpi checks the ranks of a job; start it by mpirun -np 2 node_modules/.bin/mimrefine doctor --mpi",
+    );
+  if (fixtures !== undefined) return;
+  if (launchedRank() && !mpi)
+    throw new UsageError(
+      "doctor: several ranks check their exchanges, or the case distributed; give --mpi or --fixtures, or start it without launcher",
     );
   if (precision === "f16") throw new UsageError("doctor: --precision f16 compares models; give --fixtures, too");
   if (supported) throw new UsageError("doctor: --supported is about the cases of a folder; give --fixtures, too");

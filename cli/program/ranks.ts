@@ -93,6 +93,11 @@ export async function joinRanks(name: string, options: RankOptions, args: readon
   return joined;
 }
 
+/** Path and version of the MPI of the job that this process belongs to; empty without one. */
+export function libraryOfRanks(): string {
+  return joined ? `${joined.library.path}: ${joined.version}` : "";
+}
+
 function wrongRanks(ranks: number, launched: Launched | undefined, args: readonly string[]): string {
   if (launched) return `--ranks ${ranks}, but ${launched.launcher} started ${launched.size}; give both the same number`;
   const place = args.indexOf("--ranks");

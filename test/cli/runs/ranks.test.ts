@@ -171,6 +171,25 @@ describe.each(Object.entries(launchers))("doctor on 2 ranks of %s", (_, launcher
   });
 });
 
+describe.each(Object.entries(launchers))("doctor --mpi on 2 ranks of %s", (_, launcher) => {
+  const isSkipped = !isThere(launcher) && !process.env.CI;
+
+  it.skipIf(isSkipped)("shows the ranks, checks exchanges and measures a sum", { timeout: minute }, async () => {
+    const { code, out, err } = await launch(launcher, 2, "doctor", "--mpi", "--json").ended;
+    expect(code, err).toBe(0);
+    const found = JSON.parse(out);
+    expect(found).toMatchObject({ pass: true, ranks: [{ wrong: [] }, { wrong: [] }] });
+    expect(found.ranks[1].library).toMatch(/libmpi.*(Open MPI|MPICH)/i);
+    expect(found.sum).toMatchObject({ bytes: 2 ** 25, wireBytes: 2 ** 25 });
+  });
+});
+
+it("doctor --mpi without launcher is refused, with the line to start it by", async () => {
+  const { code, err } = await run("doctor", "--mpi");
+  expect(code).toBe(2);
+  expect(err).toContain("mpirun -np 2 node_modules/.bin/mimrefine doctor --mpi");
+});
+
 describe("ranks that cannot be", () => {
   const isSkipped = !isThere(launchers["Open MPI"]) && !process.env.CI;
   const launcher = launchers["Open MPI"];
