@@ -29,6 +29,11 @@ fn canonical_operand(x: F) -> F {
   return bitcast<F>(select(I(0), bits, (bits & I(0x7fffffff)) >= I(i32(0x26000000u | canonical_zero))));
 }
 
+// Whole numbers by halves: both are exact, the first stays so times 2^16, and the sum is rounded once, to nearest.
+fn canonical_of_unsigned(x: U) -> F { return F(x >> U(16u)) * 65536.0 + F(x & U(0xffffu)); }
+
+fn canonical_of_signed(x: I) -> F { return F(x >> U(16u)) * 65536.0 + F(x & I(0xffff)); }
+
 fn canonical_is_nan(x: F) -> B { return (bitcast<U>(x) & U(canonical_magnitude)) > U(canonical_infinity); }
 
 fn canonical_unknown() -> F { return bitcast<F>(U(0x7fc00000u | canonical_zero)); }

@@ -2,7 +2,7 @@ import source from "./canonical.wgsl" with { type: "text" };
 import { parseModule } from "./parse_module.ts";
 import { rewriteFunction } from "./rewrite.ts";
 import type { ConstantDeclaration, Expression, FunctionDeclaration, Module, VariableDeclaration } from "./syntax.ts";
-import { isSingle, showType } from "./types.ts";
+import { isSingle, sameType, showType } from "./types.ts";
 import { WgslError } from "./wgsl_error.ts";
 
 type Width = 1 | 2 | 3 | 4;
@@ -12,13 +12,13 @@ export class CanonicalLibrary {
   readonly #modules = new Map<Width, Module>();
   readonly #used = new Map<string, FunctionDeclaration | undefined>();
 
-  /** `canonical_NAME` of values of one type: f32 or vectors of it. @throws WgslError where there is none for the type */
+  /** `canonical_NAME` of values of one type, a scalar or a vector. @throws WgslError where there is none for the type */
   call(name: string, values: readonly Expression[]): Expression {
     const [like] = values;
     const width = like && widthOf(like);
     const full = `canonical_${name}_${width}`;
     const callee = width && this.#module(width).functions.find((each) => each.name === full);
-    if (!like || !callee)
+    if (!like || !callee?.parameters[0] || !sameType(callee.parameters[0].type, like.type))
       throw new WgslError(
         like?.line ?? 1,
         `${name} of ${like ? showType(like.type) : "nothing"} has no canonical form`,
@@ -75,7 +75,6 @@ export class CanonicalLibrary {
 }
 
 function widthOf({ type }: Expression): Width | undefined {
-  if (!isSingle(type)) return undefined;
   if (type.kind === "vector") return type.size;
   return type.kind === "scalar" ? 1 : undefined;
 }

@@ -6,6 +6,7 @@ import type {
   Assign,
   Binary,
   BuiltinCall,
+  Construct,
   Expression,
   FunctionDeclaration,
   Literal,
@@ -13,7 +14,7 @@ import type {
   Statement,
   VariableDeclaration,
 } from "./syntax.ts";
-import { isSingle, sameType, scalar, u32Type } from "./types.ts";
+import { elementOf, isSingle, sameType, scalar, u32Type } from "./types.ts";
 import { WgslError } from "./wgsl_error.ts";
 
 /** Functions of the language whose results adapters choose, and the canonical ones that stand for them. */
@@ -85,6 +86,7 @@ function rewritingWith(library: CanonicalLibrary, operands?: ShortOperands): Rew
   const expression = (given: Expression): Expression => {
     if (operands && isRead(given, operands.bindings)) return library.call("operand", [given]);
     if (given.kind === "binary" && isSingle(given.type)) return rewriteBinary(given, library, wall);
+    if (given.kind === "construct") return rewriteConversions(given, library);
     return given.kind === "builtin" ? builtin(given) : given;
   };
   return {
@@ -157,16 +159,29 @@ function spread(value: Expression, { type }: Expression): Expression {
   return sameType(value.type, type) ? value : { ...value, kind: "construct", type, arguments: [value] };
 }
 
+/** Whole numbers as f32, rounded to nearest: how adapters round those from 2^24 on is open, and some take those from 2^31 on for negative. */
+function rewriteConversions(given: Construct, library: CanonicalLibrary): Construct {
+  if (!isSingle(given.type)) return given;
+  const value = (one: Expression): Expression => {
+    const element = elementOf(one.type)?.name;
+    if (element === "u32") return library.call("of_unsigned", [one]);
+    return element === "i32" ? library.call("of_signed", [one]) : one;
+  };
+  return { ...given, arguments: given.arguments.map(value) };
+}
+
 function rewriteBuiltin(given: BuiltinCall, library: CanonicalLibrary, wall: "kept" | "product"): Expression {
   const { name, arguments: values } = given;
   const [first, second, third] = values;
-  if (!isSingle(given.type) || !first || exact.has(name)) return given;
+  // Also what makes bits of f32, such as pack4x8unorm.
+  const isOfSingle = [given, ...values].some(({ type }) => isSingle(type));
+  if (!isOfSingle || !first || exact.has(name)) return given;
   if (name === "fma" && second && third) {
     const { start, end, line, type } = given;
     const place = { start, end, line, type, kind: "binary" } as const;
     const product = library.call(wall, [{ ...place, operator: "*", left: first, right: second }]);
     // The product is behind a wall already, so that its sum cannot be joined with it.
-    return { ...place, operator: "+", left: product, right: third };
+    return { ...place, operator: "+", left: product, right: unknownZero(third, library) };
   }
   if (name === "dot" && second && isOnes(second)) return library.call("total", [first]); // no product, which may underflow
   const canonical = replacements.get(name);
