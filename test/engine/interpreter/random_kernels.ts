@@ -91,8 +91,9 @@ const expressions = fc.letrec<Expressions>((tie) => {
         "guard(f32(#u >> 1u))", // SwiftShader rounds some from 2^31 on to the second nearest
       ],
     ),
-    u: any(["k", "m", "7u"], [...whole("#u"), "bitcast<u32>(#f)", "u32(#i)", "#w.z", "dot(#w, #w)"]),
-    i: any(["i32(k)", "-3i"], [...whole("#i"), "i32(#u)", "i32(clamp(#f, -1e6, 1e6))", "-(#i)"]),
+    // Numbers behind a zero that no compiler knows: constants that divide by 0 would not compile.
+    u: any(["k", "m", "(7u ^ zero[0])"], [...whole("#u"), "bitcast<u32>(#f)", "u32(#i)", "#w.z", "dot(#w, #w)"]),
+    i: any(["i32(k)", "(i32(zero[0]) - 3i)"], [...whole("#i"), "i32(#u)", "i32(clamp(#f, -1e6, 1e6))", "-(#i)"]),
     v: any(
       ["vec3f(a, b, 2.0)", "vec3f(b)"],
       ["vec3f(#f, #f, #f)", "#v.zxy", "floor(#v)", "select(#v, #v, #c)", "vec3f(#w & vec3u(255u))"],
