@@ -53,8 +53,9 @@ export class CanonicalLibrary {
   #add(callee: FunctionDeclaration): void {
     if (this.#used.has(callee.name)) return;
     this.#used.set(callee.name, undefined);
-    const isWall = /^canonical_(?:kept|product|operand)_/.test(callee.name);
-    const guarded = isWall
+    // Walls themselves; and conversions, whose product is exact, without which uniform numbers stay uniform to the compiler.
+    const asItStands = /^canonical_(?:kept|product|operand|of_signed|of_unsigned)_/.test(callee.name);
+    const guarded = asItStands
       ? callee
       : rewriteFunction(callee, { expression: (x) => this.#guarded(x), initial: (x) => x, assign: (x) => x });
     this.#used.set(callee.name, guarded);

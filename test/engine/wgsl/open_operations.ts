@@ -8,8 +8,9 @@ const exact = new Set([
   ..."abs all any bitcast ceil clamp floor max min round select sign transpose trunc".split(" "),
   ..."subgroupBroadcast subgroupShuffle".split(" "),
 ]);
-/** Estimates that the function corrects, and halves of whole numbers, which are exact. */
+/** Estimates that the function corrects, and halves of whole numbers, which are exact, as is the first times 2^16. */
 const allowed = new Set([
+  ...["of_unsigned", "of_signed"].flatMap((name) => [`* in canonical_${name}`, `+ in canonical_${name}`]),
   ...["/ in canonical_quotient", "/ in canonical_root", "sqrt in canonical_root"],
   ..."quotient root pow log exp exp_of scaled_exp of_unsigned of_signed"
     .split(" ")

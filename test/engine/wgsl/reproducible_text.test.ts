@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { reproducibleText } from "../../../engine/wgsl/reproducible.ts";
+import { testDevice } from "../../device.ts";
 import { kernelTexts } from "./kernel_texts.ts";
 import { openOperations } from "./open_operations.ts";
 
@@ -7,6 +8,16 @@ const kernels = kernelTexts();
 
 /** Products of matrices of WGSL, whose order is the compiler's. */
 const refused: readonly string[] = ["conv.wgsl", "conv.wgsl of f32", "conv_weight.wgsl", "conv_weight.wgsl of f32"];
+
+const device = await testDevice();
+
+/** What the runtime's compiler says of a text. */
+async function errorsOf(code: string): Promise<string[]> {
+  device.gpu.pushErrorScope("validation");
+  const { messages } = await device.gpu.createShaderModule({ code }).getCompilationInfo();
+  await device.gpu.popErrorScope();
+  return messages.filter(({ type }) => type === "error").map(({ message, lineNum }) => `line ${lineNum}: ${message}`);
+}
 
 describe("reproducibleText", () => {
   it.each([...kernels.keys()].filter((name) => !refused.includes(name)))("leaves nothing of %s to adapters", (name) => {
@@ -25,6 +36,18 @@ describe("reproducibleText", () => {
     const gelu = reproducibleText(kernels.get("gelu.wgsl") ?? "");
     expect(gelu).toMatch(/canonical_kept_4\(\(canonical_kept_4\(\(0\.00007\d+f \* z\)\) - 0\.00079\d+f\)\)/);
     expect(gelu).toMatch(/canonical_product_4\(\([^\n]* \* u\)\) \+ u\)\)/); // u may be small
+  });
+
+  it("keeps all kernels such that the runtime compiles them", { timeout: 60_000 }, async () => {
+    const errors: string[] = [];
+    let compiled = 0;
+    for (const [name, text] of kernels) {
+      if (refused.includes(name) || (await errorsOf(text)).length > 0) continue; // the device lacks a feature
+      compiled++;
+      errors.push(...(await errorsOf(reproducibleText(text))).map((error) => `${name} ${error}`));
+    }
+    expect(errors).toEqual([]);
+    expect(compiled).toBeGreaterThan(120);
   });
 
   it.each(refused)("refuses %s by what it cannot make so", (name) => {
