@@ -2,19 +2,16 @@ import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
 import { writeFileAtomic } from "../../engine/platform/files_node.ts";
 import packageJson from "../../package.json" with { type: "json" };
-import { type ExportedStep, exportRefineStep, refineConfig } from "../../refiner/index.ts";
+import { type ExportedStep, exportFinetuneStep, exportPretrainStep, exportRefineStep } from "../../refiner/index.ts";
 import { RunFolder } from "../../refiner/training/run_folder_node.ts";
-import { channelsOf, loadWeights } from "../checkpoints/encoder_of_file.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 import { type CommandContext, finishCommand, outputOf } from "../program/context.ts";
-import { openCommandImages } from "../program/open_images.ts";
 import { type CommonOptions, openCommandDevice } from "../program/options.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
-import { firstOf } from "../runs/report_pictures.ts";
-import { configFile, inModeOf, readStoredRun, resumeOn, type StoredRun } from "../runs/stored_run.ts";
-import { requireFiles } from "../runs/weights_inputs.ts";
+import { configFile, inModeOf, readAnyRun, resumeOn, type StoredRun } from "../runs/stored_run.ts";
+import { withStoredTraining } from "../runs/stored_training.ts";
 
 interface ExportStepCommandOptions extends CommonOptions {
   readonly out: string;
@@ -26,9 +23,9 @@ export function exportStepCommand(context: CommandContext): Command {
   const command = new Command("export-step")
     .summary("write the update of a run as one file that runs elsewhere")
     .description(
-      "Writes the update of a refinement as one file: its kernels (WGSL), memory plan and the state of the newest checkpoint, each part with its hash. The module mimrefine/step, which needs nothing else, runs it on any WebGPU device in Node, Deno or a browser, to the bytes of the run on the same adapter. That of a reproducible run needs no features and has the same bytes everywhere. The run is only read. For runs without micro-batches and offloaded state.",
+      "Writes the update of a training as one file: its kernels (WGSL), memory plan and the state of the newest checkpoint, each part with its hash. The module mimrefine/step, which needs nothing else, runs it on any WebGPU device in Node, Deno or a browser, to the bytes of the run on the same adapter. That of a reproducible refinement needs no features and has the same bytes everywhere. The run is only read. For runs whose update is one program: without micro-batches and offloaded state; a reproducible pretrain or finetune works in parts.",
     )
-    .argument("<run>", "folder of a run of refine (--out)")
+    .argument("<run>", "folder of a run, as refine, pretrain or finetune writes it (--out)")
     .addOption(sharedOption("outFile", { isRequired: true }))
     .addOption(sharedOption("force", { default: false }))
     .action((run: string, options: ExportStepCommandOptions) => exportStep(run, options, outputOf(context, options)));
@@ -40,8 +37,8 @@ async function exportStep(run: string, options: ExportStepCommandOptions, output
   await checkTouchedPaths("export-step", { reads: { "<run>": run }, writes: { "--out": out }, overwrite: force });
   const store = new RunFolder(run);
   if ((await store.readText(configFile)) === undefined)
-    throw new UsageError(`export-step: ${run} is no folder of a run; give the --out of a refinement`);
-  const stored = await readStoredRun(store, "refine");
+    throw new UsageError(`export-step: ${run} is no folder of a run; give the --out of a training`);
+  const stored = await readAnyRun(store);
   const device = await openCommandDevice(deviceOptions(stored, options), output, "stored");
   try {
     const difference = stored.reproducible ? undefined : resumeOn(device, stored);
@@ -62,16 +59,15 @@ function deviceOptions(stored: StoredRun, options: ExportStepCommandOptions): Co
   return { ...inModeOf(stored, options), ...(stored.reproducible ? { adapter } : {}) };
 }
 
-async function exportedOn(device: Device, store: RunFolder, stored: StoredRun, output: Output): Promise<ExportedStep> {
-  const files = requireFiles("refine", stored);
-  const channels = await channelsOf(files.weights, files);
-  const opened = await openCommandImages(files.images, { channels, imageKey: files.imageKey }, output);
-  try {
-    const images = files.firstImages === undefined ? opened : firstOf(opened, files.firstImages);
-    const encoder = await loadWeights(device, files.weights, files, output);
-    const metadata = { version: packageJson.version, adapter: device.info.name };
-    return await exportRefineStep({ encoder, images, config: refineConfig(stored.settings), store, metadata });
-  } finally {
-    await opened.close?.();
-  }
+function exportedOn(device: Device, store: RunFolder, stored: StoredRun, output: Output): Promise<ExportedStep> {
+  const run = { store, metadata: { version: packageJson.version, adapter: device.info.name } };
+  return withStoredTraining(
+    stored,
+    { command: "export-step", device, output },
+    {
+      refine: (opened) => exportRefineStep({ ...opened, ...run }),
+      pretrain: (opened) => exportPretrainStep({ ...opened, ...run }),
+      finetune: (opened) => exportFinetuneStep({ ...opened, ...run }),
+    },
+  );
 }

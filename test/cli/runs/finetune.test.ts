@@ -3,6 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { finetuneSummary } from "../../../cli/runs/finetune_report.ts";
+import { openStep } from "../../../engine/step/load_step.ts";
 import { publishedNames } from "../published_names.ts";
 import { run as runHere } from "../run_command.ts";
 import { checkpoints, type Ended, smallFolder, start, waitForUpdates } from "../small_run.ts";
@@ -105,6 +106,14 @@ describe("finetune and predict", () => {
     const printed = await runHere("predict", at("images-idx3-ubyte"), "--weights", weights);
     expect(printed.out).toBe(await readFile(table, "utf8"));
     expect(printed.err).toMatch(/top-1: [\d.]+ % of 80 images whose class is known/);
+  });
+
+  it("leave an update that export-step writes as one file", { timeout: 120_000 }, async () => {
+    const { code, out } = await runHere("export-step", at("tested"), "--out", at("step.mimstep"), "--json");
+    expect([code, JSON.parse(out)]).toEqual([0, expect.objectContaining({ stage: 1, update: 12 })]);
+    const { header } = await openStep(new Uint8Array(await readFile(at("step.mimstep"))));
+    expect(header.metadata).toMatchObject({ method: "finetune", update: "12" });
+    expect(Object.keys(header.state)).toContain("classifier.head.weight");
   });
 
   it("do not go on with other training images or another reading of the encoder", { timeout: 120_000 }, async () => {

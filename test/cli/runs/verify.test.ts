@@ -29,6 +29,14 @@ describe("a pre-training on digits", () => {
     expect(out).toMatch(/^equal: 2 updates after \d+ have the recorded batches and states, bit for bit, on .+\n$/);
   });
 
+  it("works in parts, so that its update is no single program to export", { timeout: minute }, async () => {
+    const { code, err } = await run("export-step", at("mae"), "--out", at("step.mimstep"));
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/an update of this run is \d+ programs .*reproducible pretrain/),
+    ]);
+  });
+
   it("whose hashes were changed is different, and ends with 1", { timeout: minute }, async () => {
     const first = (text: string) => text.replace(/"state":"./, (found) => `"state":"${found.endsWith("0") ? 1 : 0}`);
     await edited(at("mae/hashes.jsonl"), first, async () => {
