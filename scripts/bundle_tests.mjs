@@ -6,8 +6,8 @@ import { build } from "esbuild";
 
 const root = new URL("..", import.meta.url).pathname;
 const folder = join(root, "test/engine");
-const embedded = ["embedded", "data/views/rand_augment", "evaluation/kmeans", "evaluation/low_shot"].map((name) =>
-  join(root, `test/refiner/${name}.test.ts`),
+const embedded = ["embedded", "one_hash", "data/views/rand_augment", "evaluation/kmeans", "evaluation/low_shot"].map(
+  (name) => join(root, `test/refiner/${name}.test.ts`),
 );
 
 /** Tests of planning, replay, errors and texts: nothing of kernels in them depends on the runtime. */

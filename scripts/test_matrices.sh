@@ -44,10 +44,13 @@ kernels=(test/engine/ops/{matmul,attention,nearest,norm_linear,softmax}.test.ts)
 export LP_NATIVE_VECTOR_WIDTH=256
 expect "subgroups of 8; 8x8x8 f16"
 tests "${kernels[@]}" test/engine/ops/{matmul,attention}_matrix.test.ts test/models/precision.test.ts
+one_hash=(test/refiner/one_hash.test.ts -t "on this adapter") # as under Node, Deno, Chromium and without a GPU
+tests "${one_hash[@]}"
 tests test/cli/gpu_report/gpu_report.test.ts -t "lists the matrices"
 # No matrices with the others: none are listed with subgroups of 4, and with 16 the driver ends the process.
 for bits in 128 512; do
   export LP_NATIVE_VECTOR_WIDTH=$bits
   expect "subgroups of $((bits / 32));"
   tests "${kernels[@]}"
+  tests "${one_hash[@]}"
 done

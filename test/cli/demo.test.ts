@@ -3,10 +3,11 @@ import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { runDemo } from "../../cli/commands/demo.ts";
-import { demoFiles } from "../../cli/demo_run/demo_files.ts";
-import { chosenSchedule, demoSchedule, estimatedSeconds } from "../../cli/demo_run/demo_schedule.ts";
+import { demoFiles, loadDemoEncoder } from "../../cli/demo_run/demo_files.ts";
+import { chosenSchedule, demoSchedule, estimatedSeconds, measureUpdate } from "../../cli/demo_run/demo_schedule.ts";
 import { openImages } from "../../refiner/data/index_node.ts";
 import { refineConfig } from "../../refiner/index.ts";
+import { testDevice } from "../device.ts";
 import { run, temporaryFolder } from "./run_command.ts";
 
 const at = await temporaryFolder();
@@ -82,6 +83,15 @@ describe("the demo's schedule", () => {
     const limit = 480 / estimatedSeconds(short, 1);
     expect(chosenSchedule(0.99 * limit, 0)).toEqual(short);
     expect(chosenSchedule(1.01 * limit, 0)).toEqual(demoSchedule("brief", 0));
+  });
+
+  it("is chosen by the time of an update, which is measured", { timeout: 120_000 }, async () => {
+    const files = await demoFiles();
+    const device = await testDevice();
+    const images = await openImages(files.train, { channels: 1 });
+    const seconds = await measureUpdate(await loadDemoEncoder(device, files), images);
+    expect(seconds).toBeGreaterThan(0);
+    expect(seconds).toBeLessThan(60);
   });
 
   it("takes the seed into its configuration", () => {
