@@ -21,7 +21,7 @@ import { exitCodes } from "../program/exit_codes.ts";
 import { type Interruption, listenForInterruption } from "../program/interrupt.ts";
 import { type ImageOptions, openCommandImages } from "../program/open_images.ts";
 import { addEncoderOptions, type EncoderCommandOptions, encoderInputs, tuningOf } from "../program/options.ts";
-import { memorySize } from "../program/parsers.ts";
+import { bandwidth, memorySize } from "../program/parsers.ts";
 import { addRankOptions, checkSameEverywhere, joinRanks, type RankOptions } from "../program/ranks.ts";
 import { addSettings, checkedSettings, givenSettings } from "../program/settings.ts";
 import { sharedOption } from "../program/shared_options.ts";
@@ -57,6 +57,7 @@ interface RefineCommandOptions extends RunOptions, EncoderCommandOptions, ImageO
   readonly evaluate: boolean;
   readonly dryRun: boolean;
   readonly memory?: number;
+  readonly bandwidth?: number;
 }
 
 /** `mimrefine refine` */
@@ -77,6 +78,7 @@ export function refineCommand(context: CommandContext): Command {
     .addOption(sharedOption("force", { default: false }))
     .addOption(sharedOption("dryRun", { more: "says what to change if it does not fit", default: false }))
     .option("--memory <size>", "device memory that plans are to fit into, such as 24GB (WebGPU tells none)", memorySize)
+    .option("--bandwidth <rate>", "with --dry-run --ranks, what each rank sends per second, such as 100Gb/s", bandwidth)
     .option("--no-evaluate", "measure no accuracy");
   addEncoderOptions(command);
   addRankOptions(command);
@@ -90,8 +92,10 @@ export function refineCommand(context: CommandContext): Command {
 async function runRefine(context: CommandContext, command: Command, options: RefineCommandOptions): Promise<void> {
   const output = outputOf(context, options);
   const given = await givenRun(command, options);
-  if (options.dryRun && options.ranks !== undefined)
-    throw new UsageError("refine: --dry-run plans one process; leave --ranks out");
+  if (options.bandwidth !== undefined && !(options.dryRun && (options.ranks ?? 1) > 1))
+    throw new UsageError(
+      "refine: --bandwidth is of the ranks that a dry run plans; give --dry-run and --ranks, or leave it out",
+    );
   if (options.dryRun) return planRefine(options, given, output);
   const ranks = await joinRanks("refine", options, context.args ?? []);
   if (options.resume === false) requireFiles("refine", options);

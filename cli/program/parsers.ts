@@ -75,6 +75,14 @@ export function workers(text: string): number | "auto" {
   return text === "auto" ? text : wholeNumber(0, 256)(text);
 }
 
+/** Parses the bandwidth of a connection, in bytes per second: 100Gb/s, 12.5GB/s. */
+export function bandwidth(text: string): number {
+  const [, number = "", prefix = "", unit] = /^([\d.]+) ?([kMGT]?)(b|bit|B)\/s$/.exec(text) ?? [];
+  const value = Number(number) * 1000 ** " kMGT".indexOf(prefix || " ") * (unit === "B" ? 1 : 1 / 8);
+  if (number === "" || !(value > 0)) throw new InvalidArgumentError("expected a bandwidth, such as 100Gb/s or 12GB/s.");
+  return value;
+}
+
 /** Parses a size of memory in bytes: 24GB, 512MiB, 1000000. */
 export function memorySize(text: string): number {
   const [, number = "", unit = ""] = /^([\d.]+)\s*([kmgt]?i?b)?$/i.exec(text.trim()) ?? [];

@@ -2,10 +2,16 @@ import { type Device, OverLimitError, trialAllocation } from "../../engine/index
 import type { VitConfig } from "../../models/index.ts";
 import type { FewUpdatesAdvice } from "../../refiner/index.ts";
 import { withinLimits } from "../../refiner/methods/plan_limits.ts";
-import { type DryRun, dryRun, gpuPlanningDevice } from "../../refiner/methods/refine/planning/dry_run.ts";
+import {
+  type DryRun,
+  dryRun,
+  gpuPlanningDevice,
+  type PlannedRanks,
+} from "../../refiner/methods/refine/planning/dry_run.ts";
 import { fittingChanges } from "../../refiner/methods/refine/planning/fitting_changes.ts";
 import type { FittingChange } from "../../refiner/methods/refine/planning/plan_search.ts";
 import { assumedRates } from "../../refiner/methods/refine/planning/planned_work.ts";
+import type { RankPlan } from "../../refiner/methods/refine/planning/rank_plan.ts";
 import type { RefineConfig } from "../../refiner/methods/refine/refine_config.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
 
@@ -18,16 +24,20 @@ export interface PlannedRun {
   /** Memory to fit into; undefined: the limits of the device, and a trial allocation. */
   readonly memoryBytes: number | undefined;
   readonly advice: FewUpdatesAdvice | undefined;
+  /** Default: one. */
+  readonly shared?: PlannedRanks;
 }
 
 /** Prints what both stages of a run would take, and what would make stage 3 fit into the memory there is. */
 export async function printDryRun(run: PlannedRun, output: Output): Promise<void> {
-  const { vit, config, images, advice } = run;
+  const { vit, config, images, advice, shared } = run;
   const { plans, fits, room, text } = await trial(run);
   for (const plan of plans) printPlan(plan, output);
   output.line(text);
-  const changes = fits ? [] : fittingChanges(planningDevice(run), vit, config, images, room);
-  if (!fits) output.line("what would fit, cheapest first:");
+  const changes = fits || shared ? [] : fittingChanges(planningDevice(run), vit, config, images, room);
+  if (!fits && shared)
+    output.line("what would fit is told of one process: leave --ranks out, or use smaller micro-batches");
+  else if (!fits) output.line("what would fit, cheapest first:");
   for (const change of changes) printChange(change, output);
   const [cheapest] = changes;
   if (cheapest) {
@@ -69,10 +79,10 @@ function planningDevice({ device, memoryBytes }: PlannedRun): Device {
   return memoryBytes === undefined ? device : gpuPlanningDevice(device);
 }
 
-function plansOn(device: Device, { vit, config, images }: PlannedRun): DryRun[] {
+function plansOn(device: Device, { vit, config, images, shared }: PlannedRun): DryRun[] {
   return ([2, 3] as const)
     .filter((stage) => (stage === 2 ? config.stage2Epochs : config.stage3Epochs) > 0)
-    .map((stage) => dryRun(device, vit, config, images, stage));
+    .map((stage) => dryRun(device, vit, config, images, stage, shared));
 }
 
 function verdict({ device, memoryBytes }: PlannedRun, needed: number, room: number): string {
@@ -121,5 +131,25 @@ function printPlan(plan: DryRun, output: Output): void {
   const moves = `, to and from the host ${formatBytes(plan.streamedBytesPerUpdate)} (${busShare(plan)} % more time)`;
   output.line(
     `predicted at ${flopsPerSecond / 1e12} TFLOP/s and ${busBytesPerSecond / 1e9} GB/s: ${formatSeconds(plan.predictedSeconds)} per update${plan.hostBytes > 0 ? moves : ""}`,
+  );
+  if (plan.exchange) printExchange(plan.exchange, output);
+}
+
+function printExchange({ ranks, gradientBytes, featureBytes, expected }: RankPlan, output: Output): void {
+  output.line(
+    `on ${ranks} ranks, of which the first is planned: it sends ${formatBytes(gradientBytes + featureBytes)} per update, ${formatBytes(gradientBytes)} of gradients and ${formatBytes(featureBytes)} of features`,
+  );
+  if (!expected) {
+    output.line("give --bandwidth, such as 100Gb/s, for the time and the efficiency");
+    return;
+  }
+  const { secondsPerUpdate, secondsAlone, efficiency, mostUseful } = expected;
+  output.line(
+    `predicted with ${(expected.bytesPerSecond * 8) / 1e9} Gb/s each: ${formatSeconds(secondsPerUpdate)} per update, of one process in micro-batches ${formatSeconds(secondsAlone)}: efficiency ${(100 * efficiency).toFixed(0)} %`,
+  );
+  output.line(
+    mostUseful === undefined
+      ? "more ranks help as far as the batch can be halved"
+      : `more than ${mostUseful} ranks do not help: twice as many shorten an update by less than a tenth`,
   );
 }

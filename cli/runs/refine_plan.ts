@@ -14,6 +14,8 @@ export interface RefinePlanOptions extends CommonOptions, EncoderCommandOptions,
   readonly weights?: string;
   readonly images?: string;
   readonly memory?: number;
+  readonly ranks?: number;
+  readonly bandwidth?: number;
 }
 
 /** Images of ImageNet-1k's training set, which the published recipes are for. */
@@ -43,7 +45,9 @@ export async function planRefine(
   try {
     const advice = adviceForFewUpdates(config, images);
     if (advice) output.notice(fewUpdatesText(advice, config));
-    await printDryRun({ device, vit, config, images, memoryBytes: options.memory, advice }, output);
+    const { memory: memoryBytes, ranks = 1, bandwidth: bytesPerSecond } = options;
+    const shared = ranks > 1 ? { shared: { ranks, bytesPerSecond } } : {};
+    await printDryRun({ device, vit, config, images, memoryBytes, advice, ...shared }, output);
   } finally {
     device.close();
     await source?.close?.();

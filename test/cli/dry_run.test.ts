@@ -39,6 +39,32 @@ describe("refine --dry-run", () => {
     expect(text).toMatch(/^fits into 24\.0 GB/m);
   });
 
+  it("plans ranks, and what a connection makes of them", { timeout: 2 * minutes }, async () => {
+    const size = [
+      "--preset",
+      "mae_l16",
+      "--dry-run",
+      "--memory",
+      "80GB",
+      "--micro-batch",
+      "32",
+      "--stage2-epochs",
+      "0",
+    ];
+    const ranks = ["--ranks", "8", "--bandwidth", "1Gb/s"];
+    const { code, out, err } = await run("refine", ...size, ...ranks);
+    expect(code, err).toBe(0);
+    expect(out).toMatch(
+      /^on 8 ranks, of which the first is planned: it sends 2\.21 GB per update, 2\.12 GB of gradients/m,
+    );
+    expect(out).toMatch(/^predicted with 1 Gb\/s each: .* efficiency \d+ %$/m);
+    expect(out).toMatch(/^more than \d+ ranks do not help/m);
+    const refused = await run("refine", ...size, "--bandwidth", "1Gb/s");
+    expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("give --dry-run and --ranks")]);
+    const wrong = await run("refine", ...size, "--ranks", "8", "--bandwidth", "fast");
+    expect(wrong.err).toContain("expected a bandwidth, such as 100Gb/s or 12GB/s");
+  });
+
   it.each([
     ["mae_l16", "6GB", 6e9, 4e9, "moments,average", []],
     ["mae_h14", "10GB", 10e9, 8e9, "moments,average", []],

@@ -39,6 +39,7 @@ export interface MicroBatchMemory {
   readonly featureBytes: number;
 }
 
+type Work = Pick<ProgramStats, "flops" | "dispatches">;
 type AnyProgram = RecordedProgram<Record<string, Tensor>>;
 
 /**
@@ -127,12 +128,26 @@ export class MicroBatchStep {
     return this.#perUpdate(({ dispatches }) => dispatches);
   }
 
-  #perUpdate(of: (stats: ProgramStats) => number): number {
-    const parts = [...this.#parts].reduce((sum, [size, { encode, backward }]) => {
+  #perUpdate(of: (stats: Work) => number): number {
+    const { images, heads, update } = this.shares;
+    return of(images) + of(heads) + of(update);
+  }
+
+  /** Operations and launches of one update by what they are for, of which ranks have their share. */
+  get shares(): Readonly<Record<"images" | "heads" | "update", Work>> {
+    const parts = [...this.#parts].map(([size, { encode, backward }]) => {
       const times = size === this.part ? Math.floor(this.#images / size) : 1;
-      return sum + times * (of(encode.stats) + (backward ? of(backward.stats) : 0));
-    }, 0);
-    return parts + of(this.#heads.stats) + (this.#update ? of(this.#update.stats) : 0);
+      const of = (what: keyof Work): number => times * (encode.stats[what] + (backward?.stats[what] ?? 0));
+      return { flops: of("flops"), dispatches: of("dispatches") };
+    });
+    return {
+      images: {
+        flops: parts.reduce((sum, { flops }) => sum + flops, 0),
+        dispatches: parts.reduce((sum, { dispatches }) => sum + dispatches, 0),
+      },
+      heads: this.#heads.stats,
+      update: this.#update?.stats ?? { flops: 0, dispatches: 0 },
+    };
   }
 
   /** Allocates the arenas and compiles all kernels. @throws OutOfMemoryError, ValidationError */

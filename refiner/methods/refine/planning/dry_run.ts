@@ -1,6 +1,8 @@
 import { type Device, PlanningDevice } from "../../../../engine/index.ts";
 import { countParameters, VisionTransformer, type VitConfig, vitParameters } from "../../../../models/index.ts";
+import { checkRanks, oneRank, ownerOf } from "../../../exchange/exchange.ts";
 import { HostArena } from "../../../training/offload/host_arena.ts";
+import { fixedPart } from "../../fixed_parts.ts";
 import { checkOffload } from "../check_refinement.ts";
 import type { RefineConfig } from "../refine_config.ts";
 import { decodedSide } from "../refine_views.ts";
@@ -8,6 +10,7 @@ import { RefinerModel } from "../refiner_model.ts";
 import { Stage } from "../stage.ts";
 import { planStage, type StageNumber } from "../stage_plan.ts";
 import { predictedSeconds } from "./planned_work.ts";
+import { type RankPlan, rankPlan } from "./rank_plan.ts";
 
 /** Bytes of a planned stage by kind. */
 export interface PlannedMemory {
@@ -49,6 +52,15 @@ export interface DryRun {
   readonly predictedSeconds: number;
   readonly updates: number;
   readonly microBatch: number;
+  /** With several ranks, of which all other numbers are those of the first, which has most to do. */
+  readonly exchange?: RankPlan;
+}
+
+/** How many processes share the work, and by what they are connected. */
+export interface PlannedRanks {
+  readonly ranks: number;
+  /** Bytes per second of each, both ways. */
+  readonly bytesPerSecond?: number | undefined;
 }
 
 /**
@@ -74,18 +86,27 @@ export function dryRun(
   config: RefineConfig,
   images: number,
   stage: StageNumber,
+  { ranks, bytesPerSecond }: PlannedRanks = { ranks: 1 },
 ): DryRun {
   checkOffload(config);
+  checkRanks("refine", config.batch, ranks);
+  fixedPart("refine", config, { ranks });
   const encoder = new VisionTransformer(device, vit);
   const { projectorWidth, predictorWidth, outputWidth, queueLength } = config;
   const head = { inputWidth: vit.width, projectorWidth, predictorWidth, outputWidth, queueLength };
-  const model = new RefinerModel(encoder, { placements: config.heads, pooling: config.pooling, head });
+  const model = new RefinerModel(encoder, {
+    ...{ placements: config.heads, pooling: config.pooling, head },
+    owned: (place) => ownerOf(place, config.heads.length, ranks) === 0,
+  });
   const deviceAverage = encoder.parameters.like("ema");
   const offloads = (what: RefineConfig["offload"][number]): boolean => config.offload.includes(what);
   const average = offloads("average") ? new HostArena(deviceAverage, "ema") : deviceAverage;
   const side = decodedSide(config, vit);
   const plan = planStage(config, stage, images);
-  const run = new Stage(model, config, plan, 2 * side * side * vit.channels, average);
+  const run = new Stage(model, config, plan, 2 * side * side * vit.channels, average, undefined, {
+    ...oneRank,
+    size: ranks,
+  });
   const work = run.plannedWork;
   const trained = run.heads.gradients.sizeBytes + (run.encoder?.optimizer.gradients.sizeBytes ?? 0);
   const masters = run.weights?.masters.sizeBytes ?? 0;
@@ -116,5 +137,6 @@ export function dryRun(
     predictedSeconds: predictedSeconds(work),
     updates: plan.updates,
     microBatch: run.part,
+    ...(ranks > 1 ? { exchange: rankPlan(run, ranks, bytesPerSecond) } : {}),
   };
 }

@@ -196,3 +196,36 @@ it("adds up what the planner states", { timeout: 120_000 }, () => {
   expect(memory.moments).toBe(2 * memory.gradients);
   expect(memory.queues).toBe(2 * (64 * 16 * 4 + 3 * 64 * 4));
 });
+
+describe("plans of several ranks", () => {
+  const planning = gpuPlanningDevice(device);
+  const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 4, heads: 3, heightPixels: 64, widthPixels: 64 });
+  const config = refineConfig({ ...smallHeads, batch: 16, microBatch: 2, localViews: 2 });
+  const planOf = (ranks: number, bytesPerSecond?: number, change: Partial<RefineConfig> = {}) =>
+    dryRun(planning, vit, { ...config, ...change }, 100, 3, { ranks, bytesPerSecond });
+
+  it("tell memory and work of one rank, and the bytes that a ring sends", { timeout: 60_000 }, () => {
+    const [one, four] = [planOf(1), planOf(4)];
+    expect(one.exchange).toBeUndefined();
+    const arena = one.memory.average; // of the encoder's parameters
+    const perHead = 4 * 16 * 4 * 96; // batch, views, width
+    // The first of four ranks has one of two heads, and four of 16 images.
+    const featureBytes = perHead / 4 + perHead * (3 / 4);
+    expect(four.exchange).toEqual({ ranks: 4, gradientBytes: Math.round(1.5 * arena), featureBytes });
+    expect(four.memory.queues).toBe(one.memory.queues / 2);
+    expect(four.flopsPerUpdate).toBeLessThan(0.3 * one.flopsPerUpdate);
+    expect(four.memory.total).toBeLessThan(one.memory.total);
+    const fixed = planOf(4, undefined, { reproducible: true, gradientPart: 2 }); // one subtree each
+    expect(fixed.exchange?.gradientBytes).toBe(four.exchange?.gradientBytes);
+    expect(() => planOf(3)).toThrow(/batch of 16 cannot be shared evenly by 3 ranks/);
+  });
+
+  it("expect less of slow connections, and tell from where more ranks do not help", { timeout: 60_000 }, () => {
+    const [fast, slow] = [1e12, 1e6].map((bytes) => planOf(2, bytes).exchange?.expected);
+    expect(fast?.efficiency).toBeGreaterThan(0.5);
+    expect(fast?.efficiency).toBeLessThanOrEqual(1);
+    expect(slow?.mostUseful).toBe(1);
+    expect(slow?.secondsPerUpdate).toBeGreaterThan(fast?.secondsPerUpdate ?? Number.NaN);
+    expect(slow?.efficiency).toBeCloseTo((slow?.secondsAlone ?? 0) / (2 * (slow?.secondsPerUpdate ?? 0)));
+  });
+});
