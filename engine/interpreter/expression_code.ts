@@ -178,6 +178,7 @@ function builtinCallCode(call: BuiltinCall, scope: CodeScope): string {
   if (target) return pointerCode(call, target, scope);
   if (name === "workgroupBarrier" || name === "storageBarrier") return "yield";
   if (name === "dot") return dotCode(call, scope);
+  if (name === "transpose" && type.kind === "matrix") return transposeCode(call, type, scope);
   if (name === "all" || name === "any") return allCode(name, given, scope);
   const from = first ? scalarOf(first.type) : "u32";
   if (name === "bitcast") {
@@ -195,6 +196,12 @@ function dotCode({ arguments: given, type, line }: BuiltinCall, scope: CodeScope
   const products = Array.from({ length: size }, (_, i) => code("*", name, `a[${i}]`, `b[${i}]`));
   const sum = products.reduce((total, product) => code("+", name, total, product));
   return `${scope.helper(`(a,b)=>${sum}`)}(${given.map((one) => expressionCode(one, scope)).join(",")})`;
+}
+
+function transposeCode({ arguments: given }: BuiltinCall, type: MatrixType, scope: CodeScope): string {
+  const line = (row: number): string => Array.from({ length: type.rows }, (_, at) => `m[${at}][${row}]`).join(",");
+  const columns = Array.from({ length: type.columns }, (_, at) => `[${line(at)}]`).join(",");
+  return `${scope.helper(`(m)=>[${columns}]`)}(${given.map((one) => expressionCode(one, scope)).join(",")})`;
 }
 
 function allCode(name: "all" | "any", given: readonly Expression[], scope: CodeScope): string {

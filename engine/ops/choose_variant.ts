@@ -25,7 +25,7 @@ export interface VariantChoice<Problem, V extends Variant<Problem>> {
    * Why a variant adds in another order than the canonical one of the operation, or undefined: those that obey it give the same bits, and
    * are the only ones that a reproducible device takes.
    */
-  deviates(variant: V): string | undefined;
+  deviates(variant: V, problem: Problem): string | undefined;
   /** Problems of one class share one measurement; see {@link bucket}. */
   shapeClass(problem: Problem): string;
   /** Records the operation on inputs of its own, for a measurement. @returns its results */
@@ -65,7 +65,8 @@ export function defineVariants<Problem, V extends Variant<Problem>>(
       throw new OptionError(`${operation}: no variant is called ${forced}; choose from ${listed(variants)}`);
     }
     const obstacle = (variant: V): string | undefined =>
-      variant.unsupported?.(device, problem) ?? (device.reproducible ? irreproducible(choice, variant) : undefined);
+      variant.unsupported?.(device, problem) ??
+      (device.reproducible ? irreproducible(choice, variant, problem) : undefined);
     const runnable = variants.filter((variant) => obstacle(variant) === undefined);
     const names = runnable.map(({ name }) => name);
     const guesses = choice.order(device, problem).filter((name) => names.includes(name));
@@ -95,8 +96,9 @@ export function defineVariants<Problem, V extends Variant<Problem>>(
 function irreproducible<Problem, V extends Variant<Problem>>(
   { deviates }: VariantChoice<Problem, V>,
   variant: V,
+  problem: Problem,
 ): string | undefined {
-  const reason = deviates(variant);
+  const reason = deviates(variant, problem);
   return reason && `${reason}, which the reproducible mode does not admit`;
 }
 

@@ -117,8 +117,8 @@ const chooseConv = defineVariants<ConvProblem, Variant<ConvProblem>>({
   operation: "conv",
   variants,
   order: (device) => (device.isSoftware ? ["subgroup", "register"] : ["register", "subgroup"]),
-  deviates: ({ name }) =>
-    name === "subgroup" ? "it is not proved to add the products in the order of registers" : undefined,
+  deviates: ({ name }, { of }) =>
+    name === "subgroup" && of === "weight" ? "it adds products of all lines in one sum" : undefined,
   shapeClass: ({ shape, of, dtype }) => {
     const { images, places, taps, groups, inputs, outputs } = shape;
     const lengths = [images * sizeOf(places), inputs / groups, outputs / groups].map(bucket).join("x");
@@ -278,8 +278,8 @@ function launchWeight(
   return dWeight;
 }
 
-/** Parts that give every core or multiprocessor work, beside the tiles of the weight. */
+/** Parts that give every core or multiprocessor work, beside the tiles of the weight; where the bytes may not depend on the device, few. */
 function partsWanted(device: Device, tiles: number): number {
-  const wanted = device.isSoftware ? 8 : 512;
+  const wanted = device.isSoftware || device.reproducible ? 8 : 512;
   return Math.min(64, Math.ceil(wanted / tiles));
 }

@@ -12,7 +12,7 @@ export class CanonicalLibrary {
   readonly #modules = new Map<Width, Module>();
   readonly #used = new Map<string, FunctionDeclaration | undefined>();
 
-  /** `canonical_NAME` of values of one type, a scalar or a vector. @throws WgslError where there is none for the type */
+  /** `canonical_NAME` of values of one type, a scalar, a vector or a matrix of 4 × 4. @throws WgslError where there is none for the type */
   call(name: string, values: readonly Expression[]): Expression {
     const [like] = values;
     const width = like && widthOf(like);
@@ -77,16 +77,48 @@ export class CanonicalLibrary {
 
 function widthOf({ type }: Expression): Width | undefined {
   if (type.kind === "vector") return type.size;
+  if (type.kind === "matrix") return type.columns;
   return type.kind === "scalar" ? 1 : undefined;
 }
 
 /** The functions of a width, which stands behind their names. */
 function textOf(width: Width): string {
   const wide = (type: string): string => (width === 1 ? type : `vec${width}<${type}>`);
-  return `${source}\n${width === 1 ? "" : sumsOfElements(width)}`
+  return `${source}\n${width === 1 ? "" : sumsOfElements(width)}${width === 4 ? matrices : ""}`
     .replace(/^alias ([FUIB]) = (\w+);$/gm, (_, name: string, type: string) => `alias ${name} = ${wide(type)};`)
     .replace(/\b(canonical_\w+)(?=\()/g, `$1_${width}`);
 }
+
+/** Products add from the first column of a matrix on left, and from the first row of one on the right; also to a sum. */
+const matrices = `
+fn canonical_columns(a: mat4x4f, x: vec4f) -> vec4f {
+  return canonical_product(a[0] * x.x) + canonical_product(a[1] * x.y) + canonical_product(a[2] * x.z) + canonical_product(a[3] * x.w);
+}
+fn canonical_columns_onto(a: mat4x4f, x: vec4f, sum: vec4f) -> vec4f {
+  return sum + canonical_product(a[0] * x.x) + canonical_product(a[1] * x.y) + canonical_product(a[2] * x.z) + canonical_product(a[3] * x.w);
+}
+fn canonical_rows(x: vec4f, a: mat4x4f) -> vec4f {
+  return vec4f(canonical_inner(x, a[0]), canonical_inner(x, a[1]), canonical_inner(x, a[2]), canonical_inner(x, a[3]));
+}
+fn canonical_rows_onto(x: vec4f, a: mat4x4f, sum: vec4f) -> vec4f {
+  return vec4f(
+    canonical_inner_onto(x, a[0], sum.x), canonical_inner_onto(x, a[1], sum.y),
+    canonical_inner_onto(x, a[2], sum.z), canonical_inner_onto(x, a[3], sum.w),
+  );
+}
+fn canonical_matrices(a: mat4x4f, b: mat4x4f) -> mat4x4f {
+  return mat4x4f(canonical_columns(a, b[0]), canonical_columns(a, b[1]), canonical_columns(a, b[2]), canonical_columns(a, b[3]));
+}
+fn canonical_matrices_onto(a: mat4x4f, b: mat4x4f, sum: mat4x4f) -> mat4x4f {
+  return mat4x4f(
+    canonical_columns_onto(a, b[0], sum[0]), canonical_columns_onto(a, b[1], sum[1]),
+    canonical_columns_onto(a, b[2], sum[2]), canonical_columns_onto(a, b[3], sum[3]),
+  );
+}
+fn canonical_sum_of_matrices(a: mat4x4f, b: mat4x4f) -> mat4x4f {
+  return mat4x4f(a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]);
+}
+`;
 
 /** Sums of the elements, or of their products, from the first on; also added to a sum. */
 function sumsOfElements(width: Width): string {

@@ -32,6 +32,16 @@ const replacements: ReadonlyMap<string, string> = new Map(
   }),
 );
 
+/** The same for operations of matrices, by the kinds of their operands. */
+const matrixForms: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    "matrix * vector": "columns",
+    "vector * matrix": "rows",
+    "matrix * matrix": "matrices",
+    "matrix + matrix": "sum_of_matrices",
+  }),
+);
+
 /** Those that round nothing. */
 const exact: ReadonlySet<string> = new Set([
   ..."abs sign min max clamp floor ceil round trunc select bitcast transpose any all".split(" "),
@@ -51,8 +61,8 @@ export interface ShortOperands {
 
 /**
  * A kernel's text with one result on every adapter and compiler: every f32 operation is rounded by itself, in the order in which it
- * stands in the text (`fma` as a product and a sum, `dot` from the first element on). `canonical.wgsl` says what becomes of products,
- * quotients and functions, and why no number is subnormal.
+ * stands in the text (`fma` as a product and a sum, `dot` from the first element on, a matrix times a vector from the first column on).
+ * `canonical.wgsl` says what becomes of products, quotients and functions, and why no number is subnormal.
  *
  * @param operands - of a kernel whose sums add only products of such factors; without, each product is tested
  * @throws WgslError at what cannot be made so: f16, sums over subgroups, functions without a canonical form, a kernel without uniforms
@@ -107,6 +117,7 @@ function isRead(given: Expression, bindings: readonly string[]): boolean {
 /** @param wall - what becomes of a product */
 function rewriteBinary(given: Binary, library: CanonicalLibrary, wall: "product" | "operand" = "product"): Expression {
   const { operator } = given;
+  if ([given.left, given.right].some(({ type }) => type.kind === "matrix")) return rewriteMatrices(given, library);
   const isSum = operator === "+" || operator === "-";
   const left = isSum && isConstant(given.right) ? untested(given.left, library) : given.left;
   const right = isSum && isConstant(given.left) ? untested(given.right, library) : given.right;
@@ -136,6 +147,13 @@ function untested(value: Expression, library: CanonicalLibrary): Expression {
   if (value.kind !== "call" || !/^canonical_(?:product|operand)_/.test(value.callee.name)) return value;
   const [product] = value.arguments;
   return product?.kind === "binary" ? library.call("kept", [product]) : value;
+}
+
+function rewriteMatrices({ operator, left, right, line }: Binary, library: CanonicalLibrary): Expression {
+  const name = [left.type.kind, operator, right.type.kind].join(" ");
+  const canonical = matrixForms.get(name);
+  if (!canonical) throw new WgslError(line, `${name} of f32 has no canonical form, which the reproducible mode needs`);
+  return library.call(canonical, [left, right]);
 }
 
 /** Compilers leave out a sum with a zero, and make a product with it zero. */
@@ -210,13 +228,12 @@ function continued(sum: Expression, added: Expression, library: CanonicalLibrary
   const { start, end, line } = added;
   const place = { start, end, line };
   if (added.kind === "call") {
-    const [first, second] = added.arguments;
+    const [first] = added.arguments;
     const isSum = first?.kind === "binary" && first.operator === "+" && added.callee.name.startsWith("canonical_kept_");
     if (isSum && sameType(first.left.type, sum.type) && sameType(first.right.type, sum.type))
       return continued(continued(sum, first.left, library), first.right, library);
-    if (first && second && added.callee.name.startsWith("canonical_inner_"))
-      return library.call("inner_onto", [first, second, sum]);
-    if (first && added.callee.name.startsWith("canonical_total_")) return library.call("total_onto", [first, sum]);
+    const ofTerms = /^canonical_(inner|total|columns|rows|matrices)_\d$/.exec(added.callee.name)?.[1];
+    if (ofTerms) return library.call(`${ofTerms}_onto`, [...added.arguments, sum]);
   }
   if (added.kind === "construct" && added.arguments.length > 1 && added.arguments.every(isDot)) {
     const { element } = sum.type.kind === "vector" ? sum.type : { element: scalar("f32") };

@@ -27,7 +27,8 @@ export function openOperations(text: string): string[] {
     const expression = (value: Expression): Expression => {
       const name = openName(value);
       if (name !== undefined) found.set(value, name);
-      if (isWall(value) && value.kind === "call" && value.arguments[0]) found.delete(value.arguments[0]);
+      if (isWall(value) && value.kind === "call" && value.arguments[0] && !isOfMatrices(value.arguments[0]))
+        found.delete(value.arguments[0]);
       return value;
     };
     const assign = <T extends { operator?: string; target?: Expression }>(statement: T): T => {
@@ -57,6 +58,11 @@ function openName(value: Expression): string | undefined {
     default:
       return undefined;
   }
+}
+
+/** Many products and sums at once, which a wall around the result does not part. */
+function isOfMatrices(value: Expression): boolean {
+  return value.kind === "binary" && [value.left, value.right].some(({ type }) => type.kind === "matrix");
 }
 
 function isWall(value: Expression): boolean {
