@@ -2,6 +2,7 @@ import { Command } from "commander";
 import type { Device } from "../../engine/index.ts";
 import { completeConfig, formatReport, loadEncoder, openEncoder } from "../../models/checkpoints/index.ts";
 import { type Pooling, VisionTransformer, type VitConfig, type VitPreset, vitConfig } from "../../models/index.ts";
+import packageJson from "../../package.json" with { type: "json" };
 import { defaultPooling, type FeatureBlock, FeatureExtractor } from "../../refiner/evaluation/index.ts";
 import { imageChannels } from "../checkpoints/image_channels.ts";
 import { withCheckpoint } from "../checkpoints/with_checkpoint.ts";
@@ -17,12 +18,13 @@ import {
   encoderOptions,
   openCommandDevice,
 } from "../program/options.ts";
+import { addRankOptions, checkSameEverywhere, joinRanks, type RankOptions } from "../program/ranks.ts";
 import { sharedOption } from "../program/shared_options.ts";
 import { checkTouchedPaths } from "../program/touched_paths.ts";
 import { UsageError } from "../program/usage_error.ts";
 import { onDevices } from "../runs/recovery.ts";
 
-interface EmbedOptions extends CommonOptions, EncoderCommandOptions, ImageOptions {
+interface EmbedOptions extends CommonOptions, EncoderCommandOptions, ImageOptions, RankOptions {
   readonly weights?: string;
   readonly model?: VitPreset;
   readonly images?: string;
@@ -57,14 +59,17 @@ export function embedCommand(context: CommandContext): Command {
     .addOption(sharedOption("dryRun", { default: false }))
     .addOption(sharedOption("model", { more: "with --dry-run, instead of --weights" }))
     .addOption(sharedOption("force", { default: false }));
-  addEncoderOptions(command).action((options: EmbedOptions) => embed(options, outputOf(context, options)));
+  addRankOptions(addEncoderOptions(command)).action((options: EmbedOptions) => embed(context, options));
   return finishCommand(
     command,
     "mimrefine embed --weights encoder.safetensors --images photos/ --out features.npy\nmimrefine embed --dry-run --model l16",
   );
 }
 
-async function embed(options: EmbedOptions, output: Output): Promise<void> {
+async function embed(context: CommandContext, options: EmbedOptions): Promise<void> {
+  const output = outputOf(context, options);
+  if (options.dryRun && options.ranks !== undefined)
+    throw new UsageError("embed: --dry-run plans one process, and each rank takes as much; leave --ranks out");
   if (options.dryRun) return dryRun(options, output);
   const { weights, images, out } = options;
   if (options.model !== undefined) throw new UsageError("embed: --model goes with --dry-run; give --weights");
@@ -78,6 +83,7 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
     "the note beside it": noteFileOf(out, format),
   };
   await checkTouchedPaths("embed", { reads, writes, overwrite: options.force });
+  const exchange = await joinRanks("embed", options, context.args ?? []);
   const channels = await channelsOf(weights, options);
   const source = await openCommandImages(
     images,
@@ -86,7 +92,15 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
   );
   try {
     const open = () => openCommandDevice(options, output);
-    await onDevices({ output, open }, async (device) => {
+    const { batch, maxBad } = options;
+    await checkSameEverywhere(exchange, "embed", [
+      packageJson.version,
+      source.length,
+      source.classNames ?? [],
+      batch,
+      maxBad,
+    ]);
+    await onDevices({ output, open, isShared: exchange.size > 1 }, async (device) => {
       const { model, place } = await loadModel(device, weights, options, output);
       const { config } = model;
       const extractor = new FeatureExtractor(model, featureOptions(config, options));
@@ -94,7 +108,8 @@ async function embed(options: EmbedOptions, output: Output): Promise<void> {
       const { block = "last", classPosition = "exact", shorterSide } = options;
       const side = shorterSide === undefined ? {} : { shorterSide };
       const making = { weights, config, place, classPosition, block, pooling, ...side };
-      await embedImages({ extractor, source, out, format, making }, options, output);
+      await checkSameEverywhere(exchange, "embed", making);
+      await embedImages({ extractor, source, out, format, making, exchange }, options, output);
       extractor.destroy();
     });
   } finally {

@@ -1,7 +1,8 @@
 import type { ByteSink } from "../../engine/files/index.ts";
 import { writeFileAtomic } from "../../engine/platform/files_node.ts";
 import type { ImageSource } from "../../refiner/data/index.ts";
-import { type FeatureExtractor, streamFeatures } from "../../refiner/evaluation/index.ts";
+import type { FeatureExtractor } from "../../refiner/evaluation/index.ts";
+import type { Exchange } from "../../refiner/exchange/exchange.ts";
 import { Progress } from "../output/progress.ts";
 import type { Output } from "../output/streams.ts";
 import { EmbeddedRows } from "./embedded_rows.ts";
@@ -9,6 +10,7 @@ import { type FeatureFormat, writeFeatures, writeSourceList } from "./feature_fi
 import { FeatureSpool } from "./feature_spool.ts";
 import { type Making, noteOf } from "./index_note.ts";
 import { needsQuotes } from "./list_cells.ts";
+import { rankedFeatures } from "./ranked_features.ts";
 
 /** The list of images that stands beside a feature file. */
 export function listOf(out: string): string {
@@ -35,14 +37,21 @@ export interface EmbedJob {
   readonly out: string;
   readonly format: FeatureFormat;
   readonly making: Making;
+  /** Of the processes that compute; the first one writes. */
+  readonly exchange: Exchange;
 }
 
 /** Computes and writes the features and the list of images, streaming. @throws FileExistsError, WriteTargetError */
 export async function embedImages(
-  { extractor, source, out, format, making }: EmbedJob,
+  { extractor, source, out, format, making, exchange }: EmbedJob,
   options: ReadingOptions,
   output: Output,
 ): Promise<void> {
+  if (exchange.rank > 0) {
+    const reading = { ...options, onBroken: () => undefined };
+    for await (const _ of rankedFeatures(extractor, source, reading, exchange));
+    return;
+  }
   const startMs = performance.now();
   const list = listOf(out);
   const overwrite = options.force;
@@ -65,7 +74,7 @@ export async function embedImages(
       await writeFileAtomic(noteFile, writeNote, { overwrite });
     };
     const writeRows = async (sink: ByteSink, listSink: ByteSink): Promise<void> => {
-      await computeRows(extractor, source, spool, sources, options, output);
+      await computeRows({ extractor, source, exchange }, spool, sources, options, output);
       await writeFeatures(sink, format, spool, sources, note);
       await writeSourceList(listSink, sources);
     };
@@ -89,8 +98,7 @@ export async function embedImages(
 }
 
 async function computeRows(
-  extractor: FeatureExtractor,
-  source: ImageSource,
+  { extractor, source, exchange }: Pick<EmbedJob, "extractor" | "source" | "exchange">,
   spool: FeatureSpool,
   sources: EmbeddedRows,
   { batch, maxBad }: ReadingOptions,
@@ -100,7 +108,7 @@ async function computeRows(
   const reading = { batch, maxBad, onBroken: (error: Error) => output.warning(error.message) };
   const quoted: string[] = [];
   try {
-    for await (const { features, indices, labels } of streamFeatures(extractor, source, reading)) {
+    for await (const { features, indices, labels } of rankedFeatures(extractor, source, reading, exchange)) {
       indices.forEach((index, i) => {
         sources.push(index, labels[i] ?? -1);
         if (needsQuotes(source.name(index))) quoted.push(source.name(index));

@@ -23,19 +23,21 @@ const defaultMinutes = 10;
 const precedenceMs = 3000;
 /** What a stalled job ends with: a temporary failure (sysexits.h). */
 const stalledCode = 75;
-const rankedCommands = new Set(["refine", "doctor"]);
+const rankedCommands = new Set(["refine", "embed", "doctor"]);
+
+const [rankCount, minutes] = [wholeNumber(1, 65536), wholeNumber(1, 10_000)];
 
 export function addRankOptions(command: Command): Command {
   return command
     .option(
       "--ranks <number>",
       "processes that share the work, one per GPU; started by mpirun or srun, whose number of them this is compared with",
-      wholeNumber(1, 65536),
+      rankCount,
     )
     .option(
       "--exchange-timeout <minutes>",
       "how long a rank waits for the others before the job is given up",
-      wholeNumber(1, 10_000),
+      minutes,
       defaultMinutes,
     );
 }

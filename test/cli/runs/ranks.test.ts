@@ -171,6 +171,21 @@ describe.each(Object.entries(launchers))("doctor on 2 ranks of %s", (_, launcher
   });
 });
 
+describe("embed", () => {
+  it.each([
+    ["Open MPI", 3],
+    ["MPICH", 2],
+  ] as const)("writes the bytes of one process on ranks of %s: %i", { timeout: 2 * minute }, async (name, ranks) => {
+    if (!isThere(launchers[name]) && !process.env.CI) return;
+    const args = (out: string) => ["embed", ...weights(), ...images(), "--batch", "2", "--out", at(out), "--force"];
+    expect((await run(...args("alone.npy"))).code).toBe(0);
+    const { code, err } = await launch(launchers[name], ranks, ...args(`rows-${ranks}.npy`)).ended;
+    expect(code, err).toBe(0);
+    for (const file of ["", ".files.tsv", ".json"])
+      expect(await readFile(at(`rows-${ranks}.npy${file}`))).toEqual(await readFile(at(`alone.npy${file}`)));
+  });
+});
+
 describe.each(Object.entries(launchers))("doctor --mpi on 2 ranks of %s", (_, launcher) => {
   const isSkipped = !isThere(launcher) && !process.env.CI;
 
