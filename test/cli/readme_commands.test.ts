@@ -23,6 +23,7 @@ const minute = 60_000;
 /** Lines that take long, with the tests that run them: by their words, or the demo by its function, with fewer images. */
 const runElsewhere: Readonly<Record<string, { readonly test: string; readonly call: string }>> = {
   demo: { test: "demo.test.ts", call: "await runDemo(" },
+  "demo --reproducible --out runs/hash": { test: "../../.ci/run", call: "npx mimrefine demo --reproducible" },
   "refine --preset mae_l16 --dry-run --memory 24GB": {
     test: "dry_run.test.ts",
     call: 'await run("refine", "--preset", "mae_l16", "--dry-run", "--memory", "24GB"',
