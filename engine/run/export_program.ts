@@ -148,7 +148,11 @@ class StepWriter {
   async finish(): Promise<StepParts> {
     const buffers: StepParts["buffers"][number][] = [];
     for (const buffer of this.#buffers) buffers.push("kind" in buffer ? await this.#read(buffer) : buffer);
-    return { buffers, kernels: this.#kernels, features: [...this.#features].sort() };
+    const features = [...this.#features].sort();
+    // Texts hold the size: on subgroups of another, their shuffles and broadcasts would miss in silence.
+    const usesSubgroups = features.some((feature) => feature.includes("subgroup"));
+    const subgroupSize = usesSubgroups ? (this.exported.program.device.subgroupSize ?? 0) : 0;
+    return { buffers, kernels: this.#kernels, features, subgroupSize };
   }
 
   async #read(state: StateStorage): Promise<StepParts["buffers"][number]> {

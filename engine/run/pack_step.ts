@@ -10,6 +10,7 @@ export interface StepParts {
   }[];
   readonly kernels: readonly (Omit<StepHeader["kernels"][number], "part"> & { readonly text: string })[];
   readonly features: readonly string[];
+  readonly subgroupSize: number;
 }
 
 /**
@@ -17,9 +18,7 @@ export interface StepParts {
  *
  * @returns the pieces of the file, in order
  */
-export async function packStep(
-  step: Omit<StepHeader, "parts" | "buffers" | "kernels" | "features"> & StepParts,
-): Promise<Uint8Array[]> {
+export async function packStep(step: Omit<StepHeader, "parts" | keyof StepParts> & StepParts): Promise<Uint8Array[]> {
   const contents: Uint8Array<ArrayBuffer>[] = [];
   const parts: StepHeader["parts"][number][] = [];
   const add = async (content: Uint8Array): Promise<number> => {

@@ -16,12 +16,11 @@ function fail(code: Code, message: string): never {
 }
 
 // The header's form: a text, a whole number (0) or any (0.5), a set of texts, a list of its first item, a table where there is a "*".
-const dtype = new Set(["f32", "f16", "u32", "i32", "u8"] as const);
-const tensor = { dtype, shape: [0], buffer: 0, offset: 0 }; // an input, an output, or state; its offset is in bytes
+const tensor = { dtype: new Set(["f32", "f16", "u32", "i32", "u8"] as const), shape: [0], buffer: 0, offset: 0 }; // an input, output or state; offset in bytes
 const bindings = [new Set(["uniform", "read-only-storage", "storage"] as const)]; // 0, 1, … of group 0
 const form = {
   ...{ name: "", numbers: new Set(["any", "grid"] as const), metadata: { "*": "" } }, // grid: of the reproducible mode
-  features: [""], // of WebGPU, that the kernels need
+  ...{ features: [""], subgroupSize: 0 }, // of WebGPU, that the kernels need; the one size of subgroups that they fit, or 0
   parts: [{ bytes: 0, sha256: "" }],
   buffers: [{ bytes: 0, usage: new Set(["storage", "uniform"] as const), part: 0 }], // part: start values; -1 for zeros
   kernels: [{ part: 0, entry: "", constants: { "*": 0.5 }, bindings }], // part: the WGSL; constants: values of its overrides
@@ -80,13 +79,11 @@ export async function openStep(bytes: Bytes) {
 }
 
 function checkRanges({ parts, buffers, kernels, submits, inputs, outputs, state, flags }: StepHeader): void {
-  const within = (what: string, value: number, from: number, to: number): void => {
-    if (!(value >= from && value <= to)) fail("range", `${what} is ${value}, expected ${from} … ${to}`);
-  };
-  const inBuffer = ({ buffer, offset, bytes }: { buffer: number; offset: number; bytes: number }): void => {
-    within("the offset of a range", offset, 0, at(buffers, buffer).bytes - 1);
+  const within = (what: string, value: number, from: number, to: number): boolean =>
+    (value >= from && value <= to) || fail("range", `${what} is ${value}, expected ${from} … ${to}`);
+  const inBuffer = ({ buffer, offset, bytes }: { buffer: number; offset: number; bytes: number }): boolean =>
+    within("the offset of a range", offset, 0, at(buffers, buffer).bytes - 1) &&
     within("the length of a range", bytes, 1, at(buffers, buffer).bytes - offset);
-  };
   for (const { part, bytes } of buffers)
     if (part !== -1) within("the length of a part", at(parts, part).bytes, bytes, bytes);
   for (const { part } of kernels) at(parts, part);
@@ -98,11 +95,14 @@ function checkRanges({ parts, buffers, kernels, submits, inputs, outputs, state,
   for (const one of tensors) inBuffer({ ...one, bytes: bytesOf(one) });
 }
 
-/** Loads what `program.export()` or `mimrefine export-step` wrote onto a device with the features that it names. @throws StepError */
+/** Loads what `program.export()` or `mimrefine export-step` wrote onto a device with the features and subgroups that it names. @throws StepError */
 export async function loadStep(device: GPUDevice, bytes: Bytes): Promise<LoadedStep> {
   const { header, parts } = await openStep(bytes);
   const missing = header.features.filter((feature) => !device.features.has(feature));
   if (missing.length > 0) fail("device", `its kernels need ${missing.join(", ")}; request the device with it`);
+  const [size, { subgroupMinSize: least, subgroupMaxSize: most }] = [header.subgroupSize, device.adapterInfo ?? {}];
+  if (size > 0 && (least !== size || most !== size))
+    fail("device", `its kernels need subgroups of ${size}, and the device has ${least} to ${most}; export it there`);
   for (const filter of ["out-of-memory", "validation"] as const) device.pushErrorScope(filter);
   const made = await makeStep(device, header, parts).catch((cause: unknown) => String(cause));
   const errors = [await device.popErrorScope(), await device.popErrorScope()].flatMap((error) => error?.message ?? []);

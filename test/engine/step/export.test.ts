@@ -183,6 +183,13 @@ describe("a damaged step", () => {
     expect(await codeOf(openStep(file))).toBe("format");
   });
 
+  it("is refused by a device whose subgroups have another size than its kernels, which would miss in silence", async () => {
+    const { header } = await openStep(bytes);
+    expect(header.subgroupSize).toBe(header.features.length > 0 ? device.subgroupSize : 0);
+    const resized = await withHeader((given) => Object.assign(given, { subgroupSize: 128 })); // no adapter has such
+    await expect(loadStep(device.gpu, resized)).rejects.toThrow(/need subgroups of 128, and the device has .* to/);
+  });
+
   it("names features that the device lacks, and tells what the device says of a kernel", async () => {
     const featured = await withHeader((header) => Object.assign(header, { features: ["flying"] }));
     await expect(loadStep(device.gpu, featured)).rejects.toThrow(/its kernels need flying/);
