@@ -45,6 +45,7 @@ import {
   tellUnknownVariants,
 } from "../runs/opened_run.ts";
 import { Origin } from "../runs/origin.ts";
+import { checkMemory } from "../runs/plan_within.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { checkSameData, type RunInputs, resumedInputs } from "../runs/stored_run.ts";
 import { type FilledInputs, requireFiles, storedInputs } from "../runs/weights_inputs.ts";
@@ -104,6 +105,7 @@ async function runFinetune(context: CommandContext, command: Command, options: F
   const output = outputOf(context, options);
   const settings = await givenSettingsOf(command, options, output);
   const inputs = givenInputs(options);
+  checkMemory("finetune", { memory: options.memory, isPlanned: options.dryRun });
   if (options.dryRun) return planFinetune(options, settings, requireFiles("finetune", inputs), output);
   if (options.resume === false) requireFiles("finetune", inputs);
   const reads = { "--weights": options.weights, "--images": options.images, "--test": options.test };

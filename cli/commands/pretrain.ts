@@ -36,6 +36,7 @@ import {
   tellUnknownVariants,
 } from "../runs/opened_run.ts";
 import { Origin } from "../runs/origin.ts";
+import { checkMemory } from "../runs/plan_within.ts";
 import { printPretrainPlan } from "../runs/pretrain_plan.ts";
 import {
   type LoadingOptions,
@@ -96,6 +97,7 @@ async function runPretrain(context: CommandContext, command: Command, options: P
   const given = await givenSettings(command, pretrainSchema, options.config);
   checkedSettings(() => pretrainConfig(given.values), given); // names wrong keys and values before anything is opened
   const reads = { "--weights": weights, "--images": images };
+  checkMemory("pretrain", { memory: options.memory, isPlanned: options.dryRun });
   if (options.dryRun) return planPretrain(given, options, output);
   if (options.resume === false) await checkTouchedPaths("pretrain", { reads }); // before the weights are looked at
   const settings =

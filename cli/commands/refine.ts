@@ -37,6 +37,7 @@ import {
   tellUnknownVariants,
 } from "../runs/opened_run.ts";
 import { Origin } from "../runs/origin.ts";
+import { checkMemory } from "../runs/plan_within.ts";
 import { chosenBefore, plannedSettings } from "../runs/planned_offload.ts";
 import { onDevices } from "../runs/recovery.ts";
 import { type Evaluation, evaluationOf, heldOutEvaluation, measured } from "../runs/refine_evaluation.ts";
@@ -96,6 +97,8 @@ async function runRefine(context: CommandContext, command: Command, options: Ref
     throw new UsageError(
       "refine: --bandwidth is of the ranks that a dry run plans; give --dry-run and --ranks, or leave it out",
     );
+  const plans = options.dryRun || refineConfig(given.settings).offload.includes("auto");
+  checkMemory("refine", { memory: options.memory, isPlanned: plans }, " or --offload auto");
   if (options.dryRun) return planRefine(options, given, output);
   const ranks = await joinRanks("refine", options, context.args ?? []);
   if (options.resume === false) requireFiles("refine", options);

@@ -1,5 +1,23 @@
 import { type Device, OverLimitError, trialAllocation } from "../../engine/index.ts";
 import { formatBytes, type Output } from "../output/streams.ts";
+import { UsageError } from "../program/usage_error.ts";
+
+/**
+ * A memory is given for a plan to fit into.
+ *
+ * @param others - options beside `--dry-run` by which the command plans, in words
+ * @throws UsageError where nothing is planned
+ */
+export function checkMemory(
+  command: string,
+  { memory, isPlanned }: { readonly memory: number | undefined; readonly isPlanned: boolean },
+  others = "",
+): void {
+  if (memory === undefined || isPlanned) return;
+  throw new UsageError(
+    `${command}: --memory is what a plan is to fit into, and nothing is planned; give --dry-run${others}, or leave it out`,
+  );
+}
 
 /** The plan of a training, or what of it is over the limits of the device. */
 export function planWithin<Plan>(plan: () => Plan): Plan | string {

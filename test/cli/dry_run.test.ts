@@ -66,6 +66,15 @@ describe("refine --dry-run", () => {
   });
 
   it.each([
+    ["refine", "give --dry-run or --offload auto, or leave it out"],
+    ["pretrain", "give --dry-run, or leave it out"],
+    ["finetune", "give --dry-run, or leave it out"],
+  ])("is needed for %s --memory", async (command, remedy) => {
+    const refused = await run(command, "--weights", "none.safetensors", "--images", "none", "--memory", "24GB");
+    expect([refused.code, refused.err]).toEqual([2, expect.stringContaining(`nothing is planned; ${remedy}`)]);
+  });
+
+  it.each([
     ["mae_l16", "6GB", 6e9, 4e9, "moments,average", []],
     ["mae_h14", "10GB", 10e9, 8e9, "moments,average", []],
     ["mae_twob14", "20GB", 20e9, 19e9, "moments,average", []],
