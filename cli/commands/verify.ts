@@ -72,7 +72,9 @@ async function verify(context: CommandContext, run: string, options: VerifyOptio
 }
 
 function linesOf({ from, equal, difference, hasSamePrograms }: Verification, adapter: string): string[] {
-  const programs = hasSamePrograms ? [] : ["the programs are others than those of the run, as on other adapters"];
+  const programs = hasSamePrograms
+    ? []
+    : ["the programs are others than those of the run, as on other adapters and numbers of ranks"];
   if (!difference) {
     const range = equal === 1 ? `1 update after ${from} has` : `${equal} updates after ${from} have`;
     return [`equal: ${range} the recorded batches and states, bit for bit, on ${adapter}`, ...programs];

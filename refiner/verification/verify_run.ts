@@ -28,7 +28,7 @@ export interface Verification {
   /** Updates that were to be computed. */
   readonly updates: number;
   readonly difference?: RunDifference;
-  /** Whether the programs have the recorded digests, too; other adapters may have other ones, and the same bits. */
+  /** Whether the programs have the recorded digests, too; other adapters and numbers of ranks may have other ones, and the same bits. */
   readonly hasSamePrograms: boolean;
 }
 
