@@ -1,6 +1,6 @@
 // Soft-max cross-entropy of row r against q = (1 - s) onehot(targets[r]) + s / columns, s the label smoothing (arXiv 1512.00567):
 //   log sum exp(logits[r, :]) = logSum[r].x + logSum[r].y, the largest logit and the rest,   losses[r] = logSum[r].x + logSum[r].y - (1 - s) logits[r, target] - s mean(logits[r, :]).
-// A target outside the row is clamped and raises the flag, bad index + 1. One invocation per row, made for software adapters; each
+// A target outside the row is clamped and raises the flag: bad index + 1, or a negative one as it is. One invocation per row, made for software adapters; each
 // place of an Element has its own maximum and sums until the end of the row.
 alias Element = vec4f; // f32 where the columns are not a multiple of 4
 const width = 4u; // numbers in an Element
@@ -47,7 +47,7 @@ fn cross_entropy(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgrou
     let share = vec4f(0.25 * f32(width));
     let top = max(max(places.x, places.y), max(places.z, places.w));
     let wanted = targets[row];
-    if (wanted >= params.columns) { atomicMax(&flags[params.slot], min(wanted, 4294967294u) + 1u); }
+    if (wanted >= params.columns) { atomicMax(&flags[params.slot], select(wanted + 1u, wanted, wanted > 0x80000000u)); }
     let place = min(wanted, params.columns - 1u);
     let hit = vec4f(logits[first + place / width])[place % width];
     let total = dot(vec4f(sum * exp(largest - top)), share);

@@ -1,6 +1,6 @@
 // Soft-max cross-entropy of row r against q = (1 - s) onehot(targets[r]) + s / columns, s the label smoothing (arXiv 1512.00567):
 //   log sum exp(logits[r, :]) = logSum[r].x + logSum[r].y, the largest logit and the rest,   losses[r] = logSum[r].x + logSum[r].y - (1 - s) logits[r, target] - s mean(logits[r, :]).
-// A target outside the row is clamped and raises the flag, bad index + 1. One workgroup per row, made for hardware.
+// A target outside the row is clamped and raises the flag: bad index + 1, or a negative one as it is. One workgroup per row, made for hardware.
 const lanes = 64u; // threads per row; a power of two, for the trees
 struct Params { rows: u32, columns: u32, smoothing: f32, slot: u32 }
 const lowest = -3.4028234e38; // where maxima start: of minus infinity alone no difference could be taken
@@ -60,7 +60,7 @@ fn cross_entropy_workgroup(
     let level = select(log(total), bitcast<f32>(params.rows | 0x7fc00000u), !(total > 0.5 && total < 1e30));
     if (lane == 0u) {
       let wanted = targets[row];
-      if (wanted >= params.columns) { atomicMax(&flags[params.slot], min(wanted, 4294967294u) + 1u); }
+      if (wanted >= params.columns) { atomicMax(&flags[params.slot], select(wanted + 1u, wanted, wanted > 0x80000000u)); }
       let hit = logits[first + min(wanted, params.columns - 1u)];
       let spread = select(params.smoothing * (largest - average), 0.0, params.smoothing == 0.0);
       losses[row] = level + (1.0 - params.smoothing) * (largest - hit) + spread;

@@ -8,7 +8,6 @@ import type { Program } from "../core/program.ts";
 import { checkDType, checkSameShape, matrixShape } from "../core/shape.ts";
 import { detach, programOf, type Tensor } from "../core/tensor.ts";
 import { add, div, mul } from "./binary.ts";
-import { cast } from "./cast.ts";
 import { notEqual } from "./compare.ts";
 import { stridingGroups } from "./elementwise.ts";
 import { full } from "./fill.ts";
@@ -114,7 +113,8 @@ function weightedLosses(logits: Tensor, targets: Tensor, options: CrossEntropyOp
     return { losses: mul(losses, weights), weights };
   }
   const counts = notEqual(targets, ignoredLabel);
-  const labels = cast(where(counts, targets, 0), "u32");
+  // Not cast to u32: negative labels would become 0, which is a class; the kernels report their bits.
+  const labels = where(counts, targets, 0);
   const losses = ofLabels(logits, labels, smoothing);
   const weighted = factors ? mul(losses, gather(factors, labels)) : losses;
   const weights = where(counts, factors ? gather(factors, labels) : full(losses.program, [1], 1), 0);

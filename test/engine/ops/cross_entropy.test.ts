@@ -73,6 +73,16 @@ describe.each(rowVariants)("cross-entropy, variant %s", (variant) => {
     const loss = crossEntropy(device.tensor([1, 2, 3, 4], [2, 2]), device.tensor([0, 5], [2], "u32"));
     await expect(loss.read()).rejects.toThrow(IndexError);
   });
+
+  it("reports a negative label that is not the ignored one", async () => {
+    device.tuning.force("cross_entropy", variant);
+    const targets = device.tensor([-5, -100], [2], "i32");
+    const classWeights = device.tensor([1, 2, 3]);
+    for (const options of [{ ignoredLabel: -100 }, { ignoredLabel: -100, classWeights }]) {
+      const loss = crossEntropy(device.zeros([2, 3]), targets, options);
+      await expect(loss.read()).rejects.toThrow("an index has the value -5");
+    }
+  });
 });
 
 it("stays finite for confident logits", async () => {
