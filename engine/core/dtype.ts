@@ -22,7 +22,7 @@ export function viewAs(dtype: DType, bytes: ArrayBuffer, byteOffset = 0, length?
 }
 
 /** Smallest and largest number of the integer types. */
-const ranges: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
+export const integerRanges: Readonly<Partial<Record<DType, readonly [number, number]>>> = {
   u32: [0, 2 ** 32 - 1],
   i32: [-(2 ** 31), 2 ** 31 - 1],
   u8: [0, 255],
@@ -44,7 +44,7 @@ export function hostArray(dtype: DType, data: ArrayLike<number | bigint>, what: 
     );
   }
   const values = new type(data.length);
-  const [low, high] = ranges[dtype] ?? [];
+  const [low, high] = integerRanges[dtype] ?? [];
   for (let i = 0; i < data.length; i++) {
     const given: unknown = data[i];
     const value = typeof given === "bigint" ? Number(given) : given;

@@ -1,5 +1,6 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/binary_integer.wgsl" with { type: "text" };
+import type { DType } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
@@ -32,9 +33,10 @@ export function isInteger(operand: Tensor | number): boolean {
 }
 
 /**
- * Arithmetic of integers of one type, modulo 2³²; constants to differentiation. A number beside a tensor takes its type.
+ * Arithmetic of integers of one type, modulo 2³²; constants to differentiation. A number beside a tensor takes its type: modulo 2³², too,
+ * but for `maximum` and `minimum`, whose results would be others.
  *
- * @throws DTypeError for operations without an integer form, OptionError for numbers that are not whole
+ * @throws DTypeError for operations without an integer form, OptionError for numbers that are not whole or do not fit
  */
 export function integerBinary(name: string, a: Tensor | number, b: Tensor | number): Tensor {
   const given = [a, b].filter((operand) => typeof operand !== "number");
@@ -43,8 +45,11 @@ export function integerBinary(name: string, a: Tensor | number, b: Tensor | numb
     throw new DTypeError(`${name}: ${typeof a === "number" ? "b" : "a"} is ${dtype}, expected f32 or f16; use cast`);
   if (typeof b !== "number") checkDType(name, "b", b, [dtype]);
   const program = programOf(name, ...given);
-  const asTensor = (owner: Program, operand: Tensor | number): Tensor =>
-    typeof operand === "number" ? full(owner, [], operand, dtype) : operand;
+  const orders = name === "maximum" || name === "minimum";
+  const asTensor = (owner: Program, operand: Tensor | number): Tensor => {
+    if (typeof operand !== "number") return operand;
+    return full(owner, [], orders || !Number.isInteger(operand) ? operand : wrapped(operand, dtype), dtype);
+  };
   const [left, right] = [asTensor(program, a), asTensor(program, b)];
   const shape = broadcastShape(name, left.shape, right.shape);
   const { shape: lengths, strides } = broadcastLoop(name, shape, [left.shape, right.shape]);
@@ -58,4 +63,9 @@ export function integerBinary(name: string, a: Tensor | number, b: Tensor | numb
     { operation: name, constants: { operation: integerOperations.indexOf(name) }, declarations: { Stored: dtype } },
   );
   return y;
+}
+
+/** Modulo 2³². */
+function wrapped(value: number, dtype: DType): number {
+  return dtype === "u32" ? value >>> 0 : value | 0;
 }

@@ -1,6 +1,6 @@
 import { d, tgpu } from "typegpu";
 import source from "../../shaders/fill.wgsl" with { type: "text" };
-import type { DType } from "../core/dtype.ts";
+import { type DType, integerRanges } from "../core/dtype.ts";
 import { OptionError } from "../core/errors.ts";
 import { numberToF16 } from "../core/half_precision.ts";
 import { defineKernel } from "../core/kernel.ts";
@@ -46,8 +46,13 @@ function bitPattern(value: number, dtype: DType): number {
   const bytes = new DataView(new ArrayBuffer(4));
   if (dtype === "f32") bytes.setFloat32(0, value, true);
   else if (dtype === "f16") bytes.setUint32(0, numberToF16(value) * 0x10001, true);
-  else if ((dtype === "u32" || dtype === "i32") && Number.isInteger(value)) bytes.setInt32(0, value | 0, true);
-  else if (value !== 0)
-    throw new OptionError(`full: ${value} cannot be written as ${dtype}; give a whole number, and only 0 for u8`);
+  else {
+    const [low, high] = dtype === "u8" ? [0, 0] : (integerRanges[dtype] ?? [0, 0]);
+    if (!Number.isInteger(value) || value < low || value > high)
+      throw new OptionError(
+        `full: ${value} cannot be written as ${dtype}; give a whole number in ${low} … ${high}, or cast to a type that holds it`,
+      );
+    bytes.setInt32(0, value | 0, true);
+  }
   return bytes.getUint32(0, true);
 }

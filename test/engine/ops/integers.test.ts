@@ -4,6 +4,7 @@ import {
   cast,
   div,
   equal,
+  full,
   greater,
   max,
   maximum,
@@ -12,10 +13,12 @@ import {
   minimum,
   mul,
   NoGradientError,
+  pad,
   prod,
   sub,
   sum,
   type Tensor,
+  where,
 } from "../../../engine/index.ts";
 import { valuesOf } from "../../../engine/testing/index.ts";
 import { testDevice } from "../../device.ts";
@@ -59,6 +62,19 @@ describe("integers", () => {
     expect(() => div(words(1), 2)).toThrow("div: a is u32, expected f32 or f16; use cast");
     expect(() => add(words(1), signed(1))).toThrow("add: b is i32, expected u32; use cast");
     expect(() => add(words(1), 0.5)).toThrow("0.5 cannot be written as u32");
+  });
+
+  it("refuse numbers that they do not hold where these would turn into others", async () => {
+    const refused =
+      "-1 cannot be written as u32; give a whole number in 0 … 4294967295, or cast to a type that holds it";
+    const beside = words(4294967295);
+    for (const run of [equal, greater, maximum, minimum]) expect(() => run(beside, -1)).toThrow(refused);
+    expect(() => where(words(1), beside, -1)).toThrow(refused);
+    expect(() => pad(beside, [[1, 1]], -1)).toThrow(refused);
+    expect(() => greater(signed(1), 2 ** 31)).toThrow("2147483648 cannot be written as i32");
+    expect(() => full(device.program(), [1], 2 ** 32, "u32")).toThrow("4294967296 cannot be written as u32");
+    expect(await read(add(words(0, 7), -1))).toEqual([4294967295, 6]);
+    expect(await read(sub(signed(-2147483648), 2 ** 31))).toEqual([0]);
   });
 
   it("refuse to be differentiated", () => {
