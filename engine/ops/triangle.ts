@@ -46,7 +46,8 @@ function triangle(operation: "tril" | "triu", x: Tensor, diagonal: number): Tens
     throw new OptionError(`${operation}: diagonal ${diagonal} is no whole number; 0 is the main one`);
   const program = programOf(operation, x);
   const y = program.empty(x.shape, x.dtype);
-  const params = { count: x.size, rows, columns, diagonal };
+  // Beyond the corners nothing changes any more, and i32 in the kernel would overflow.
+  const params = { count: x.size, rows, columns, diagonal: Math.min(Math.max(diagonal, -rows), columns) };
   program.dispatch(triangleKernel, params, { x, y }, stridingGroups(x.size, program.device), {
     operation,
     constants: { upper: Number(operation === "triu") },

@@ -168,6 +168,16 @@ it("tril drops NaN above the diagonal", async () => {
   expect([...(await tril(x).read())]).toEqual([1, 0, 2, 3]);
 });
 
+it("tril and triu take diagonals that no i32 holds", async () => {
+  const x = device.tensor([1, 2, 3, 4], [2, 2]);
+  for (const beyond of [2 ** 31 - 1, 2 ** 31, 2 ** 40]) {
+    expect([...(await tril(x, beyond).read())]).toEqual([1, 2, 3, 4]);
+    expect([...(await tril(x, -beyond).read())]).toEqual([0, 0, 0, 0]);
+    expect([...(await triu(x, beyond).read())]).toEqual([0, 0, 0, 0]);
+    expect([...(await triu(x, -beyond).read())]).toEqual([1, 2, 3, 4]);
+  }
+});
+
 it.skipIf(!device.features.has("shader-f16"))("rearranges half precision", async () => {
   const x = cast(device.tensor([1, 2, 3, 4], [2, 2]), "f16");
   const read = async (y: Tensor) => [...(await cast(y, "f32").read())];
