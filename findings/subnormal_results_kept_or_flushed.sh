@@ -14,7 +14,7 @@ scripts=$(cd "$(dirname "$0")/../scripts" && pwd)
 temporary=$(mktemp -d)
 trap 'rm -rf "$temporary"' EXIT
 folder=${1:-$temporary/coopmatrix}
-export XDG_RUNTIME_DIR=$temporary
+export XDG_RUNTIME_DIR=$temporary MESA_SHADER_CACHE_DIR=$temporary/shaders # one of its own: the two drivers would share it
 system=$(ls /usr/share/vulkan/icd.d/lvp_icd*.json 2>/dev/null | head -1)
 [ -n "$system" ] || {
   echo "no lavapipe is installed"
