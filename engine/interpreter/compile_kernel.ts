@@ -59,11 +59,7 @@ function isKernel(made: unknown): made is InterpretedKernel {
 }
 
 /** The body of a function that gives the kernel. */
-export function javaScriptOf(
-  module: Module,
-  entry: FunctionDeclaration,
-  constants: Readonly<Record<string, number>>,
-): string {
+function javaScriptOf(module: Module, entry: FunctionDeclaration, constants: Readonly<Record<string, number>>): string {
   const scope = new CodeScope(module);
   const code = (one: Expression): string => expressionCode(one, scope);
   const lengthOf = code;

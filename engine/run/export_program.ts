@@ -18,7 +18,7 @@ export interface ExportOptions {
 }
 
 /** A program with its plan and outputs. */
-export interface ExportedProgram {
+interface ExportedProgram {
   readonly program: Program;
   readonly plan: Plan;
   readonly outputs: Readonly<Record<string, Tensor>>;

@@ -31,7 +31,7 @@ export function parseExpression(cursor: Cursor): Expression {
 }
 
 /** Without comparisons, so that `>` ends it: the length in `array<f32, 2 * n>`. */
-export function parseShift(cursor: Cursor): Expression {
+function parseShift(cursor: Cursor): Expression {
   return parseLevel(cursor, 7);
 }
 
@@ -210,7 +210,7 @@ function userCall(cursor: Cursor, token: Token, callee: FunctionDeclaration): Ex
 }
 
 /** `(a, b, …)`, a comma at the end allowed. */
-export function parseArguments(cursor: Cursor): Expression[] {
+function parseArguments(cursor: Cursor): Expression[] {
   cursor.expect("(");
   const given: Expression[] = [];
   while (!cursor.is(")")) {

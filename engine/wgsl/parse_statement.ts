@@ -18,7 +18,7 @@ import { boolType, voidType } from "./types.ts";
 import { binary, coerced, made } from "./typing.ts";
 
 /** `{ … }` with names of its own. `result` is what the function returns. */
-export function parseBlock(cursor: Cursor, result: Type): Block {
+function parseBlock(cursor: Cursor, result: Type): Block {
   return cursor.within(() => parseStatements(cursor, result));
 }
 

@@ -25,7 +25,7 @@ export function printModule(module: Omit<Module, "text">): string {
   return `${parts.join("\n")}\n`;
 }
 
-export function printType(type: Type): string {
+function printType(type: Type): string {
   switch (type.kind) {
     case "scalar":
     case "struct":

@@ -84,7 +84,7 @@ function rewriteIf(statement: If, rewriting: Rewriting): If {
   };
 }
 
-export function rewriteExpression(expression: Expression, rewriting: Rewriting): Expression {
+function rewriteExpression(expression: Expression, rewriting: Rewriting): Expression {
   const part = (inner: Expression): Expression => rewriteExpression(inner, rewriting);
   switch (expression.kind) {
     case "literal":

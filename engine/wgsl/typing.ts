@@ -33,7 +33,7 @@ export function made(expression: Expression): Expression {
 }
 
 /** Both with elements of one type, where one is abstract; shapes stay. */
-export function unified(left: Expression, right: Expression): [Expression, Expression] {
+function unified(left: Expression, right: Expression): [Expression, Expression] {
   const [a, b] = [elementOf(left.type), elementOf(right.type)];
   if (!a || !b || sameType(a, b)) return [left, right];
   if (becomes(a, b)) return [coerced(left, withElement(left.type, b)), right];
