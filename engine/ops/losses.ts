@@ -1,5 +1,5 @@
 import { OptionError } from "../core/errors.ts";
-import { checkSameShape, rowsAndColumns } from "../core/shape.ts";
+import { checkDType, checkSameShape, rowsAndColumns } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { add, mul, sub } from "./binary.ts";
 import { clamp } from "./clamp.ts";
@@ -11,6 +11,7 @@ import { where } from "./where.ts";
 
 /** Mean of |a − b| over all elements, a scalar; NaN if one is. @throws ShapeError if the shapes do not broadcast, DTypeError unless f32 */
 export function meanAbsoluteError(a: Tensor, b: Tensor): Tensor {
+  checkDType("meanAbsoluteError", "a", a, ["f32"]);
   return mean(abs(sub(a, b)));
 }
 
@@ -25,6 +26,7 @@ export interface HuberOptions {
  * @throws ShapeError if the shapes do not broadcast, DTypeError unless f32, OptionError for a delta that is not positive
  */
 export function huberLoss(a: Tensor, b: Tensor, { delta = 1 }: HuberOptions = {}): Tensor {
+  checkDType("huberLoss", "a", a, ["f32"]);
   if (!(delta > 0)) throw new OptionError(`huberLoss: delta ${delta} is not positive; a usual value is 1`);
   const distance = abs(sub(a, b));
   const near = clamp(distance, { high: delta });
@@ -46,14 +48,15 @@ export interface BinaryCrossEntropyOptions {
  * @throws ShapeError, DTypeError
  */
 export function binaryCrossEntropy(logits: Tensor, targets: Tensor, options: BinaryCrossEntropyOptions = {}): Tensor {
+  checkDType("binaryCrossEntropy", "logits", logits, ["f32"]);
   const { positiveWeight = 1 } = options;
   const wanted = positiveWeight === 1 ? targets : mul(targets, positiveWeight);
   return mean(add(mul(wanted, softplus(neg(logits))), mul(sub(1, targets), softplus(logits))));
 }
 
 /**
- * Kullback-Leibler divergence Σ p (log p − log q) of each row of classes, averaged over rows; `kl_div` with `batchmean`. A class of
- * probability 0 adds nothing, whatever q says of it; NaN passes.
+ * Kullback-Leibler divergence Σ p (log p − log q) of each row of classes, averaged over rows; of a matrix `kl_div` with
+ * `batchmean`. A class of probability 0 adds nothing, whatever q says of it; NaN passes.
  *
  * @param logQ - logarithms of probabilities, `[…, classes]`, f32
  * @param p - probabilities, of the same shape
@@ -61,6 +64,7 @@ export function binaryCrossEntropy(logits: Tensor, targets: Tensor, options: Bin
  * @throws ShapeError, DTypeError, RankError for scalars
  */
 export function klDivergence(logQ: Tensor, p: Tensor): Tensor {
+  checkDType("klDivergence", "logQ", logQ, ["f32"]);
   checkSameShape("klDivergence", "p", p.shape, logQ.shape);
   const [rows] = rowsAndColumns("klDivergence", "logQ", logQ);
   const isZero = equal(p, 0);

@@ -1,5 +1,5 @@
 import { OptionError } from "../core/errors.ts";
-import { sizeOf } from "../core/shape.ts";
+import { checkDType, sizeOf } from "../core/shape.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { mul, sub } from "./binary.ts";
 import { mean } from "./mean.ts";
@@ -18,6 +18,7 @@ export interface VarianceOptions extends ReduceOptions {
  * @throws AxisError, DTypeError unless f32, OptionError where the correction leaves no element
  */
 export function variance(x: Tensor, options: VarianceOptions = {}): Tensor {
+  checkDType("variance", "x", x, ["f32"]); // squares of f16 overflow from 256 on
   const { correction = 1, ...reduction } = options;
   const count = x.size / sizeOf(keptShape(x.shape, reducedAxes("variance", x, options.axes)));
   if (!(correction >= 0 && correction < count)) {

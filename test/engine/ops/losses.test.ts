@@ -7,6 +7,7 @@ import {
   meanAbsoluteError,
   OptionError,
   type Tensor,
+  variance,
 } from "../../../engine/index.ts";
 import { checkGradient, checkOperation, toleranceOf, valuesOf } from "../../../engine/testing/index.ts";
 import { testDevice } from "../../device.ts";
@@ -103,4 +104,12 @@ it("names a delta that is not positive", () => {
   expect(() => huberLoss(device.zeros([2]), device.zeros([2]), { delta: 0 })).toThrow(
     new OptionError("huberLoss: delta 0 is not positive; a usual value is 1"),
   );
+});
+
+it("names half precision, in which squares and sums overflow", () => {
+  const half = device.zeros([2, 2], "f16");
+  for (const loss of [meanAbsoluteError, huberLoss, binaryCrossEntropy, klDivergence]) {
+    expect(() => loss(half, half)).toThrow(/^\w+: (a|logits|logQ) is f16, expected f32; use cast$/);
+  }
+  expect(() => variance(half)).toThrow("variance: x is f16, expected f32; use cast");
 });
