@@ -47,7 +47,7 @@ export async function verifyRun(
   const lines = await readHashes(run);
   if (!lines)
     throw new VerificationError(
-      `${run.name}: the run recorded no hashes; only runs that were trained with --reproducible can be verified`,
+      `${run.name}: the run recorded no hashes; only runs that were trained with --reproducible can be verified, and those of demo record none`,
     );
   const { from, file, until } = await placeOf(run, lines, range);
   const store = new VerifiedStore(run, lines, file);
