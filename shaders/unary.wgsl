@@ -25,7 +25,8 @@ fn sigmoid(v: Element) -> Element {
 // below 2^13 are exact) and least-error polynomials on an eighth of a turn (Cephes): WGSL's own are only good to 2^-11, and up to π.
 fn sine(v: Element, quarters: f32) -> Element {
   let turns = round(v * 0.63661977);
-  let t = ((v - turns * 1.5703125) - turns * 4.8375129e-4) - turns * 7.5497900e-8;
+  // Beyond a million, what is left may exceed an eighth of a turn, where the polynomials end: bounded, so that results are.
+  let t = clamp(((v - turns * 1.5703125) - turns * 4.8375129e-4) - turns * 7.5497900e-8, Element(-0.8), Element(0.8));
   let z = t * t;
   let s = ((-1.9515296e-4 * z + 8.3321609e-3) * z - 1.6666655e-1) * z * t + t;
   let c = ((2.4433157e-5 * z - 1.3887316e-3) * z + 4.1666646e-2) * z * z - 0.5 * z + 1.0;

@@ -134,7 +134,7 @@ export function softplus(x: Tensor): Tensor {
   return unary("softplus", x, "x");
 }
 
-/** Sine, within 2e-7 for |x| ≤ 8192; the error grows with |x| beyond. NaN of NaN and ±∞. @throws DTypeError */
+/** Sine, within 2e-7 for |x| ≤ 8192; the error grows with |x| beyond, the result stays within ±1. NaN of NaN and ±∞. @throws DTypeError */
 export function sin(x: Tensor): Tensor {
   return unary("sin", x, "x");
 }

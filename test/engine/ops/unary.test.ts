@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DTypeError, type Tensor } from "../../../engine/index.ts";
+import { DTypeError, sum, type Tensor } from "../../../engine/index.ts";
 import { cast } from "../../../engine/ops/cast.ts";
 import {
   abs,
@@ -117,6 +117,17 @@ it.each([
     const expected = reference(Math.fround(x));
     expect(Math.abs((y[i] ?? 0) - expected)).toBeLessThanOrEqual(4e-7 * Math.abs(expected));
   });
+});
+
+it("sin and cos and their slopes stay within -1 and 1, however large the argument", async () => {
+  const x = device.tensor([...Array.from({ length: 128 }, (_, i) => (-1) ** i * 1.37 * 2 ** i), 3.4e38]);
+  for (const run of [sin, cos]) {
+    const y = run(x);
+    const [dx = x] = y.program.gradients(sum(y), [x]);
+    for (const values of [await y.read(), await dx.read()]) {
+      expect([...values].filter((value) => !(Math.abs(value) <= 1 + 2e-7))).toEqual([]);
+    }
+  }
 });
 
 it("sin and cos hold their accuracy over a thousand turns", async () => {
