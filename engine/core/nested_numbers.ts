@@ -19,7 +19,10 @@ export function flattened(data: NestedNumbers, what: string): { values: ArrayLik
       `${what}: list ${odd} has the shape [${parts[odd]?.shape.join(", ")}] and list 0 [${inner.join(", ")}]; expected equal ones`,
     );
   }
-  return { values: parts.flatMap(({ values }) => Array.from(values)), shape: [parts.length, ...inner] };
+  const numbers = parts.flatMap(({ values }) => Array.from(values));
+  // Bits of f16 stay bits of f16, so that nobody takes them for numbers.
+  const isHalf = parts.every(({ values }) => values instanceof Uint16Array);
+  return { values: isHalf ? Uint16Array.from(numbers, Number) : numbers, shape: [parts.length, ...inner] };
 }
 
 function isNested(data: NestedNumbers): data is readonly NestedNumbers[] {

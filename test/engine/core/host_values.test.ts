@@ -36,6 +36,9 @@ describe("values from the host", () => {
     expect([...(await device.tensor(BigInt64Array.of(1n, 2n), [2], "u32").read())]).toEqual([1, 2]);
     expect([...(await device.tensor(Uint8Array.of(7), [1], "i32").read())]).toEqual([7]);
     expect(() => device.tensor(Uint16Array.of(1))).toThrow(DTypeError); // bits of f16, most likely
+    const halves = [[Uint16Array.of(0x3c00, 0x4000)], [Uint16Array.of(1, 2)]];
+    expect(() => device.tensor(halves)).toThrow("got Uint16Array, which holds bits of f16");
+    expect([...(await device.tensor(halves, [2, 1, 2], "f16").read())]).toEqual([0x3c00, 0x4000, 1, 2]);
   });
 
   it("numbers that an integer type does not hold are refused", () => {
