@@ -2,6 +2,7 @@ import { d, tgpu } from "typegpu";
 import source from "../../shaders/cross_entropy.wgsl" with { type: "text" };
 import gradSource from "../../shaders/cross_entropy_grad.wgsl" with { type: "text" };
 import workgroupSource from "../../shaders/cross_entropy_workgroup.wgsl" with { type: "text" };
+import { type DType, integerRanges } from "../core/dtype.ts";
 import { OptionError } from "../core/errors.ts";
 import { defineKernel } from "../core/kernel.ts";
 import type { Program } from "../core/program.ts";
@@ -58,7 +59,10 @@ export interface CrossEntropyOptions {
   readonly labelSmoothing?: number;
   /** `[classes]`, f32: factor of the losses of each class; the mean is weighted with them. Not with label smoothing. */
   readonly classWeights?: Tensor | undefined;
-  /** Rows with this number as their target have no part in the mean and no gradient, such as unlabelled pixels. */
+  /**
+   * Rows with this number as their target have no part in the mean and no gradient, such as unlabelled pixels. NaN and infinities in
+   * them change the loss of no other row; their own gradient is NaN, as in PyTorch.
+   */
   readonly ignoredLabel?: number | undefined;
 }
 
@@ -112,6 +116,7 @@ function weightedLosses(logits: Tensor, targets: Tensor, options: CrossEntropyOp
     const weights = gather(factors, targets);
     return { losses: mul(losses, weights), weights };
   }
+  checkIgnoredLabel(targets.dtype, ignoredLabel);
   const counts = notEqual(targets, ignoredLabel);
   // Not cast to u32: negative labels would become 0, which is a class; the kernels report their bits.
   const labels = where(counts, targets, 0);
@@ -119,6 +124,15 @@ function weightedLosses(logits: Tensor, targets: Tensor, options: CrossEntropyOp
   const weighted = factors ? mul(losses, gather(factors, labels)) : losses;
   const weights = where(counts, factors ? gather(factors, labels) : full(losses.program, [1], 1), 0);
   return { losses: where(counts, weighted, 0), weights };
+}
+
+function checkIgnoredLabel(dtype: DType, ignoredLabel: number): void {
+  const [low, high] = integerRanges[dtype] ?? [0, 0];
+  if (!Number.isInteger(ignoredLabel) || ignoredLabel < low || ignoredLabel > high) {
+    throw new OptionError(
+      `crossEntropy: ignoredLabel ${ignoredLabel} is none that targets of ${dtype} hold, expected a whole number in ${low} … ${high}; negative ones need targets of i32`,
+    );
+  }
 }
 
 function ofProbabilities(

@@ -162,6 +162,9 @@ describe("weights of classes and ignored labels", () => {
     const given = (...targets: number[]) => device.tensor(Uint32Array.from(targets), [2], "u32");
     expect((await crossEntropy(logits, given(255, 1), { ignoredLabel: 255 }).read())[0]).toBeCloseTo(Math.log(2), 5);
     expect([...(await crossEntropy(logits, given(255, 255), { ignoredLabel: 255 }).read())]).toEqual([Number.NaN]);
+    const loss = crossEntropy(logits, given(255, 1), { ignoredLabel: 255 });
+    const [slopes = logits] = loss.program.gradients(loss, [logits]);
+    expect([...(await slopes.read())]).toEqual([Number.NaN, Number.NaN, 0.5, -0.5]);
   });
 });
 
@@ -188,4 +191,9 @@ it("names options that do not go together", () => {
   expect(() => crossEntropy(logits, device.zeros([2, 3]), { ignoredLabel: 1 })).toThrow(
     "crossEntropy: an ignoredLabel needs labels, and the targets are probabilities; give rows of 0",
   );
+  for (const ignoredLabel of [-100, 0.5, 2 ** 32]) {
+    expect(() => crossEntropy(logits, device.zeros([2], "u32"), { ignoredLabel })).toThrow(
+      `crossEntropy: ignoredLabel ${ignoredLabel} is none that targets of u32 hold, expected a whole number in 0 … 4294967295; negative ones need targets of i32`,
+    );
+  }
 });
