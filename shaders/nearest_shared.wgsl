@@ -141,7 +141,8 @@ fn nearest_shared(
       for (var i = 0u; i < count; i += 1u) {
         let entry = bankTraits[row + i];
         // One factor after the other: the product of two small scales would vanish.
-        var similarity = clamp(scores[i * scorePitch + thread] * own.scale * entry.scale, -limit, limit);
+        let whole = scores[i * scorePitch + thread] * own.scale * entry.scale;
+        var similarity = select(-limit, clamp(whole, -limit, limit), whole == whole); // adapters choose what they clamp NaN to
         let excluded = (params.excludesIds == 1u && own.id == entry.id) || (params.keepsClass == 1u && own.label != entry.label);
         if (excluded) { similarity = params.excludedSimilarity; }
         if (similarity > worst) { worst = replace_worst(list, Entry(similarity, params.firstRow + row + i)); }

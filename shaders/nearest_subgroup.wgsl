@@ -113,7 +113,8 @@ fn nearest_subgroup(
     for (var i = 0u; i < count; i += 1u) {
       let entry = bankTraits[row + i];
       // One factor after the other: the product of two small scales would vanish.
-      var similarity = clamp(scores[i] * scale * entry.scale, vec4f(-limit), vec4f(limit));
+      let whole = scores[i] * scale * entry.scale;
+      var similarity = select(vec4f(-limit), clamp(whole, vec4f(-limit), vec4f(limit)), whole == whole); // adapters choose what they clamp NaN to
       if (params.excludesIds == 1u) { similarity = select(similarity, vec4f(params.excludedSimilarity), ids == vec4u(entry.id)); }
       if (params.keepsClass == 1u) { similarity = select(similarity, vec4f(params.excludedSimilarity), labels != vec4u(entry.label)); }
       if (subgroupAny(any(similarity > worst))) {
