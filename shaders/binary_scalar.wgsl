@@ -14,8 +14,9 @@ fn apply_binary(a: Element, b: Element) -> Element {
   if (operation == 1u) { return a - b; }
   if (operation == 2u) { return a * b; }
   if (operation == 3u) { return a / b; }
-  if (operation == 4u) { return select(max(a, b), a + b, !(a == a) | !(b == b)); } // NaN passes
-  if (operation == 5u) { return select(min(a, b), a + b, !(a == a) | !(b == b)); }
+  // Adapters choose what max and min give of 0 and -0, or beside NaN, which passes here from either side.
+  if (operation == 4u) { return select(select(b, a, a >= b), a, !(a == a)); }
+  if (operation == 5u) { return select(select(b, a, a <= b), a, !(a == a)); }
   if (operation == 6u) { return power(a, b); }
   return Element(bitcast<f32>(params.count | 0x7fc00000u)); // NaN; of constants alone it would not compile
 }

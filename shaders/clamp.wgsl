@@ -10,6 +10,7 @@ struct Params { count: u32, low: f32, high: f32 }
 fn clamp_values(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
   for (var i = id.x; i < params.count; i += groups.x * 64u) {
     let v = Element(x[i]);
-    y[i] = Stored(select(clamp(v, Element(params.low), Element(params.high)), v, !(v == v))); // NaN passes
+    let raised = select(v, Element(params.low), v <= Element(params.low)); // NaN passes; a bound of 0 stands for -0, too
+    y[i] = Stored(select(raised, Element(params.high), raised >= Element(params.high)));
   }
 }

@@ -73,7 +73,7 @@ fn apply_unary(v: Element) -> Element {
   if (operation == 7u) { return v * v; }
   if (operation == 8u) { return 1.0 / v; }
   if (operation == 9u) { return sign(v); }
-  if (operation == 10u) { return select(max(v, Element(0.0)), v, !(v == v)); }
+  if (operation == 10u) { return select(v, Element(0.0), v <= Element(0.0)); } // also of -0
   if (operation == 11u) { return sigmoid(v); }
   if (operation == 12u) { return v * sigmoid(v); }
   if (operation == 13u) { return select(max(v, Element(0.0)) + log_of_one_and(exp(-abs(v))), v, !(v == v)); }

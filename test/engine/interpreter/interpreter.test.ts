@@ -4,6 +4,7 @@ import {
   abs,
   add,
   argmax,
+  clamp,
   concat,
   type Device,
   div,
@@ -12,9 +13,12 @@ import {
   greater,
   hostNormal,
   max,
+  maximum,
+  minimum,
   mul,
   nearest,
   randomBits,
+  relu,
   sqrt,
   sum,
   type Tensor,
@@ -61,6 +65,25 @@ describe("the interpreter", () => {
       ),
     );
     expect(given).toEqual(wanted);
+  });
+
+  it("puts rows of NaN last among neighbours, as adapters do, whatever clamp makes of NaN", async () => {
+    const bank = interpreter.tensor([1, 2, Number.NaN, 1, 3, 1, -1, -1], [4, 2]);
+    const y = nearest(interpreter.tensor([1, 1, Number.NaN, 1], [2, 2]), bank, { k: 4, metric: "dot" });
+    expect([...(await y.indices.read())]).toEqual([2, 0, 3, 1, 0, 1, 2, 3]);
+    expect((await y.similarities.read()).slice(3)).toEqual(new Float32Array(5).fill(-3.39e38));
+  });
+
+  it("chooses between 0 and -0 as adapters do, which is theirs to choose in max, min and clamp", async () => {
+    for (const device of [interpreter, adapter]) {
+      const [a, b] = [device.tensor([0, -0, -0]), device.tensor([-0, 0, -0])];
+      expect([...(await maximum(a, b).read())]).toEqual([0, -0, -0]);
+      expect([...(await minimum(a, b).read())]).toEqual([0, -0, -0]);
+      expect([...(await maximum(b, 0).read())]).toEqual([-0, 0, -0]);
+      expect([...(await relu(a).read())]).toEqual([0, 0, 0]);
+      expect([...(await clamp(a, { low: 0 }).read())]).toEqual([0, 0, 0]);
+      expect([...(await clamp(a, { high: 0 }).read())]).toEqual([0, 0, 0]);
+    }
   });
 
   it("gives the bits of the adapter for random expressions", { timeout: 120_000 }, async () => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import { OptionError, openDevice, recordProgram, rows, ShapeError, type Tensor } from "../../../engine/index.ts";
+import { OptionError, recordProgram, rows, ShapeError, type Tensor } from "../../../engine/index.ts";
 import { type NearestOptions, nearest, nearestInParts } from "../../../engine/ops/nearest.ts";
 import { nearestVariants } from "../../../engine/ops/nearest_kernels.ts";
 import { oddLength, randomSource, roundOff, valueKind, valuesOf } from "../../../engine/testing/index.ts";
@@ -190,19 +190,6 @@ it("keeps apart rows of lengths whose squares span the whole range of f32", asyn
   (await similarities.read()).forEach((value, i) => {
     expect(Math.abs(value - (cosines[i] ?? 0))).toBeLessThan(14 * roundOff); // (2 · 2 + 10), as above
   });
-});
-
-it("lists rows whose similarity is NaN behind all others, whatever a device clamps NaN to", async () => {
-  const interpreter = await openDevice({ adapter: "interpreter", notice: () => undefined });
-  const here = nearestVariants.filter((one) => one.unsupported(device) === undefined);
-  for (const [on, name] of [...here.map((one) => [device, one.name] as const), [interpreter, "portable"] as const]) {
-    on.tuning.force("nearest", name);
-    const bank = on.tensor([1, 2, Number.NaN, 1, 3, 1, -1, -1], [4, 2]);
-    const y = nearest(on.tensor([1, 1, Number.NaN, 1], [2, 2]), bank, { k: 4, metric: "dot" });
-    expect([name, ...(await y.indices.read())]).toEqual([name, 2, 0, 3, 1, 0, 1, 2, 3]);
-    expect((await y.similarities.read()).slice(3)).toEqual(new Float32Array(5).fill(-3.39e38));
-  }
-  interpreter.close();
 });
 
 it("returns excluded rows last and recognisably where nothing else is left", async () => {
