@@ -1,3 +1,4 @@
+import { hexadecimal, sha256 } from "../core/sha256.ts";
 import type { StepHeader } from "../step/load_step.ts";
 
 /** What a step consists of, with texts and contents in their places. */
@@ -23,7 +24,7 @@ export async function packStep(step: Omit<StepHeader, "parts" | keyof StepParts>
   const parts: StepHeader["parts"][number][] = [];
   const add = async (content: Uint8Array): Promise<number> => {
     const bytes = content.buffer instanceof ArrayBuffer ? viewOf(content, content.buffer) : Uint8Array.from(content);
-    const hash = hex(await sha256(bytes));
+    const hash = hexadecimal(await sha256(bytes));
     const known = parts.findIndex(({ sha256 }) => sha256 === hash);
     if (known >= 0) return known;
     contents.push(bytes);
@@ -47,12 +48,4 @@ export async function packStep(step: Omit<StepHeader, "parts" | keyof StepParts>
 
 function viewOf(bytes: Uint8Array, buffer: ArrayBuffer): Uint8Array<ArrayBuffer> {
   return new Uint8Array(buffer, bytes.byteOffset, bytes.length);
-}
-
-async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-}
-
-function hex(bytes: Uint8Array): string {
-  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

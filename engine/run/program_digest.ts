@@ -1,5 +1,6 @@
 import { operandsOf } from "../core/command.ts";
 import type { Command, Tensor } from "../core/recording.ts";
+import { hexadecimal, sha256 } from "../core/sha256.ts";
 import { stateOf } from "../core/tensor.ts";
 import type { Plan } from "../plan/planner.ts";
 import type { Outputs, RecordedProgram } from "./recorded_program.ts";
@@ -19,8 +20,7 @@ export async function programDigest<T extends Outputs>(recorded: RecordedProgram
     return [texts.get(text), inPlace, ...describe(command, plan)];
   });
   const value = JSON.stringify([[...texts.keys()], commands, plan.arenaBytes, plan.inputBytes]);
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(value));
-  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hexadecimal(await sha256(new TextEncoder().encode(value)));
 }
 
 function describe(command: Command, plan: Plan): unknown[] {

@@ -1,5 +1,6 @@
 import { hostBits } from "../core/host_random.ts";
 import type { Device } from "../core/recording.ts";
+import { hexadecimal, sha256 } from "../core/sha256.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { add, div, mul } from "../ops/binary.ts";
 import { pow } from "../ops/pow.ts";
@@ -61,6 +62,5 @@ export async function checkHashes(device: Device, onRow?: (row: HashRow) => void
 /** First 64 bits of the SHA-256 of f32 values, whose NaNs count as one: their payload is no result. */
 async function hashOf(values: ArrayLike<number>): Promise<string> {
   const numbers = Float32Array.from(values, (value) => (Number.isNaN(value) ? Number.NaN : value));
-  const digest = await crypto.subtle.digest("SHA-256", numbers);
-  return [...new Uint8Array(digest).subarray(0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hexadecimal((await sha256(new Uint8Array(numbers.buffer))).subarray(0, 8));
 }
