@@ -85,6 +85,7 @@ export class MicroBatchStep {
       if (size > 0) this.#parts.set(size, recordPart(own, { features: this.#state, workspace }, size));
     this.#heads = recordHeads(setup, { features: this.#travel?.whole ?? this.#state, workspace });
     this.#update = setup.encoder && recordUpdate(setup, setup.encoder, this.#heads.outputs, this.#workspace);
+    setup.parts?.tree?.recordAll();
   }
 
   /** All programs of an update. */

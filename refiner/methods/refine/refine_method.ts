@@ -115,8 +115,8 @@ export class RefineMethod implements TrainingMethod<UpdateResult, RefineEvent, S
     this.#stage = this.#newStage(plan);
     await this.#stage.begin();
     this.#stage.reset(update);
-    const { part } = this.#stage;
-    if (this.config.microBatch === 0 && part < this.config.batch)
+    const { part, isReduced } = this.#stage;
+    if (isReduced)
       this.device.notice(
         `stage ${plan.stage}: the batch of ${this.config.batch} is over the limits of ${this.device.info.name} and is encoded in micro-batches of ${part}; the result is the same`,
       );

@@ -12,7 +12,7 @@ import { ownPart } from "../../data/batches/shared_batches.ts";
 import type { ImageBatch } from "../../data/index.ts";
 import type { ViewConfig } from "../../data/views/index.ts";
 import { ViewInputs } from "../../data/views/view_inputs.ts";
-import { type Exchange, oneRank, sliceOf } from "../../exchange/exchange.ts";
+import { type Exchange, oneRank } from "../../exchange/exchange.ts";
 import { LossScaling } from "../../training/loss_scaling.ts";
 import { HostArena } from "../../training/offload/host_arena.ts";
 import type { StagingRoom, StateArena } from "../../training/offload/streamed_step.ts";
@@ -56,8 +56,9 @@ export class Stage {
   readonly weights: WorkingWeights | undefined;
   /** By the number of images: the whole batch, or the micro-batch and a smaller last one. */
   readonly #inputs = new Map<number, StageViews>();
-  /** Images that are encoded at once: those of the settings, or as many as the limits of the device allow. */
+  /** Images that are encoded at once: those of the settings, or reduced to as many as the limits of the device allow. */
   readonly part: number;
+  readonly isReduced: boolean;
   readonly step: ReturnType<typeof recordStep> | MicroBatchStep;
   readonly #room: StagingRoom | undefined;
 
@@ -94,8 +95,7 @@ export class Stage {
       : undefined;
     this.teacher = teacherFactor > 0 ? new Teacher(model, { factor: teacherFactor, trainsEncoder }) : undefined;
     const views = viewConfigOf(config, model.encoder.config);
-    const { count } = sliceOf(batch, exchange);
-    const { images, ...cut } = stageCut(config, this.encoder?.optimizer, exchange);
+    const { sizes, count, ...cut } = stageCut(config, this.encoder?.optimizer, exchange);
     this.setup = {
       model,
       views: (program, images) => this.#viewsFor(images).record(program),
@@ -120,14 +120,14 @@ export class Stage {
         seed: config.seed,
       },
     };
-    const microBatch = cut.parts ? images : config.microBatch;
-    const { part, recorded } = partWithinLimits({ batch: count, microBatch }, (size) => {
+    const { part, isReduced, recorded } = partWithinLimits(sizes, (size) => {
       this.#inputs.clear();
       for (const some of [size, count % size]) if (some > 0) this.#inputs.set(some, viewsOfImages(views, some));
       if (size === batch) return wholeStep(this.setup);
       return new MicroBatchStep(this.setup, size, exchange, config.microBatch || undefined);
     });
     this.part = part;
+    this.isReduced = isReduced;
     this.step = recorded;
   }
 

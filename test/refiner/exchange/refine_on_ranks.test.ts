@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { openCheckpoint } from "../../../engine/files/index.ts";
 import { initializeParameters, VisionTransformer, vitConfig, vitParameters } from "../../../models/index.ts";
 import { BrokenImageError, type ImageSource, imagesInMemory } from "../../../refiner/data/index.ts";
@@ -105,7 +105,10 @@ describe("stage 2 on several ranks", () => {
   it.each([2, 3, 4])("gives the file of one process, with %i ranks", { timeout: 20_000 }, async (ranks) => {
     const own = { stage2Epochs: 2, stage3Epochs: 0 };
     const one = await refined(own);
+    const told = vi.spyOn(device, "notice");
     const several = await onRanks(ranks, own);
+    expect(told, "nothing is over the limits").not.toHaveBeenCalled();
+    told.mockRestore();
     expect(lossesOf(several)).toEqual(lossesOf(one));
     expect(await stateOf(several)).toEqual(await stateOf(one));
   });

@@ -63,6 +63,8 @@ it("plans the micro-batch that a run takes, and refuses those that a run refuses
   const planned = (own: RefineSettings) => dryRun(limited, vit, refineConfig({ ...settings, ...own }), 100, 3);
   expect(planned({}).microBatch).toBe(8);
   expect(planned({ microBatch: 4 }).microBatch).toBe(4);
+  expect(planned({ batch: 64, reproducible: true, gradientPart: 4 }).microBatch, "its views are over").toBe(4);
+  expect(() => planned({ reproducible: true, gradientPart: 16 })).toThrow(OverLimitError);
   expect(() => planned({ microBatch: 16 })).toThrow(OverLimitError);
   expect(() => planned({ microBatch: 16 })).toThrow(
     /micro-batches of 16 are over the limits of the device, those of 8 are within them; .*maxStorageBufferBindingSize/,
@@ -75,8 +77,10 @@ it("tells the first limit where not even one image is within", () => {
     sizes.push(part);
     throw new OverLimitError(`no room for ${part}`);
   };
-  expect(() => partWithinLimits({ batch: 10, microBatch: 0 }, refuse)).toThrow("no room for 1");
-  expect(sizes).toEqual([10, 5, 3, 2, 1]);
+  expect(() => partWithinLimits({ first: 10, isSet: false }, refuse)).toThrow("no room for 1");
+  expect(sizes.splice(0)).toEqual([10, 5, 3, 2, 1]);
+  expect(() => partWithinLimits({ first: 12, isSet: false, fixed: 3 }, refuse)).toThrow("no room for 3");
+  expect(sizes).toEqual([12, 3]);
 });
 
 it("refuses inputs that are together over the largest buffer while they are recorded", () => {
