@@ -1,11 +1,12 @@
 import { type Device, OptionError } from "../../../../engine/index.ts";
 import type { VitConfig } from "../../../../models/index.ts";
+import { fixedPart } from "../../fixed_parts.ts";
 import type { RefineConfig } from "../refine_config.ts";
-import { type FittingChange, PlanSearch } from "./plan_search.ts";
+import { type FittingChange, PlanSearch, type PlanTask } from "./plan_search.ts";
 
 /**
  * The cheapest changes that make stage 3 fit into `memoryBytes`, by the time that is predicted for an update: micro-batches, with
- * state on the host and blocks recomputed where that is cheapest; beside it the same in f16. Only where neither fits: fewer heads,
+ * state on the host and blocks recomputed where that is cheapest; beside it the same in f16, or of a reproducible run that does not fit, with smaller parts. Only where none fits: fewer heads,
  * fewer blocks trained, no local views. Each is planned, not estimated.
  *
  * @returns exact ones first, then f16, then those that change the method; the fastest first
@@ -18,10 +19,12 @@ export function fittingChanges(
   images: number,
   memoryBytes: number,
 ): FittingChange[] {
-  const search = new PlanSearch({ device, vit, config, images, memoryBytes });
-  const half: Partial<RefineConfig>[] =
-    config.precision === "f32" && device.features.has("shader-f16") ? [{ precision: "f16" }] : [];
+  const task = { device, vit, config, images, memoryBytes };
+  const search = new PlanSearch(task);
+  const canBeHalf = config.precision === "f32" && !config.reproducible && device.features.has("shader-f16");
+  const half: Partial<RefineConfig>[] = canBeHalf ? [{ precision: "f16" }] : [];
   const found = [{}, ...half].map((change) => search.cheapest(change));
+  if (!found[0] && config.reproducible) found.push(withSmallerPart(task));
   // Changes of the method are worth naming only where nothing else helps.
   if (!found.some((change) => change !== undefined))
     for (const other of methodChanges(config))
@@ -33,6 +36,20 @@ export function fittingChanges(
     );
   }
   return changes.sort((a, b) => changeKind(a) - changeKind(b) || a.plan.predictedSeconds - b.plan.predictedSeconds);
+}
+
+/** The same with the largest smaller part that fits: another order of summation, with other bytes. */
+function withSmallerPart(task: PlanTask): FittingChange | undefined {
+  const { config } = task;
+  const { batch } = config;
+  let gradientPart = fixedPart("refine", { ...config, microBatch: 0 }) ?? batch;
+  while (gradientPart > 1) {
+    gradientPart = Math.floor(gradientPart / 2);
+    while (batch % gradientPart !== 0) gradientPart--;
+    const found = new PlanSearch({ ...task, config: { ...config, gradientPart } }).cheapest({});
+    if (found) return { ...found, change: { gradientPart, ...found.change } };
+  }
+  return undefined;
 }
 
 /** Settings that leave the result as it is. */

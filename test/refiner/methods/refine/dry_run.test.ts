@@ -75,6 +75,15 @@ describe("blocks that are recomputed", () => {
     expect(bytes[0]).toBeLessThanOrEqual(memory);
     expect(bytes[1]).toBeGreaterThan(memory);
   });
+
+  it("come with smaller parts, and no f16, for a reproducible run of which no part fits", { timeout: 60_000 }, () => {
+    const own = { ...config, batch: 8, reproducible: true, gradientPart: 4 };
+    const least: Partial<RefineConfig> = { microBatch: 4, recompute: true, offload: ["moments", "average"] };
+    const room = bytesOf({ ...own, ...least }) - 1;
+    const changes = fittingChanges(gpuPlanningDevice(device), vit, own, 100, room);
+    expect(changes.map(({ change }) => change)).toEqual([expect.objectContaining({ gradientPart: 2, microBatch: 2 })]);
+    expect(changes[0]?.relativeFlops).toBeGreaterThan(0);
+  });
 });
 
 describe("offload auto", () => {
