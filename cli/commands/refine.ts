@@ -196,7 +196,10 @@ async function refineOpened(opened: OpenedRefinement): Promise<void> {
   const tune = sharedTuning(device, tuningOf(device, options, output), ranks);
   const encoder = await loadWeights(device, weights, inputs, output);
   const config = await plannedSettings(
-    { device, vit: encoder.config, config: run.config, images: source.length, memoryBytes: options.memory },
+    {
+      ...{ device, vit: encoder.config, config: run.config, images: source.length, memoryBytes: options.memory },
+      exchange: ranks,
+    },
     output,
   );
   const start = performance.now();

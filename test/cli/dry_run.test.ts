@@ -2,15 +2,20 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
+import { Output } from "../../cli/output/streams.ts";
+import { plannedSettings } from "../../cli/runs/planned_offload.ts";
 import { Device } from "../../engine/index.ts";
 import { vitConfig } from "../../models/index.ts";
+import { oneRank } from "../../refiner/exchange/exchange.ts";
 import { dryRun, gpuPlanningDevice } from "../../refiner/methods/refine/planning/dry_run.ts";
-import { refineConfig } from "../../refiner/methods/refine/refine_config.ts";
+import { type RefineConfig, refineConfig } from "../../refiner/methods/refine/refine_config.ts";
 import { testDevice } from "../device.ts";
+import { localRanks } from "../refiner/exchange/local_ranks.ts";
 import { run } from "./run_command.ts";
 
 const device = await testDevice();
 const minutes = 60_000;
+const quiet = new Output({ out: () => {}, err: () => {}, isTerminal: false }, { json: false, quiet: true });
 
 describe("refine --dry-run", () => {
   it("fits the published recipe for L/16 into 24 GB by micro-batches, without any file and without allocating", {
@@ -114,4 +119,30 @@ describe("refine --dry-run", () => {
     const { code, err } = await run("refine", "--preset", "small", "--dry-run");
     expect([code, err]).toEqual([2, expect.stringContaining("--weights")]);
   });
+});
+
+it("plans offload auto for a rank, by the least memory of all, and once for all of them", {
+  timeout: minutes,
+}, async () => {
+  const vit = vitConfig({ patchPixels: 4, width: 96, blocks: 4, heads: 3, heightPixels: 64, widthPixels: 64 });
+  const config = refineConfig({ batch: 8, queueLength: 64, projectorWidth: 32, predictorWidth: 32, offload: ["auto"] });
+  const bytesOf = (own: RefineConfig, ranks = 2) => dryRun(device, vit, own, 100, 3, { ranks }).memory.total;
+  const whole = bytesOf({ ...config, offload: [] });
+  expect(whole, "one process does not fit").toBeLessThan(bytesOf({ ...config, offload: [] }, 1));
+  const planned = (rooms: readonly number[]) => {
+    const { exchanges } = localRanks(rooms.length);
+    const run = (i: number) => ({
+      device,
+      vit,
+      config,
+      images: 100,
+      memoryBytes: rooms[i],
+      exchange: exchanges[i] ?? oneRank,
+    });
+    return Promise.all(rooms.map((_, i) => plannedSettings(run(i), quiet)));
+  };
+  expect(await planned([whole, whole])).toEqual(Array(2).fill({ ...config, offload: [] }));
+  const [first = config, second] = await planned([2 * whole, whole - 1]);
+  expect(second).toEqual(first);
+  expect(bytesOf(first)).toBeLessThan(whole);
 });

@@ -24,6 +24,8 @@ export interface PlanTask {
   readonly config: RefineConfig;
   readonly images: number;
   readonly memoryBytes: number;
+  /** Processes that share the batch, of which the first, which has most to do, is planned. Default 1 */
+  readonly ranks?: number | undefined;
   /** Micro-batches to choose from; default: the powers of two below the batch, or the part that gradients are summed over. */
   readonly sizes?: readonly number[];
 }
@@ -42,8 +44,9 @@ export class PlanSearch {
   readonly #plans = new Map<string, DryRun | undefined>();
 
   constructor(readonly task: PlanTask) {
-    const part = fixedPart("refine", { ...task.config, microBatch: 0 });
-    this.#sizes = task.sizes ?? (part === undefined ? powersBelow(task.config.batch) : [part]);
+    const { ranks = 1 } = task;
+    const part = fixedPart("refine", { ...task.config, microBatch: 0 }, { ranks });
+    this.#sizes = task.sizes ?? (part === undefined ? powersBelow(task.config.batch / ranks) : [part]);
     this.#whole = this.planOf({ microBatch: this.#sizes[0] ?? 1 })?.flopsPerUpdate ?? Number.NaN;
   }
 
@@ -137,10 +140,10 @@ export class PlanSearch {
   planOf(change: Change): DryRun | undefined {
     const key = JSON.stringify(Object.entries(change).sort());
     if (!this.#plans.has(key)) {
-      const { device, vit, config, images } = this.task;
+      const { device, vit, config, images, ranks = 1 } = this.task;
       this.#plans.set(
         key,
-        withinLimits(() => dryRun(device, vit, { ...config, ...change }, images, 3)),
+        withinLimits(() => dryRun(device, vit, { ...config, ...change }, images, 3, { ranks })),
       );
     }
     return this.#plans.get(key);

@@ -12,6 +12,7 @@ import { PlanSearch } from "./plan_search.ts";
  *
  * @param device - that the run is for: what is chosen is within its limits
  * @param images - size of the data set
+ * @param ranks - processes that share each batch; the plan is that of the first, which has most to do
  * @returns `config` itself where it does not say auto
  * @throws OptionError where auto is not alone, and where nothing of this fits into `memoryBytes`
  */
@@ -21,6 +22,7 @@ export function withPlannedOffload(
   config: RefineConfig,
   images: number,
   memoryBytes: number,
+  ranks = 1,
 ): RefineConfig {
   if (!config.offload.includes("auto")) return config;
   if (config.offload.length > 1)
@@ -30,10 +32,10 @@ export function withPlannedOffload(
   const own: RefineConfig = { ...config, offload: [] };
   if (config.stage3Epochs === 0) return own;
   const planning = new PlanningDevice(device, device.limits);
-  const plan = withinLimits(() => dryRun(planning, vit, own, images, 3));
+  const plan = withinLimits(() => dryRun(planning, vit, own, images, 3, { ranks }));
   if (plan && plan.memory.total <= memoryBytes) return own;
   const sizes = config.microBatch > 0 ? { sizes: [Math.min(config.microBatch, config.batch)] } : {};
-  const search = new PlanSearch({ device: planning, vit, config: own, images, memoryBytes, ...sizes });
+  const search = new PlanSearch({ device: planning, vit, config: own, images, memoryBytes, ranks, ...sizes });
   const found = search.cheapest({});
   if (found) return { ...own, ...found.change };
   throw new OptionError(
