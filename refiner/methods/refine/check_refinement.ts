@@ -33,6 +33,7 @@ export function checkRefinement(
     );
   }
   checkOffload(config);
+  checkRecomputed(config, encoder.config.blocks);
   if (config.oracle && images.label(0) === undefined) {
     throw new OptionError(
       "refine: oracle guidance needs labels, and the images have none; use class folders or a list with labels",
@@ -60,4 +61,12 @@ export function checkOffload({ offload, precision, teacherFactor }: RefineConfig
     throw new OptionError(
       `refine: weights cannot be offloaded with teacherFactor ${teacherFactor}, since the teacher follows them on the device; use 0, or offload moments and average only`,
     );
+}
+
+/** There must be as many blocks as are to be recomputed. @throws OptionError */
+export function checkRecomputed({ recomputeBlocks }: RefineConfig, blocks: number): void {
+  if (recomputeBlocks <= blocks) return;
+  throw new OptionError(
+    `refine: recomputeBlocks ${recomputeBlocks} is more than the encoder's ${blocks} blocks; use at most ${blocks}, or recompute for all`,
+  );
 }

@@ -3,7 +3,7 @@ import { countParameters, VisionTransformer, type VitConfig, vitParameters } fro
 import { checkRanks, oneRank, ownerOf } from "../../../exchange/exchange.ts";
 import { HostArena } from "../../../training/offload/host_arena.ts";
 import { fixedPart } from "../../fixed_parts.ts";
-import { checkOffload } from "../check_refinement.ts";
+import { checkOffload, checkRecomputed } from "../check_refinement.ts";
 import type { RefineConfig } from "../refine_config.ts";
 import { decodedSide } from "../refine_views.ts";
 import { RefinerModel } from "../refiner_model.ts";
@@ -89,6 +89,7 @@ export function dryRun(
   { ranks, bytesPerSecond }: PlannedRanks = { ranks: 1 },
 ): DryRun {
   checkOffload(config);
+  checkRecomputed(config, vit.blocks);
   checkRanks("refine", config.batch, ranks);
   fixedPart("refine", config, { ranks });
   const encoder = new VisionTransformer(device, vit);

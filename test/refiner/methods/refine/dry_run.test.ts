@@ -62,6 +62,7 @@ describe("blocks that are recomputed", () => {
     for (let count = 1; count <= 5; count++) expect(bytes[count], `${count}`).toBeLessThan(bytes[count - 1] ?? 0);
     expect(bytes[6], "a frozen block keeps nothing").toBe(bytes[5]);
     expect(bytesOf({ recompute: true })).toBe(bytes[5]);
+    expect(() => bytesOf({ recomputeBlocks: 7 })).toThrow("recomputeBlocks 7 is more than the encoder's 6 blocks");
   });
 
   it("are as few as it takes where the memory is too small to keep all", { timeout: 60_000 }, () => {

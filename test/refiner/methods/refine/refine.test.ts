@@ -128,6 +128,11 @@ describe("refuses", () => {
       /70 images are less than one batch of 71; use a batch of at most 70/,
     ],
     ["a micro-batch larger than the batch", { microBatch: 17 }, /microBatch 17 is larger than the batch of 16/],
+    [
+      "more recomputed blocks than there are",
+      { recomputeBlocks: 4 },
+      /recomputeBlocks 4 is more than .* 3 blocks; use/,
+    ],
     ["a queue shorter than the batch", { queueLength: 8, topK: 4 }, /batch 16 is larger than the queue of 8/],
     ["more neighbours than the queue holds", { queueLength: 16, topK: 17 }, /topK 17 is larger than the queue of 16/],
     [
